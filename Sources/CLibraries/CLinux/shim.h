@@ -1,5 +1,6 @@
 #pragma once
 /* No _GNU_SOURCE here: it changes fd_set, and the compiler then refuses this module beside Swift's own Glibc. */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
