@@ -66,7 +66,12 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         pubMax = try container.value(.pubMax, or: 0)
         subMax = try container.value(.subMax, or: 0)
         recordings = try container.value(.recordings, or: 0)
-        mediaPorts = try container.value(.mediaPorts, or: [])
+        // Read wide: a number out of range would otherwise be reported as broken JSON without its place.
+        let ports: [Int] = try container.value(.mediaPorts, or: [])
+        mediaPorts = ports.compactMap(UInt16.init(exactly:))
+        guard mediaPorts.count == ports.count else {
+            throw DecodingError.dataCorruptedError(forKey: .mediaPorts, in: container, debugDescription: "not a UDP port")
+        }
     }
 }
 
