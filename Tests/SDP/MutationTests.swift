@@ -6,7 +6,7 @@ import Testing
 /// answer's invariants. A failure names the seed.
 @Suite("SDP under mutation")
 struct MutationTests {
-    private static let iterations = 1500
+    private static let iterations = 800
 
     @Test("descriptions, answers and fragments survive", arguments: 0..<8)
     func mutate(_ seed: Int) throws {
