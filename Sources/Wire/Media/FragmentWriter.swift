@@ -148,7 +148,7 @@ public final class FragmentWriter {
         var options: OpaquePointer?
         // cmaf: fragments without an edit list and with default-base-is-moof; frag_discont: the first tfdt is the first sample's time.
         av_dict_set(&options, "movflags", "+cmaf+frag_custom+frag_discont+skip_trailer", 0)
-        av_dict_set(&options, "brand", "cmf2", 0)
+        av_dict_set(&options, "brand", "iso6", 0)
         let code = avformat_write_header(context, &options)
         av_dict_free(&options)
         guard code >= 0 else { throw .libavformat(call: "avformat_write_header", code: code) }
