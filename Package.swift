@@ -89,7 +89,7 @@ let package = Package(
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["MediaFixtures"]),
-        tests(of: "Store"),
+        tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
         tests(of: "Redis", ["Log"]),
         tests(of: "Auth"),
