@@ -20,8 +20,8 @@ enum IndexSchema {
             recording INTEGER NOT NULL REFERENCES recordings (id) ON DELETE CASCADE,
             period INTEGER NOT NULL, period_start_us INTEGER NOT NULL, place INTEGER NOT NULL,
             kind TEXT NOT NULL, codecs TEXT NOT NULL, timescale INTEGER NOT NULL, time_at_start INTEGER NOT NULL,
-            initialization TEXT NOT NULL, media TEXT NOT NULL, bandwidth INTEGER NOT NULL,
-            width INTEGER, height INTEGER, sample_rate INTEGER, channels INTEGER,
+            initialization TEXT NOT NULL, segment_prefix TEXT NOT NULL, bandwidth INTEGER NOT NULL,
+            width INTEGER, height INTEGER, frame_rate TEXT, sample_rate INTEGER, channels INTEGER,
             UNIQUE (recording, period, place)
         ) STRICT;
         CREATE TABLE segments (

@@ -1,5 +1,5 @@
 /// How far a recording has come, as it is shown to people and programs.
-public enum RecordingStatus: String, Sendable, Codable, CaseIterable {
+public enum PlaybackStatus: String, Sendable, Codable, CaseIterable {
     /// Segments are still being added.
     case active
     /// Closed by its recorder; nothing will be added.
@@ -31,7 +31,7 @@ public struct IndexedRecording: Sendable, Equatable {
     /// Length of the media in milliseconds, as far as known.
     public var durationMs: Int64?
     /// As the node said last; a reader who knows that the node is gone shows `lost` instead of `active`.
-    public var status: RecordingStatus
+    public var status: PlaybackStatus
     /// Key of the manifest the recorder wrote.
     public var mpdPath: String
     /// Directory that all object names of the recording are relative to.
@@ -42,7 +42,7 @@ public struct IndexedRecording: Sendable, Equatable {
     /// A record as a node tells it.
     public init(
         stream: String, node: String, session: String, startUs: Int64, endUs: Int64? = nil, durationMs: Int64? = nil,
-        status: RecordingStatus, mpdPath: String, recordDir: String, updatedUs: Int64
+        status: PlaybackStatus, mpdPath: String, recordDir: String, updatedUs: Int64
     ) {
         self.stream = stream
         self.day = CivilDay(unixMicroseconds: startUs).description
@@ -58,13 +58,13 @@ public struct IndexedRecording: Sendable, Equatable {
     }
 
     /// What to show when only `liveNodes` are up: an active recording of another node is lost.
-    public func shownStatus(liveNodes: Set<String>) -> RecordingStatus {
+    public func shownStatus(liveNodes: Set<String>) -> PlaybackStatus {
         status == .active && !liveNodes.contains(node) ? .lost : status
     }
 }
 
 /// One finished segment; times in its track's timescale.
-public struct RecordedSegment: Sendable, Equatable {
+public struct IndexedSegment: Sendable, Equatable {
     /// Its number in the object name, from 1.
     public var number: Int64
     /// Earliest presentation time in the track's timescale.
@@ -84,7 +84,7 @@ public struct RecordedSegment: Sendable, Equatable {
 }
 
 /// One track of a period: all that a manifest says of it.
-public struct RecordedTrack: Sendable, Equatable {
+public struct IndexedTrack: Sendable, Equatable {
     /// `video` or `audio`.
     public var kind: String
     /// RFC 6381 codecs string from the bitstream, such as `avc1.42e01f`.
@@ -95,53 +95,64 @@ public struct RecordedTrack: Sendable, Equatable {
     public var timeAtStart: Int64
     /// Key of the initialization object.
     public var initialization: String
-    /// Key of a segment, with DASH's `$Number%04d$` where the number goes.
-    public var media: String
+    /// What a segment's key begins with; its number in at least four digits and `.m4s` follow.
+    public var segmentPrefix: String
     /// Peak bit/s, at least 1.
     public var bandwidth: Int64
     /// Coded size in pixels, video only.
     public var width: Int?
     /// Coded size in pixels, video only.
     public var height: Int?
+    /// Frames a second as DASH writes it (`30`, `30000/1001`), video only, when known.
+    public var frameRate: String?
     /// Samples a second, audio only.
     public var sampleRate: Int?
     /// Channels, audio only.
     public var channels: Int?
     /// The finished segments in order.
-    public var segments: [RecordedSegment]
+    public var segments: [IndexedSegment]
 
     /// A track as the recorder's journal has it.
     public init(
-        kind: String, codecs: String, timescale: Int64, timeAtStart: Int64, initialization: String, media: String,
-        bandwidth: Int64, width: Int? = nil, height: Int? = nil, sampleRate: Int? = nil, channels: Int? = nil,
-        segments: [RecordedSegment]
+        kind: String, codecs: String, timescale: Int64, timeAtStart: Int64, initialization: String, segmentPrefix: String,
+        bandwidth: Int64, width: Int? = nil, height: Int? = nil, frameRate: String? = nil, sampleRate: Int? = nil,
+        channels: Int? = nil, segments: [IndexedSegment]
     ) {
         self.kind = kind
         self.codecs = codecs
         self.timescale = timescale
         self.timeAtStart = timeAtStart
         self.initialization = initialization
-        self.media = media
+        self.segmentPrefix = segmentPrefix
         self.bandwidth = bandwidth
         self.width = width
         self.height = height
+        self.frameRate = frameRate
         self.sampleRate = sampleRate
         self.channels = channels
         self.segments = segments
     }
 }
 
+extension IndexedTrack {
+    /// Key of the segment with this number.
+    public func object(number: Int64) -> String {
+        let digits = String(number)
+        return segmentPrefix + String(repeating: "0", count: max(0, 4 - digits.utf8.count)) + digits + ".m4s"
+    }
+}
+
 /// A stretch of a recording with one set of codecs and one unbroken clock.
-public struct RecordedPeriod: Sendable, Equatable {
+public struct IndexedPeriod: Sendable, Equatable {
     /// Place in its recording, from 0.
     public var ordinal: Int
     /// Wall clock of the period's start, Unix microseconds.
     public var startUs: Int64
     /// The tracks, one file set each.
-    public var tracks: [RecordedTrack]
+    public var tracks: [IndexedTrack]
 
     /// A period as the recorder's journal has it.
-    public init(ordinal: Int, startUs: Int64, tracks: [RecordedTrack]) {
+    public init(ordinal: Int, startUs: Int64, tracks: [IndexedTrack]) {
         self.ordinal = ordinal
         self.startUs = startUs
         self.tracks = tracks

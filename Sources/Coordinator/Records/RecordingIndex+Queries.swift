@@ -57,7 +57,7 @@ extension RecordingIndex {
         var recording = IndexedRecording(
             stream: row.text(1), node: row.text(2), session: row.text(3), startUs: row.integer(4),
             endUs: row.optionalInteger(5), durationMs: row.optionalInteger(6),
-            status: RecordingStatus(rawValue: row.text(7)) ?? .failed, mpdPath: row.text(8), recordDir: row.text(9),
+            status: PlaybackStatus(rawValue: row.text(7)) ?? .failed, mpdPath: row.text(8), recordDir: row.text(9),
             updatedUs: row.integer(10))
         recording.row = row.integer(0)
         return recording
@@ -130,44 +130,46 @@ extension RecordingIndex {
     /// What a recording consists of, with only the segments that touch the given range of wall clock.
     public func periods(
         of recording: IndexedRecording, fromUs: Int64? = nil, toUs: Int64? = nil
-    ) throws(IndexError) -> [RecordedPeriod] {
+    ) throws(IndexError) -> [IndexedPeriod] {
         let database = try database()
-        var tracks: [(id: Int64, period: Int, startUs: Int64, track: RecordedTrack)] = []
+        var tracks: [(id: Int64, period: Int, startUs: Int64, track: IndexedTrack)] = []
         try database.query(
             """
-            SELECT id, period, period_start_us, kind, codecs, timescale, time_at_start, initialization, media,
-                bandwidth, width, height, sample_rate, channels
+            SELECT id, period, period_start_us, kind, codecs, timescale, time_at_start, initialization, segment_prefix,
+                bandwidth, width, height, frame_rate, sample_rate, channels
             FROM tracks WHERE recording = ?1 ORDER BY period, place
             """, [.integer(recording.row)]
         ) { tracks.append((id: $0.integer(0), period: Int($0.integer(1)), startUs: $0.integer(2), track: Self.track($0))) }
-        var periods: [RecordedPeriod] = []
+        var periods: [IndexedPeriod] = []
         for (id, ordinal, startUs, described) in tracks {
             var track = described
             let range = Self.mediaRange(of: track, periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
-            track.segments = try database.rows(
-                "SELECT number, t, d, bytes FROM segments WHERE track = ?1 AND t + d > ?2 AND t < ?3 ORDER BY number",
-                [.integer(id), .integer(range.lowerBound), .integer(range.upperBound)]
-            ) { RecordedSegment(number: $0.integer(0), time: $0.integer(1), duration: $0.integer(2), bytes: $0.integer(3)) }
+            if !range.isEmpty {
+                track.segments = try database.rows(
+                    "SELECT number, t, d, bytes FROM segments WHERE track = ?1 AND t + d > ?2 AND t < ?3 ORDER BY number",
+                    [.integer(id), .integer(range.lowerBound), .integer(range.upperBound)]
+                ) { IndexedSegment(number: $0.integer(0), time: $0.integer(1), duration: $0.integer(2), bytes: $0.integer(3)) }
+            }
             if periods.last?.ordinal != ordinal {
-                periods.append(RecordedPeriod(ordinal: ordinal, startUs: startUs, tracks: []))
+                periods.append(IndexedPeriod(ordinal: ordinal, startUs: startUs, tracks: []))
             }
             periods[periods.count - 1].tracks.append(track)
         }
         return periods
     }
 
-    private static func track(_ row: SQLRow) -> RecordedTrack {
-        RecordedTrack(
+    private static func track(_ row: SQLRow) -> IndexedTrack {
+        IndexedTrack(
             kind: row.text(3), codecs: row.text(4), timescale: max(1, row.integer(5)), timeAtStart: row.integer(6),
-            initialization: row.text(7), media: row.text(8), bandwidth: row.integer(9),
+            initialization: row.text(7), segmentPrefix: row.text(8), bandwidth: row.integer(9),
             width: row.optionalInteger(10).map(Int.init(truncatingIfNeeded:)),
             height: row.optionalInteger(11).map(Int.init(truncatingIfNeeded:)),
-            sampleRate: row.optionalInteger(12).map(Int.init(truncatingIfNeeded:)),
-            channels: row.optionalInteger(13).map(Int.init(truncatingIfNeeded:)), segments: [])
+            frameRate: row.optionalText(12), sampleRate: row.optionalInteger(13).map(Int.init(truncatingIfNeeded:)),
+            channels: row.optionalInteger(14).map(Int.init(truncatingIfNeeded:)), segments: [])
     }
 
     private static func mediaRange(
-        of track: RecordedTrack, periodStartUs: Int64, fromUs: Int64?, toUs: Int64?
+        of track: IndexedTrack, periodStartUs: Int64, fromUs: Int64?, toUs: Int64?
     ) -> Range<Int64> {
         func ticks(_ us: Int64) -> Int64 {
             let offset = us.subtractingReportingOverflow(periodStartUs)

@@ -81,7 +81,7 @@ public actor RecordingIndex {
     /// it grew by; one that shrank (repaired after a crash) is written anew.
     /// - Parameter updatedUs: the record's `updatedUs` at the time the detail was made.
     public func setDetail(
-        node: String, session: String, periods: [RecordedPeriod], updatedUs: Int64
+        node: String, session: String, periods: [IndexedPeriod], updatedUs: Int64
     ) throws(IndexError) {
         let database = try database()
         try database.transaction { () throws(IndexError) in
@@ -104,32 +104,32 @@ public actor RecordingIndex {
     }
 
     private func trackRow(
-        _ recording: Int64, _ period: RecordedPeriod, _ place: Int, _ track: RecordedTrack,
+        _ recording: Int64, _ period: IndexedPeriod, _ place: Int, _ track: IndexedTrack,
         in database: SQLiteConnection
     ) throws(IndexError) -> Int64 {
         let ids = try database.rows(
             """
             INSERT INTO tracks (recording, period, period_start_us, place, kind, codecs, timescale, time_at_start,
-                initialization, media, bandwidth, width, height, sample_rate, channels)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)
+                initialization, segment_prefix, bandwidth, width, height, frame_rate, sample_rate, channels)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
             ON CONFLICT (recording, period, place) DO UPDATE SET
                 period_start_us = ?3, kind = ?5, codecs = ?6, timescale = ?7, time_at_start = ?8,
-                initialization = ?9, media = ?10, bandwidth = ?11, width = ?12, height = ?13, sample_rate = ?14,
-                channels = ?15
+                initialization = ?9, segment_prefix = ?10, bandwidth = ?11, width = ?12, height = ?13, frame_rate = ?14,
+                sample_rate = ?15, channels = ?16
             RETURNING id
             """,
             [
                 .integer(recording), .integer(Int64(period.ordinal)), .integer(period.startUs), .integer(Int64(place)),
                 .text(track.kind), .text(track.codecs), .integer(track.timescale), .integer(track.timeAtStart),
-                .text(track.initialization), .text(track.media), .integer(track.bandwidth), SQLValue(track.width),
-                SQLValue(track.height), SQLValue(track.sampleRate), SQLValue(track.channels),
+                .text(track.initialization), .text(track.segmentPrefix), .integer(track.bandwidth), SQLValue(track.width),
+                SQLValue(track.height), SQLValue(track.frameRate), SQLValue(track.sampleRate), SQLValue(track.channels),
             ]
         ) { $0.integer(0) }
         guard let id = ids.first else { throw IndexError(code: 0, message: "a track row was not stored") }
         return id
     }
 
-    private func store(_ segments: [RecordedSegment], ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+    private func store(_ segments: [IndexedSegment], ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
         var known = 0
         var newest = Int64.min
         try database.query("SELECT count(*), max(number) FROM segments WHERE track = ?1", [.integer(track)]) { row in
