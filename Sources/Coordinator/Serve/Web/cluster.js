@@ -107,5 +107,6 @@ export function summary(stream) {
     codecs: (stream.codecs ?? []).map((each) => each.codec).filter(Boolean),
     nodes: nodes.map((node) => (typeof node === "string" ? node : node.alias)),
     recording: Boolean(stream.recording),
+    isLost: Boolean(stream.lost),
   };
 }

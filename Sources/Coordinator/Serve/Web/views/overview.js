@@ -112,13 +112,13 @@ function streamRow(stream) {
 
 function updateStreamRow(row, stream) {
   row.dataset.stream = stream.name;
-  row.dataset.publisher = stream.publisher?.state ?? "none";
+  row.dataset.publisher = stream.isLost ? "lost" : stream.publisher?.state ?? "none";
   row.dataset.viewers = String(stream.viewers);
   row.dataset.recording = String(stream.recording);
   row.querySelector("[data-value=recording]").hidden = !stream.recording;
   const set = (name, text) => setText(row.querySelector(`[data-value=${name}]`), text);
   const codecs = stream.codecs.join(" + ");
-  set("publisher", stream.publisher ? [stream.publisher.state, codecs].filter(Boolean).join(" · ") : "none");
+  set("publisher", stream.isLost ? "node lost" : stream.publisher ? [stream.publisher.state, codecs].filter(Boolean).join(" · ") : "none");
   set("viewers", stream.viewers);
   set("bitrate", bitrate(stream.bitrate));
   set("nodes", stream.nodes.join(", ") || "–");

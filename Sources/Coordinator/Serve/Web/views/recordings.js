@@ -7,7 +7,8 @@ import { clock, dayName, duration, instant, plural } from "../format.js";
 import { link } from "../router.js";
 
 const REFRESH_MS = 5000;
-const STATUS = { active: ["rec", "recording"], recording: ["rec", "recording"], completed: ["good", "complete"], failed: ["bad", "failed"] };
+const STATUS = { active: ["rec", "recording"], recording: ["rec", "recording"], completed: ["good", "complete"], failed: ["bad", "failed"],
+  lost: ["warn", "node lost"] };
 
 export function recordedStreamsView(_params, signal) {
   document.title = "Recordings · Tributary";
@@ -197,7 +198,7 @@ function createTheatre(signal) {
   video.addEventListener("timeupdate", () => {
     stage.dataset.time = video.currentTime.toFixed(3);
     if (player) stage.dataset.jumps = String(player.jumps);
-    if (startedAt) setText(wall, clock(new Date(startedAt.getTime() + video.currentTime * 1000)));
+    if (startedAt) setText(wall, `now at ${clock(new Date(startedAt.getTime() + video.currentTime * 1000))}`);
   });
   signal.addEventListener("abort", () => player?.destroy());
   return { element, play };
