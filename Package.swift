@@ -79,7 +79,8 @@ let package = Package(
         module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"]),
+            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
+            resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
