@@ -1,4 +1,5 @@
 #pragma once
+/* No _GNU_SOURCE, as in CLinux: all modules must see the same libc structs. */
 // SHA1_* on plain structs is deprecated in favour of EVP, but it is the only form that keeps an HMAC key state without the heap.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/ssl.h>
