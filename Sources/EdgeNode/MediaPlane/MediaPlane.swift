@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// The whole per-packet path of the node: sockets, ICE, DTLS, SRTP, RTP, RTCP, forwarding, on one thread for each core.
@@ -79,7 +80,7 @@ public final class MediaPlane: Sendable {
     {
         let order: SessionOrder
         do {
-            let transport = try PeerTransport(settings: settings(spec), now: monotonicNs())
+            let transport = try PeerTransport(settings: settings(spec), now: tributary_monotonic_ns())
             order = SessionOrder(handle: handle, role: role, transport: transport, localUfrag: spec.localUfrag)
         } catch {
             directory.forget(handle)

@@ -128,7 +128,9 @@ extension LoopCore {
             if session.pointee.isConnected { reschedule(session, now) }
             return
         }
-        guard fanout.pointee.inlet != nil, now &- fanout.pointee.upstreamWishNs >= KeyframeRequester.intervalNs / 2 else { return }
+        guard fanout.pointee.inlet != nil, now &- fanout.pointee.upstreamWishNs >= KeyframeRequester.intervalNs / 2 else {
+            return
+        }
         fanout.pointee.upstreamWishNs = now
         directory.requestKeyframe(fanout.pointee.key)
     }

@@ -44,8 +44,10 @@ struct OutgoingTrack {
         mid = ShortText(spec.mid)
         cname = ShortText(spec.cname)
         extensions = spec.extensions
-        isTwoByte = max(spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
-            spec.extensions.playoutDelay) > 14
+        isTwoByte =
+            max(
+                spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
+                spec.extensions.playoutDelay) > 14
         self.timestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
     }

@@ -32,7 +32,7 @@ enum LocalAddresses {
         var entry = list
         while let interface = entry?.pointee {
             entry = interface.ifa_next
-            guard let raw = interface.ifa_addr, interface.ifa_flags & UInt32(IFF_UP.rawValue) != 0 else { continue }
+            guard let raw = interface.ifa_addr, interface.ifa_flags & UInt32(IFF_UP) != 0 else { continue }
             let address = raw.withMemoryRebound(to: sockaddr_storage.self, capacity: 1) { SocketAddress($0) }
             guard let address, !address.host.hasPrefix("fe80:") else { continue }
             found.append(address)

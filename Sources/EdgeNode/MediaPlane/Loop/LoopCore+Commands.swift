@@ -43,8 +43,6 @@ extension LoopCore {
         session.pointee.ufragKeys = [key]
         ufrags[key] = session
         if session.pointee.publisher != nil { fanout.pointee.publisher = session }
-        session.pointee.withTransport { $0.start(now: now, output: &output.pointee) }
-        takeOutput()
         reschedule(session, now)
     }
 

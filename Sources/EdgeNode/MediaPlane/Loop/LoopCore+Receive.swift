@@ -16,7 +16,8 @@ extension LoopCore {
 
     /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
     @inline(__always)
-    private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>? {
+    private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>?
+    {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
             if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
             // Answers to our own checks carry no user name.

@@ -49,7 +49,7 @@ final class LoopCore {
         self.status = status
         let port = settings.udpPort == 0 ? 0 : settings.udpPort &+ UInt16(truncatingIfNeeded: index)
         socket = try UDPSocket(bindAddress: settings.bindAddress, port: port, bufferBytes: settings.socketBufferBytes)
-        epoll = epoll_create1(Int32(EPOLL_CLOEXEC.rawValue))
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
         startedNs = now
         nextPublishNs = now

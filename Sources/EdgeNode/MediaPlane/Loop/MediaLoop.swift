@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Synchronization
 
@@ -35,7 +36,7 @@ final class MediaLoop: Sendable {
 private func runLoop(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     guard let context else { return nil }
     let core = Unmanaged<LoopCore>.fromOpaque(context).takeRetainedValue()
-    pthread_setname_np(pthread_self(), "media-\(core.index)")
+    tributary_name_thread("media-\(core.index)")
     core.run()
     return nil
 }

@@ -47,7 +47,8 @@ final class PlaneDirectory: Sendable {
     // MARK: Sessions
 
     /// Takes a place for a session; ``post(_:_:)`` or ``forget(_:)`` must follow.
-    func reserve(stream: StreamKey, isPublisher: Bool, ufrag: String, loop wanted: Int?) throws(MediaPlaneError) -> SessionHandle {
+    func reserve(stream: StreamKey, isPublisher: Bool, ufrag: String, loop wanted: Int?) throws(MediaPlaneError) -> SessionHandle
+    {
         let result: Result<SessionHandle, MediaPlaneError> = state.withLock { state in
             guard !state.isStopped else { return .failure(.stopped) }
             if let wanted, !mailboxes.indices.contains(wanted) { return .failure(.busy) }

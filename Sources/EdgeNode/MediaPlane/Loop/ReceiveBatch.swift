@@ -37,7 +37,7 @@ struct ReceiveBatch: ~Copyable {
         for index in 0..<batch {
             messages[index].header.msg_namelen = socklen_t(MemoryLayout<sockaddr_storage>.size)
         }
-        let result = tributary_recvmmsg(descriptor, messages, UInt32(batch), Int32(MSG_DONTWAIT.rawValue))
+        let result = tributary_recvmmsg(descriptor, messages, UInt32(batch), Int32(MSG_DONTWAIT))
         return max(0, Int(result))
     }
 
@@ -49,7 +49,7 @@ struct ReceiveBatch: ~Copyable {
 
     @inline(__always)
     func isTruncated(_ index: Int) -> Bool {
-        messages[index].header.msg_flags & Int32(MSG_TRUNC.rawValue) != 0
+        messages[index].header.msg_flags & Int32(MSG_TRUNC) != 0
     }
 
     @inline(__always)

@@ -124,7 +124,7 @@ struct SendArena: ~Copyable {
         var refusals = 0
         while first < messageCount {
             let result = tributary_sendmmsg(
-                descriptor, messages + first, UInt32(truncatingIfNeeded: messageCount - first), Int32(MSG_DONTWAIT.rawValue))
+                descriptor, messages + first, UInt32(truncatingIfNeeded: messageCount - first), Int32(MSG_DONTWAIT))
             if result > 0 {
                 for index in first..<(first + Int(result)) { countSent(runs[index]) }
                 first += Int(result)
@@ -139,7 +139,8 @@ struct SendArena: ~Copyable {
                 let lost = refusals > 3 ? first..<messageCount : first..<(first + 1)
                 for index in lost { bufferFull &+= UInt64(runs[index].segments) }
                 first = lost.upperBound
-            case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT, EMSGSIZE where runs[first].segments > 1:
+            case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT,
+                EMSGSIZE where runs[first].segments > 1:
                 // No segmentation on this path (a device without checksum offload, an old kernel): one by one from now on.
                 usesSegmentation = false
                 sendSplit(first)
@@ -164,7 +165,7 @@ struct SendArena: ~Copyable {
             let result = withUnsafePointer(to: addresses[index]) { storage in
                 storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
                     sendto(
-                        descriptor, base + offset, count, Int32(MSG_DONTWAIT.rawValue), address,
+                        descriptor, base + offset, count, Int32(MSG_DONTWAIT), address,
                         messages[index].header.msg_namelen)
                 }
             }
