@@ -84,7 +84,7 @@ let package = Package(
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
-        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "Media", "CAVFormat", "Log"]),
+        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
