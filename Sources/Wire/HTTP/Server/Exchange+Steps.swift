@@ -30,7 +30,7 @@ extension Exchange {
         switch plan {
         case .refuse(let error):
             state.withLock { $0.response = core.router.respond(toBroken: error) }
-            core.watcher.lingerWhenClosed(connection)
+            core.watcher.lingerWhenClosed(self)
             return queueResponse()
         case .receive: state.withLock { $0.phase = .receiving }
         case .hold: state.withLock { $0.phase = .holding }
@@ -48,7 +48,7 @@ extension Exchange {
         }
         if isReady {
             // The client may be in the middle of its body: the library will close, and the rest must be read away first.
-            core.watcher.lingerWhenClosed(connection)
+            core.watcher.lingerWhenClosed(self)
             return queueResponse()
         }
         if wantsBody { return .YES }
@@ -141,6 +141,18 @@ extension Exchange {
         incoming.fail(CancellationError())
         outgoing.fail(CancellationError())
         waker.wake()
+    }
+
+    /// The client has closed its end. A half-closed connection may still want its answer, but not an endless stream.
+    func clientLeft(isReset: Bool) {
+        if isReset || state.withLock({ $0.response?.endsWhenCancelled == true }) { abort() }
+    }
+
+    /// How much of the body has come; nil unless the client could be sending now.
+    func receivedWhileRoom() -> UInt64? {
+        let (phase, discarded) = state.withLock { ($0.phase, $0.discarded) }
+        guard case .receiving = phase, !incoming.isFull else { return nil }
+        return incoming.totalCount &+ UInt64(clamping: discarded)
     }
 
     /// Tells a stream that never ends by itself that the server stops.
