@@ -29,6 +29,8 @@ final class ConnectionWatcher: Sendable {
         /// How long a body has been coming in while there was room for it.
         var receivingNs: UInt64 = 0
         var lingers = false
+        /// When the client closed its sending side, monotonic nanoseconds.
+        var halfClosedNs: UInt64?
     }
 
     /// A connection that was answered before its body was read. Closing it with bytes unread would reset it, and the reset could
@@ -53,7 +55,8 @@ final class ConnectionWatcher: Sendable {
     static let tickMs: Int32 = 250
     private static let lingeringMax = 256
     private static let lingerNs: UInt64 = 5_000_000_000
-    private static let halfClosedNs: UInt64 = 500_000_000
+    /// How long a client that sends no more may wait for a handler; most such clients are gone.
+    private static let halfClosedGraceNs: UInt64 = 1_000_000_000
     private static let lingerBytes = 64 << 20
     /// A body slower than this in the long run is cut off.
     private static let bodyBytesPerSecondMin: UInt64 = 512
@@ -140,11 +143,12 @@ final class ConnectionWatcher: Sendable {
         let isReset = events & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
         let now = Self.now()
         let exchange = state.withLock { state -> Exchange? in
+            state.records[id]?.halfClosedNs = now
             switch state.records[id]?.phase {
             case .busy(let exchange): return exchange
             case .idle:
                 // The library waits for the rest of a request line even when no more can come.
-                state.records[id]?.headerDeadlineNs = now + Self.halfClosedNs
+                state.records[id]?.headerDeadlineNs = now + Self.halfClosedGraceNs
                 return nil
             case .upgraded, nil: return nil
             }
@@ -172,7 +176,7 @@ final class ConnectionWatcher: Sendable {
     }
 
     private func tick(_ now: UInt64) {
-        let (sockets, slow) = state.withLock { state -> ([any WatchedSocket], [UInt64]) in
+        let (sockets, slow, left) = state.withLock { state -> ([any WatchedSocket], [UInt64], [Exchange]) in
             let elapsed = state.lastTickNs == 0 ? 0 : now - state.lastTickNs
             state.lastTickNs = now
             for (id, lingering) in state.lingering where now >= lingering.deadlineNs {
@@ -183,8 +187,13 @@ final class ConnectionWatcher: Sendable {
             for id in state.records.keys where isTooSlow(&state.records[id], now, elapsed) { slow.append(id) }
             // Not close: the descriptor is the library's, which sees the end of the stream and closes.
             for id in slow { if let record = state.records[id] { shutdown(record.descriptor, Int32(SHUT_RDWR)) } }
-            return (Array(state.sockets.values), slow)
+            let left = state.records.values.compactMap { record -> Exchange? in
+                guard case .busy(let exchange) = record.phase, let since = record.halfClosedNs else { return nil }
+                return now - since > Self.halfClosedGraceNs ? exchange : nil
+            }
+            return (Array(state.sockets.values), slow, left)
         }
+        for exchange in left { exchange.abortUnanswered() }
         if !slow.isEmpty { Logger("http").debug("slow clients were cut off", ["count": "\(slow.count)"]) }
         for socket in sockets { socket.tick(now) }
     }
