@@ -1,17 +1,33 @@
 #include "ctoml.h"
 
-#define TOML_EXCEPTIONS 0
-#define TOML_ENABLE_FORMATTERS 0
-#define TOML_MAX_NESTED_VALUES 32
-#define TOML_HEADER_ONLY 1
-#include <toml++/toml.h>
-
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <sstream>
 #include <string>
 #include <string_view>
+
+namespace {
+
+struct BrokenInvariant {};
+
+// toml++ 3.3 asserts things that a wrong text breaks: `[=]` aborts a debug build and is undefined behaviour in a release build.
+// So its asserts are made exceptions in every build. The one about a key's first character is let pass, because the
+// parser deals with that case right after it and knows the line.
+inline void require_invariant(bool holds, const char *text) {
+    if (holds || std::strncmp(text, "is_bare_key_character(", 22) == 0 || std::strncmp(text, "is_string_delimiter(", 20) == 0) return;
+    throw BrokenInvariant();
+}
+
+}  // namespace
+
+#undef NDEBUG  // With it toml++ ignores the next line and takes its asserts for granted.
+#define TOML_ASSERT(condition) require_invariant(static_cast<bool>(condition), #condition)
+#define TOML_EXCEPTIONS 1
+#define TOML_ENABLE_FORMATTERS 0
+#define TOML_MAX_NESTED_VALUES 32
+#define TOML_HEADER_ONLY 1
+#include <toml++/toml.h>
 
 namespace {
 
@@ -37,14 +53,16 @@ void append_string(std::string &out, std::string_view text) {
     out += '"';
 }
 
-// toml++ destroys nested tables by recursion, and a dotted key nests one table per dot without a limit of its own. So keys
-// with too many dots are looked for before it sees the text. Knows just enough of TOML to skip strings and comments.
-class DottedKeyScan {
+// Looks at what stands outside of strings and comments before toml++ sees the text, for two things it can't cope with: it
+// destroys nested tables by recursion, and a dotted key nests one table per dot without a limit of its own; and some
+// letters outside ASCII (U+FEFB) lead its tables to undefined behaviour, where TOML allows none anyway.
+class PlainTextScan {
   public:
-    explicit DottedKeyScan(std::string_view text) : text_(text) {}
+    explicit PlainTextScan(std::string_view text) : text_(text) {}
 
-    // The line of the first key with more than kDotsMax dots, or 0.
-    unsigned find() {
+    // What is wrong, or nullptr.
+    const char *find() {
+        if (text_.substr(0, 3) == "\xEF\xBB\xBF") at_ = 3;
         while (at_ < text_.size()) {
             char c = text_[at_];
             if (c == '"' || c == '\'') {
@@ -55,16 +73,19 @@ class DottedKeyScan {
                 while (at_ < text_.size() && text_[at_] != '\n') at_++;
                 continue;
             }
+            if (static_cast<unsigned char>(c) >= 0x80) return "only strings and comments may contain other characters than ASCII";
             if (c == '.') {
-                if (++dots_ > kDotsMax) return line_;
+                if (++dots_ > kDotsMax) return "nested too deep";
             } else if (c == '\n' || c == '=' || c == ',' || c == '[' || c == ']' || c == '{' || c == '}') {
                 dots_ = 0;
             }
             if (c == '\n') line_++;
             at_++;
         }
-        return 0;
+        return nullptr;
     }
+
+    unsigned line() const { return line_; }
 
   private:
     bool is_triple(char quote) const {
@@ -192,15 +213,19 @@ std::string error_document(std::string_view message, unsigned line) {
 
 std::string document(std::string_view text) {
     if (text.size() > kTextBytesMax) return error_document("larger than 1 MiB", 0);
-    if (unsigned line = DottedKeyScan(text).find()) return error_document("nested too deep", line);
-    auto result = toml::parse(text);
-    if (!result) {
-        auto &error = result.error();
+    PlainTextScan scan(text);
+    if (const char *problem = scan.find()) return error_document(problem, scan.line());
+    toml::table root;
+    try {
+        root = toml::parse(text);
+    } catch (const toml::parse_error &error) {
         return error_document(error.description(), error.source().begin.line);
+    } catch (const BrokenInvariant &) {
+        return error_document("not understood", 0);
     }
     Writer writer;
     writer.out = "{\"root\":";
-    if (!writer.write(result.table(), 0)) return error_document("nested too deep", 0);
+    if (!writer.write(root, 0)) return error_document("nested too deep", 0);
     return writer.out + "}";
 }
 
@@ -213,7 +238,7 @@ char *ctoml_parse(const char *text, unsigned long length) {
         if (copy) std::memcpy(copy, json.c_str(), json.size() + 1);
         return copy;
     } catch (...) {
-        return nullptr;  // Only std::bad_alloc can get here: toml++ is built without exceptions.
+        return nullptr;  // std::bad_alloc
     }
 }
 

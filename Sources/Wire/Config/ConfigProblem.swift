@@ -23,7 +23,19 @@ public struct ConfigProblem: Sendable, Hashable, CustomStringConvertible {
         var text = ""
         if let file { text += file + (line.map { ":\($0)" } ?? "") + ": " }
         if !key.isEmpty { text += key + ": " }
-        return text + message
+        return Self.oneLine(text + message)
+    }
+
+    /// Keys and toml++'s messages may hold any character; one problem stays one line of bounded length.
+    private static func oneLine(_ text: String) -> String {
+        var line = ""
+        for scalar in text.unicodeScalars.prefix(600) {
+            switch scalar.properties.generalCategory {
+            case .control, .format, .lineSeparator, .paragraphSeparator: line += "\\u{\(String(scalar.value, radix: 16))}"
+            default: line.unicodeScalars.append(scalar)
+            }
+        }
+        return line
     }
 }
 

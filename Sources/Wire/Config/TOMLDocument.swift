@@ -32,7 +32,8 @@ enum TOMLDocument {
         }
         let parts = parserMessage.split(separator: ": ", maxSplits: 1)
         let reason = parts.count == 2 && parts[0].hasPrefix("Error while parsing") ? String(parts[1]) : parserMessage
-        if reason.hasPrefix("exceeded maximum nested") { return "nested too deep" }
+        if reason.hasPrefix("exceeded maximum nested") || reason == "nested too deep" { return "nested too deep" }
+        if reason == "larger than 1 MiB" { return reason }
         return "not TOML: " + reason.prefix(1).lowercased() + reason.dropFirst()
     }
 }

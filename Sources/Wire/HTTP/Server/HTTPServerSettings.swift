@@ -1,0 +1,57 @@
+/// How a server listens and what it lets a client do. Units are in the names.
+public struct HTTPServerSettings: Sendable {
+    /// `host:port`; the host is a numeric address or a name, `[…]` around IPv6, empty for all interfaces; port 0 takes any free one.
+    public var listen: String
+    /// Path of a PEM certificate chain; with `tlsKey` it turns on TLS.
+    public var tlsCertificate: String?
+    /// Path of the PEM private key.
+    public var tlsKey: String?
+    /// Threads that serve connections; handlers don't run on them.
+    public var threads = 2
+    /// Cross-origin answers for any origin.
+    public var cors = false
+    /// The limit of a request body when the handler names none, in bytes.
+    public var maxBody = 1 << 20
+    /// The longest time from a connection's or request's first byte to the end of its header.
+    public var headerSeconds = 10
+    /// The longest silence of a connection that is not waiting for a handler, in seconds.
+    public var idleSeconds = 60
+    /// Header and buffer memory of one connection in bytes; a longer header gets 431.
+    public var connectionMemoryBytes = 32 << 10
+    /// The most connections at once.
+    public var maxConnections = 4096
+    /// The most connections from one address; 0 for no limit.
+    public var maxConnectionsPerAddress = 0
+    /// What may be buffered of one body in each direction before its sender has to wait, in bytes.
+    public var bodyBufferBytes = 256 << 10
+    /// How long ``HTTPServer/stop()`` lets running handlers finish, in seconds.
+    public var stopSeconds = 5
+
+    /// Settings with the defaults above.
+    public init(listen: String = "127.0.0.1:0") { self.listen = listen }
+}
+
+/// Why a server can't listen.
+public enum HTTPServerError: Error, Sendable, CustomStringConvertible {
+    /// `listen` is not `host:port`, or the host has no address.
+    case badListenAddress(listen: String)
+    /// Another program has the port.
+    case addressInUse(listen: String)
+    /// The system refused for another reason.
+    case cannotListen(listen: String, reason: String)
+    /// Certificate or key can't be read or don't fit.
+    case badCertificate(reason: String)
+    /// The library did not start.
+    case cannotStart(listen: String)
+
+    /// One line for the operator.
+    public var description: String {
+        switch self {
+        case .badListenAddress(let listen): "http.listen = \"\(listen)\": not a host:port that can be listened on"
+        case .addressInUse(let listen): "http.listen = \"\(listen)\": the port is in use by another program"
+        case .cannotListen(let listen, let reason): "http.listen = \"\(listen)\": \(reason)"
+        case .badCertificate(let reason): "http.tls_cert, http.tls_key: \(reason)"
+        case .cannotStart(let listen): "http.listen = \"\(listen)\": the HTTP server did not start"
+        }
+    }
+}
