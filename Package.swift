@@ -50,7 +50,7 @@ let package = Package(
 
         // Wire: what both programs speak.
         module("Log", path: "Sources/Wire/Log"),
-        module("Config", path: "Sources/Wire/Config", ["CTomlPlusPlus"]),
+        module("Config", path: "Sources/Wire/Config", ["CTomlPlusPlus", "Cluster", "Log"]),
         module("SDP", path: "Sources/Wire/SDP"),
         module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "COpenSSL", "CLinux", "Log"]),
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
@@ -66,7 +66,7 @@ let package = Package(
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
-            ["Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "SDP", "Log"]),
+            ["Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "SDP", "Log"]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe"]),
 
         // The coordinator.
@@ -76,14 +76,14 @@ let package = Package(
         module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Log"]),
+            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "Media", "CAVFormat", "Log"]),
 
         tests(of: "Log"),
-        tests(of: "Config"),
+        tests(of: "Config", ["Log"]),
         tests(of: "SDP"),
         tests(of: "HTTP"),
         tests(of: "Media"),
