@@ -8,6 +8,9 @@ extension StreamRegistry {
     /// One stream as others see it.
     public func record(of name: String) -> StreamRecord? { streams[name]?.record }
 
+    /// The names of the streams by the media plane's keys, for metrics.
+    public func namesByKey() -> [StreamKey: String] { names }
+
     /// Publishers and viewers that are there or being set up.
     public var counts: (publishers: Int, viewers: Int) {
         streams.values.reduce(into: (0, 0)) { sum, entry in
