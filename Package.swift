@@ -57,7 +57,7 @@ let package = Package(
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "Log"]),
-        module("Auth", path: "Sources/Wire/Auth", ["CJWT"]),
+        module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
@@ -92,7 +92,7 @@ let package = Package(
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
         tests(of: "Redis", ["Log"]),
-        tests(of: "Auth"),
+        tests(of: "Auth", ["COpenSSL"]),
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
