@@ -20,10 +20,13 @@ func program(_ name: String, path: String, _ dependencies: [Target.Dependency]) 
     .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
 }
 
-func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+func tests(
+    of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], exporting symbol: String? = nil
+) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, path: "Tests/\(name)",
-        resources: resources, swiftSettings: strict)
+        resources: resources, swiftSettings: strict,
+        linkerSettings: symbol.map { [.unsafeFlags(["-Xlinker", "--export-dynamic-symbol=\($0)"])] } ?? [])
 }
 
 let package = Package(
@@ -76,7 +79,8 @@ let package = Package(
         module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"]),
+            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
+            resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
@@ -92,8 +96,9 @@ let package = Package(
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
         tests(of: "Redis", ["Log"]),
-        tests(of: "Auth", ["COpenSSL"]),
-        tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"]),
+tests(of: "Auth", ["COpenSSL"]),
+        // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
+        tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis"]),

@@ -3,13 +3,13 @@ import COpenSSL
 /// The process's own DTLS identity: an ECDSA P-256 key and a self-signed certificate (RFC 8827 section 6.5).
 ///
 /// Made once at start and shared by all sessions and loops; a restart makes a new one.
-// why: the pointers never change after init and OpenSSL counts references to them atomically.
-public final class DTLSCertificate: @unchecked Sendable {  // why: see above
+public final class DTLSCertificate: @unchecked Sendable {  // why: pointers set once, OpenSSL counts references atomically
     /// SHA-256 of the DER certificate, 32 bytes, for `a=fingerprint`.
     public let sha256Fingerprint: [UInt8]
 
     private let key: OpaquePointer
     private let certificate: OpaquePointer
+    private let context: OpaquePointer
 
     /// Generates key and certificate, about 0.2 ms.
     ///
@@ -20,20 +20,28 @@ public final class DTLSCertificate: @unchecked Sendable {  // why: see above
             EVP_PKEY_free(key)
             throw .generation(opensslError())
         }
+        guard let context = DTLSContext.make() else {
+            X509_free(certificate)
+            EVP_PKEY_free(key)
+            throw .generation(opensslError())
+        }
         self.key = key
         self.certificate = certificate
+        self.context = context
         sha256Fingerprint = digest(of: certificate, EVP_sha256())
+        guard SSL_CTX_use_certificate(context, certificate) == 1, SSL_CTX_use_PrivateKey(context, key) == 1 else {
+            throw .generation(opensslError())
+        }
     }
 
     deinit {
+        SSL_CTX_free(context)
         X509_free(certificate)
         EVP_PKEY_free(key)
     }
 
-    /// Lends key and certificate to `context`, which takes references of its own.
-    func install(in context: OpaquePointer) -> Bool {
-        SSL_CTX_use_certificate(context, certificate) == 1 && SSL_CTX_use_PrivateKey(context, key) == 1
-    }
+    /// A new SSL object with this identity, owned by the caller; nil when OpenSSL refuses.
+    func makeSession() -> OpaquePointer? { SSL_new(context) }
 
     /// A version 3 certificate with a random serial and a subject: some DTLS stacks refuse an empty one.
     private static func selfSigned(_ key: OpaquePointer) -> OpaquePointer? {
