@@ -96,7 +96,7 @@ let package = Package(
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
         tests(of: "Redis", ["Log"]),
-tests(of: "Auth", ["COpenSSL"]),
+        tests(of: "Auth", ["COpenSSL"]),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),

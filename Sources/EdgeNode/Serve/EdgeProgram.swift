@@ -56,6 +56,7 @@ public enum EdgeProgram {
         LogOutput.configure(level: config.log.level, format: config.log.format)
         // Before anything else starts, so that a signal during the start is not lost.
         let signals = Signals()
+        defer { withExtendedLifetime(signals) {} }
         let services: EdgeServices
         do throws(StartError) {
             services = try await EdgeServices(config)

@@ -1,4 +1,5 @@
 import Auth
+import Config
 import HTTP
 import MediaPlane
 import Streams

@@ -3,7 +3,7 @@ struct MetricText {
     private(set) var text = ""
 
     /// Writes the two comment lines and one line for each sample; a metric without samples is left out.
-    mutating func add(_ metric: Metric, _ samples: [(labels: KeyValuePairs<String, String>, value: Double)]) {
+    mutating func add(_ metric: Metric, _ samples: [MetricSample]) {
         guard !samples.isEmpty else { return }
         text += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.type.rawValue)\n"
         for sample in samples {
@@ -13,7 +13,7 @@ struct MetricText {
     }
 
     /// One sample without labels.
-    mutating func add(_ metric: Metric, _ value: Double) { add(metric, [(labels: [:], value: value)]) }
+    mutating func add(_ metric: Metric, _ value: Double) { add(metric, [MetricSample([:], value)]) }
 
     private static func number(_ value: Double) -> String {
         value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
@@ -28,6 +28,17 @@ struct MetricText {
             default: String(scalar)
             }
         }.joined()
+    }
+}
+
+/// One value of a metric.
+struct MetricSample {
+    let labels: KeyValuePairs<String, String>
+    let value: Double
+
+    init(_ labels: KeyValuePairs<String, String>, _ value: Double) {
+        self.labels = labels
+        self.value = value
     }
 }
 

@@ -28,7 +28,7 @@ struct MetricsRoutes {
     }
 
     private func addProcess(_ text: inout MetricText) {
-        text.add(EdgeMetric.info, [(["version": EdgeVersion.current, "alias": alias], 1)])
+        text.add(EdgeMetric.info, [MetricSample(["version": EdgeVersion.current, "alias": alias], 1)])
         text.add(EdgeMetric.startTime, Double(startedAtMs) / 1000)
         text.add(EdgeMetric.cpu, Double(ProcessUsage.cpuNs()) / 1e9)
         text.add(EdgeMetric.memory, Double(ProcessUsage.residentBytes()))
@@ -51,12 +51,12 @@ struct MetricsRoutes {
         }
         let samples = states.sorted { $0.key < $1.key }.flatMap { role, counts in
             counts.sorted { $0.key < $1.key }.map {
-                (labels: ["role": role, "state": $0.key] as KeyValuePairs, value: Double($0.value))
+                MetricSample(["role": role, "state": $0.key], Double($0.value))
             }
         }
         text.add(EdgeMetric.sessionsByState, samples)
         func each(_ metric: Metric, _ value: (StreamRecord) -> Int64) {
-            text.add(metric, records.map { (["stream": $0.id], Double(value($0))) })
+            text.add(metric, records.map { MetricSample(["stream": $0.id], Double(value($0))) })
         }
         each(EdgeMetric.streamViewers) { Int64($0.subscribe.sessions.filter { $0.leaveAt == 0 }.count) }
         each(EdgeMetric.streamIn) { $0.stats.publish.bytes }
@@ -69,10 +69,11 @@ struct MetricsRoutes {
         let publishers = sessions.filter(\.handle.isPublisher).compactMap { session in
             names[session.handle.stream].map { (name: $0, session: session) }
         }.sorted { $0.name < $1.name }
-        text.add(EdgeMetric.publisherLost, publishers.map { (["stream": $0.name], Double($0.session.lost)) })
-        text.add(EdgeMetric.publisherRTT, publishers.map { (["stream": $0.name], Double($0.session.rttNs) / 1e9) })
+        text.add(EdgeMetric.publisherLost, publishers.map { MetricSample(["stream": $0.name], Double($0.session.lost)) })
+        text.add(EdgeMetric.publisherRTT, publishers.map { MetricSample(["stream": $0.name], Double($0.session.rttNs) / 1e9) })
         text.add(
-            EdgeMetric.publisherKeyframeRequests, publishers.map { (["stream": $0.name], Double($0.session.keyframeRequests)) })
+            EdgeMetric.publisherKeyframeRequests,
+            publishers.map { MetricSample(["stream": $0.name], Double($0.session.keyframeRequests)) })
         var lost: [String: UInt64] = [:]
         var resent: [String: UInt64] = [:]
         for viewer in sessions where !viewer.handle.isPublisher {
@@ -80,8 +81,8 @@ struct MetricsRoutes {
             lost[name, default: 0] &+= viewer.lost
             resent[name, default: 0] &+= viewer.resent
         }
-        func sorted(_ sums: [String: UInt64]) -> [(labels: KeyValuePairs<String, String>, value: Double)] {
-            sums.sorted { $0.key < $1.key }.map { (["stream": $0.key], Double($0.value)) }
+        func sorted(_ sums: [String: UInt64]) -> [MetricSample] {
+            sums.sorted { $0.key < $1.key }.map { MetricSample(["stream": $0.key], Double($0.value)) }
         }
         text.add(EdgeMetric.viewersLost, sorted(lost))
         text.add(EdgeMetric.viewersResent, sorted(resent))
@@ -89,7 +90,7 @@ struct MetricsRoutes {
 
     private func addLoops(_ text: inout MetricText, _ loops: [LoopSnapshot]) {
         func each(_ metric: Metric, _ value: (LoopSnapshot) -> Double) {
-            text.add(metric, loops.map { (["loop": String($0.loop)], value($0)) })
+            text.add(metric, loops.map { MetricSample(["loop": String($0.loop)], value($0)) })
         }
         each(EdgeMetric.loopBusy) { Double($0.busyNs) / 1e9 }
         each(EdgeMetric.loopUp) { Double($0.upNs) / 1e9 }
@@ -100,7 +101,7 @@ struct MetricsRoutes {
         each(EdgeMetric.loopSentBytes) { Double($0.sentBytes) }
         let drops = loops.flatMap { loop in
             loop.drops.map {
-                (labels: ["loop": String(loop.loop), "reason": $0.reason] as KeyValuePairs, value: Double($0.count))
+                MetricSample(["loop": String(loop.loop), "reason": $0.reason], Double($0.count))
             }
         }
         text.add(EdgeMetric.drops, drops)

@@ -4,8 +4,8 @@ import Dispatch
     import Glibc
 #endif
 
-/// Signals as values, in the order they come.
-final class Signals: Sendable {
+/// Signals as values, in the order they come, for as long as the object lives.
+final class Signals {
     /// What an operator may ask for.
     enum Request: Sendable {
         case stop, reload
