@@ -72,7 +72,7 @@ let package = Package(
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
-        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "CSQLite", "Log"]),
+        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "Media", "CSQLite", "Log"]),
         module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
@@ -100,9 +100,9 @@ let package = Package(
         tests(of: "EdgeServe", ["HTTP", "Config"]),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
-        tests(of: "Records", ["Cluster"]),
-        tests(of: "Playback", ["Cluster", "Media"]),
-        tests(of: "CoordinatorServe", ["HTTP", "Cluster", "Config"]),
+        tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
+        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
+        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
