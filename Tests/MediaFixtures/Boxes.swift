@@ -1,16 +1,16 @@
 /// A box of an ISO file, read independently of the product's own reader (ISO/IEC 14496-12 4.2).
-public struct FixtureBox: Sendable {
-    public let type: String
+package struct FixtureBox: Sendable {
+    package let type: String
     /// The content after size and type.
-    public let body: [UInt8]
+    package let body: [UInt8]
     /// Offset of the box in what was parsed.
-    public let offset: Int
-    public let children: [FixtureBox]
+    package let offset: Int
+    package let children: [FixtureBox]
 
     static let containers: Set<String> = ["moov", "trak", "mdia", "minf", "stbl", "mvex", "moof", "traf", "dinf", "edts"]
 
     /// Every box of `bytes`; throws where one does not fit.
-    public static func parse(_ bytes: [UInt8], base: Int = 0) throws -> [FixtureBox] {
+    package static func parse(_ bytes: [UInt8], base: Int = 0) throws -> [FixtureBox] {
         var boxes: [FixtureBox] = []
         var position = 0
         while position < bytes.count {
@@ -29,40 +29,40 @@ public struct FixtureBox: Sendable {
     }
 
     /// A descendant by path, such as `["moov", "trak"]` below this box.
-    public func first(_ path: String...) -> FixtureBox? {
+    package func first(_ path: String...) -> FixtureBox? {
         var current: FixtureBox? = self
         for step in path { current = current?.children.first { $0.type == step } }
         return current
     }
 
-    public func integer(_ width: Int, at offset: Int) -> Int64 {
+    package func integer(_ width: Int, at offset: Int) -> Int64 {
         guard offset + width <= body.count else { return -1 }
         return (0..<width).reduce(Int64(0)) { $0 << 8 | Int64(body[offset + $1]) }
     }
 
     /// The 24 flag bits of a full box.
-    public var flags: Int64 { integer(4, at: 0) & 0xFF_FFFF }
-    public var version: Int64 { integer(1, at: 0) }
+    package var flags: Int64 { integer(4, at: 0) & 0xFF_FFFF }
+    package var version: Int64 { integer(1, at: 0) }
 }
 
 extension [FixtureBox] {
-    public func first(_ type: String) -> FixtureBox? { first { $0.type == type } }
-    public func all(_ type: String) -> [FixtureBox] { filter { $0.type == type } }
+    package func first(_ type: String) -> FixtureBox? { first { $0.type == type } }
+    package func all(_ type: String) -> [FixtureBox] { filter { $0.type == type } }
 }
 
 /// One `moof` as a player sees it.
-public struct FixtureFragment: Sendable {
-    public let time: Int64
-    public let durations: [Int64]
-    public let sizes: [Int64]
-    public let flags: [Int64]
-    public var end: Int64 { time + durations.reduce(0, +) }
+package struct FixtureFragment: Sendable {
+    package let time: Int64
+    package let durations: [Int64]
+    package let sizes: [Int64]
+    package let flags: [Int64]
+    package var end: Int64 { time + durations.reduce(0, +) }
 }
 
 /// What recordings must be as CMAF; each broken rule is one line.
-public enum CMAFCheck {
+package enum CMAFCheck {
     /// Checks an initialization segment (ISO/IEC 23000-19 7.3.1).
-    public static func initialization(_ bytes: [UInt8], timescale: Int64) throws -> [String] {
+    package static func initialization(_ bytes: [UInt8], timescale: Int64) throws -> [String] {
         var broken: [String] = []
         func rule(_ holds: Bool, _ text: String) { if !holds { broken.append(text) } }
         let boxes = try FixtureBox.parse(bytes)
@@ -87,7 +87,7 @@ public enum CMAFCheck {
     }
 
     /// Checks a media segment and returns its fragments (ISO/IEC 14496-12 8.8).
-    public static func segment(_ bytes: [UInt8], isVideo: Bool) throws -> (fragments: [FixtureFragment], broken: [String]) {
+    package static func segment(_ bytes: [UInt8], isVideo: Bool) throws -> (fragments: [FixtureFragment], broken: [String]) {
         var broken: [String] = []
         func rule(_ holds: Bool, _ text: String) { if !holds { broken.append(text) } }
         let boxes = try FixtureBox.parse(bytes)

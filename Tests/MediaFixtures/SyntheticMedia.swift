@@ -1,12 +1,12 @@
 import Foundation
 
 /// Encoded pictures and sound with known times, made by ffmpeg once a test run.
-public enum SyntheticMedia {
+package enum SyntheticMedia {
     /// One H.264 picture: its NAL units, without start codes.
-    public typealias Picture = [[UInt8]]
+    package typealias Picture = [[UInt8]]
 
     /// 30 pictures a second, a key frame each `gop`, parameter sets with each key frame, several slices.
-    public static func h264(
+    package static func h264(
         frames: Int, gop: Int = 60, size: String = "320x180", bFrames: Int = 0, profile: String = "baseline"
     ) throws -> [Picture] {
         let bytes = try Tool.run(
@@ -21,7 +21,7 @@ public enum SyntheticMedia {
     }
 
     /// 20 ms stereo packets of a tone.
-    public static func opus(packets: Int) throws -> [[UInt8]] {
+    package static func opus(packets: Int) throws -> [[UInt8]] {
         let bytes = try Tool.run(
             "ffmpeg",
             [
@@ -46,7 +46,7 @@ public enum SyntheticMedia {
     }
 
     /// NAL units of an Annex B stream.
-    public static func nalUnits(_ bytes: [UInt8]) -> [[UInt8]] {
+    package static func nalUnits(_ bytes: [UInt8]) -> [[UInt8]] {
         var units: [[UInt8]] = []
         var start: Int?
         var index = 0
@@ -92,26 +92,26 @@ public enum SyntheticMedia {
 }
 
 /// One RTP packet without a header: what a depacketiser or the recorder's tap sees.
-public struct FixturePacket: Sendable {
-    public var payload: [UInt8]
-    public var timestamp: UInt32
-    public var marker: Bool
-    public var extendedSequence: UInt64
+package struct FixturePacket: Sendable {
+    package var payload: [UInt8]
+    package var timestamp: UInt32
+    package var marker: Bool
+    package var extendedSequence: UInt64
     /// Index of the picture or sound packet it belongs to.
-    public var unit: Int
+    package var unit: Int
 }
 
 /// Packs pictures as RFC 6184 mode 1: parameter sets as STAP-A, large units as FU-A.
-public struct FixturePacketizer {
-    public var extendedSequence: UInt64
-    public let payloadMax: Int
+package struct FixturePacketizer {
+    package var extendedSequence: UInt64
+    package let payloadMax: Int
 
-    public init(extendedSequence: UInt64, payloadMax: Int = 400) {
+    package init(extendedSequence: UInt64, payloadMax: Int = 400) {
         self.extendedSequence = extendedSequence
         self.payloadMax = payloadMax
     }
 
-    public mutating func picture(_ nals: [[UInt8]], timestamp: UInt32, unit: Int) -> [FixturePacket] {
+    package mutating func picture(_ nals: [[UInt8]], timestamp: UInt32, unit: Int) -> [FixturePacket] {
         let sets = nals.filter { [7, 8].contains($0[0] & 0x1F) }
         var payloads: [[UInt8]] = []
         if sets.count > 1, sets.map(\.count).reduce(0, +) + 8 < payloadMax {
@@ -128,7 +128,7 @@ public struct FixturePacketizer {
         }
     }
 
-    public mutating func sound(_ packet: [UInt8], timestamp: UInt32, unit: Int) -> FixturePacket {
+    package mutating func sound(_ packet: [UInt8], timestamp: UInt32, unit: Int) -> FixturePacket {
         defer { extendedSequence += 1 }
         return FixturePacket(
             payload: packet, timestamp: timestamp, marker: unit == 0, extendedSequence: extendedSequence, unit: unit)
@@ -149,14 +149,14 @@ public struct FixturePacketizer {
 }
 
 /// The deterministic generator of every randomised test (SplitMix64).
-public struct SeededGenerator: RandomNumberGenerator, Sendable {
+package struct SeededGenerator: RandomNumberGenerator, Sendable {
     private var state: UInt64
 
-    public init(seed: UInt64) {
+    package init(seed: UInt64) {
         state = seed
     }
 
-    public mutating func next() -> UInt64 {
+    package mutating func next() -> UInt64 {
         state &+= 0x9E37_79B9_7F4A_7C15
         var mixed = state
         mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
@@ -167,7 +167,7 @@ public struct SeededGenerator: RandomNumberGenerator, Sendable {
 
 extension [UInt8] {
     /// A copy with a few bytes changed, removed or added.
-    public func mutated(by generator: inout SeededGenerator) -> [UInt8] {
+    package func mutated(by generator: inout SeededGenerator) -> [UInt8] {
         var copy = self
         for _ in 0..<Int.random(in: 1...4, using: &generator) {
             let at = Int.random(in: 0...Swift.max(0, copy.count - 1), using: &generator)

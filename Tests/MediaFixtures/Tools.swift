@@ -1,14 +1,14 @@
 import Foundation
 
 /// A program that did not do what a test needs of it.
-public struct ToolError: Error, CustomStringConvertible {
-    public let description: String
+package struct ToolError: Error, CustomStringConvertible {
+    package let description: String
 }
 
 /// Runs ffmpeg and ffprobe, which the tests' set-up installs.
-public enum Tool {
+package enum Tool {
     /// Standard output of a program found on PATH; throws what it wrote to standard error when it fails.
-    public static func run(_ program: String, _ arguments: [String], input: Data? = nil) throws -> Data {
+    package static func run(_ program: String, _ arguments: [String], input: Data? = nil) throws -> Data {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments = [program] + arguments
@@ -35,11 +35,11 @@ public enum Tool {
 }
 
 /// A directory of its own, gone with the value.
-public final class TemporaryDirectory: Sendable {
-    public let url: URL
-    public var path: String { url.path }
+package final class TemporaryDirectory: Sendable {
+    package let url: URL
+    package var path: String { url.path }
 
-    public init() throws {
+    package init() throws {
         url = FileManager.default.temporaryDirectory.appendingPathComponent("tributary-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
     }
@@ -50,24 +50,24 @@ public final class TemporaryDirectory: Sendable {
 }
 
 /// What ffprobe says of one track.
-public struct Probe: Sendable {
-    public struct Packet: Sendable {
-        public let pts: Int64
-        public let dts: Int64
-        public let duration: Int64
-        public let size: Int
-        public let isKey: Bool
+package struct Probe: Sendable {
+    package struct Packet: Sendable {
+        package let pts: Int64
+        package let dts: Int64
+        package let duration: Int64
+        package let size: Int
+        package let isKey: Bool
     }
 
-    public let codec: String
-    public let profile: String
-    public let width: Int
-    public let height: Int
-    public let timeBase: String
-    public let packets: [Packet]
+    package let codec: String
+    package let profile: String
+    package let width: Int
+    package let height: Int
+    package let timeBase: String
+    package let packets: [Packet]
 
     /// Probes initialization and media segments, joined.
-    public init(_ bytes: [UInt8]) throws {
+    package init(_ bytes: [UInt8]) throws {
         let directory = try TemporaryDirectory()
         let file = directory.url.appendingPathComponent("track.mp4")
         try Data(bytes).write(to: file)
@@ -91,7 +91,7 @@ public struct Probe: Sendable {
     }
 
     /// What the decoder complains about; empty when all is well.
-    public static func decodeErrors(_ bytes: [UInt8]) throws -> String {
+    package static func decodeErrors(_ bytes: [UInt8]) throws -> String {
         let directory = try TemporaryDirectory()
         let file = directory.url.appendingPathComponent("track.mp4")
         try Data(bytes).write(to: file)

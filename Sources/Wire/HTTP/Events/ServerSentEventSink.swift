@@ -21,7 +21,7 @@ extension HTTPResponse {
         var headers = headers
         headers["Cache-Control"] = "no-store"
         headers["X-Accel-Buffering"] = "no"
-        return .stream(contentType: "text/event-stream", headers: headers) { writer in
+        var response = HTTPResponse.stream(contentType: "text/event-stream", headers: headers) { writer in
             let sink = ServerSentEventSink(writer: writer)
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
@@ -36,5 +36,7 @@ extension HTTPResponse {
                 group.cancelAll()
             }
         }
+        response.endsWhenCancelled = true
+        return response
     }
 }

@@ -92,6 +92,8 @@ final class BytePipe: Sendable {
     var peakCount: Int { state.withLock { $0.peak } }
     /// All bytes that went in.
     var totalCount: UInt64 { state.withLock { $0.total } }
+    /// Whether a writer has to wait.
+    var isFull: Bool { state.withLock { $0.count >= capacity } }
     /// The bytes waiting now.
     var count: Int { state.withLock { $0.count } }
 

@@ -25,6 +25,8 @@ public struct HTTPResponse: Sendable {
     public var body: Body
     /// The part of the body to send, chosen by a `Range`.
     var slice: Range<Int64>?
+    /// The body never ends by itself, so a stopping server cancels it at once.
+    var endsWhenCancelled = false
 
     /// An answer from its parts; without a body by default.
     public init(_ status: HTTPStatus = .ok, headers: HTTPHeaders = [:], body: Body = .none) {

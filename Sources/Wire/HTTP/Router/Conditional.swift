@@ -3,7 +3,7 @@ enum Conditional {
     static func apply(_ request: HTTPRequest, _ response: HTTPResponse) -> HTTPResponse {
         guard request.method == .get || request.method == .head, response.status == .ok else { return response }
         var response = response
-        var size: Int64
+        let size: Int64
         switch response.body {
         case .file(let file):
             size = file.count
@@ -12,7 +12,7 @@ enum Conditional {
         case .bytes(let bytes) where response.headers["ETag"] != nil: size = Int64(bytes.count)
         default: return response
         }
-        if let failed = precondition(request.headers, response) { return failed }
+        if let failed = precondition(request.headers, response, size) { return failed }
         response.headers["Accept-Ranges"] = "bytes"
         guard isRangeCurrent(request.headers, response) else { return response }
         switch ByteRange(request.headers["Range"], size: size) {
@@ -29,7 +29,7 @@ enum Conditional {
     }
 
     /// Section 13.2.2: the order in which preconditions are evaluated.
-    private static func precondition(_ headers: HTTPHeaders, _ response: HTTPResponse) -> HTTPResponse? {
+    private static func precondition(_ headers: HTTPHeaders, _ response: HTTPResponse, _ size: Int64) -> HTTPResponse? {
         let etag = response.headers["ETag"]
         let modified = response.headers["Last-Modified"].flatMap(HTTPDate.parse)
         if headers["If-Match"] != nil {
@@ -40,18 +40,19 @@ enum Conditional {
             return .error(HTTPError(.preconditionFailed, "changed since that time"))
         }
         if headers["If-None-Match"] != nil {
-            return matches(headers.list("If-None-Match"), etag, isWeakFine: true) ? notModified(response) : nil
+            return matches(headers.list("If-None-Match"), etag, isWeakFine: true) ? notModified(response, size) : nil
         }
         if let since = headers["If-Modified-Since"].flatMap(HTTPDate.parse), let modified, modified <= since {
-            return notModified(response)
+            return notModified(response, size)
         }
         return nil
     }
 
-    private static func notModified(_ response: HTTPResponse) -> HTTPResponse {
+    private static func notModified(_ response: HTTPResponse, _ size: Int64) -> HTTPResponse {
         var headers = response.headers
         headers["Content-Type"] = nil
-        return HTTPResponse(.notModified, headers: headers)
+        // Only tells the length that a 200 would have; a 304 never has a body, so nothing is written.
+        return HTTPResponse(.notModified, headers: headers, body: .stream(length: size) { _ in })
     }
 
     /// `If-Range` wants a strong match of a tag or an exact date (section 13.1.5).

@@ -1,0 +1,51 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A thread for work that blocks, which must not hold one of Swift's few.
+enum BlockingThread {
+    private final class Work: Sendable {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+
+    /// Starts a thread that nobody waits for. False when the system has none left.
+    static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
+        var thread = pthread_t()
+        let work = Unmanaged.passRetained(Work(body))
+        guard pthread_create(&thread, &attributes, runWork, work.toOpaque()) == 0 else {
+            work.release()
+            return false
+        }
+        return true
+    }
+
+    /// Runs `body` and waits for it without blocking; in place when there is no thread left.
+    static func run(_ body: @escaping @Sendable () -> Void) async {
+        await withCheckedContinuation { continuation in
+            let whole: @Sendable () -> Void = {
+                body()
+                continuation.resume()
+            }
+            if !start(whole) { whole() }
+        }
+    }
+
+    fileprivate static func perform(_ context: UnsafeMutableRawPointer) {
+        // The libraries write to sockets whose peer may be gone; that must be an error, not a signal.
+        var pipes = sigset_t()
+        sigemptyset(&pipes)
+        sigaddset(&pipes, SIGPIPE)
+        pthread_sigmask(SIG_BLOCK, &pipes, nil)
+        Unmanaged<Work>.fromOpaque(context).takeRetainedValue().body()
+    }
+}
+
+private func runWork(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    if let context { BlockingThread.perform(context) }
+    return nil
+}

@@ -1,0 +1,151 @@
+import CMicrohttpd
+import Synchronization
+
+/// What the server's thread does each time the library asks how to go on with a request.
+extension Exchange {
+    /// The most bytes of an unwanted body that are read away so that the connection can be used again.
+    private static let discardLimit = 4 << 20
+
+    /// - Parameter upload: a piece of the body, or nil.
+    /// - Returns: `.NO` breaks the connection.
+    func step(method: UnsafePointer<CChar>?, version: UnsafePointer<CChar>?, upload: UnsafeRawBufferPointer?) -> MHD_Result {
+        let (phase, isAborted) = state.withLock { ($0.phase, $0.isAborted) }
+        if isAborted { return .NO }
+        switch phase {
+        case .start: return start(method: method, version: version)
+        case .holding: return hold()
+        case .receiving:
+            if let upload { return receive(upload) }
+            incoming.finish()
+            state.withLock { $0.phase = .received }
+            return answerOrWait()
+        case .received: return answerOrWait()
+        case .answered: return .YES
+        }
+    }
+
+    private func start(method: UnsafePointer<CChar>?, version: UnsafePointer<CChar>?) -> MHD_Result {
+        let (request, plan) = RequestReader.read(self, method: method, version: version)
+        core.add(self)
+        switch plan {
+        case .refuse(let error):
+            state.withLock { $0.response = core.router.respond(toBroken: error) }
+            core.watcher.lingerWhenClosed(connection)
+            return queueResponse()
+        case .receive: state.withLock { $0.phase = .receiving }
+        case .hold: state.withLock { $0.phase = .holding }
+        }
+        guard let request else { return .NO }
+        state.withLock { $0.isHead = request.method == .head }
+        run(request)
+        return plan == .hold ? hold() : .YES
+    }
+
+    private func hold() -> MHD_Result {
+        let (isReady, wantsBody) = state.withLock { state in
+            if state.wantsBody && state.response == nil { state.phase = .receiving }
+            return (state.response != nil, state.wantsBody)
+        }
+        if isReady {
+            // The client may be in the middle of its body: the library will close, and the rest must be read away first.
+            core.watcher.lingerWhenClosed(connection)
+            return queueResponse()
+        }
+        if wantsBody { return .YES }
+        waker.suspend()
+        if state.withLock({ $0.wantsBody || $0.response != nil || $0.isAborted }) { waker.wake() }
+        return .YES
+    }
+
+    private func receive(_ upload: UnsafeRawBufferPointer) -> MHD_Result {
+        if !incoming.offer(Array(upload)) {
+            let discarded = state.withLock { state in
+                state.discarded += upload.count
+                return state.discarded
+            }
+            return discarded > Self.discardLimit ? .NO : .YES
+        }
+        if incoming.isFull {
+            waker.suspend()
+            if !incoming.parkWriter() { waker.wake() }
+        }
+        return .YES
+    }
+
+    private func answerOrWait() -> MHD_Result {
+        if state.withLock({ $0.response != nil }) { return queueResponse() }
+        waker.suspend()
+        if state.withLock({ $0.response != nil || $0.isAborted }) { waker.wake() }
+        return .YES
+    }
+
+    private func queueResponse() -> MHD_Result {
+        let (response, isHead) = state.withLock { state in
+            state.phase = .answered
+            return (state.response, state.isHead)
+        }
+        guard let response, let made = ResponseMaker.make(response, isHead: isHead, for: self) else { return .NO }
+        defer { MHD_destroy_response(made) }
+        return MHD_queue_response(connection.raw, UInt32(clamping: response.status.rawValue), made)
+    }
+}
+
+/// What happens to a request besides the server's thread.
+extension Exchange {
+    private func run(_ request: HTTPRequest) {
+        let task = Task {
+            let response = await core.router.respond(to: request)
+            answer(response)
+            guard request.method != .head, response.status != .notModified, case .stream(_, let write) = response.body else {
+                return
+            }
+            do {
+                try await write(HTTPBodyWriter(pipe: outgoing))
+                outgoing.finish()
+            } catch is CancellationError where response.endsWhenCancelled && core.isStopping {
+                outgoing.finish()
+            } catch {
+                outgoing.fail(error)
+            }
+        }
+        let isLate = state.withLock { state in
+            state.task = task
+            return state.isAborted
+        }
+        if isLate { task.cancel() }
+    }
+
+    private func answer(_ response: HTTPResponse) {
+        state.withLock { $0.response = response }
+        // What is still to come of the body has no reader any more.
+        incoming.fail(HTTPError(.badRequest, "the body was not read before the answer"))
+        waker.wake()
+    }
+
+    /// The handler asks for the body.
+    func wantBody() {
+        let isNew = state.withLock { state in
+            defer { state.wantsBody = true }
+            return !state.wantsBody
+        }
+        if isNew { waker.wake() }
+    }
+
+    /// The client is gone, the answer is sent, or the server stops: nothing of this exchange is needed any more.
+    func abort() {
+        let task = state.withLock { state in
+            state.isAborted = true
+            return state.task.take()
+        }
+        task?.cancel()
+        incoming.fail(CancellationError())
+        outgoing.fail(CancellationError())
+        waker.wake()
+    }
+
+    /// Tells a stream that never ends by itself that the server stops.
+    func endStream() {
+        let task = state.withLock { state in state.response?.endsWhenCancelled == true ? state.task : nil }
+        task?.cancel()
+    }
+}

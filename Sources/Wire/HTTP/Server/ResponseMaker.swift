@@ -1,0 +1,73 @@
+import CMicrohttpd
+import Log
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Turns an ``HTTPResponse`` into the library's object.
+enum ResponseMaker {
+    private static let log = Logger("http")
+    /// Fields the library writes itself.
+    private static let ownFields = ["Content-Length", "Transfer-Encoding", "Date"]
+    private static let readerBlockBytes = 32 << 10
+
+    /// Nil when the system has no memory or descriptor left; the connection breaks then.
+    static func make(_ response: HTTPResponse, isHead: Bool, for exchange: Exchange) -> OpaquePointer? {
+        guard let made = makeBody(response, exchange) else { return nil }
+        for field in response.headers where !ownFields.contains(where: { HTTPHeaders.same($0, field.name) }) {
+            if MHD_add_response_header(made, field.name, field.value) != .YES {
+                log.warning("a response header was left out because it is not valid", ["name": field.name])
+            }
+        }
+        if exchange.core.isStopping { _ = MHD_add_response_header(made, "Connection", "close") }
+        return made
+    }
+
+    private static func makeBody(_ response: HTTPResponse, _ exchange: Exchange) -> OpaquePointer? {
+        switch response.body {
+        case .none: return cmicrohttpd_bytes(0, nil)
+        case .bytes(let bytes):
+            let slice = response.slice.map { bytes[Int($0.lowerBound)..<Int($0.upperBound)] } ?? bytes[...]
+            return slice.withUnsafeBytes { cmicrohttpd_bytes($0.count, $0.baseAddress) }
+        case .file(let file):
+            let part = response.slice ?? 0..<file.count
+            // The library closes its descriptor together with the response.
+            let own = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
+            guard own >= 0 else { return nil }
+            let made = MHD_create_response_from_fd_at_offset64(
+                UInt64(part.count), own, UInt64(file.offset + part.lowerBound))
+            if made == nil { close(own) }
+            return made
+        case .stream(let length, _):
+            let context = Unmanaged.passRetained(exchange)
+            let size = length.map { UInt64(clamping: $0) } ?? cmicrohttpd_size_unknown()
+            let made = MHD_create_response_from_callback(size, readerBlockBytes, readBody, context.toOpaque(), releaseBody)
+            if made == nil { context.release() }
+            return made
+        case .webSocket: return nil
+        }
+    }
+}
+
+/// The library asks for bytes to send.
+private func readBody(
+    _ context: UnsafeMutableRawPointer?, _ position: UInt64, _ buffer: UnsafeMutablePointer<CChar>?, _ room: Int
+) -> Int {
+    guard let context, let buffer else { return cmicrohttpd_broken() }
+    let exchange = Unmanaged<Exchange>.fromOpaque(context).takeUnretainedValue()
+    switch exchange.outgoing.take(into: UnsafeMutableRawBufferPointer(start: buffer, count: room)) {
+    case .bytes(let count): return count
+    case .finished: return cmicrohttpd_end()
+    case .failed: return cmicrohttpd_broken()
+    case .empty:
+        exchange.waker.suspend()
+        if !exchange.outgoing.parkReader() { exchange.waker.wake() }
+        return 0
+    }
+}
+
+private func releaseBody(_ context: UnsafeMutableRawPointer?) {
+    guard let context else { return }
+    Unmanaged<Exchange>.fromOpaque(context).release()
+}
