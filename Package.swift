@@ -55,7 +55,7 @@ let package = Package(
         module("Log", path: "Sources/Wire/Log"),
         module("Config", path: "Sources/Wire/Config", ["CTomlPlusPlus", "Cluster", "Log"]),
         module("SDP", path: "Sources/Wire/SDP"),
-        module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "COpenSSL", "CLinux", "Log"]),
+        module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "COpenSSL", "Log"]),
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
