@@ -60,7 +60,7 @@ let package = Package(
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "Log"]),
-        module("Auth", path: "Sources/Wire/Auth", ["CJWT"]),
+        module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
@@ -76,7 +76,7 @@ let package = Package(
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
         module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "Media", "CSQLite", "Log"]),
-        module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
+        module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
             ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
@@ -96,7 +96,7 @@ let package = Package(
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
         tests(of: "Redis", ["Log"]),
-        tests(of: "Auth"),
+        tests(of: "Auth", ["COpenSSL"]),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
