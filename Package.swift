@@ -79,7 +79,7 @@ let package = Package(
         module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
+            ["Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
             resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
