@@ -100,6 +100,7 @@ let package = Package(
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
+        tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis"]),
         tests(of: "EdgeServe", ["HTTP", "Config"]),

@@ -8,6 +8,7 @@ enum Program {
     /// Runs one command; the result is the exit status: 0 done, 1 failed, 2 wrong arguments.
     static func run(_ arguments: [String]) async -> Int32 {
         Interrupt.install()
+        raiseDescriptorLimit()
         do throws(OptionError) {
             switch try Command(parsing: arguments) {
             case .help:
@@ -23,6 +24,14 @@ enum Program {
             return 2
         }
     }
+}
+
+/// A socket per viewer soon passes the usual 1024.
+private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
 }
 
 /// Plain lines for people; log lines go through the logger.
