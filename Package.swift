@@ -59,7 +59,7 @@ let package = Package(
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
-        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "Log"]),
+        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
 
         // The edge node.
