@@ -140,6 +140,24 @@ struct WHIPRouteTests {
         }
     }
 
+    @Test("a stream's own token does not show whose sessions there are: their ids are the right to end them")
+    func sessionIDs() async throws {
+        let toml = """
+            [auth]
+            tokens = ["all"]
+            room_tokens = { demo = "room" }
+            """
+        try await TestNode.with(toml) { node in
+            let location = try #require(
+                try await node.post("/whip/demo", sdp: TestOffer.publish(), token: "all").headers["Location"])
+            let id = try #require(location.split(separator: "/").last)
+            let shown = try await node.send(.get, "/api/streams/demo", headers: ["Authorization": "Bearer room"])
+            #expect(shown.status == 200 && !shown.body.contains(id) && shown.body.contains(id.prefix(8)))
+            let whole = try await node.send(.get, "/api/streams/demo", headers: ["Authorization": "Bearer all"])
+            #expect(whole.body.contains(id))
+        }
+    }
+
     @Test("limits of the configuration answer 503 with Retry-After and 403")
     func limits() async throws {
         try await TestNode.with("[node]\npub_max = 1\n[limits]\nmax_subs_per_stream = 1\n") { node in
