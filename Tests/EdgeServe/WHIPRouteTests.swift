@@ -158,6 +158,39 @@ struct WHIPRouteTests {
         }
     }
 
+    @Test("an account logs in and the token it gets publishes; narrower tokens come from it")
+    func login() async throws {
+        let toml = """
+            [auth]
+            secret = "a secret of enough length for HS256"
+            [[auth.accounts]]
+            username = "anna"
+            password = "correct horse"
+            """
+        try await TestNode.with(toml) { node in
+            let json: HTTPHeaders = ["Content-Type": "application/json"]
+            func token(_ answer: TestNode.Answer) -> String? {
+                answer.body.firstMatch(of: /"access_token":"([^"]+)"/).map { String($0.output.1) }
+            }
+            let wrong = try await node.send(
+                .post, "/api/login", headers: json, body: #"{"username":"anna","password":"x"}"#)
+            #expect(wrong.status == 401)
+            #expect(try await node.send(.post, "/api/login", headers: json, body: "{").status == 400)
+            let right = try await node.send(
+                .post, "/api/login", headers: json, body: #"{"username":"anna","password":"correct horse"}"#)
+            let whole = try #require(token(right))
+            let request = #"{"id":"demo","duration":60,"subscribe":true}"#
+            #expect(try await node.send(.post, "/api/token", headers: json, body: request).status == 401)
+            let minted = try await node.send(
+                .post, "/api/token", headers: ["Content-Type": "application/json", "Authorization": "Bearer \(whole)"],
+                body: request)
+            let narrow = try #require(token(minted))
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish(), token: narrow).status == 403)
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish(), token: whole).status == 201)
+            #expect(try await node.post("/whep/demo", sdp: TestOffer.subscribe(), token: narrow).status == 201)
+        }
+    }
+
     @Test("limits of the configuration answer 503 with Retry-After and 403")
     func limits() async throws {
         try await TestNode.with("[node]\npub_max = 1\n[limits]\nmax_subs_per_stream = 1\n") { node in

@@ -26,7 +26,8 @@ struct EdgeRoutes {
             registry: registry, plane: plane, requests: requests, alias: config.node.alias,
             startedAtMs: StreamTime.system().wallMs
         ).add(to: &router)
-        InfoRoutes(node: node).add(to: &router)
+        InfoRoutes(node: node, strategy: config.strategy).add(to: &router)
+        AuthRoutes(gate: gate).add(to: &router)
         InfoRoutes.addDocument(to: &router)
         return router
     }

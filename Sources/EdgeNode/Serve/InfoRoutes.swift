@@ -4,6 +4,7 @@ import HTTP
 /// Health, identity and the OpenAPI document.
 struct InfoRoutes {
     let node: NodeReporter
+    let strategy: StrategySettings
 
     /// What `/api/info` tells; the first field is live777's.
     private struct Info: Encodable {
@@ -17,6 +18,16 @@ struct InfoRoutes {
         let features: [String]
     }
 
+    /// live777's `/api/strategy`.
+    private struct Strategy: Encodable {
+        let each_stream_max_sub: Int
+        let auto_create_whip: Bool
+        let auto_create_whep: Bool
+        let auto_delete_whip: Int
+        let auto_delete_whep: Int
+        let override_publisher: Bool
+    }
+
     func add(to router: inout Router) {
         router.get("/healthz", RouteDescription("ok while the node serves", tag: "node")) { _ in
             .text("ok", headers: ["Cache-Control": "no-store"])
@@ -28,6 +39,13 @@ struct InfoRoutes {
                     version: EdgeVersion.current, program: EdgeVersion.program, alias: record.alias, url: record.url,
                     region: record.region, status: record.status, startedAtMs: record.startedAtMs,
                     features: ["whip", "whep", "recorder"]))
+        }
+        router.get("/api/strategy", RouteDescription("How streams come and go", tag: "node")) { _ in
+            try .json(
+                Strategy(
+                    each_stream_max_sub: strategy.eachStreamMaxSub, auto_create_whip: strategy.autoCreateWhip,
+                    auto_create_whep: strategy.autoCreateWhep, auto_delete_whip: strategy.autoDeleteWhip,
+                    auto_delete_whep: strategy.autoDeleteWhep, override_publisher: strategy.overridePublisher))
         }
     }
 
