@@ -30,10 +30,8 @@ struct AuthRoutes {
     }
 
     private static func answer(_ body: () throws(AuthFailure) -> TokenResponse) throws -> HTTPResponse {
-        do throws(AuthFailure) {
-            return try .json(try body(), headers: ["Cache-Control": "no-store"])
-        } catch {
-            throw HTTPError(error)
-        }
+        let token: TokenResponse
+        do throws(AuthFailure) { token = try body() } catch { throw HTTPError(error) }
+        return try .json(token, headers: ["Cache-Control": "no-store"])
     }
 }

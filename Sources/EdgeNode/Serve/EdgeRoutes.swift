@@ -2,6 +2,7 @@ import Auth
 import Config
 import HTTP
 import MediaPlane
+import State
 import Streams
 
 /// Every route of the node and what stands before them.
@@ -10,6 +11,7 @@ struct EdgeRoutes {
     let registry: StreamRegistry
     let plane: MediaPlane
     let node: NodeReporter
+    let state: StatePublisher?
 
     func router() -> Router {
         var router = Router()
@@ -23,10 +25,10 @@ struct EdgeRoutes {
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
         EventRoutes(registry: registry, node: node, gate: gate).add(to: &router)
         MetricsRoutes(
-            registry: registry, plane: plane, requests: requests, alias: config.node.alias,
+            registry: registry, plane: plane, state: state, requests: requests, alias: config.node.alias,
             startedAtMs: StreamTime.system().wallMs
         ).add(to: &router)
-        InfoRoutes(node: node, strategy: config.strategy).add(to: &router)
+        InfoRoutes(node: node, state: state, strategy: config.strategy).add(to: &router)
         AuthRoutes(gate: gate).add(to: &router)
         InfoRoutes.addDocument(to: &router)
         return router

@@ -1,10 +1,13 @@
 import Auth
+import Cluster
 import Config
 import HTTP
 import Log
 import MediaPlane
-import SDP
+import Redis
+import State
 import Streams
+import Synchronization
 
 /// Why the node cannot start, in one line that names the key.
 struct StartError: Error {
@@ -21,6 +24,8 @@ final class EdgeServices: Sendable {
     let node: NodeReporter
     private let config: EdgeConfig
     private let server: HTTPServer
+    private let state: StatePublisher?
+    private let follower = Mutex<Task<Void, Never>?>(nil)
 
     /// Where the HTTP API is, with the port really bound.
     var url: String { server.url }
@@ -33,11 +38,12 @@ final class EdgeServices: Sendable {
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
+        state = Self.state(config.redis, node: node, registry: registry)
         do throws(HTTPServerError) {
-            server = try HTTPServer(
-                HTTPServerSettings(config.http),
-                router: EdgeRoutes(config: config, registry: registry, plane: plane, node: node).router())
+            let routes = EdgeRoutes(config: config, registry: registry, plane: plane, node: node, state: state)
+            server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
         } catch {
+            await state?.stop()
             await plane.shutdown()
             throw StartError(message: error.description)
         }
@@ -53,15 +59,32 @@ final class EdgeServices: Sendable {
             await stop()
             throw StartError(message: error.description)
         }
+        guard let state else { return }
+        state.start()
+        let changes = await registry.changes()
+        follower.withLock {
+            $0 = Task { for await _ in changes { state.changed() } }
+        }
     }
 
     /// Takes no new sessions, ends those that are there and stops everything.
     func stop() async {
         await node.setDraining()
         await registry.drain()
+        state?.changed()
         await registry.stop()
         await plane.shutdown()
+        follower.withLock { $0?.cancel() }
+        await state?.stop()
         await server.stop()
+    }
+
+    private static func state(_ redis: RedisSettings, node: NodeReporter, registry: StreamRegistry) -> StatePublisher? {
+        // The configuration has checked the URL, which is empty without Redis.
+        guard let address = try? RedisAddress(redis.url) else { return nil }
+        return StatePublisher(address: address, keys: StateKeys(prefix: redis.prefix)) {
+            NodeState(node: await node.record(), streams: await registry.records())
+        }
     }
 
     private static func plane(_ webrtc: WebRTCSettings) throws(StartError) -> MediaPlane {

@@ -62,6 +62,7 @@ enum EdgeMetric {
     static let cpu = counter("cpu_seconds_total", "CPU time of the process.")
     static let memory = gauge("resident_memory_bytes", "Resident memory of the process.")
     static let descriptors = gauge("open_descriptors", "Open file descriptors of the process.")
+    static let redisConnected = gauge("redis_connected", "1 while the node's records are written to Redis, 0 while they are not.")
 
     static let streams = gauge("streams", "Streams that exist.")
     static let publishers = gauge("publishers", "Publishers that are connected or connecting.")

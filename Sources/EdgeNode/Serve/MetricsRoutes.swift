@@ -1,12 +1,14 @@
 import Cluster
 import HTTP
 import MediaPlane
+import State
 import Streams
 
 /// `GET /metrics`: Prometheus text; needs no credential.
 struct MetricsRoutes {
     let registry: StreamRegistry
     let plane: MediaPlane
+    let state: StatePublisher?
     let requests: RequestMetrics
     let alias: String
     let startedAtMs: Int64
@@ -33,6 +35,7 @@ struct MetricsRoutes {
         text.add(EdgeMetric.cpu, Double(ProcessUsage.cpuNs()) / 1e9)
         text.add(EdgeMetric.memory, Double(ProcessUsage.residentBytes()))
         text.add(EdgeMetric.descriptors, Double(ProcessUsage.openDescriptors()))
+        if let state { text.add(EdgeMetric.redisConnected, state.status == .connected ? 1 : 0) }
     }
 
     private func addStreams(_ text: inout MetricText, _ records: [StreamRecord]) async {
