@@ -75,11 +75,11 @@ let package = Package(
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
-        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "CSQLite", "Log"]),
-        module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
+        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "Media", "CSQLite", "Log"]),
+        module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
+            ["Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
             resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
@@ -107,9 +107,9 @@ let package = Package(
         tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane"]),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
-        tests(of: "Records", ["Cluster"]),
-        tests(of: "Playback", ["Cluster", "Media"]),
-        tests(of: "CoordinatorServe", ["HTTP", "Cluster", "Config"]),
+        tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
+        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
+        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17
