@@ -105,7 +105,7 @@ let package = Package(
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
-        tests(of: "EdgeServe", ["HTTP", "Config"]),
+        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane"]),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
