@@ -48,9 +48,10 @@ extension StreamRecorder {
                 wantsNewPeriod = true
                 return
             }
-            period?.audio = try TrackLane(
+            let lane = try TrackLane(
                 kind: .audio, format: .opus(channels: audio?.channels ?? 2), chunkSeconds: settings.chunkSeconds,
                 actions: &actions)
+            period?.audio = lane
         }
         let end = period?.audio?.pendingTime == nil ? 0 : period?.audio?.end ?? 0
         // A packet that straddles the start, or comes right after it, is moved onto it by less than its own length.
