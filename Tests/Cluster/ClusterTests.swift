@@ -185,3 +185,27 @@ struct RecordFuzzTests {
         #expect(throws: ClusterJSONError.self) { try ClusterJSON.decode(NodeRecord.self, from: object) }
     }
 }
+
+@Suite("Patterns of stream names")
+struct StreamPatternTests {
+    @Test(arguments: [
+        ("*", "anything", true), ("web-*", "web-1", true), ("web-*", "web", false), ("*-1", "web-1", true),
+        ("a*b*c", "aXbYbc", true),
+        ("a*b*c", "aXbYbcd", false), ("?", "a", true), ("?", "ab", false), ("demo", "demo", true), ("demo", "demo2", false),
+        ("a?c", "abc", true), ("**a", "a", true), ("*", "", true),
+    ])
+    func matches(pattern: String, name: String, isMatch: Bool) throws {
+        #expect(try #require(StreamPattern(pattern)).matches(name) == isMatch)
+    }
+
+    @Test(arguments: ["", "a/*", "a b", ".*", "ä", String(repeating: "*", count: 257)])
+    func refused(pattern: String) {
+        #expect(StreamPattern(pattern) == nil)
+    }
+
+    @Test("many stars take no longer than one")
+    func stars() throws {
+        let pattern = try #require(StreamPattern(String(repeating: "*a", count: 120) + "b"))
+        #expect(!pattern.matches(String(repeating: "a", count: 64)))
+    }
+}

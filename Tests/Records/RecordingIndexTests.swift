@@ -160,17 +160,6 @@ struct RecordingIndexTests {
         #expect(recording("a", status: .completed).shownStatus(liveNodes: []) == .completed)
     }
 
-    @Test(
-        "days are UTC days",
-        arguments: [
-            (0, "1970-01-01"), (-1, "1969-12-31"), (951_782_399_999_999, "2000-02-28"),
-            (951_782_400_000_000, "2000-02-29"), (951_868_800_000_000, "2000-03-01"),
-            (1_795_168_800_000_000, "2026-11-20"), (4_107_542_400_000_000, "2100-03-01"),
-        ] as [(Int64, String)])
-    func civilDays(us: Int64, day: String) {
-        #expect(CivilDay(unixMicroseconds: us).description == day)
-    }
-
     @Test("cursors from outside never trap", arguments: ["", "-", "a", "a-b-c", "zzzzzzzzzzzzzzzzzzz-1", "\u{0}-1"])
     func hostileCursors(text: String) {
         #expect(RecordingCursor(text) == nil)

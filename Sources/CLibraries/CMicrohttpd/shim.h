@@ -2,6 +2,8 @@
 #include <microhttpd.h>
 #include <netinet/in.h>
 #include <stdio.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 /// What a server gives to the library; the library's own start function is variadic, which Swift can't call.
@@ -79,6 +81,12 @@ static inline int cmicrohttpd_socket(struct MHD_Connection *connection) {
 static inline const struct sockaddr *cmicrohttpd_address(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     return info ? info->client_addr : NULL;
+}
+
+/// What the connection callback stored for this connection.
+static inline void *cmicrohttpd_socket_context(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+    return info ? info->socket_context : NULL;
 }
 
 static inline void cmicrohttpd_upgrade_close(struct MHD_UpgradeResponseHandle *handle) {

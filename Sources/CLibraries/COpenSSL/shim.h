@@ -1,8 +1,5 @@
 #pragma once
-#ifndef _GNU_SOURCE
-// The same as in CLinux, so that both see the same libc structs.
-#define _GNU_SOURCE
-#endif
+/* No _GNU_SOURCE, as in CLinux: all modules must see the same libc structs. */
 // SHA1_* on plain structs is deprecated in favour of EVP, but it is the only form that keeps an HMAC key state without the heap.
 #define OPENSSL_SUPPRESS_DEPRECATED
 #include <openssl/ssl.h>

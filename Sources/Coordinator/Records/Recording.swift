@@ -1,3 +1,5 @@
+import Media
+
 /// How far a recording has come, as it is shown to people and programs.
 public enum PlaybackStatus: String, Sendable, Codable, CaseIterable {
     /// Segments are still being added.
@@ -45,7 +47,7 @@ public struct IndexedRecording: Sendable, Equatable {
         status: PlaybackStatus, mpdPath: String, recordDir: String, updatedUs: Int64
     ) {
         self.stream = stream
-        self.day = CivilDay(unixMicroseconds: startUs).description
+        self.day = String(ISO8601.dateTime(microseconds: startUs).prefix(10))
         self.node = node
         self.session = session
         self.startUs = startUs
@@ -156,39 +158,5 @@ public struct IndexedPeriod: Sendable, Equatable {
         self.ordinal = ordinal
         self.startUs = startUs
         self.tracks = tracks
-    }
-}
-
-/// A calendar day in UTC, computed without a locale or a time zone file (days-from-epoch arithmetic).
-public struct CivilDay: Sendable, Equatable, CustomStringConvertible {
-    /// Gregorian year.
-    public let year: Int
-    /// 1 to 12.
-    public let month: Int
-    /// 1 to 31.
-    public let day: Int
-
-    /// The day an instant lies on, in UTC.
-    public init(unixMicroseconds: Int64) {
-        let perDay: Int64 = 86_400_000_000
-        let days = (unixMicroseconds >= 0 ? unixMicroseconds : unixMicroseconds - (perDay - 1)) / perDay
-        // Counted from 0000-03-01, so that the leap day is the last of its year.
-        let shifted = days + 719_468
-        let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
-        let dayOfEra = shifted - era * 146_097
-        let yearOfEra = (dayOfEra - dayOfEra / 1_460 + dayOfEra / 36_524 - dayOfEra / 146_096) / 365
-        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
-        let monthFromMarch = (5 * dayOfYear + 2) / 153
-        day = Int(dayOfYear - (153 * monthFromMarch + 2) / 5 + 1)
-        month = Int(monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9)
-        year = Int(yearOfEra + era * 400) + (month <= 2 ? 1 : 0)
-    }
-
-    /// `YYYY-MM-DD`.
-    public var description: String { "\(Self.padded(year, 4))-\(Self.padded(month, 2))-\(Self.padded(day, 2))" }
-
-    private static func padded(_ value: Int, _ width: Int) -> String {
-        let digits = String(value)
-        return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
     }
 }

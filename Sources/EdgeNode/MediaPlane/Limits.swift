@@ -21,7 +21,7 @@ package enum Limits {
     /// What a peer may make us read before the handshake is done; a slow one with every flight repeated needs a tenth.
     static let dtlsHandshakeBytes = 64 * 1024
     /// How often a broken handshake may start again before the session ends.
-    static let dtlsRestarts = 3
+    static let dtlsRestarts = 8
     /// Longest certificate chain read.
     static let dtlsCertificateBytes = 16 * 1024
 

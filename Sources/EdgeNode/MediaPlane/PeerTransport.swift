@@ -118,7 +118,7 @@ package final class PeerTransport {
         _ bytes: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
     ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
-        guard DTLSRecord.isPlausible(bytes) else { return .dropped(.dtlsMalformed) }
+        if let reason = DTLSRecord.refusal(bytes, role: dtls.role) { return .dropped(reason) }
         guard dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
         let authentic = dtls.authenticCount
         dtls.receive(bytes, from: from, now: now, output: &output)

@@ -54,7 +54,7 @@ public enum StorageSettings: Sendable, Hashable {
     /// The directory when there is none in the configuration; live777's.
     public static let defaultRoot = "./storage"
 
-    /// Which keys belong to which type; the last two columns of one key may have different names.
+    /// Which keys belong to which type.
     private static let keys: [Kind: Set<String>] = [
         .fs: ["root"],
         .s3: [
@@ -85,14 +85,19 @@ public enum StorageSettings: Sendable, Hashable {
         case .s3: self = .s3(s3)
         case .oss: self = .oss(oss)
         }
-        Self.reportForeign(kind, storage)
+        let used = [
+            "bucket": s3.bucket, "region": s3.region, "endpoint": s3.endpoint, "access_key_id": s3.accessKeyID,
+            "secret_access_key": s3.secretAccessKey, "session_token": s3.sessionToken, "access_key_secret": oss.accessKeySecret,
+            "security_token": oss.securityToken, "disable_config_load": s3.isConfigLoadDisabled ? "true" : "",
+            "enable_virtual_host_style": s3.isVirtualHostStyle ? "true" : "",
+        ]
+        Self.reportForeign(kind, used.filter { !$0.value.isEmpty }.keys.sorted(), storage)
         if kind != .fs { reportIncomplete(storage) }
     }
 
-    private static func reportForeign(_ kind: Kind, _ storage: ConfigSection) {
-        let all = keys.values.reduce(into: Set<String>()) { $0.formUnion($1) }
-        let own = keys[kind] ?? []
-        for key in all.subtracting(own).sorted() where storage.isSet(key) {
+    /// A key of another type is a mistake, most likely in `type`; an empty one is harmless.
+    private static func reportForeign(_ kind: Kind, _ used: [String], _ storage: ConfigSection) {
+        for key in used where keys[kind]?.contains(key) == false {
             let owners = Kind.allCases.filter { keys[$0]?.contains(key) == true }.map { "\"\($0.rawValue)\"" }
             storage.problem(key, "belongs to type = \(owners.joined(separator: " or ")), not to \"\(kind.rawValue)\"")
         }

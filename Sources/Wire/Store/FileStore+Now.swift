@@ -95,13 +95,17 @@ extension FileStore {
         return AppendFile(file)
     }
 
-    /// Waits for, and holds, the right to change what is in a directory that several writers share, in this process or another.
-    public func lockNow(_ directory: ObjectKey) throws(StoreError) -> DirectoryLock {
-        let raw = try openDirectoryNow(directory.components, create: true)
-        while flock(raw.raw, LOCK_EX) != 0 {
+    /// Waits for the right to change what is in a directory that several writers share, in this process or another, and holds it
+    /// while `body` runs. The directory is made when it is not there.
+    public func withLockNow<Value>(
+        _ directory: ObjectKey, _ body: () throws(StoreError) -> Value
+    ) throws(StoreError) -> Value {
+        let opened = try openDirectoryNow(directory.components, create: true)
+        while flock(opened.raw, LOCK_EX) != 0 {
             guard errno == EINTR else { throw .from("flock") }
         }
-        return DirectoryLock(raw)
+        defer { flock(opened.raw, LOCK_UN) }
+        return try body()
     }
 
     /// The names of unfinished files in a directory, hidden ones too.

@@ -70,15 +70,6 @@ public final class AppendFile {
     }
 }
 
-/// The right to change a shared directory, held until it goes out of scope.
-public struct DirectoryLock: ~Copyable {
-    private let descriptor: Descriptor
-
-    init(_ descriptor: consuming Descriptor) {
-        self.descriptor = descriptor
-    }
-}
-
 /// Where reading a body has come to; one consumer, but the compiler cannot know.
 final class ReadCursor: Sendable {
     private let state: Mutex<Range<Int64>>

@@ -18,7 +18,7 @@ final class DTLSSession {
     /// Records of the application data type that were authentic; a sign of life.
     private(set) var authenticCount = 0
 
-    private let role: DTLSRole
+    let role: DTLSRole
     private let certificate: DTLSCertificate
     private let fingerprints: [(hash: OpaquePointer, bytes: [UInt8])]
     private let profiles: String
@@ -91,7 +91,7 @@ final class DTLSSession {
         flush(to: address, output: &output)
     }
 
-    /// Feeds one datagram that passed ``DTLSRecord/isPlausible(_:)``.
+    /// Feeds one datagram that passed ``DTLSRecord/refusal(_:role:)``.
     func receive(_ datagram: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput) {
         guard let input = SSL_get_rbio(ssl), let base = datagram.baseAddress else { return }
         switch status {

@@ -29,16 +29,25 @@ struct SRTPCipher: ~Copyable {
     /// Only used by the HMAC profile.
     let authentication: HMACSHA1
 
+    /// Derives the session keys from a master key.
     init(profile: SRTPProfile, master: SRTPMasterKey, labels: Labels, encrypts: Bool) throws(TransportError) {
         var key = try Self.derive(master, label: labels.rawValue, count: SRTPProfile.keyBytes)
-        var authenticationKey = try Self.derive(master, label: labels.rawValue + 1, count: 20)
+        var authenticationKey = try Self.derive(master, label: labels.rawValue + 1, count: HMACSHA1.bytes)
         var salt = try Self.derive(master, label: labels.rawValue + 2, count: profile.saltBytes)
         defer {
             OPENSSL_cleanse(&key, key.count)
             OPENSSL_cleanse(&authenticationKey, authenticationKey.count)
             OPENSSL_cleanse(&salt, salt.count)
         }
-        salt += [UInt8](repeating: 0, count: 16 - salt.count)
+        try self.init(profile: profile, key: key, salt: salt, authenticationKey: authenticationKey, encrypts: encrypts)
+    }
+
+    /// Takes session keys as they are.
+    init(
+        profile: SRTPProfile, key: [UInt8], salt: [UInt8], authenticationKey: [UInt8], encrypts: Bool
+    ) throws(TransportError) {
+        guard key.count == SRTPProfile.keyBytes, salt.count == profile.saltBytes else { throw .crypto("key or salt size") }
+        let salt = salt + [UInt8](repeating: 0, count: 16 - salt.count)
         let cipher = profile == .aeadAES128GCM ? EVP_aes_128_gcm() : EVP_aes_128_ctr()
         // Counter mode is its own inverse.
         let direction: Int32 = encrypts || profile == .aes128CMSHA1_80 ? 1 : 0

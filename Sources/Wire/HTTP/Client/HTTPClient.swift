@@ -15,22 +15,33 @@ public final class HTTPClient: Sendable {
         public init() {}
     }
 
+    private let loop: TransferLoop
+
     /// Starts the client's thread.
-    public init(_ settings: Settings = Settings()) { _ = settings }
+    public init(_ settings: Settings = Settings()) { loop = TransferLoop(settings) }
 
-    /// Sends a request and gives the answer as soon as its header is there. Cancelling the task gives the transfer up.
+    deinit { loop.requestStop() }
+
+    /// Sends a request and gives the answer as soon as its header is there. Cancelling the task gives the transfer up; so does
+    /// letting go of the answer's body before its end. Any status is an answer, none is an error.
     public func send(_ request: HTTPClientRequest) async throws(HTTPClientError) -> HTTPClientResponse {
-        throw .cannotConnect(request.url)
-    }
-
-    /// The events of a `text/event-stream`, until it ends or breaks; the stream throws ``HTTPClientError``.
-    /// - Parameter idleSeconds: gives up after so long without a byte; heartbeats count as bytes.
-    public func events(
-        _ url: String, headers: HTTPHeaders = [:], idleSeconds: Int = 45
-    ) -> AsyncThrowingStream<ServerSentEvent, any Error> {
-        AsyncThrowingStream { $0.finish(throwing: HTTPClientError.cannotConnect(url)) }
+        let transfer = loop.makeTransfer(request, owner: self)
+        let loop = loop
+        do {
+            return try await withTaskCancellationHandler {
+                try await withCheckedThrowingContinuation { continuation in
+                    if transfer.begin(continuation) { loop.post(.start(transfer)) }
+                }
+            } onCancel: {
+                transfer.cancel()
+            }
+        } catch let error as HTTPClientError {
+            throw error
+        } catch {
+            throw .cancelled
+        }
     }
 
     /// Gives up all transfers and ends the thread.
-    public func shutdown() async {}
+    public func shutdown() async { await loop.stop() }
 }

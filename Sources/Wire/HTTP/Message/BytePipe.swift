@@ -94,6 +94,8 @@ final class BytePipe: Sendable {
     var totalCount: UInt64 { state.withLock { $0.total } }
     /// Whether a writer has to wait.
     var isFull: Bool { state.withLock { $0.count >= capacity } }
+    /// Whether the synchronous reader waits for a writer.
+    var isReaderParked: Bool { state.withLock { $0.isReaderParked } }
     /// The bytes waiting now.
     var count: Int { state.withLock { $0.count } }
 

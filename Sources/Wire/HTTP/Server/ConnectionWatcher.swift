@@ -1,4 +1,315 @@
-/// Watches what the library does not.
+import CMicrohttpd
+import Log
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Watches what the library does not: headers and bodies that trickle in, clients that vanish while their connection is suspended,
+/// and closed connections whose client is still sending. One thread with an epoll of its own.
+///
+/// A descriptor is only touched under the lock while its record exists, and the library reports a connection's end before it closes
+/// the descriptor, so a reused number is never hit.
 final class ConnectionWatcher: Sendable {
-    func lingerWhenClosed(_ connection: Exchange.Connection) {}
+    enum Phase {
+        /// Waiting for a request, or reading its header.
+        case idle
+        /// A request runs.
+        case busy(Exchange)
+        /// A WebSocket has it.
+        case upgraded
+    }
+
+    struct Record {
+        let descriptor: Int32
+        var phase = Phase.idle
+        /// When waiting for a header ends, monotonic nanoseconds.
+        var headerDeadlineNs: UInt64
+        /// How long a body has been coming in while there was room for it.
+        var receivingNs: UInt64 = 0
+        var lingers = false
+        /// When the client closed its sending side, monotonic nanoseconds.
+        var halfClosedNs: UInt64?
+    }
+
+    /// A connection that was answered before its body was read. Closing it with bytes unread would reset it, and the reset could
+    /// destroy the answer on its way (RFC 9112 section 9.6), so the bytes are read away for a while.
+    struct Lingering {
+        let descriptor: Int32
+        let deadlineNs: UInt64
+        var budget: Int
+    }
+
+    struct State {
+        var records: [UInt64: Record] = [:]
+        var lingering: [UInt64: Lingering] = [:]
+        var sockets: [UInt64: any WatchedSocket] = [:]
+        var nextID: UInt64 = 1
+        var lastTickNs: UInt64 = 0
+        var isStopping = false
+        var isRunning = false
+        var stopper: CheckedContinuation<Void, Never>?
+    }
+
+    static let tickMs: Int32 = 250
+    private static let lingeringMax = 256
+    private static let lingerNs: UInt64 = 5_000_000_000
+    /// How long a client that sends no more may wait for a handler; most such clients are gone.
+    private static let halfClosedGraceNs: UInt64 = 1_000_000_000
+    private static let lingerBytes = 64 << 20
+    /// A body slower than this in the long run is cut off.
+    private static let bodyBytesPerSecondMin: UInt64 = 512
+
+    private let epoll: Int32
+    private let wakeup: Int32
+    private let headerNs: UInt64
+    private let idleNs: UInt64
+    let state = Mutex(State())
+
+    /// Nil when the system has no descriptor left.
+    init?(_ settings: HTTPServerSettings) {
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        wakeup = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
+        headerNs = UInt64(max(1, settings.headerSeconds)) * 1_000_000_000
+        idleNs = UInt64(max(1, settings.idleSeconds)) * 1_000_000_000
+        guard epoll >= 0, wakeup >= 0, control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue, 0) else {
+            close(epoll)
+            close(wakeup)
+            return nil
+        }
+    }
+
+    deinit {
+        close(epoll)
+        close(wakeup)
+    }
+
+    // MARK: Thread
+
+    func start() -> Bool {
+        state.withLock { $0.isRunning = true }
+        let isStarted = BlockingThread.start { [self] in run() }
+        if !isStarted { state.withLock { $0.isRunning = false } }
+        return isStarted
+    }
+
+    /// Ends the thread and waits for it. The library's daemon must have stopped before.
+    func stop() async {
+        await withCheckedContinuation { continuation in
+            let isDone = state.withLock { state -> Bool in
+                state.isStopping = true
+                if state.isRunning { state.stopper = continuation }
+                return !state.isRunning
+            }
+            if isDone { continuation.resume() } else { wake() }
+        }
+    }
+
+    /// Ends the thread without waiting.
+    func requestStop() {
+        state.withLock { $0.isStopping = true }
+        wake()
+    }
+
+    func wake() { eventfd_write(wakeup, 1) }
+
+    private func run() {
+        var events = [epoll_event](repeating: epoll_event(), count: 64)
+        while !state.withLock({ $0.isStopping }) {
+            let count = epoll_wait(epoll, &events, Int32(events.count), Self.tickMs)
+            for event in events.prefix(Int(max(0, count))) { handle(event.data.u64, event.events) }
+            let now = Self.now()
+            if state.withLock({ now >= $0.lastTickNs + UInt64(Self.tickMs) * 1_000_000 }) { tick(now) }
+        }
+        let stopper = state.withLock { state in
+            for lingering in state.lingering.values { close(lingering.descriptor) }
+            state.lingering = [:]
+            state.isRunning = false
+            return state.stopper.take()
+        }
+        stopper?.resume()
+    }
+
+    private func handle(_ id: UInt64, _ events: UInt32) {
+        if id == 0 {
+            var value: eventfd_t = 0
+            eventfd_read(wakeup, &value)
+            for socket in state.withLock({ Array($0.sockets.values) }) { socket.wakened() }
+            return
+        }
+        if let socket = state.withLock({ $0.sockets[id] }) { return socket.ready(events) }
+        if drain(id) { return }
+        let isReset = events & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
+        let now = Self.now()
+        let exchange = state.withLock { state -> Exchange? in
+            state.records[id]?.halfClosedNs = now
+            switch state.records[id]?.phase {
+            case .busy(let exchange): return exchange
+            case .idle:
+                // The library waits for the rest of a request line even when no more can come.
+                state.records[id]?.headerDeadlineNs = now + Self.halfClosedGraceNs
+                return nil
+            case .upgraded, nil: return nil
+            }
+        }
+        exchange?.clientLeft(isReset: isReset)
+    }
+
+    /// Reads a lingering connection empty; false when `id` is none.
+    private func drain(_ id: UInt64) -> Bool {
+        state.withLock { state in
+            guard var lingering = state.lingering[id] else { return false }
+            let isOver = withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 1) { buffer -> Bool in
+                while lingering.budget > 0 {
+                    let count = recv(lingering.descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                    if count < 0 { return errno != EAGAIN && errno != EINTR }
+                    if count == 0 { return true }
+                    lingering.budget -= count
+                }
+                return true
+            }
+            state.lingering[id] = isOver ? nil : lingering
+            if isOver { close(lingering.descriptor) }
+            return true
+        }
+    }
+
+    private func tick(_ now: UInt64) {
+        let (sockets, slow, left) = state.withLock { state -> ([any WatchedSocket], [UInt64], [Exchange]) in
+            let elapsed = state.lastTickNs == 0 ? 0 : now - state.lastTickNs
+            state.lastTickNs = now
+            for (id, lingering) in state.lingering where now >= lingering.deadlineNs {
+                close(lingering.descriptor)
+                state.lingering[id] = nil
+            }
+            var slow: [UInt64] = []
+            for id in state.records.keys where isTooSlow(&state.records[id], now, elapsed) { slow.append(id) }
+            // Not close: the descriptor is the library's, which sees the end of the stream and closes.
+            for id in slow { if let record = state.records[id] { shutdown(record.descriptor, Int32(SHUT_RDWR)) } }
+            let left = state.records.values.compactMap { record -> Exchange? in
+                guard case .busy(let exchange) = record.phase, let since = record.halfClosedNs else { return nil }
+                return now - since > Self.halfClosedGraceNs ? exchange : nil
+            }
+            return (Array(state.sockets.values), slow, left)
+        }
+        for exchange in left { exchange.abortUnanswered() }
+        if !slow.isEmpty { Logger("http").debug("slow clients were cut off", ["count": "\(slow.count)"]) }
+        for socket in sockets { socket.tick(now) }
+    }
+
+    private func isTooSlow(_ record: inout Record?, _ now: UInt64, _ elapsed: UInt64) -> Bool {
+        switch record?.phase {
+        case .idle: return now >= record?.headerDeadlineNs ?? .max
+        case .busy(let exchange):
+            guard let received = exchange.receivedWhileRoom() else { return false }
+            let spent = (record?.receivingNs ?? 0) + elapsed
+            record?.receivingNs = spent
+            return spent > idleNs + received / Self.bodyBytesPerSecondMin * 1_000_000_000
+        case .upgraded, nil: return false
+        }
+    }
+
+    // MARK: Connections, on the library's threads
+
+    func opened(_ descriptor: Int32) -> UInt64 {
+        let now = Self.now()
+        return state.withLock { state in
+            let id = state.nextID
+            state.nextID += 1
+            state.records[id] = Record(descriptor: descriptor, headerDeadlineNs: now + headerNs)
+            control(EPOLL_CTL_ADD, descriptor, EPOLLRDHUP.rawValue | EPOLLET.rawValue, id)
+            return id
+        }
+    }
+
+    func closed(_ id: UInt64) {
+        state.withLock { state in
+            guard let record = state.records.removeValue(forKey: id) else { return }
+            control(EPOLL_CTL_DEL, record.descriptor, 0, 0)
+            guard record.lingers, !state.isStopping, state.lingering.count < Self.lingeringMax else { return }
+            let own = fcntl(record.descriptor, F_DUPFD_CLOEXEC, 0)
+            guard own >= 0 else { return }
+            shutdown(own, Int32(SHUT_WR))
+            let deadline = Self.now() + Self.lingerNs
+            state.lingering[id] = Lingering(descriptor: own, deadlineNs: deadline, budget: Self.lingerBytes)
+            control(EPOLL_CTL_ADD, own, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)
+        }
+    }
+
+    func began(_ exchange: Exchange) {
+        update(exchange) { record in
+            record.phase = .busy(exchange)
+            record.receivingNs = 0
+        }
+    }
+
+    func ended(_ exchange: Exchange) {
+        let now = Self.now()
+        update(exchange) { [idleNs, headerNs] record in
+            record.phase = .idle
+            record.headerDeadlineNs = now + idleNs + headerNs
+        }
+    }
+
+    func upgraded(_ exchange: Exchange) { update(exchange) { $0.phase = .upgraded } }
+
+    /// The answer goes out before the body was read.
+    func lingerWhenClosed(_ exchange: Exchange) { update(exchange) { $0.lingers = true } }
+
+    private func update(_ exchange: Exchange, _ body: (inout Record) -> Void) {
+        state.withLock { state in
+            guard var record = state.records[exchange.socketID] else { return }
+            body(&record)
+            state.records[exchange.socketID] = record
+        }
+    }
+
+    // MARK: WebSockets
+
+    func add(_ socket: any WatchedSocket, _ descriptor: Int32) -> UInt64 {
+        state.withLock { state in
+            let id = state.nextID
+            state.nextID += 1
+            state.sockets[id] = socket
+            control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)
+            return id
+        }
+    }
+
+    func watch(_ id: UInt64, _ descriptor: Int32, writable: Bool) {
+        control(EPOLL_CTL_MOD, descriptor, EPOLLIN.rawValue | EPOLLRDHUP.rawValue | (writable ? EPOLLOUT.rawValue : 0), id)
+    }
+
+    func remove(_ id: UInt64, _ descriptor: Int32) {
+        state.withLock { state in
+            state.sockets[id] = nil
+            control(EPOLL_CTL_DEL, descriptor, 0, 0)
+        }
+    }
+
+    @discardableResult
+    private func control(_ operation: Int32, _ descriptor: Int32, _ events: UInt32, _ id: UInt64) -> Bool {
+        var event = epoll_event()
+        event.events = events
+        event.data.u64 = id
+        return epoll_ctl(epoll, operation, descriptor, &event) == 0
+    }
+
+    /// Monotonic nanoseconds.
+    static func now() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+}
+
+/// A socket that the watcher's thread serves; all calls come from that thread.
+protocol WatchedSocket: AnyObject, Sendable {
+    /// The descriptor is readable, writable or broken.
+    func ready(_ events: UInt32)
+    /// Some task has something to send.
+    func wakened()
+    /// Time passes.
+    func tick(_ nowNs: UInt64)
 }

@@ -5,6 +5,7 @@ import Synchronization
 extension Exchange {
     /// The most bytes of an unwanted body that are read away so that the connection can be used again.
     private static let discardLimit = 4 << 20
+    private static let bodyLost = HTTPError(.badRequest, "the body was not read before the answer")
 
     /// - Parameter upload: a piece of the body, or nil.
     /// - Returns: `.NO` breaks the connection.
@@ -30,7 +31,7 @@ extension Exchange {
         switch plan {
         case .refuse(let error):
             state.withLock { $0.response = core.router.respond(toBroken: error) }
-            core.watcher.lingerWhenClosed(connection)
+            core.watcher.lingerWhenClosed(self)
             return queueResponse()
         case .receive: state.withLock { $0.phase = .receiving }
         case .hold: state.withLock { $0.phase = .holding }
@@ -48,7 +49,8 @@ extension Exchange {
         }
         if isReady {
             // The client may be in the middle of its body: the library will close, and the rest must be read away first.
-            core.watcher.lingerWhenClosed(connection)
+            core.watcher.lingerWhenClosed(self)
+            incoming.fail(Self.bodyLost)
             return queueResponse()
         }
         if wantsBody { return .YES }
@@ -58,6 +60,8 @@ extension Exchange {
     }
 
     private func receive(_ upload: UnsafeRawBufferPointer) -> MHD_Result {
+        // The library sends nothing before it has the whole body, so a reader behind the answer only gets what fits the buffer.
+        if incoming.isFull, state.withLock({ $0.response != nil }) { incoming.fail(Self.bodyLost) }
         if !incoming.offer(Array(upload)) {
             let discarded = state.withLock { state in
                 state.discarded += upload.count
@@ -117,8 +121,8 @@ extension Exchange {
 
     private func answer(_ response: HTTPResponse) {
         state.withLock { $0.response = response }
-        // What is still to come of the body has no reader any more.
-        incoming.fail(HTTPError(.badRequest, "the body was not read before the answer"))
+        // Only a streamed answer can still read the body.
+        if case .stream = response.body {} else { incoming.fail(Self.bodyLost) }
         waker.wake()
     }
 
@@ -141,6 +145,23 @@ extension Exchange {
         incoming.fail(CancellationError())
         outgoing.fail(CancellationError())
         waker.wake()
+    }
+
+    /// The client has closed its end. A half-closed connection may still want its answer, but not an endless stream.
+    func clientLeft(isReset: Bool) {
+        if isReset || state.withLock({ $0.response?.endsWhenCancelled == true }) { abort() }
+    }
+
+    /// The client has closed its end for some time, and the handler still runs.
+    func abortUnanswered() {
+        if state.withLock({ $0.response == nil }) { abort() }
+    }
+
+    /// How much of the body has come; nil unless the client could be sending now.
+    func receivedWhileRoom() -> UInt64? {
+        let (phase, discarded) = state.withLock { ($0.phase, $0.discarded) }
+        guard case .receiving = phase, !incoming.isFull else { return nil }
+        return incoming.totalCount &+ UInt64(clamping: discarded)
     }
 
     /// Tells a stream that never ends by itself that the server stops.

@@ -41,6 +41,8 @@ final class Exchange: Sendable {
     /// Where the target lay in the library's buffer, to find out whether NUL cut it short.
     let targetAddress: UInt
     let connection: Connection
+    /// The watcher's number for the connection.
+    let socketID: UInt64
     let core: ServerCore
     let incoming: BytePipe
     let outgoing: BytePipe
@@ -52,6 +54,7 @@ final class Exchange: Sendable {
         targetAddress = UInt(bitPattern: target)
         self.connection = Connection(raw: connection)
         self.core = core
+        socketID = UInt64(UInt(bitPattern: cmicrohttpd_socket_context(connection)))
         let capacity = core.settings.bodyBufferBytes
         let waker = Waker(connection: self.connection)
         incoming = BytePipe(capacity: capacity) { waker.wake() }

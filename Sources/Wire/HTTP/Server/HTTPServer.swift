@@ -28,7 +28,10 @@ public final class HTTPServer: Sendable {
         router.cors = settings.cors
         self.settings = settings
         certificate = try Self.readCertificate(settings)
-        core = ServerCore(settings, router: router, watcher: ConnectionWatcher())
+        guard let watcher = ConnectionWatcher(settings) else {
+            throw .cannotListen(listen: settings.listen, reason: "no file descriptors left")
+        }
+        core = ServerCore(settings, router: router, watcher: watcher)
         let listener = try ListenSocket(settings.listen)
         port = listener.port
         host = listener.host
@@ -49,7 +52,9 @@ public final class HTTPServer: Sendable {
     public func start() throws(HTTPServerError) {
         let failure = phase.withLock { phase -> HTTPServerError? in
             guard case .bound(let descriptor) = phase else { return nil }
+            guard core.watcher.start() else { return .cannotStart(listen: settings.listen) }
             guard let daemon = Daemon(descriptor, settings, certificate, core) else {
+                core.watcher.requestStop()
                 return certificate == nil
                     ? .cannotStart(listen: settings.listen)
                     : .badCertificate(reason: "certificate and key are not valid or don't fit")
@@ -80,6 +85,7 @@ public final class HTTPServer: Sendable {
             }
             core.abortAll()
             await daemon.stop()
+            await core.watcher.stop()
         }
     }
 

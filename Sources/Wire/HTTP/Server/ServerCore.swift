@@ -30,9 +30,13 @@ final class ServerCore: Sendable {
         }
     }
 
-    func add(_ exchange: Exchange) { state.withLock { $0.exchanges[exchange.id] = exchange } }
+    func add(_ exchange: Exchange) {
+        state.withLock { $0.exchanges[exchange.id] = exchange }
+        watcher.began(exchange)
+    }
 
     func remove(_ exchange: Exchange) {
+        watcher.ended(exchange)
         exchange.abort()
         state.withLock { state in _ = state.exchanges.removeValue(forKey: exchange.id) }
     }
@@ -94,6 +98,14 @@ func onConnection(
     _ context: UnsafeMutableRawPointer?, _ connection: OpaquePointer?,
     _ socketContext: UnsafeMutablePointer<UnsafeMutableRawPointer?>?, _ code: MHD_ConnectionNotificationCode
 ) {
+    guard let context, let connection, let socketContext else { return }
+    let watcher = Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue().watcher
+    if code == .CONNECTION_NOTIFY_STARTED {
+        // The watcher's number stands in for a pointer, so nothing has to be freed.
+        socketContext.pointee = UnsafeMutableRawPointer(bitPattern: UInt(watcher.opened(cmicrohttpd_socket(connection))))
+    } else {
+        watcher.closed(UInt64(UInt(bitPattern: socketContext.pointee)))
+    }
 }
 
 func onLog(_ context: UnsafeMutableRawPointer?, _ line: UnsafePointer<CChar>?) {
