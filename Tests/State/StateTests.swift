@@ -130,8 +130,9 @@ struct StatePublisherTests {
         let publisher = publisher()
         publisher.start()
         #expect(await eventually { publisher.status == .connected })
+        // First no new connections, then no old ones, or it would be back in between.
+        _ = try await reader.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
         _ = try await reader.send(RedisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
-        _ = try? await reader.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
         #expect(await eventually { if case .degraded = publisher.status { true } else { false } })
         #expect(await eventually { try await storedNode() == nil })
         #expect(try await storedStreams() == nil)
