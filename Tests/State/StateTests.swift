@@ -130,8 +130,9 @@ struct StatePublisherTests {
         let publisher = publisher()
         publisher.start()
         #expect(await eventually { publisher.status == .connected })
+        // First no new connections, then no old ones, or it would be back in between.
+        _ = try await reader.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
         _ = try await reader.send(RedisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
-        _ = try? await reader.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
         #expect(await eventually { if case .degraded = publisher.status { true } else { false } })
         #expect(await eventually { try await storedNode() == nil })
         #expect(try await storedStreams() == nil)
@@ -207,7 +208,8 @@ struct StatePublisherTests {
 struct RedisSampleTests {
     /// The lines of the sample that are commented out and begin with `user`, with a password put in.
     static func users() throws -> [[String]] {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
         let text = try String(contentsOf: root.appendingPathComponent("cluster/redis.conf"), encoding: .utf8)
         return text.split(separator: "\n").filter { $0.hasPrefix("# user ") && $0.contains("CHANGE-ME") }
             .map { $0.dropFirst("# user ".count).replacing("CHANGE-ME", with: "pw").split(separator: " ").map(String.init) }
