@@ -59,7 +59,7 @@ let package = Package(
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
-        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "Log"]),
+        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
 
         // The edge node.
@@ -95,15 +95,17 @@ let package = Package(
         tests(of: "Media", ["MediaFixtures"]),
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
-        tests(of: "Redis", ["Log"]),
+        // A redis-server of the tests' own.
+        .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
+        tests(of: "Redis", ["Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
-        tests(of: "State", ["Cluster", "Redis"]),
+        tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
         tests(of: "EdgeServe", ["HTTP", "Config"]),
-        tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
+        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
