@@ -45,6 +45,8 @@ final class ConnectionWatcher: Sendable {
         var records: [UInt64: Record] = [:]
         var lingering: [UInt64: Lingering] = [:]
         var sockets: [UInt64: any WatchedSocket] = [:]
+        /// Sockets with something to do besides their descriptor's events.
+        var woken: Set<UInt64> = []
         var nextID: UInt64 = 1
         var lastTickNs: UInt64 = 0
         var isStopping = false
@@ -135,7 +137,11 @@ final class ConnectionWatcher: Sendable {
         if id == 0 {
             var value: eventfd_t = 0
             eventfd_read(wakeup, &value)
-            for socket in state.withLock({ Array($0.sockets.values) }) { socket.wakened() }
+            let woken = state.withLock { state in
+                defer { state.woken = [] }
+                return state.woken.compactMap { state.sockets[$0] }
+            }
+            for socket in woken { socket.wakened() }
             return
         }
         if let socket = state.withLock({ $0.sockets[id] }) { return socket.ready(events) }
@@ -252,7 +258,12 @@ final class ConnectionWatcher: Sendable {
         }
     }
 
-    func upgraded(_ exchange: Exchange) { update(exchange) { $0.phase = .upgraded } }
+    func upgraded(_ exchange: Exchange) {
+        update(exchange) { record in
+            record.phase = .upgraded
+            control(EPOLL_CTL_DEL, record.descriptor, 0, 0)
+        }
+    }
 
     /// The answer goes out before the body was read.
     func lingerWhenClosed(_ exchange: Exchange) { update(exchange) { $0.lingers = true } }
@@ -267,18 +278,28 @@ final class ConnectionWatcher: Sendable {
 
     // MARK: WebSockets
 
-    func add(_ socket: any WatchedSocket, _ descriptor: Int32) -> UInt64 {
+    func reserveID() -> UInt64 {
         state.withLock { state in
-            let id = state.nextID
-            state.nextID += 1
-            state.sockets[id] = socket
-            control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)
-            return id
+            defer { state.nextID += 1 }
+            return state.nextID
         }
     }
 
-    func watch(_ id: UInt64, _ descriptor: Int32, writable: Bool) {
-        control(EPOLL_CTL_MOD, descriptor, EPOLLIN.rawValue | EPOLLRDHUP.rawValue | (writable ? EPOLLOUT.rawValue : 0), id)
+    func add(_ id: UInt64, _ socket: any WatchedSocket, _ descriptor: Int32) {
+        state.withLock { state in
+            state.sockets[id] = socket
+            control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue, id)
+        }
+    }
+
+    /// Calls `wakened` of a socket soon, on the watcher's thread.
+    func wake(_ id: UInt64) {
+        state.withLock { state in _ = state.woken.insert(id) }
+        wake()
+    }
+
+    func watch(_ id: UInt64, _ descriptor: Int32, reads: Bool, writes: Bool) {
+        control(EPOLL_CTL_MOD, descriptor, (reads ? EPOLLIN.rawValue : 0) | (writes ? EPOLLOUT.rawValue : 0), id)
     }
 
     func remove(_ id: UInt64, _ descriptor: Int32) {
