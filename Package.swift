@@ -84,7 +84,7 @@ let package = Package(
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
-        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "Media", "CAVFormat", "Log"]),
+        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
@@ -102,14 +102,17 @@ let package = Package(
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
+        tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
-        tests(of: "EdgeServe", ["HTTP", "Config"]),
-        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures"]),
+        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane"]),
+        // The HTTP side of an edge, as tests set it.
+        .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
+        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
-        tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
+        tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
-        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config"]),
+        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

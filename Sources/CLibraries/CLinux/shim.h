@@ -10,6 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -50,6 +51,9 @@ static inline uint64_t tributary_monotonic_ns(void) {
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
+
+/* Shows in top and gdb; the kernel keeps 15 characters. */
+static inline void tributary_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
 /* Nanoseconds since 1970. */
 static inline uint64_t tributary_realtime_ns(void) {

@@ -10,6 +10,7 @@ package enum DropReason: UInt8, CaseIterable, Sendable {
     case stunRateLimited
     case stunUnexpected
     case dtlsMalformed
+    case dtlsUnexpected
     case dtlsRateLimited
     case notConnected
     case rtpMalformed

@@ -150,6 +150,8 @@ final class CommandLoop: RedisLoop {
                 let values = try link.answer(to: request.commands)
                 request.continuation.resume(returning: .success(values))
             } catch {
+                // First the state, so that a caller who got the error finds it told.
+                set(.unavailable(error.description))
                 for lost in requests[index...] { lost.continuation.resume(returning: .failure(error)) }
                 throw error
             }

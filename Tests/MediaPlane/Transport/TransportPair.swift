@@ -36,10 +36,13 @@ final class TransportPair {
     private(set) var clientPlain: [[UInt8]] = []
     private var output = TransportOutput()
     private let clock: UnsafeMutablePointer<UInt64>
+    /// Turns a datagram on its way into others; nil leaves it as it is.
+    var rewrite: (([UInt8]) -> [[UInt8]]?)?
 
     init(
         clock: UnsafeMutablePointer<UInt64>, seed: UInt64 = 1, rules: Rules = Rules(), serverIsDTLSClient: Bool = false,
-        profiles: [SRTPProfile] = SRTPProfile.allCases, clientFingerprint: [PeerFingerprint]? = nil
+        serverProfiles: [SRTPProfile] = SRTPProfile.allCases, profiles: [SRTPProfile] = SRTPProfile.allCases,
+        clientFingerprint: [PeerFingerprint]? = nil
     ) throws {
         self.clock = clock
         self.rules = rules
@@ -52,7 +55,8 @@ final class TransportPair {
         server = try PeerTransport(
             settings: TransportSettings(
                 local: serverPair, remote: clientPair, remoteFingerprints: clientFingerprint ?? right, iceRole: .lite,
-                dtlsRole: serverIsDTLSClient ? .client : .server, certificate: serverIdentity, seed: seed &+ 1),
+                dtlsRole: serverIsDTLSClient ? .client : .server, certificate: serverIdentity, seed: seed &+ 1,
+                profiles: serverProfiles),
             now: now)
         client = try PeerTransport(
             settings: TransportSettings(
@@ -76,7 +80,9 @@ final class TransportPair {
         for index in 0..<output.count {
             let bytes = Array(output.bytes(at: index))
             largestDatagram = max(largestDatagram, bytes.count)
-            send(bytes, from: from, to: output.address(at: index), flight: flight)
+            for bytes in rewrite?(bytes) ?? [bytes] {
+                send(bytes, from: from, to: output.address(at: index), flight: flight)
+            }
         }
         output.removeAll()
     }

@@ -8,6 +8,7 @@ private let clockKey: pthread_key_t = {
     return key
 }()
 
+/// Takes libc's place in this program.
 @c(gettimeofday)
 public func testGetTimeOfDay(_ time: UnsafeMutablePointer<timeval>?, _ zone: UnsafeMutableRawPointer?) -> Int32 {
     guard let time else { return 0 }

@@ -3,8 +3,7 @@ import COpenSSL
 /// The process's own DTLS identity: an ECDSA P-256 key and a self-signed certificate (RFC 8827 section 6.5).
 ///
 /// Made once at start and shared by all sessions and loops; a restart makes a new one.
-// why: the pointers never change after init and OpenSSL counts references to them atomically.
-public final class DTLSCertificate: @unchecked Sendable {  // why: see above
+public final class DTLSCertificate: @unchecked Sendable {  // why: pointers set once, OpenSSL counts references atomically
     /// SHA-256 of the DER certificate, 32 bytes, for `a=fingerprint`.
     public let sha256Fingerprint: [UInt8]
 

@@ -10,7 +10,7 @@ enum PipeKind: UInt8 {
 
 /// The fixed part of a pipe slot; the payload follows it in the slab.
 struct PipeEntry {
-    /// Packet: extended sequence. Sender report: NTP time. Gap: packets lost.
+    /// Packet: extended sequence. Sender report: NTP time. Gap: packets lost. Source: bits of the tracks that begin anew.
     var sequence: UInt64 = 0
     var arrivalNs: UInt64 = 0
     var timestamp: UInt32 = 0
@@ -101,9 +101,11 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     }
 
     /// Tells the consumer of a new source; what its tracks are travels beside the ring.
-    func pushSource(epoch: UInt32, tracks: [TapTrack]) {
+    ///
+    /// - Parameter restarted: a bit for each track whose numbering and timestamps begin anew.
+    func pushSource(epoch: UInt32, tracks: [TapTrack], restarted: UInt64) {
         descriptions.withLock { $0[epoch] = tracks }
-        pushControl(PipeEntry(epoch: epoch, kind: .source))
+        pushControl(PipeEntry(sequence: restarted, epoch: epoch, kind: .source))
     }
 
     /// Tells the consumer that the source is gone.

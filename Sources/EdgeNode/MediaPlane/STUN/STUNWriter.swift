@@ -72,7 +72,7 @@ struct STUNWriter {
 
     /// MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
     mutating func messageIntegrity(_ key: HMACSHA1) {
-        out.patch16(UInt16(out.count + 24 - STUNMessage.headerBytes), at: 2)
+        out.patch16(UInt16(truncatingIfNeeded: out.count + 24 - STUNMessage.headerBytes), at: 2)
         var digest: HMACSHA1.Digest = (0, 0, 0)
         withUnsafeMutableBytes(of: &digest) { place in
             guard let base = place.baseAddress else { return }
@@ -85,7 +85,7 @@ struct STUNWriter {
 
     /// FINGERPRINT, always last; returns the message's length, 0 when the buffer was too small.
     mutating func finish() -> Int {
-        out.patch16(UInt16(out.count + 8 - STUNMessage.headerBytes), at: 2)
+        out.patch16(UInt16(truncatingIfNeeded: out.count + 8 - STUNMessage.headerBytes), at: 2)
         let sum = crc32(out.written) ^ STUNMessage.fingerprintMask
         u32(STUNAttribute.fingerprint, sum)
         return out.hasOverflowed ? 0 : out.count
