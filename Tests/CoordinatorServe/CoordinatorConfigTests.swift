@@ -57,8 +57,10 @@ struct CoordinatorSampleTests {
 
     @Test("compose.yml and the scripts set only variables there are")
     func variables() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-        let known = Set(ConfigLoader.keys(of: CoordinatorConfig.self).map { "COORDINATOR_" + $0.replacing(".", with: "_").uppercased() })
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let known = Set(
+            ConfigLoader.keys(of: CoordinatorConfig.self).map { "COORDINATOR_" + $0.replacing(".", with: "_").uppercased() })
         for file in ["cluster/compose.yml", "cluster/up", "scripts/run"] {
             let text = try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
             let used = Set(text.matches(of: /\b(COORDINATOR_[A-Z_]+)[:=]/).map { String($0.1) })

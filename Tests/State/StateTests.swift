@@ -207,7 +207,8 @@ struct StatePublisherTests {
 struct RedisSampleTests {
     /// The lines of the sample that are commented out and begin with `user`, with a password put in.
     static func users() throws -> [[String]] {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
         let text = try String(contentsOf: root.appendingPathComponent("cluster/redis.conf"), encoding: .utf8)
         return text.split(separator: "\n").filter { $0.hasPrefix("# user ") && $0.contains("CHANGE-ME") }
             .map { $0.dropFirst("# user ".count).replacing("CHANGE-ME", with: "pw").split(separator: " ").map(String.init) }
