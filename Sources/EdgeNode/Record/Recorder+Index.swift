@@ -29,8 +29,12 @@ extension Recorder {
             guard let session = try read(key, environment), session.node == environment.node else { continue }
             environment.clock.skip(past: session.updatedUs)
             if session.isForgotten { continue }
+            guard session.isEnded else {
+                open.append(key)
+                continue
+            }
+            environment.index.put(session.row)
             recordings += 1
-            if session.isEnded { environment.index.put(session.row) } else { open.append(key) }
         }
         var repaired = 0
         for key in open {
@@ -39,7 +43,7 @@ extension Recorder {
             environment.log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
             repaired += 1
         }
-        return (recordings, repaired)
+        return (recordings + repaired, repaired)
     }
 
     private static func read(_ key: ObjectKey, _ environment: RecorderEnvironment) throws(StoreError) -> RecordedSession? {

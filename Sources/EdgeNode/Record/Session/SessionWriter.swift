@@ -118,6 +118,7 @@ final class SessionWriter {
             try directory.writeManifest(own: nil, publishUs: clock.next(), segmentSeconds: segmentSeconds)
             return
         }
+        try directory.removeUnused(of: ending)
         var line = JournalLine(.end, at: clock.next())
         line.reason = reason
         line.failed = isFailed ? true : nil
