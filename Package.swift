@@ -106,11 +106,13 @@ let package = Package(
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
         tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane"]),
-        tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
+        // The HTTP side of an edge, as tests set it.
+        .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
+        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
-        tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
+        tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
-        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config"]),
+        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

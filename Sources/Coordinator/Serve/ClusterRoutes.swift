@@ -19,7 +19,9 @@ struct ClusterRoutes: Sendable {
     // MARK: nodes
 
     private func addNodes(to router: inout GuardedRouter) {
-        router.on(.get, "/api/nodes", RouteDescription("All nodes with their state and load", tag: "cluster"), needs: { _ in .browse }) { _ in
+        router.on(
+            .get, "/api/nodes", RouteDescription("All nodes with their state and load", tag: "cluster"), needs: { _ in .browse }
+        ) { _ in
             try .json(await directory.view().nodes.map(NodeListing.init))
         }
         for (verb, isDraining) in [("drain", true), ("undrain", false)] {
@@ -27,7 +29,9 @@ struct ClusterRoutes: Sendable {
                 .post, "/api/nodes/{alias}/\(verb)",
                 RouteDescription(
                     isDraining ? "Give a node no new sessions" : "Put a drained node back in service", tag: "cluster",
-                    responses: [RouteResponse(200, "The node", contentType: "application/json"), RouteResponse(404, "No such node")]),
+                    responses: [
+                        RouteResponse(200, "The node", contentType: "application/json"), RouteResponse(404, "No such node"),
+                    ]),
                 needs: { _ in .cluster }
             ) { request in
                 guard let node = await directory.setDraining(request.parameter("alias"), isDraining) else {
@@ -53,7 +57,8 @@ struct ClusterRoutes: Sendable {
         router.on(
             .get, "/api/streams/{stream}",
             RouteDescription(
-                "One stream as each node has it, by alias", tag: "streams", responses: [RouteResponse(200, "By alias"), RouteResponse(404, "No such stream")]),
+                "One stream as each node has it, by alias", tag: "streams",
+                responses: [RouteResponse(200, "By alias"), RouteResponse(404, "No such stream")]),
             needs: { .observe(stream: try $0.streamName()) }
         ) { request in
             let name = try request.streamName()
@@ -64,11 +69,15 @@ struct ClusterRoutes: Sendable {
         let needs: GuardedRouter.Needs = { .administrate(stream: try $0.streamName()) }
         router.on(
             .post, "/api/streams/{stream}",
-            RouteDescription("Create a stream on a node", tag: "streams", parameters: [.query("node", "On this node")], responses: [RouteResponse(204, "Created"), RouteResponse(409, "There is one of that name")]),
+            RouteDescription(
+                "Create a stream on a node", tag: "streams", parameters: [.query("node", "On this node")],
+                responses: [RouteResponse(204, "Created"), RouteResponse(409, "There is one of that name")]),
             needs: needs, create)
         router.on(
             .delete, "/api/streams/{stream}",
-            RouteDescription("End a stream on every node", tag: "streams", responses: [RouteResponse(204, "Ended"), RouteResponse(404, "No such stream")]),
+            RouteDescription(
+                "End a stream on every node", tag: "streams",
+                responses: [RouteResponse(204, "Ended"), RouteResponse(404, "No such stream")]),
             needs: needs, remove)
     }
 
@@ -107,7 +116,9 @@ struct ClusterRoutes: Sendable {
     private func addEvents(to router: inout GuardedRouter) {
         router.on(
             .get, "/api/sse/streams",
-            RouteDescription("All streams, whole at first and after each change", tag: "streams", responses: [RouteResponse(200, "Events", contentType: "text/event-stream")]),
+            RouteDescription(
+                "All streams, whole at first and after each change", tag: "streams",
+                responses: [RouteResponse(200, "Events", contentType: "text/event-stream")]),
             isMedia: true, needs: { _ in .browse }
         ) { request in
             .serverSentEvents { sink in

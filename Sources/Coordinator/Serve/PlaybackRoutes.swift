@@ -32,7 +32,8 @@ struct PlaybackRoutes: Sendable {
             RouteDescription(
                 "An object of a recording", tag: "playback", parameters: [.query("node", "The node that has it")],
                 responses: [
-                    RouteResponse(200, "The object"), RouteResponse(206, "A part of it"), RouteResponse(400, "Not an object's path"),
+                    RouteResponse(200, "The object"), RouteResponse(206, "A part of it"),
+                    RouteResponse(400, "Not an object's path"),
                     RouteResponse(404, "No such object"), RouteResponse(416, "A range outside of it"),
                     RouteResponse(503, "Its node can't be reached"),
                 ]), isMedia: true,
@@ -49,7 +50,9 @@ struct PlaybackRoutes: Sendable {
                 .get, "/api/playback/{stream}/\(name)",
                 RouteDescription(
                     summary, tag: "playback", parameters: parameters,
-                    responses: [RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then")]),
+                    responses: [
+                        RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then"),
+                    ]),
                 isMedia: true, needs: needs, make)
         }
         manifest("manifest.mpd", "DASH manifest over days and nodes", Self.mpdType, mpd)
@@ -74,7 +77,8 @@ struct PlaybackRoutes: Sendable {
 
     private func list(_ request: HTTPRequest) async throws -> HTTPResponse {
         let stream = try request.streamName()
-        var query = RecordingQuery(stream: stream, fromUs: try Self.instant("from", request), toUs: try Self.instant("to", request))
+        var query = RecordingQuery(
+            stream: stream, fromUs: try Self.instant("from", request), toUs: try Self.instant("to", request))
         if let text = request.query.first("limit") {
             guard let limit = Int(text), (1...1_000).contains(limit) else {
                 throw HTTPError(.badRequest, "limit must be 1 to 1000")

@@ -19,11 +19,15 @@ struct RecordRoutes: Sendable {
             needs: { .administrate(stream: try $0.streamName()) }, passOn)
         router.on(
             .get, "/api/record/{stream}",
-            RouteDescription("Whether a stream is being recorded", tag: "recordings", parameters: [node], responses: [RouteResponse(200, "{recording}", contentType: "application/json"), absent]),
+            RouteDescription(
+                "Whether a stream is being recorded", tag: "recordings", parameters: [node],
+                responses: [RouteResponse(200, "{recording}", contentType: "application/json"), absent]),
             needs: { .observe(stream: try $0.streamName()) }, passOn)
         router.on(
             .delete, "/api/record/{stream}",
-            RouteDescription("Stop recording a stream", tag: "recordings", parameters: [node], responses: [RouteResponse(200, "Stopped"), absent]),
+            RouteDescription(
+                "Stop recording a stream", tag: "recordings", parameters: [node],
+                responses: [RouteResponse(200, "Stopped"), absent]),
             needs: { .administrate(stream: try $0.streamName()) }, passOn)
     }
 
