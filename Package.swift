@@ -104,7 +104,7 @@ let package = Package(
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
-        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane"]),
+        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
