@@ -203,50 +203,46 @@ struct StatePublisherTests {
     }
 }
 
-@Suite("Processor share, proc(5)")
-struct ProcessorShareTests {
-    @Test(arguments: [
-        ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0 20 0 1 0 5 1 1", 42 as UInt64?),
-        ("1 (a) b) (c 5 6) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0", 42), ("", nil), ("1 (a", nil), ("1 (a) S 0", nil),
-        ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 x 25 0", nil), ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 18446744073709551615 1 0", nil),
-    ])
-    func stat(text: String, ticks: UInt64?) {
-        #expect(ProcessorShare.ticks(inStat: Array(text.utf8)) == ticks)
+@Suite("cluster/redis.conf", .timeLimit(.minutes(1)))
+struct RedisSampleTests {
+    /// The lines of the sample that are commented out and begin with `user`, with a password put in.
+    static func users() throws -> [[String]] {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let text = try String(contentsOf: root.appendingPathComponent("cluster/redis.conf"), encoding: .utf8)
+        return text.split(separator: "\n").filter { $0.hasPrefix("# user ") && $0.contains("CHANGE-ME") }
+            .map { $0.dropFirst("# user ".count).replacing("CHANGE-ME", with: "pw").split(separator: " ").map(String.init) }
     }
 
-    @Test func shares() {
-        var share = ProcessorShare(cores: 4, ticksPerSecond: 100)
-        #expect(share.share(ticks: 1_000, nowNs: 5_000_000_000) == 0)
-        #expect(share.share(ticks: 1_200, nowNs: 6_000_000_000) == 0.5)
-        #expect(share.share(ticks: 1_200, nowNs: 7_000_000_000) == 0)
-        #expect(share.share(ticks: 9_999, nowNs: 8_000_000_000) == 1)
-        #expect(share.share(ticks: 5, nowNs: 9_000_000_000) == 0)
-        #expect(share.share(ticks: 5, nowNs: 9_000_000_000) == 0)
-    }
-
-    @Test("this process, while it works, uses some of the machine")
-    func real() {
-        var share = ProcessorShare()
-        _ = share.sample(nowNs: 0)
-        var sum = 0
-        let end = ContinuousClock.now + .milliseconds(200)
-        while ContinuousClock.now < end { sum &+= 1 }
-        let used = share.sample(nowNs: 200_000_000)
-        #expect(sum > 0 && used > 0 && used <= 1)
-    }
-
-    @Test("any bytes", arguments: 0..<UInt64(4))
-    func fuzz(seed: UInt64) {
-        var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
-        let good = Array("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0 20 0 1 0 5 1 1".utf8)
-        for _ in 0..<2_000 {
-            var bytes = good
-            for _ in 0..<3 {
-                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-                bytes[Int(state >> 33) % bytes.count] = UInt8(truncatingIfNeeded: state >> 20)
-            }
-            _ = ProcessorShare.ticks(inStat: bytes)
-            _ = ProcessorShare.ticks(inStat: Array(bytes.prefix(Int(state >> 40) % bytes.count)))
+    @Test("its users may do what the programs do and no more")
+    func users() async throws {
+        let users = try Self.users()
+        #expect(users.map(\.first) == ["edge", "coordinator"])
+        let server = try RedisServerProcess(users.flatMap { ["--user"] + $0 })
+        try server.start()
+        let node = FakeNode()
+        let keys = StateKeys(prefix: "edge")
+        let publisher = StatePublisher(
+            address: RedisAddress(endpoint: .unix(path: server.socketPath), user: "edge", password: "pw"), keys: keys
+        ) { node.read() }
+        let address = RedisAddress(endpoint: .unix(path: server.socketPath), user: "coordinator", password: "pw")
+        let subscriber = RedisSubscriber(address, channels: [keys.changed])
+        var events = subscriber.events.makeAsyncIterator()
+        while let event = await events.next(), event != .subscribed {}
+        publisher.start()
+        #expect(await events.next() == .message(channel: "edge:changed", payload: Array("edge-1".utf8)))
+        #expect(await eventually { publisher.status == .connected })
+        let reader = RedisConnection(address)
+        #expect(await eventually { reader.status == .ready })
+        let found = try await reader.send(RedisCommand("SCAN", "0", "MATCH", keys.nodePattern, "COUNT", "500"))
+        #expect(found.elements?.last?.elements?.compactMap(\.text) == ["edge:node:edge-1"])
+        #expect(try await reader.send(RedisCommand("GET", keys.streams("edge-1"))).text == "[]")
+        #expect(try await reader.send(RedisCommand("SADD", "edge:drained", "edge-1")) == .integer(1))
+        for command in [RedisCommand("FLUSHALL"), RedisCommand("CONFIG", "GET", "*"), RedisCommand("GET", "other")] {
+            await #expect(throws: RedisError.self) { try await reader.send(command) }
         }
+        await publisher.stop()
+        #expect(try await reader.send(RedisCommand("GET", keys.node("edge-1"))) == .null)
+        await reader.close()
+        await subscriber.close()
     }
 }
