@@ -85,7 +85,7 @@ let package = Package(
         tests(of: "Log"),
         tests(of: "Config"),
         tests(of: "SDP"),
-        tests(of: "HTTP"),
+        tests(of: "HTTP", ["CMicrohttpd"]),
         tests(of: "Media"),
         tests(of: "Store"),
         tests(of: "Cluster"),

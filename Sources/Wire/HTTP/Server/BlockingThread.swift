@@ -11,16 +11,13 @@ enum BlockingThread {
 
     /// Starts a thread that nobody waits for. False when the system has none left.
     static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
-        var attributes = pthread_attr_t()
-        pthread_attr_init(&attributes)
-        defer { pthread_attr_destroy(&attributes) }
-        pthread_attr_setdetachstate(&attributes, Int32(PTHREAD_CREATE_DETACHED))
         var thread = pthread_t()
         let work = Unmanaged.passRetained(Work(body))
-        guard pthread_create(&thread, &attributes, runWork, work.toOpaque()) == 0 else {
+        guard pthread_create(&thread, nil, runWork, work.toOpaque()) == 0 else {
             work.release()
             return false
         }
+        pthread_detach(thread)
         return true
     }
 
