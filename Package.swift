@@ -105,7 +105,7 @@ let package = Package(
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
-        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane"]),
+        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
