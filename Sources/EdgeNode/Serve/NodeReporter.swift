@@ -1,7 +1,6 @@
 import Cluster
 import Config
 import MediaPlane
-import State
 import Streams
 
 #if canImport(Glibc)
@@ -20,10 +19,9 @@ actor NodeReporter {
     private var last: Sample
     private var load = NodeLoad()
 
-    private var processor = ProcessorShare()
-
     private struct Sample {
         var monotonicNs: UInt64
+        var cpuNs: UInt64
         var sentBytes: UInt64
         var receivedBytes: UInt64
     }
@@ -35,8 +33,7 @@ actor NodeReporter {
         self.plane = plane
         let now = StreamTime.system()
         startedAtMs = now.wallMs
-        last = Sample(monotonicNs: now.monotonicNs, sentBytes: 0, receivedBytes: 0)
-        _ = processor.sample(nowNs: now.monotonicNs)
+        last = Sample(monotonicNs: now.monotonicNs, cpuNs: ProcessUsage.cpuNs(), sentBytes: 0, receivedBytes: 0)
     }
 
     /// The URL that others reach the node at, once the port is known.
@@ -64,13 +61,14 @@ actor NodeReporter {
         // Two callers may have waited for the same snapshot; the second finds nothing to measure.
         guard elapsed > 100_000_000 else { return }
         let sample = Sample(
-            monotonicNs: now.monotonicNs, sentBytes: loops.reduce(0) { $0 &+ $1.sentBytes },
+            monotonicNs: now.monotonicNs, cpuNs: ProcessUsage.cpuNs(), sentBytes: loops.reduce(0) { $0 &+ $1.sentBytes },
             receivedBytes: loops.reduce(0) { $0 &+ $1.receivedBytes })
         func bitsPerSecond(_ from: UInt64, _ to: UInt64) -> Int64 {
             to < from ? 0 : Int64(Double(to - from) * 8e9 / Double(elapsed))
         }
+        let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
         load = NodeLoad(
-            cpu: processor.sample(nowNs: now.monotonicNs),
+            cpu: Double(sample.cpuNs &- last.cpuNs) / Double(elapsed) / Double(cores),
             egressBitsPerSecond: bitsPerSecond(last.sentBytes, sample.sentBytes),
             ingressBitsPerSecond: bitsPerSecond(last.receivedBytes, sample.receivedBytes))
         last = sample
