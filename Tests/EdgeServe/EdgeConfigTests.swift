@@ -63,7 +63,8 @@ struct EdgeSampleTests {
 
     @Test("compose.yml and the scripts set only variables there are")
     func variables() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
         let known = Set(ConfigLoader.keys(of: EdgeConfig.self).map { "EDGE_" + $0.replacing(".", with: "_").uppercased() })
         for file in ["cluster/compose.yml", "cluster/up", "scripts/run"] {
             let text = try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
