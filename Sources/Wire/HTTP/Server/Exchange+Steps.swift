@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Synchronization
 
 /// What the server's thread does each time the library asks how to go on with a request.
 extension Exchange {

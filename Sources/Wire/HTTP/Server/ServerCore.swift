@@ -1,6 +1,5 @@
 import CMicrohttpd
 import Log
-import Synchronization
 
 /// What the library's callbacks reach: the router and the exchanges that run.
 final class ServerCore: Sendable {
@@ -16,7 +15,7 @@ final class ServerCore: Sendable {
     let router: Router
     let watcher: ConnectionWatcher
     var isTLS: Bool { settings.tlsCertificate != nil }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ settings: HTTPServerSettings, router: Router, watcher: ConnectionWatcher) {
         (self.settings, self.router, self.watcher) = (settings, router, watcher)
