@@ -74,7 +74,6 @@ public final class HTTPServer: Sendable {
         case .stopped: return
         case .bound(let descriptor): close(descriptor)
         case .running(let daemon):
-            daemon.stopAccepting()
             core.beginStop()
             let clock = ContinuousClock()
             let deadline = clock.now + .seconds(settings.stopSeconds)

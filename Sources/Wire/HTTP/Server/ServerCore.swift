@@ -1,6 +1,10 @@
 import CMicrohttpd
 import Log
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// What the library's callbacks reach: the router and the exchanges that run.
 final class ServerCore: Sendable {
     private struct State {
@@ -65,6 +69,13 @@ final class ServerCore: Sendable {
 }
 
 // MARK: Callbacks of the library, on its threads
+
+/// Someone connects. A stopping server turns them away here: `MHD_quiesce_daemon` races with the library's own threads, and
+/// aborts the process when it loses.
+func onAccept(_ context: UnsafeMutableRawPointer?, _ address: UnsafePointer<sockaddr>?, _ size: socklen_t) -> MHD_Result {
+    guard let context else { return .NO }
+    return Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue().isStopping ? .NO : .YES
+}
 
 /// A request line has been read.
 func onTarget(
