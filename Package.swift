@@ -20,10 +20,13 @@ func program(_ name: String, path: String, _ dependencies: [Target.Dependency]) 
     .executableTarget(name: name, dependencies: dependencies, path: path, swiftSettings: strict)
 }
 
-func tests(of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = []) -> Target {
+func tests(
+    of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], exporting symbol: String? = nil
+) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, path: "Tests/\(name)",
-        resources: resources, swiftSettings: strict)
+        resources: resources, swiftSettings: strict,
+        linkerSettings: symbol.map { [.unsafeFlags(["-Xlinker", "--export-dynamic-symbol=\($0)"])] } ?? [])
 }
 
 let package = Package(
@@ -50,14 +53,14 @@ let package = Package(
 
         // Wire: what both programs speak.
         module("Log", path: "Sources/Wire/Log"),
-        module("Config", path: "Sources/Wire/Config", ["CTomlPlusPlus"]),
+        module("Config", path: "Sources/Wire/Config", ["CTomlPlusPlus", "Cluster", "Log"]),
         module("SDP", path: "Sources/Wire/SDP"),
         module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "COpenSSL", "Log"]),
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
-        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "Log"]),
-        module("Auth", path: "Sources/Wire/Auth", ["CJWT"]),
+        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
+        module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
@@ -66,41 +69,50 @@ let package = Package(
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
-            ["Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "SDP", "Log"]),
+            ["Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "SDP", "Log"]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe"]),
 
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
-        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "CSQLite", "Log"]),
-        module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "HTTP", "Log"]),
+        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "Media", "CSQLite", "Log"]),
+        module("Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "HTTP", "Auth", "Cluster", "Config", "Log"]),
+            ["Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
+            resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
-        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "Media", "CAVFormat", "Log"]),
+        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         tests(of: "Log"),
-        tests(of: "Config"),
+        tests(of: "Config", ["Log"]),
         tests(of: "SDP"),
         tests(of: "HTTP", ["CMicrohttpd"]),
-        tests(of: "Media"),
-        tests(of: "Store"),
+        // Synthetic media and box checks, for tests only.
+        .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
+        tests(of: "Media", ["MediaFixtures"]),
+        tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
-        tests(of: "Redis", ["Log"]),
-        tests(of: "Auth"),
-        tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"]),
+        // A redis-server of the tests' own.
+        .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
+        tests(of: "Redis", ["Log", "RedisFixtures"]),
+        tests(of: "Auth", ["COpenSSL"]),
+        // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
+        tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
-        tests(of: "Record", ["Media", "Store", "MediaPlane"]),
-        tests(of: "State", ["Cluster", "Redis"]),
-        tests(of: "EdgeServe", ["HTTP", "Config"]),
-        tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
+        tests(of: "EdgeBench", ["SDP"]),
+        tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
+        tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
+        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+        // The HTTP side of an edge, as tests set it.
+        .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
+        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
-        tests(of: "Records", ["Cluster"]),
-        tests(of: "Playback", ["Cluster", "Media"]),
-        tests(of: "CoordinatorServe", ["HTTP", "Cluster", "Config"]),
+        tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
+        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

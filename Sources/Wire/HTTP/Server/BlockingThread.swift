@@ -1,3 +1,6 @@
+// The compiler finds pthread_attr_t through the first C module of this target that declares it.
+import CCurl
+
 #if canImport(Glibc)
     import Glibc
 #endif

@@ -1,0 +1,36 @@
+# Tributary. `make` builds; `make run` shows it working; `make test` proves it.
+# Each target installs what it needs from Debian by itself (as root, or through sudo).
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+.PHONY: help build run test interop lint setup setup-test clean
+
+# Building must not take the machine away from whoever is using it.
+SWIFT_BUILD := nice -n 5 swift build
+
+help:           ## Show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+setup:          ## Install what building and running needs
+	@scripts/setup build
+
+setup-test: setup ## Install what the tests need besides
+	@scripts/setup test
+
+build: setup    ## Build edge-node, coordinator and edge-bench in release mode
+	$(SWIFT_BUILD) -c release
+
+run: build      ## A coordinator, two edge nodes and a demo stream (REDIS=1, DEMO=0)
+	@REDIS="$(REDIS)" DEMO="$(or $(DEMO),1)" scripts/run
+
+test: setup-test ## Every test; the last line says how many passed and failed
+	@scripts/test
+
+interop: setup-test build ## Only the tests against real clients (ARGS="-k whip")
+	@.venv-test/bin/python -m pytest Tests/Interop $(ARGS)
+
+lint:           ## Check the format of all Swift code
+	swift format lint --strict -r Package.swift Sources Tests bench
+
+clean:          ## Remove what was built; recordings stay
+	rm -rf .build .venv-test run

@@ -1,0 +1,70 @@
+import Cluster
+
+/// One node as the coordinator sees it at an instant.
+public struct NodeView: Sendable, Equatable {
+    /// What the node said of itself last; for a node that was never reached, alias and URL from the configuration.
+    public var record: NodeRecord
+    /// Whether it can be used: the node's own word, an operator's drain, or `lost` when it is silent.
+    public var status: NodeStatus
+    /// The node's streams; of a lost node, those it had when it was last heard of.
+    public var streams: [StreamRecord]
+    /// The bearer token the node wants of us; never shown.
+    public var token: String?
+
+    /// A view of a node.
+    public init(record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], token: String? = nil) {
+        self.record = record
+        self.status = status
+        self.streams = streams
+        self.token = token
+    }
+
+    /// The node's name in the cluster.
+    public var alias: String { record.alias }
+
+    /// The node's record of a stream.
+    public func stream(_ name: String) -> StreamRecord? { streams.first { $0.id == name } }
+
+    /// Publishers now: streams come the moment they change, the load once a second, so the larger is the truer.
+    public var publisherCount: Int { max(record.load.publishers, streams.count { $0.isPublished }) }
+
+    /// Viewers now, by the same rule.
+    public var viewerCount: Int { max(record.load.viewers, streams.reduce(0) { $0 + $1.viewerCount }) }
+}
+
+/// All nodes at an instant, sorted by alias.
+public struct ClusterView: Sendable, Equatable {
+    /// Every node that is configured or was seen, lost ones included.
+    public var nodes: [NodeView]
+
+    /// A view of these nodes.
+    public init(nodes: [NodeView] = []) { self.nodes = nodes.sorted { $0.alias < $1.alias } }
+
+    /// The node called `alias`.
+    public func node(_ alias: String) -> NodeView? { nodes.first { $0.alias == alias } }
+
+    /// Nodes that answer: running or draining.
+    public var reachable: [NodeView] { nodes.filter { $0.status != .lost } }
+
+    /// Aliases of the nodes that answer.
+    public var liveAliases: Set<String> { Set(reachable.map(\.alias)) }
+
+    /// The reachable nodes that list a stream; those with a live publisher first.
+    public func holders(of stream: String) -> [NodeView] {
+        let holders = reachable.filter { $0.stream(stream) != nil }
+        return holders.filter { $0.stream(stream)?.isPublished == true }
+            + holders.filter { $0.stream(stream)?.isPublished != true }
+    }
+}
+
+extension StreamRecord {
+    /// Whether somebody publishes it: a session that was not ended.
+    public var isPublished: Bool { publish.sessions.contains { $0.isOpen } }
+    /// Viewers now; just ended sessions stay listed a while and don't count.
+    public var viewerCount: Int { subscribe.sessions.count { $0.isOpen } }
+}
+
+extension SessionRecord {
+    /// Whether the session was neither ended nor given up.
+    public var isOpen: Bool { leaveAt == 0 && state != .closed && state != .failed }
+}

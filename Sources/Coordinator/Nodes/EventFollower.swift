@@ -1,0 +1,76 @@
+import Cluster
+import HTTP
+import Log
+
+/// Follows one node's `/api/sse/streams` for as long as the coordinator runs: it never gives up, whatever the node answers.
+struct EventFollower {
+    /// A node sends its record each second, so a connection silent this long leads nowhere.
+    static let idleSeconds = 4
+    static let backoffMs = [100, 250, 500, 1_000, 2_000]
+    /// After a refusal that only an operator can mend.
+    static let refusedMs = 5_000
+
+    let node: ConfiguredNode
+    let client: HTTPClient
+    let directory: NodeDirectory
+
+    private static let log = Logger("nodes")
+
+    func run() async {
+        var failures = 0
+        var lastReason = ""
+        while !Task.isCancelled {
+            let outcome = await followOnce()
+            if outcome.heardAnything { (failures, lastReason) = (0, "") } else { failures += 1 }
+            // The same reason is not told again with each attempt.
+            if !Task.isCancelled, outcome.reason != lastReason {
+                Self.log.warning("can't follow node", ["node": node.alias, "url": node.url, "reason": outcome.reason])
+                lastReason = outcome.reason
+            }
+            await directory.disconnected(node.alias)
+            let backoff = Self.backoffMs[min(failures, Self.backoffMs.count - 1)]
+            try? await Task.sleep(for: .milliseconds(outcome.isRefusal ? Self.refusedMs : backoff))
+        }
+    }
+
+    private struct Outcome {
+        var heardAnything = false
+        var reason = "the event stream ended"
+        var isRefusal = false
+    }
+
+    private func followOnce() async -> Outcome {
+        var outcome = Outcome()
+        let events = client.events(
+            "\(node.url)/api/sse/streams", headers: NodeRequest.headers(token: node.token), idleSeconds: Self.idleSeconds)
+        do {
+            for try await event in events {
+                outcome.heardAnything = true
+                await take(event)
+            }
+        } catch HTTPClientError.status(let status) {
+            outcome.reason = "the node answered \(status)"
+            outcome.isRefusal = (400..<500).contains(status.rawValue)
+        } catch {
+            outcome.reason = String(describing: error)
+        }
+        return outcome
+    }
+
+    private func take(_ event: ServerSentEvent) async {
+        do throws(ClusterJSONError) {
+            switch event.event {
+            case "node":
+                var record = try ClusterJSON.decode(NodeRecord.self, from: Array(event.data.utf8))
+                record.alias = node.alias
+                await directory.heard(record, from: .events)
+            case "message":
+                let streams = try ClusterJSON.decode([StreamRecord].self, from: Array(event.data.utf8))
+                await directory.heard(streams, alias: node.alias, from: .events)
+            default: break
+            }
+        } catch {
+            Self.log.warning("node sent something unreadable", ["node": node.alias, "reason": error.description])
+        }
+    }
+}

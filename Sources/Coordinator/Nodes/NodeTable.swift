@@ -1,0 +1,143 @@
+import Cluster
+
+/// How a node makes itself heard.
+enum NodeSource: Sendable, Hashable, CaseIterable {
+    /// We follow its `/api/sse/streams`.
+    case events
+    /// It writes itself into Redis.
+    case registry
+}
+
+/// Which nodes there are and which of them are alive, as a function of what was heard when. No clock, no I/O.
+struct NodeTable {
+    /// A node says something each second; two and a half of silence leave half a second to notice within three.
+    static let silenceNs: UInt64 = 2_500_000_000
+    /// A connection that broke is given this long to come back.
+    static let reconnectNs: UInt64 = 1_000_000_000
+    /// How long a lost node that nobody configured stays in the list.
+    static let forgetNs: UInt64 = 3_600_000_000_000
+
+    private struct Entry {
+        var record: NodeRecord
+        var streams: [StreamRecord] = []
+        var token: String?
+        var isConfigured = false
+        /// When it counts as silent, for each way it was heard by.
+        var deadlineNs: [NodeSource: UInt64] = [:]
+        var lastHeardNs: UInt64 = 0
+    }
+
+    private var entries: [String: Entry] = [:]
+    private var isRegistryDown = false
+    /// Until then, Redis may have come back without what was in it.
+    private var graceUntilNs: UInt64 = 0
+    /// Aliases an operator has taken out of service.
+    private(set) var drained: Set<String> = []
+
+    /// A node from the configuration; it is listed as lost until it is heard.
+    mutating func configure(alias: String, url: String, token: String?) {
+        var entry = entries[alias] ?? Entry(record: NodeRecord(alias: alias, url: url, startedAtMs: 0, updatedAtMs: 0))
+        entry.isConfigured = true
+        entry.token = token
+        entry.record.url = url
+        entries[alias] = entry
+    }
+
+    /// The node said how it is. A record that is not newer than the one we have proves nothing: in Redis it may be a dead one's.
+    mutating func heard(_ record: NodeRecord, from source: NodeSource, nowNs: UInt64) {
+        var entry = entries[record.alias] ?? Entry(record: record)
+        let isNews =
+            entry.deadlineNs[source] == nil || record.updatedAtMs != entry.record.updatedAtMs
+            || record.startedAtMs != entry.record.startedAtMs
+        let url = entry.record.url
+        entry.record = record
+        // The configured address is the one that works from here; what the node calls itself may not.
+        if entry.isConfigured { entry.record.url = url }
+        if isNews || source == .events { alive(&entry, source, nowNs) }
+        entries[record.alias] = entry
+    }
+
+    /// The node said which streams it has.
+    mutating func heard(_ streams: [StreamRecord], alias: String, from source: NodeSource, nowNs: UInt64) {
+        guard var entry = entries[alias] else { return }
+        entry.streams = streams.map { stream in
+            var stream = stream
+            stream.node = alias
+            return stream
+        }
+        if source == .events { alive(&entry, source, nowNs) }
+        entries[alias] = entry
+    }
+
+    /// The event stream broke off: the node has a moment to come back.
+    mutating func disconnected(_ alias: String, nowNs: UInt64) {
+        guard let deadline = entries[alias]?.deadlineNs[.events] else { return }
+        entries[alias]?.deadlineNs[.events] = min(deadline, nowNs &+ Self.reconnectNs)
+    }
+
+    /// Redis no longer has the node's key.
+    mutating func unregistered(_ alias: String, nowNs: UInt64) {
+        guard !isRegistryDown, nowNs >= graceUntilNs else { return }
+        entries[alias]?.deadlineNs[.registry] = 0
+    }
+
+    /// Redis can't be reached, so its silence says nothing about the nodes; they stay as they are meanwhile.
+    mutating func registryIsDown(nowNs: UInt64) {
+        guard !isRegistryDown else { return }
+        isRegistryDown = true
+        for alias in entries.keys {
+            if let deadline = entries[alias]?.deadlineNs[.registry], deadline <= nowNs {
+                entries[alias]?.deadlineNs[.registry] = 0
+            }
+        }
+    }
+
+    /// Redis answers again; nodes have the usual time to write themselves in.
+    mutating func registryIsUp(nowNs: UInt64) {
+        guard isRegistryDown else { return }
+        isRegistryDown = false
+        graceUntilNs = nowNs &+ Self.silenceNs
+        for alias in entries.keys where (entries[alias]?.deadlineNs[.registry] ?? 0) > 0 {
+            entries[alias]?.deadlineNs[.registry] = nowNs &+ Self.silenceNs
+        }
+    }
+
+    /// Takes a node out of service or puts it back.
+    mutating func setDrained(_ alias: String, _ isDrained: Bool) {
+        if isDrained { drained.insert(alias) } else { drained.remove(alias) }
+    }
+
+    /// Whether the alias is configured or was seen.
+    func knows(_ alias: String) -> Bool { entries[alias] != nil }
+
+    /// Aliases that were last heard of in the registry.
+    var registered: [String] { entries.filter { $0.value.deadlineNs[.registry] != nil }.map(\.key) }
+
+    /// Drops nodes that were only ever in the registry and have been silent for long.
+    mutating func forgetOld(nowNs: UInt64) {
+        entries = entries.filter { _, entry in
+            entry.isConfigured || isAlive(entry, nowNs) || nowNs < entry.lastHeardNs &+ Self.forgetNs
+        }
+    }
+
+    /// All nodes as they are now.
+    func view(nowNs: UInt64) -> ClusterView {
+        ClusterView(
+            nodes: entries.map { alias, entry in
+                let status: NodeStatus =
+                    !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
+                return NodeView(record: entry.record, status: status, streams: entry.streams, token: entry.token)
+            })
+    }
+
+    private func alive(_ entry: inout Entry, _ source: NodeSource, _ nowNs: UInt64) {
+        entry.deadlineNs[source] = nowNs &+ Self.silenceNs
+        entry.lastHeardNs = nowNs
+    }
+
+    private func isAlive(_ entry: Entry, _ nowNs: UInt64) -> Bool {
+        if let deadline = entry.deadlineNs[.events], nowNs < deadline { return true }
+        guard let deadline = entry.deadlineNs[.registry] else { return false }
+        return nowNs < deadline || (isRegistryDown && deadline > 0)
+    }
+}

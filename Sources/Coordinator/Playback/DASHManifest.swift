@@ -1,0 +1,62 @@
+import HTTP
+import Media
+import Records
+
+/// How object addresses are written into manifests.
+public struct ObjectAddresses: Sendable {
+    /// What stands between the manifest's own address and an object's key.
+    public var prefix: String
+    /// Query items that every object address carries on, such as the client's token; already escaped, no `?`.
+    public var carriedQuery: String
+
+    /// Addresses relative to `/api/playback/{stream}/…`, so that they hold behind a proxy with a path of its own.
+    public init(prefix: String = "../../record/object/", carriedQuery: String = "") {
+        self.prefix = prefix
+        self.carriedQuery = carriedQuery
+    }
+
+    /// The address of a key on a node. Two nodes may have different objects of one key, so the node is always named.
+    func address(_ key: String, node: String, number: String = "") -> String {
+        let carried = carriedQuery.isEmpty ? "" : "&\(carriedQuery)"
+        return "\(prefix)\(PercentCoding.encode(key, keepSlash: true))\(number)?node=\(PercentCoding.encode(node))\(carried)"
+    }
+}
+
+extension Timeline {
+    /// The DASH manifest (ISO/IEC 23009-1): one Period for each stretch, its node in the Period's `@id` and in each
+    /// object's `?node=`.
+    /// - Parameter isDynamic: the last period has no end yet, and clients should ask again.
+    public func mpd(addresses: ObjectAddresses, isDynamic: Bool) -> MPD {
+        let seconds = maxSegmentSeconds
+        let wallStartUs = periods[0].wallStartUs
+        let described = periods.enumerated().map { index, period in
+            MPD.Period(
+                id: period.id, startUs: period.startUs,
+                durationUs: isDynamic && index == periods.count - 1 ? nil : period.durationUs,
+                wallClockUs: period.wallStartUs, tracks: period.tracks.map { Self.describe($0, period.node, addresses) })
+        }
+        let kind: MPD.Kind =
+            isDynamic
+            ? .dynamic(
+                availabilityStartUs: wallStartUs, publishUs: max(updatedUs, wallStartUs),
+                updateSeconds: min(max(seconds / 2, 1), 10)) : .static
+        return MPD(
+            kind: kind, maxSegmentSeconds: seconds,
+            clock: isDynamic ? MPD.Clock(scheme: "urn:mpeg:dash:utc:http-xsdate:2014", value: "../../time") : nil,
+            periods: described)
+    }
+
+    private static func describe(_ entry: TimelineTrack, _ node: String, _ addresses: ObjectAddresses) -> MPD.Track {
+        let track = entry.track
+        let media: MPD.Track.Media =
+            track.kind == "video"
+            ? .video(width: track.width ?? 1, height: track.height ?? 1, frameRate: track.frameRate)
+            : .audio(sampleRate: track.sampleRate ?? Int(track.timescale), channels: track.channels ?? 1)
+        return MPD.Track(
+            media: media, codecs: track.codecs, bandwidth: Int(track.bandwidth), timescale: Int(track.timescale),
+            initialization: addresses.address(track.initialization, node: node),
+            template: addresses.address(track.segmentPrefix, node: node, number: "$Number%04d$.m4s"),
+            startNumber: Int(track.segments.first?.number ?? 1), presentationTimeOffset: entry.presentationTimeOffset,
+            timeline: track.segments.map { MPD.TimelineEntry(time: $0.time, duration: $0.duration) })
+    }
+}

@@ -1,0 +1,246 @@
+import Records
+
+/// What the index has of one recording in the wanted range.
+public struct RecordedMaterial: Sendable {
+    /// The recording.
+    public var recording: IndexedRecording
+    /// Its periods with the segments that touch the range.
+    public var periods: [IndexedPeriod]
+    /// Whether more is to come: active, on a node that answers.
+    public var isGrowing: Bool
+
+    /// Material as read from the index.
+    public init(recording: IndexedRecording, periods: [IndexedPeriod], isGrowing: Bool) {
+        self.recording = recording
+        self.periods = periods
+        self.isGrowing = isGrowing
+    }
+}
+
+/// What becomes of time in which nothing was recorded.
+public enum GapRule: String, Sendable {
+    /// It is left out: periods follow each other at once.
+    case collapse
+    /// It stays: every period stands where it was on the clock.
+    case keep
+}
+
+/// One track of one period of a playback.
+public struct TimelineTrack: Sendable, Equatable {
+    /// Names, codecs, and the segments to play, numbered and timed without a break.
+    public var track: IndexedTrack
+    /// Media time at the period's start, in the track's timescale.
+    public var presentationTimeOffset: Int64
+}
+
+/// A stretch of a playback with one set of codecs, from one node.
+public struct TimelinePeriod: Sendable, Equatable {
+    /// `{node}.{session}.{period}.{first segment}`: unique, and the same each time it is worked out.
+    public var id: String
+    /// Alias of the node that has the objects.
+    public var node: String
+    /// Wall clock of its start, Unix microseconds.
+    public var wallStartUs: Int64
+    /// Its place in the presentation, microseconds.
+    public var startUs: Int64
+    /// How long it is, microseconds.
+    public var durationUs: Int64
+    /// Video first.
+    public var tracks: [TimelineTrack]
+
+    var wallEndUs: Int64 { wallStartUs + durationUs }
+}
+
+/// Recordings of one stream, from all nodes and days, laid out on one line. Pure.
+///
+/// Where two recordings overlap, the one that began first is played to its end and the other from there on: they are
+/// never interleaved. A break in a track's numbers or times begins a new period, so that no period has a hole.
+public struct Timeline: Sendable, Equatable {
+    /// In order; never empty.
+    public var periods: [TimelinePeriod]
+    /// Whether the last period grows.
+    public var isGrowing: Bool
+    /// Newest change of all material, Unix microseconds on its node's clock.
+    public var updatedUs: Int64
+
+    /// Lays out material; nil when there is nothing to play in it.
+    public init?(_ material: [RecordedMaterial], gaps: GapRule) {
+        let stretches = material.flatMap { Self.stretches(of: $0) }.sorted {
+            ($0.period.wallStartUs, $0.period.id) < ($1.period.wallStartUs, $1.period.id)
+        }
+        let placed = Self.withoutOverlap(stretches)
+        guard let first = placed.first, let last = placed.last else { return nil }
+        var periods: [TimelinePeriod] = []
+        var endUs: Int64 = 0
+        for stretch in placed {
+            var period = stretch.period
+            period.startUs = gaps == .keep ? max(endUs, period.wallStartUs - first.period.wallStartUs) : endUs
+            endUs = period.startUs + period.durationUs
+            periods.append(period)
+        }
+        self.periods = periods
+        isGrowing = last.isGrowing
+        updatedUs = material.map(\.recording.updatedUs).max() ?? 0
+    }
+
+    /// Length of all of it, microseconds.
+    public var durationUs: Int64 { periods.last.map { $0.startUs + $0.durationUs } ?? 0 }
+
+    /// The longest segment in seconds.
+    public var maxSegmentSeconds: Double {
+        periods.flatMap(\.tracks).map { track in
+            Double(track.track.segments.map(\.duration).max() ?? 0) / Double(track.track.timescale)
+        }.max() ?? 0
+    }
+
+    // MARK: from recordings to stretches
+
+    private struct Stretch {
+        var period: TimelinePeriod
+        var isGrowing: Bool
+    }
+
+    /// Overlap that two clocks may have without meaning anything.
+    private static let overlapSlackUs: Int64 = 100_000
+    /// A lesser rest of one track beyond the other's end is cut, for the other would have a hole there.
+    private static let tailUs: Int64 = 500_000
+
+    private static func stretches(of material: RecordedMaterial) -> [Stretch] {
+        var stretches: [Stretch] = []
+        for period in material.periods {
+            let tracks = period.tracks.map { (track: $0, runs: unbroken($0.segments)) }.filter { !$0.runs.isEmpty }
+                .sorted { rank($0.track) < rank($1.track) }
+            guard let lead = tracks.first else { continue }
+            for run in lead.runs {
+                let others = tracks.dropFirst().compactMap { other in
+                    overlapping(other.runs, of: other.track, with: run, of: lead.track)
+                }
+                let tracks = [with(lead.track, run)] + others
+                if let made = make(tracks, period, material.recording) {
+                    stretches.append(Stretch(period: made, isGrowing: false))
+                }
+            }
+        }
+        if material.isGrowing, !stretches.isEmpty { stretches[stretches.count - 1].isGrowing = true }
+        return stretches
+    }
+
+    private static func rank(_ track: IndexedTrack) -> Int { track.kind == "video" ? 0 : 1 }
+
+    private static func with(_ track: IndexedTrack, _ segments: [IndexedSegment]) -> IndexedTrack {
+        var track = track
+        track.segments = segments
+        return track
+    }
+
+    /// Runs in which each segment follows its forerunner in number and in time.
+    private static func unbroken(_ segments: [IndexedSegment]) -> [[IndexedSegment]] {
+        var runs: [[IndexedSegment]] = []
+        for segment in segments {
+            if let last = runs.last?.last, last.number + 1 == segment.number, last.time + last.duration == segment.time {
+                runs[runs.count - 1].append(segment)
+            } else {
+                runs.append([segment])
+            }
+        }
+        return runs
+    }
+
+    /// The part of a track that goes with a run of the lead track: the run that shares most time with it, cut to it.
+    private static func overlapping(
+        _ runs: [[IndexedSegment]], of track: IndexedTrack, with lead: [IndexedSegment], of leadTrack: IndexedTrack
+    ) -> IndexedTrack? {
+        guard let leadSpan = span(lead, leadTrack) else { return nil }
+        let cut = runs.map { run in
+            run.filter { segment in
+                let own = (start: offsetUs(segment.time, track), end: offsetUs(segment.time + segment.duration, track))
+                return own.end > leadSpan.start && own.start < leadSpan.end
+            }
+        }
+        let best = cut.max { length($0, track) < length($1, track) }
+        return best.flatMap { $0.isEmpty ? nil : with(track, $0) }
+    }
+
+    private static func length(_ segments: [IndexedSegment], _ track: IndexedTrack) -> Int64 {
+        span(segments, track).map { $0.end - $0.start } ?? 0
+    }
+
+    /// Start and end relative to the period's start, microseconds.
+    private static func span(_ segments: [IndexedSegment], _ track: IndexedTrack) -> (start: Int64, end: Int64)? {
+        guard let first = segments.first, let last = segments.last else { return nil }
+        return (offsetUs(first.time, track), offsetUs(last.time + last.duration, track))
+    }
+
+    private static func offsetUs(_ time: Int64, _ track: IndexedTrack) -> Int64 {
+        scaled(time - track.timeAtStart, from: track.timescale, to: 1_000_000)
+    }
+
+    private static func make(
+        _ tracks: [IndexedTrack], _ period: IndexedPeriod, _ recording: IndexedRecording
+    ) -> TimelinePeriod? {
+        guard let lead = tracks.first, let first = lead.segments.first, let leadSpan = span(lead.segments, lead) else {
+            return nil
+        }
+        let longest = tracks.compactMap { span($0.segments, $0)?.end }.max() ?? leadSpan.end
+        let end = longest - leadSpan.end > tailUs ? longest : leadSpan.end
+        let startTicks = first.time - lead.timeAtStart
+        return TimelinePeriod(
+            id: "\(recording.node).\(recording.session).\(period.ordinal).\(first.number)", node: recording.node,
+            wallStartUs: period.startUs + leadSpan.start, startUs: 0, durationUs: end - leadSpan.start,
+            tracks: tracks.map { track in
+                TimelineTrack(
+                    track: track,
+                    presentationTimeOffset: track.timeAtStart
+                        + scaled(startTicks, from: lead.timescale, to: track.timescale))
+            })
+    }
+
+    /// `ticks · to / from`, rounded; exact in the integer part for every value the index holds.
+    private static func scaled(_ ticks: Int64, from: Int64, to: Int64) -> Int64 {
+        let whole = (ticks / from).multipliedReportingOverflow(by: to)
+        let rest = Double(ticks % from) * Double(to) / Double(from)
+        return whole.overflow ? 0 : whole.partialValue &+ Int64(rest.rounded())
+    }
+
+    // MARK: overlap
+
+    private static func withoutOverlap(_ stretches: [Stretch]) -> [Stretch] {
+        var placed: [Stretch] = []
+        for stretch in stretches {
+            guard let endUs = placed.last?.period.wallEndUs, stretch.period.wallStartUs < endUs - overlapSlackUs else {
+                placed.append(stretch)
+                continue
+            }
+            if let rest = trimmed(stretch.period, fromUs: endUs - overlapSlackUs) {
+                placed.append(Stretch(period: rest, isGrowing: stretch.isGrowing))
+            }
+        }
+        return placed
+    }
+
+    /// What is left of a period when only lead segments that begin at or after an instant are kept.
+    private static func trimmed(_ period: TimelinePeriod, fromUs: Int64) -> TimelinePeriod? {
+        guard let lead = period.tracks.first else { return nil }
+        func wallUs(_ segment: IndexedSegment) -> Int64 {
+            period.wallStartUs
+                + scaled(segment.time - lead.presentationTimeOffset, from: lead.track.timescale, to: 1_000_000)
+        }
+        guard let index = lead.track.segments.firstIndex(where: { wallUs($0) >= fromUs }) else { return nil }
+        let first = lead.track.segments[index]
+        let skipped = first.time - lead.presentationTimeOffset
+        var rest = period
+        let stem = period.id.prefix(upTo: period.id.lastIndex(of: ".") ?? period.id.endIndex)
+        rest.id = "\(stem).\(first.number)"
+        rest.wallStartUs = wallUs(first)
+        rest.durationUs = period.durationUs - (rest.wallStartUs - period.wallStartUs)
+        guard rest.durationUs > 0 else { return nil }
+        rest.tracks = period.tracks.compactMap { entry in
+            let offset =
+                entry.presentationTimeOffset + scaled(skipped, from: lead.track.timescale, to: entry.track.timescale)
+            let segments = entry.track.segments.filter { $0.time + $0.duration > offset }
+            return segments.isEmpty
+                ? nil : TimelineTrack(track: with(entry.track, segments), presentationTimeOffset: offset)
+        }
+        return rest
+    }
+}

@@ -1,0 +1,54 @@
+/// The tables, and the steps that bring an older file up to them.
+///
+/// `PRAGMA user_version` holds the number of steps a file has seen; a step never changes once it has shipped.
+enum IndexSchema {
+    static let steps: [String] = [
+        """
+        CREATE TABLE recordings (
+            id INTEGER PRIMARY KEY,
+            stream TEXT NOT NULL, day TEXT NOT NULL, node TEXT NOT NULL, session TEXT NOT NULL,
+            start_us INTEGER NOT NULL, end_us INTEGER, duration_ms INTEGER,
+            status TEXT NOT NULL, mpd_path TEXT NOT NULL, record_dir TEXT NOT NULL,
+            updated_us INTEGER NOT NULL, detail_us INTEGER,
+            UNIQUE (stream, day, node, session)
+        ) STRICT;
+        CREATE INDEX recordings_by_start ON recordings (stream, start_us, id);
+        CREATE INDEX recordings_by_session ON recordings (node, session);
+        CREATE INDEX recordings_by_dir ON recordings (record_dir, start_us);
+        CREATE TABLE tracks (
+            id INTEGER PRIMARY KEY,
+            recording INTEGER NOT NULL REFERENCES recordings (id) ON DELETE CASCADE,
+            period INTEGER NOT NULL, period_start_us INTEGER NOT NULL, place INTEGER NOT NULL,
+            kind TEXT NOT NULL, codecs TEXT NOT NULL, timescale INTEGER NOT NULL, time_at_start INTEGER NOT NULL,
+            initialization TEXT NOT NULL, segment_prefix TEXT NOT NULL, bandwidth INTEGER NOT NULL,
+            width INTEGER, height INTEGER, frame_rate TEXT, sample_rate INTEGER, channels INTEGER,
+            UNIQUE (recording, period, place)
+        ) STRICT;
+        CREATE TABLE segments (
+            track INTEGER NOT NULL REFERENCES tracks (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL, t INTEGER NOT NULL, d INTEGER NOT NULL, bytes INTEGER NOT NULL,
+            PRIMARY KEY (track, number)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE cursors (
+            node TEXT PRIMARY KEY, since_us INTEGER NOT NULL, incarnation_ms INTEGER NOT NULL
+        ) STRICT;
+        """
+    ]
+
+    static func migrate(_ connection: SQLiteConnection) throws(IndexError) {
+        var version = 0
+        try connection.query("PRAGMA user_version") { version = Int($0.integer(0)) }
+        guard version <= steps.count else {
+            throw IndexError(
+                code: 0,
+                message: "the index has schema version \(version), this program knows only up to \(steps.count)")
+        }
+        for step in steps.dropFirst(version) {
+            version += 1
+            try connection.transaction { () throws(IndexError) in
+                try connection.run(step)
+                try connection.run("PRAGMA user_version = \(version)")
+            }
+        }
+    }
+}

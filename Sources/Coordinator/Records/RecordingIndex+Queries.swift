@@ -1,0 +1,185 @@
+/// Which recordings of a stream to list.
+public struct RecordingQuery: Sendable {
+    /// The stream's name.
+    public var stream: String
+    /// Only what reaches past this instant, Unix microseconds.
+    public var fromUs: Int64?
+    /// Only what begins before this instant, Unix microseconds.
+    public var toUs: Int64?
+    /// Rows at most; at least 1.
+    public var limit: Int
+    /// Where the previous page ended.
+    public var after: RecordingCursor?
+
+    /// A query over all of a stream unless narrowed.
+    public init(
+        stream: String, fromUs: Int64? = nil, toUs: Int64? = nil, limit: Int = 1_000, after: RecordingCursor? = nil
+    ) {
+        self.stream = stream
+        self.fromUs = fromUs
+        self.toUs = toUs
+        self.limit = limit
+        self.after = after
+    }
+}
+
+/// A place in the list of recordings, newest first; as text it is opaque to clients.
+public struct RecordingCursor: Sendable, Equatable, CustomStringConvertible {
+    let startUs: Int64
+    let row: Int64
+
+    /// The place behind `recording`.
+    public init(after recording: IndexedRecording) {
+        startUs = recording.startUs
+        row = recording.row
+    }
+
+    /// Reads a cursor back; nil for anything this program did not write.
+    public init?(_ text: String) {
+        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 2, let startUs = Int64(parts[0], radix: 36), let row = Int64(parts[1], radix: 36) else {
+            return nil
+        }
+        self.startUs = startUs
+        self.row = row
+    }
+
+    /// The form `init?(_:)` reads.
+    public var description: String { "\(String(startUs, radix: 36))-\(String(row, radix: 36))" }
+}
+
+extension RecordingIndex {
+    private static let columns = """
+        id, stream, node, session, start_us, end_us, duration_ms, status, mpd_path, record_dir, updated_us
+        """
+
+    private static func recording(_ row: SQLRow) -> IndexedRecording {
+        var recording = IndexedRecording(
+            stream: row.text(1), node: row.text(2), session: row.text(3), startUs: row.integer(4),
+            endUs: row.optionalInteger(5), durationMs: row.optionalInteger(6),
+            status: PlaybackStatus(rawValue: row.text(7)) ?? .failed, mpdPath: row.text(8), recordDir: row.text(9),
+            updatedUs: row.integer(10))
+        recording.row = row.integer(0)
+        return recording
+    }
+
+    /// The names of all streams that have a recording, sorted.
+    public func streams() throws(IndexError) -> [String] {
+        // One index seek a stream, however many recordings each has.
+        try database().rows(
+            """
+            WITH RECURSIVE names (stream) AS (
+                SELECT min(stream) FROM recordings
+                UNION ALL
+                SELECT (SELECT min(stream) FROM recordings WHERE stream > names.stream) FROM names
+                WHERE names.stream IS NOT NULL
+            )
+            SELECT stream FROM names WHERE stream IS NOT NULL
+            """
+        ) { $0.text(0) }
+    }
+
+    /// The recordings of a stream, newest first.
+    public func recordings(_ query: RecordingQuery) throws(IndexError) -> [IndexedRecording] {
+        try database().rows(
+            """
+            SELECT \(Self.columns) FROM recordings
+            WHERE stream = ?1 AND (?2 IS NULL OR end_us IS NULL OR end_us > ?2) AND (?3 IS NULL OR start_us < ?3)
+                AND (?4 IS NULL OR (start_us, id) < (?4, ?5))
+            ORDER BY start_us DESC, id DESC LIMIT ?6
+            """,
+            [
+                .text(query.stream), SQLValue(query.fromUs), SQLValue(query.toUs), SQLValue(query.after?.startUs),
+                SQLValue(query.after?.row), .integer(Int64(max(1, query.limit))),
+            ], Self.recording)
+    }
+
+    /// The recording an object belongs to when nobody says which node: the first that used its directory.
+    /// - Parameter directory: key of the directory without a trailing slash.
+    public func recording(inDirectory directory: String) throws(IndexError) -> IndexedRecording? {
+        try database().rows(
+            "SELECT \(Self.columns) FROM recordings WHERE record_dir = ?1 ORDER BY start_us, id LIMIT 1",
+            [.text(directory)], Self.recording
+        ).first
+    }
+
+    /// The recording with this identifier on this node.
+    public func recording(node: String, session: String) throws(IndexError) -> IndexedRecording? {
+        try database().rows(
+            "SELECT \(Self.columns) FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)],
+            Self.recording
+        ).first
+    }
+
+    /// The active recordings of a node, for a re-read of what may have grown.
+    public func activeRecordings(node: String) throws(IndexError) -> [IndexedRecording] {
+        try database().rows(
+            "SELECT \(Self.columns) FROM recordings WHERE node = ?1 AND status = 'active' ORDER BY start_us",
+            [.text(node)], Self.recording)
+    }
+
+    /// How many recordings the index has, and how many of them grow.
+    public func counts() throws(IndexError) -> (all: Int, active: Int) {
+        var counts = (all: 0, active: 0)
+        try database().query("SELECT count(*), count(*) FILTER (WHERE status = 'active') FROM recordings") { row in
+            counts = (Int(row.integer(0)), Int(row.integer(1)))
+        }
+        return counts
+    }
+
+    /// What a recording consists of, with only the segments that touch the given range of wall clock.
+    public func periods(
+        of recording: IndexedRecording, fromUs: Int64? = nil, toUs: Int64? = nil
+    ) throws(IndexError) -> [IndexedPeriod] {
+        let database = try database()
+        var tracks: [(id: Int64, period: Int, startUs: Int64, track: IndexedTrack)] = []
+        try database.query(
+            """
+            SELECT id, period, period_start_us, kind, codecs, timescale, time_at_start, initialization, segment_prefix,
+                bandwidth, width, height, frame_rate, sample_rate, channels
+            FROM tracks WHERE recording = ?1 ORDER BY period, place
+            """, [.integer(recording.row)]
+        ) { tracks.append((id: $0.integer(0), period: Int($0.integer(1)), startUs: $0.integer(2), track: Self.track($0))) }
+        var periods: [IndexedPeriod] = []
+        for (id, ordinal, startUs, described) in tracks {
+            var track = described
+            let range = Self.mediaRange(of: track, periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
+            if !range.isEmpty {
+                track.segments = try database.rows(
+                    "SELECT number, t, d, bytes FROM segments WHERE track = ?1 AND t + d > ?2 AND t < ?3 ORDER BY number",
+                    [.integer(id), .integer(range.lowerBound), .integer(range.upperBound)]
+                ) { IndexedSegment(number: $0.integer(0), time: $0.integer(1), duration: $0.integer(2), bytes: $0.integer(3)) }
+            }
+            if periods.last?.ordinal != ordinal {
+                periods.append(IndexedPeriod(ordinal: ordinal, startUs: startUs, tracks: []))
+            }
+            periods[periods.count - 1].tracks.append(track)
+        }
+        return periods
+    }
+
+    private static func track(_ row: SQLRow) -> IndexedTrack {
+        IndexedTrack(
+            kind: row.text(3), codecs: row.text(4), timescale: max(1, row.integer(5)), timeAtStart: row.integer(6),
+            initialization: row.text(7), segmentPrefix: row.text(8), bandwidth: row.integer(9),
+            width: row.optionalInteger(10).map(Int.init(truncatingIfNeeded:)),
+            height: row.optionalInteger(11).map(Int.init(truncatingIfNeeded:)),
+            frameRate: row.optionalText(12), sampleRate: row.optionalInteger(13).map(Int.init(truncatingIfNeeded:)),
+            channels: row.optionalInteger(14).map(Int.init(truncatingIfNeeded:)), segments: [])
+    }
+
+    private static func mediaRange(
+        of track: IndexedTrack, periodStartUs: Int64, fromUs: Int64?, toUs: Int64?
+    ) -> Range<Int64> {
+        func ticks(_ us: Int64) -> Int64 {
+            let offset = us.subtractingReportingOverflow(periodStartUs)
+            guard !offset.overflow else { return us < periodStartUs ? Int64.min : Int64.max }
+            // Doubles are exact enough to choose segments by, and cannot overflow.
+            let value = Double(offset.partialValue) * Double(track.timescale) / 1_000_000 + Double(track.timeAtStart)
+            return value >= 9e18 ? Int64.max : value <= -9e18 ? Int64.min : Int64(value)
+        }
+        let lower = fromUs.map(ticks) ?? Int64.min
+        let upper = toUs.map(ticks) ?? Int64.max
+        return lower..<max(lower, upper)
+    }
+}

@@ -1,0 +1,168 @@
+import Log
+
+/// Where a node's changes have been read up to.
+public struct SyncCursor: Sendable, Equatable {
+    /// Newest `updated_at` seen, Unix microseconds on the node's clock.
+    public var sinceUs: Int64
+    /// Start time of the node process the cursor belongs to; another one means "read from the beginning".
+    public var incarnationMs: Int64
+
+    /// A cursor as it is stored.
+    public init(sinceUs: Int64, incarnationMs: Int64) {
+        self.sinceUs = sinceUs
+        self.incarnationMs = incarnationMs
+    }
+}
+
+/// The cluster's recordings: which node wrote which stretch of which stream, down to each segment, so that manifests
+/// can be made for any range also while the node that wrote it is away.
+///
+/// SQLite in WAL mode on a thread of its own; every method may be called from anywhere. All writes are idempotent.
+public actor RecordingIndex {
+    private let thread = IndexThread()
+    private let path: String
+    private var connection: SQLiteConnection?
+
+    /// Calls run on the index's own thread.
+    nonisolated public var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
+
+    /// An index in the file at `path` (made when missing). Nothing is touched before `open()`.
+    public init(path: String) { self.path = path }
+
+    /// Opens the file and brings its schema up to date; throws with the path when that cannot be done.
+    public func open() throws(IndexError) {
+        guard connection == nil else { return }
+        let opened = try SQLiteConnection(path: path)
+        try IndexSchema.migrate(opened)
+        connection = opened
+    }
+
+    /// Closes the file; WAL content is folded in.
+    public func close() { connection = nil }
+
+    func database() throws(IndexError) -> SQLiteConnection {
+        guard let connection else { throw IndexError(code: 0, message: "the recording index is not open") }
+        return connection
+    }
+
+    // MARK: what the sync writes
+
+    /// Stores a record, new or changed. An older version of a known record (by `updatedUs`) changes nothing.
+    /// - Returns: true when the record's detail should be fetched because it is newer than the stored one.
+    public func upsert(_ record: IndexedRecording) throws(IndexError) -> Bool {
+        let database = try database()
+        try database.query(
+            """
+            INSERT INTO recordings
+                (stream, day, node, session, start_us, end_us, duration_ms, status, mpd_path, record_dir, updated_us)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+            ON CONFLICT (stream, day, node, session) DO UPDATE SET
+                start_us = ?5, end_us = ?6, duration_ms = ?7, status = ?8, mpd_path = ?9, record_dir = ?10,
+                updated_us = ?11
+            WHERE updated_us <= ?11
+            """,
+            [
+                .text(record.stream), .text(record.day), .text(record.node), .text(record.session),
+                .integer(record.startUs), SQLValue(record.endUs), SQLValue(record.durationMs),
+                .text(record.status.rawValue), .text(record.mpdPath), .text(record.recordDir),
+                .integer(record.updatedUs),
+            ])
+        let stale = try database.rows(
+            """
+            SELECT detail_us IS NULL OR detail_us < updated_us FROM recordings
+            WHERE stream = ?1 AND day = ?2 AND node = ?3 AND session = ?4
+            """,
+            [.text(record.stream), .text(record.day), .text(record.node), .text(record.session)]
+        ) { $0.integer(0) != 0 }
+        return stale.first ?? false
+    }
+
+    /// Stores what a recording consists of. Segments already known are left alone, so a growing recording costs what
+    /// it grew by; one that shrank (repaired after a crash) is written anew.
+    /// - Parameter updatedUs: the record's `updatedUs` at the time the detail was made.
+    public func setDetail(
+        node: String, session: String, periods: [IndexedPeriod], updatedUs: Int64
+    ) throws(IndexError) {
+        let database = try database()
+        try database.transaction { () throws(IndexError) in
+            let found = try database.rows(
+                "SELECT id FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)]
+            ) { $0.integer(0) }
+            guard let recording = found.first else { return }
+            for period in periods {
+                for (place, track) in period.tracks.enumerated() {
+                    let id = try trackRow(recording, period, place, track, in: database)
+                    try store(track.segments, ofTrack: id, in: database)
+                }
+            }
+            try database.query(
+                "DELETE FROM tracks WHERE recording = ?1 AND period >= ?2",
+                [.integer(recording), .integer(Int64((periods.map(\.ordinal).max() ?? -1) + 1))])
+            try database.query(
+                "UPDATE recordings SET detail_us = ?2 WHERE id = ?1", [.integer(recording), .integer(updatedUs)])
+        }
+    }
+
+    private func trackRow(
+        _ recording: Int64, _ period: IndexedPeriod, _ place: Int, _ track: IndexedTrack,
+        in database: SQLiteConnection
+    ) throws(IndexError) -> Int64 {
+        let ids = try database.rows(
+            """
+            INSERT INTO tracks (recording, period, period_start_us, place, kind, codecs, timescale, time_at_start,
+                initialization, segment_prefix, bandwidth, width, height, frame_rate, sample_rate, channels)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+            ON CONFLICT (recording, period, place) DO UPDATE SET
+                period_start_us = ?3, kind = ?5, codecs = ?6, timescale = ?7, time_at_start = ?8,
+                initialization = ?9, segment_prefix = ?10, bandwidth = ?11, width = ?12, height = ?13, frame_rate = ?14,
+                sample_rate = ?15, channels = ?16
+            RETURNING id
+            """,
+            [
+                .integer(recording), .integer(Int64(period.ordinal)), .integer(period.startUs), .integer(Int64(place)),
+                .text(track.kind), .text(track.codecs), .integer(track.timescale), .integer(track.timeAtStart),
+                .text(track.initialization), .text(track.segmentPrefix), .integer(track.bandwidth), SQLValue(track.width),
+                SQLValue(track.height), SQLValue(track.frameRate), SQLValue(track.sampleRate), SQLValue(track.channels),
+            ]
+        ) { $0.integer(0) }
+        guard let id = ids.first else { throw IndexError(code: 0, message: "a track row was not stored") }
+        return id
+    }
+
+    private func store(_ segments: [IndexedSegment], ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+        var known = 0
+        var newest = Int64.min
+        try database.query("SELECT count(*), max(number) FROM segments WHERE track = ?1", [.integer(track)]) { row in
+            known = Int(row.integer(0))
+            newest = row.optionalInteger(1) ?? Int64.min
+        }
+        if segments.count(where: { $0.number <= newest }) != known {
+            try database.query("DELETE FROM segments WHERE track = ?1", [.integer(track)])
+            newest = Int64.min
+        }
+        for segment in segments where segment.number > newest {
+            try database.query(
+                "INSERT OR REPLACE INTO segments (track, number, t, d, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+                [
+                    .integer(track), .integer(segment.number), .integer(segment.time), .integer(segment.duration),
+                    .integer(segment.bytes),
+                ])
+        }
+    }
+
+    /// Where the sync of a node stands; nil when the node was never read.
+    public func cursor(node: String) throws(IndexError) -> SyncCursor? {
+        try database().rows("SELECT since_us, incarnation_ms FROM cursors WHERE node = ?1", [.text(node)]) {
+            SyncCursor(sinceUs: $0.integer(0), incarnationMs: $0.integer(1))
+        }.first
+    }
+
+    /// Remembers where the sync of a node stands; call it after the records up to there are stored.
+    public func setCursor(_ cursor: SyncCursor, node: String) throws(IndexError) {
+        try database().query(
+            """
+            INSERT INTO cursors (node, since_us, incarnation_ms) VALUES (?1, ?2, ?3)
+            ON CONFLICT (node) DO UPDATE SET since_us = ?2, incarnation_ms = ?3
+            """, [.text(node), .integer(cursor.sinceUs), .integer(cursor.incarnationMs)])
+    }
+}

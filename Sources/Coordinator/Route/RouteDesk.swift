@@ -1,0 +1,86 @@
+import Cluster
+import Nodes
+
+/// Hands out nodes to requests and remembers those it has just handed out, because a node's own record is a second
+/// old: without that a burst would all go to one node, and two publishers of one name to two.
+public actor RouteDesk {
+    /// How long a pick counts; by then the node's record shows the session or there is none. A publisher shows by
+    /// name and is dropped then; a viewer is one of many, so its pick lives only about as long as a record.
+    static let publisherNs: UInt64 = 3_000_000_000
+    static let viewerNs: UInt64 = 1_500_000_000
+
+    private struct Pick {
+        let alias: String
+        let stream: String
+        let isPublisher: Bool
+        let atNs: UInt64
+    }
+
+    private var picks: [Pick] = []
+    private var turn = 0
+
+    /// A desk that remembers nothing yet.
+    public init() {}
+
+    /// The node for a new publisher, which is counted as taken until it shows or `release` is called.
+    /// - Parameter nowNs: monotonic nanoseconds.
+    public func publish(
+        _ stream: String, in view: ClusterView, preference: RoutePreference, excluding: Set<String> = [],
+        nowNs: UInt64
+    ) -> RouteDecision {
+        expire(nowNs)
+        let claim = picks.last { $0.isPublisher && $0.stream == stream && !excluding.contains($0.alias) }
+        if let claim, view.node(claim.alias).map({ $0.status != .lost }) ?? false { return .node(claim.alias) }
+        turn &+= 1
+        let decision = RoutePolicy.publish(
+            stream, in: view, preference: preference, pending: unseenPublishers(in: view), excluding: excluding, turn: turn)
+        if case .node(let alias) = decision {
+            picks.append(Pick(alias: alias, stream: stream, isPublisher: true, atNs: nowNs))
+        }
+        return decision
+    }
+
+    /// The node for a new viewer. A publisher that was sent to a node a moment ago counts as being there.
+    /// - Parameter nowNs: monotonic nanoseconds.
+    public func watch(
+        _ stream: String, in view: ClusterView, preference: RoutePreference, excluding: Set<String> = [],
+        nowNs: UInt64
+    ) -> RouteDecision {
+        expire(nowNs)
+        turn &+= 1
+        var decision = RoutePolicy.watch(
+            stream, in: view, preference: preference, pending: viewers(), excluding: excluding,
+            turn: turn)
+        if decision == .noSuchStream, let claim = picks.last(where: { $0.isPublisher && $0.stream == stream }),
+            let node = view.node(claim.alias), node.status != .lost, preference.allows(node),
+            !excluding.contains(claim.alias)
+        {
+            decision = .node(claim.alias)
+        }
+        if case .node(let alias) = decision {
+            picks.append(Pick(alias: alias, stream: stream, isPublisher: false, atNs: nowNs))
+        }
+        return decision
+    }
+
+    /// Takes back one pick that came to nothing.
+    public func release(_ stream: String, node alias: String, isPublisher: Bool) {
+        let index = picks.lastIndex { $0.alias == alias && $0.stream == stream && $0.isPublisher == isPublisher }
+        if let index { picks.remove(at: index) }
+    }
+
+    private func expire(_ nowNs: UInt64) {
+        picks.removeAll { $0.atNs &+ ($0.isPublisher ? Self.publisherNs : Self.viewerNs) <= nowNs }
+    }
+
+    private func unseenPublishers(in view: ClusterView) -> [String: Int] {
+        picks.reduce(into: [:]) { counts, pick in
+            let isSeen = view.node(pick.alias)?.stream(pick.stream)?.isPublished ?? false
+            if pick.isPublisher, !isSeen { counts[pick.alias, default: 0] += 1 }
+        }
+    }
+
+    private func viewers() -> [String: Int] {
+        picks.reduce(into: [:]) { counts, pick in if !pick.isPublisher { counts[pick.alias, default: 0] += 1 } }
+    }
+}

@@ -1,0 +1,130 @@
+import Cluster
+import Nodes
+
+/// What a client asked for beyond the stream's name.
+public struct RoutePreference: Sendable, Equatable {
+    /// Only these nodes may serve it (`?node=`, `?nodes=`); empty means any.
+    public var nodes: Set<String>
+    /// A node in this region is better than one elsewhere.
+    public var region: String?
+    /// A node with all of these labels is better than one without.
+    public var labels: [String: String]
+
+    /// No preference unless given.
+    public init(nodes: Set<String> = [], region: String? = nil, labels: [String: String] = [:]) {
+        self.nodes = nodes
+        self.region = region
+        self.labels = labels
+    }
+}
+
+/// Where a request goes.
+public enum RouteDecision: Sendable, Equatable {
+    /// To the node of this alias.
+    case node(String)
+    /// No node has the stream (404).
+    case noSuchStream
+    /// The nodes that could take it have no room (503, retry later).
+    case full
+    /// No node that may be used is up (503, retry later).
+    case noNode
+}
+
+/// Picks nodes by what they say of themselves. Pure: the same arguments give the same answer, and a tie is broken by
+/// `turn`, which the caller counts up.
+public enum RoutePolicy {
+    /// The node for a new publisher of `stream`.
+    ///
+    /// A stream that is already published goes to the node that has it, which answers 409 or takes the publisher
+    /// over; everything else goes to the least loaded node with room.
+    /// - Parameters:
+    ///   - pending: sessions sent to a node that its record can't show yet, by alias.
+    ///   - excluding: nodes that have just failed to answer.
+    public static func publish(
+        _ stream: String, in view: ClusterView, preference: RoutePreference = RoutePreference(),
+        pending: [String: Int] = [:], excluding: Set<String> = [], turn: Int = 0
+    ) -> RouteDecision {
+        let reachable = view.reachable.filter { !excluding.contains($0.alias) }
+        if let owner = reachable.first(where: { $0.stream(stream)?.isPublished == true }) { return .node(owner.alias) }
+        let allowed = reachable.filter { $0.status == .running && preference.allows($0) }
+        guard !allowed.isEmpty else { return .noNode }
+        let roomy = allowed.filter { node in
+            let taken = node.publisherCount + (pending[node.alias] ?? 0)
+            return node.record.pubMax <= 0 || taken < node.record.pubMax
+        }
+        guard !roomy.isEmpty else { return .full }
+        // Viewers may wait on a node for a publisher to come back: that is where it belongs.
+        if let waiting = roomy.first(where: { $0.stream(stream).map { $0.viewerCount > 0 } ?? false }) {
+            return .node(waiting.alias)
+        }
+        return .node(leastLoaded(preference.best(of: roomy), pending: pending, turn: turn).alias)
+    }
+
+    /// The node for a new viewer of `stream`: one that has it live and has room. A draining node is used only when no
+    /// other has the stream.
+    public static func watch(
+        _ stream: String, in view: ClusterView, preference: RoutePreference = RoutePreference(),
+        pending: [String: Int] = [:], excluding: Set<String> = [], turn: Int = 0
+    ) -> RouteDecision {
+        let holders = view.holders(of: stream)
+        let live = holders.filter { $0.stream(stream)?.isPublished == true }
+        let candidates = (live.isEmpty ? holders : live).filter { preference.allows($0) }
+        guard !candidates.isEmpty else { return .noSuchStream }
+        let answering = candidates.filter { !excluding.contains($0.alias) }
+        guard !answering.isEmpty else { return .noNode }
+        let running = answering.filter { $0.status == .running }
+        let usable = running.isEmpty ? answering : running
+        let roomy = usable.filter { node in
+            let taken = node.viewerCount + (pending[node.alias] ?? 0)
+            return node.record.subMax <= 0 || taken < node.record.subMax
+        }
+        guard !roomy.isEmpty else { return .full }
+        return .node(leastLoaded(preference.best(of: roomy), pending: pending, turn: turn).alias)
+    }
+
+    /// How busy a node is, about 1 when one of its limits is reached.
+    ///
+    /// The worst of CPU, link (taken as 1 Gbit/s) and session limits decides, for any of them alone makes a node
+    /// unfit; sessions add a little, so that idle nodes fill evenly and a burst spreads before any load shows.
+    static func cost(_ node: NodeView, pending: Int) -> Double {
+        let load = node.record.load
+        let publishers = Double(max(0, node.publisherCount) + pending)
+        let viewers = Double(max(0, node.viewerCount))
+        let link = Double(max(load.egressBitsPerSecond, load.ingressBitsPerSecond, 0)) / 1e9
+        let publisherShare = node.record.pubMax > 0 ? publishers / Double(node.record.pubMax) : 0
+        let viewerShare = node.record.subMax > 0 ? viewers / Double(node.record.subMax) : 0
+        return max(load.cpu, link, publisherShare, viewerShare) + 0.01 * publishers + 0.001 * viewers
+    }
+
+    private static func leastLoaded(_ nodes: [NodeView], pending: [String: Int], turn: Int) -> NodeView {
+        let costs = nodes.map { cost($0, pending: pending[$0.alias] ?? 0) }
+        let least = costs.min() ?? 0
+        // Within a hundredth, the difference is measurement noise; the session count is not.
+        let near = zip(nodes, costs).filter { $0.1 <= least + 0.01 }.map(\.0)
+        func sessions(_ node: NodeView) -> Int {
+            node.record.load.publishers + node.viewerCount + (pending[node.alias] ?? 0)
+        }
+        let fewest = near.map(sessions).min() ?? 0
+        let tied = near.filter { sessions($0) == fewest }
+        let start = turn % tied.count
+        return tied[start < 0 ? start + tied.count : start]
+    }
+}
+
+extension RoutePreference {
+    func allows(_ node: NodeView) -> Bool { nodes.isEmpty || nodes.contains(node.alias) }
+
+    /// The nodes that meet most of the wishes; all of them when none does.
+    func best(of candidates: [NodeView]) -> [NodeView] {
+        var left = candidates
+        if let region {
+            let near = left.filter { $0.record.region == region }
+            if !near.isEmpty { left = near }
+        }
+        if !labels.isEmpty {
+            let labelled = left.filter { node in labels.allSatisfy { node.record.labels[$0.key] == $0.value } }
+            if !labelled.isEmpty { left = labelled }
+        }
+        return left
+    }
+}

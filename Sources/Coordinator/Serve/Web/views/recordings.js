@@ -1,0 +1,205 @@
+// Recordings: which streams have some, then one stream's recordings by day with a player.
+
+import * as api from "../api.js";
+import { DashPlayer } from "../dash/player.js";
+import { badge, h, icon, keyed, notice, setText } from "../dom.js";
+import { clock, dayName, duration, instant, plural } from "../format.js";
+import { link } from "../router.js";
+
+const REFRESH_MS = 5000;
+const STATUS = { active: ["rec", "recording"], recording: ["rec", "recording"], completed: ["good", "complete"], failed: ["bad", "failed"],
+  lost: ["warn", "node lost"] };
+
+export function recordedStreamsView(_params, signal) {
+  document.title = "Recordings · Tributary";
+  const list = h("ul", { class: "tiles" });
+  const page = h("div", { class: "section", style: "gap: 16px", data: { state: "loading" } }, h("div", { class: "head" }, h("h1", {}, "Recordings")), list);
+  api.recordedStreams({ signal }).then((streams) => {
+    const names = streams.map((each) => (typeof each === "string" ? each : each.stream ?? each.id)).sort();
+    page.dataset.state = "ready";
+    list.replaceChildren(...names.map((name) => h("li", {}, h("a", { class: "card tile", href: link("recordings", name) }, icon("film"), name))));
+    if (!names.length) page.append(h("div", { class: "card empty" }, icon("film"), h("p", {}, "Nothing has been recorded yet."),
+      h("p", {}, "Streams whose names match recorder.auto_streams are recorded as soon as they are published.")));
+  }).catch((error) => {
+    if (error.name === "AbortError") return;
+    page.dataset.state = "error";
+    page.append(notice("error", error.message, error.detail ?? ""));
+  });
+  return page;
+}
+
+export function recordingsView({ stream, query }, signal) {
+  document.title = `${stream} recordings · Tributary`;
+  const theatre = createTheatre(signal);
+  const message = h("div", {});
+  const days = h("div", { class: "section", style: "gap: 20px", data: { part: "days" } });
+  const more = h("button", { class: "button", type: "button", hidden: true, on: { click: () => load(nextPage) } }, "Show older days");
+  const page = h("div", { class: "section", style: "gap: 20px", data: { state: "loading" } },
+    h("div", { class: "head" }, h("h1", {}, stream), h("span", { class: "muted" }, "Recordings"),
+      h("div", { class: "end" }, h("a", { class: "button small", href: link("watch", stream) }, icon("play"), "Watch live"))),
+    message, theatre.element, rangeForm(stream, theatre), days, more);
+
+  const rows = new Map();
+  let nextPage = null;
+  async function load(cursor = null) {
+    try {
+      const { rows: found, next } = await api.recordedDays(stream, cursor, { signal });
+      for (const row of found) rows.set(keyOf(row), describe(row));
+      if (cursor !== null || nextPage === null) nextPage = next;
+      page.dataset.state = "ready";
+      message.replaceChildren();
+      render();
+    } catch (error) {
+      if (error.name === "AbortError") return;
+      page.dataset.state = "error";
+      message.replaceChildren(error.status === 404
+        ? notice("info", "There is no recording of this stream.", "It appears here a few seconds after recording begins.")
+        : notice("error", error.message, error.detail ?? ""));
+    }
+  }
+
+  function render() {
+    const all = [...rows.values()].sort((a, b) => b.day.localeCompare(a.day) || (b.start ?? 0) - (a.start ?? 0));
+    const groups = [...Map.groupBy(all, (row) => row.day)].map(([day, list]) => ({ day, list }));
+    keyed(days, groups, (group) => group.day, (group) => dayCard(group, stream, theatre), (card, group) => updateDay(card, group, stream, theatre));
+    more.hidden = nextPage === null;
+    if (!all.length) message.replaceChildren(notice("info", "There is no recording of this stream.", "It appears here a few seconds after recording begins."));
+  }
+
+  load();
+  const refreshing = setInterval(() => { if (document.visibilityState === "visible") load(); }, REFRESH_MS);
+  signal.addEventListener("abort", () => clearInterval(refreshing));
+  if (query.get("mpd")) theatre.play(api.objectPath(query.get("mpd")), query.get("mpd"));
+  else if (query.get("from") || query.get("to")) theatre.play(stitched(stream, query.get("from"), query.get("to")), "Chosen time");
+  return page;
+}
+
+const keyOf = (row) => [row.mpd_path, row.node_alias, row.id ?? row.start].join("|");
+
+function stitched(stream, from, to) {
+  const query = new URLSearchParams();
+  if (from) query.set("from", from);
+  if (to) query.set("to", to);
+  return `/api/playback/${encodeURIComponent(stream)}/manifest.mpd?${query}`;
+}
+
+function describe(row) {
+  const start = instant(row.start);
+  const end = instant(row.end);
+  const [tone, status] = STATUS[String(row.status ?? "").toLowerCase()] ?? ["", row.status ?? "unknown"];
+  const pad = (value) => String(value).padStart(2, "0");
+  const isActive = tone === "rec";
+  return {
+    key: keyOf(row), path: row.mpd_path, node: row.node_alias ?? "–", start, end, tone, status, isActive,
+    year: row.year, month: row.month, date: row.day, day: `${row.year}-${pad(row.month)}-${pad(row.day)}`,
+    seconds: row.duration ?? (start && (end || isActive) ? ((end ?? new Date()) - start) / 1000 : NaN),
+  };
+}
+
+function dayCard(group, stream, theatre) {
+  const { year, month, date, day } = group.list[0];
+  const next = new Date(Date.UTC(year, month - 1, date + 1)).toISOString().replace(".000Z", "Z");
+  const name = dayName(year, month, date);
+  const head = ["Node", "Start", "End", "Duration", "Status"].map((text) => h("th", { scope: "col" }, text));
+  return h("section", { class: "section", data: { day } },
+    h("div", { class: "section-head" }, h("h2", {}, name), h("span", { class: "muted", data: { value: "count" } }),
+      h("button", { class: "button small", type: "button", style: "margin-left: auto",
+        on: { click: () => theatre.play(stitched(stream, `${day}T00:00:00Z`, next), name) } }, icon("play"), "Play the day")),
+    h("div", { class: "card" }, h("table", { class: "stack" },
+      h("thead", {}, h("tr", {}, ...head, h("th", { scope: "col" }, h("span", { class: "sr" }, "Actions")))), h("tbody", {}))));
+}
+
+function updateDay(card, group, stream, theatre) {
+  setText(card.querySelector("[data-value=count]"), plural(group.list.length, "recording"));
+  keyed(card.querySelector("tbody"), group.list, (row) => row.key, (row) => recordingRow(row, stream, theatre), updateRow);
+}
+
+function recordingRow(row, stream, theatre) {
+  const cell = (label, value, text, wide) => h("td", { class: wide ? "name" : "num", data: { label, value } }, text);
+  const element = h("tr", { data: { path: row.path ?? "", node: row.node } },
+    cell("Node", "node", row.node, true), cell("Start", "start", clock(row.start)), cell("End", "end", ""), cell("Duration", "duration", ""),
+    h("td", { data: { label: "Status" } }, badge("", "")),
+    h("td", { class: "actions" }, h("button", { class: "button small primary", type: "button", "aria-label": `Play the recording of ${clock(row.start)}`,
+      on: { click: () => play() } }, icon("play"), "Play")));
+  function play() {
+    // Two nodes can hold a file of the same name; then only the coordinator's own manifest tells them apart.
+    const isShared = [...element.parentElement.children].some((other) => other !== element && other.dataset.path === element.dataset.path);
+    const url = isShared || !row.path ? stitched(stream, row.start?.toISOString(), element.dataset.end) : api.objectPath(row.path);
+    for (const other of document.querySelectorAll("tr[aria-current]")) other.removeAttribute("aria-current");
+    element.setAttribute("aria-current", "true");
+    theatre.play(url, `${row.node}, ${clock(row.start)}`, isShared ? null : row.start);
+  }
+  return element;
+}
+
+function updateRow(element, row) {
+  element.dataset.status = row.isActive ? "recording" : row.status;
+  element.dataset.end = row.end?.toISOString() ?? "";
+  setText(element.querySelector("[data-value=end]"), row.isActive ? "now" : clock(row.end));
+  setText(element.querySelector("[data-value=duration]"), duration(row.seconds));
+  const mark = element.querySelector(".badge");
+  setText(mark, row.status);
+  mark.dataset.tone = row.tone;
+}
+
+/** Playing any span of time, over days, nodes and gaps. */
+function rangeForm(stream, theatre) {
+  const from = h("input", { id: "from", type: "datetime-local", step: "1" });
+  const to = h("input", { id: "to", type: "datetime-local", step: "1" });
+  const utc = (input) => (input.value ? new Date(input.value).toISOString() : "");
+  return h("details", { class: "card pad" }, h("summary", {}, "Play a span of time"),
+    h("form", { class: "form", style: "margin-top: 14px", on: { submit: (event) => {
+      event.preventDefault();
+      theatre.play(stitched(stream, utc(from), utc(to)), "Chosen time");
+    } } },
+    h("div", { class: "choices" },
+      h("div", { class: "field" }, h("label", { for: "from" }, "From"), from),
+      h("div", { class: "field" }, h("label", { for: "to" }, "To"), to)),
+    h("div", { class: "row" }, h("button", { class: "button", type: "submit" }, icon("play"), "Play"))));
+}
+
+/** The picture and what is said about it. Hidden until something is played. */
+function createTheatre(signal) {
+  const video = h("video", { controls: true, playsInline: true, "aria-label": "Recording" });
+  const veil = h("div", { class: "veil", style: "pointer-events: none" });
+  const stage = h("div", { class: "stage", data: { state: "idle", part: "player" } }, video, veil);
+  const title = h("strong", {});
+  const wall = h("span", { class: "muted num" });
+  const element = h("div", { class: "section", hidden: true }, stage, h("div", { class: "row" }, title, wall));
+  let player = null;
+  let startedAt = null;
+
+  function play(url, text, start = null) {
+    player?.destroy();
+    element.hidden = false;
+    setText(title, text);
+    setText(wall, "");
+    startedAt = start;
+    player = new DashPlayer(video);
+    const current = player;
+    current.addEventListener("state", () => current === player && show());
+    show();
+    current.load(url).then(() => {
+      if (current === player && current.state !== "error") return video.play();
+    }).catch(() => {}); // Autoplay refused: the play button is on the screen.
+    stage.scrollIntoView({ block: "nearest" });
+  }
+
+  function show() {
+    stage.dataset.state = player.state;
+    stage.dataset.jumps = String(player.jumps);
+    const isBusy = ["idle", "loading", "buffering"].includes(player.state);
+    veil.hidden = !isBusy && player.state !== "error";
+    veil.replaceChildren(...(player.state === "error"
+      ? [h("p", { role: "alert" }, h("strong", {}, player.error.message)), h("p", { class: "detail" }, player.error.detail ?? "")]
+      : [h("div", { class: "spinner" })]));
+  }
+
+  video.addEventListener("timeupdate", () => {
+    stage.dataset.time = video.currentTime.toFixed(3);
+    if (player) stage.dataset.jumps = String(player.jumps);
+    if (startedAt) setText(wall, `now at ${clock(new Date(startedAt.getTime() + video.currentTime * 1000))}`);
+  });
+  signal.addEventListener("abort", () => player?.destroy());
+  return { element, play };
+}

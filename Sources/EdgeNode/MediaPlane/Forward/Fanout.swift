@@ -1,0 +1,121 @@
+/// One stream on one loop: its tracks, its viewers here, and where its packets come from and go on to.
+struct Fanout: ~Copyable {
+    let key: StreamKey
+    /// Bumped with every source, over all loops; packets of another epoch are late ones of a replaced source.
+    var epoch: UInt32 = 0
+    var hasSource = false
+    let tracks: UnsafeMutablePointer<FanoutTrack>
+    private(set) var trackCount = 0
+    /// The fanout track of each of the source's tracks; -1 for none.
+    var trackOfSource = InlineArray<4, Int8>(repeating: -1)
+    var viewers = PointerList<PeerSession>()
+    var publisher: UnsafeMutablePointer<PeerSession>?
+    /// Feeds this loop when the publisher lives on another.
+    var inlet: PacketPipe?
+    var outlets = OutletList()
+    /// What the source's tracks are, for outlets that open later.
+    var description: [TapTrack] = []
+    /// Our clock less the publisher's, from its first sender report, for all its tracks; nanoseconds.
+    var clockOffsetNs: Int64?
+
+    var isDirty = false
+    /// When what is pending must go out at the latest.
+    var flushAtNs: UInt64 = 0
+    /// Viewers' tracks that wait for a keyframe or are being sent a cached one: the timer runs while there are any.
+    var unsettled = 0
+    /// The publisher was asked and no keyframe came in time, so joiners are served from the ring.
+    var ignoresRequests = false
+    /// When another loop's publisher was last asked for a keyframe.
+    var upstreamWishNs: UInt64 = 0
+
+    let timer: UnsafeMutablePointer<TimerNode>
+    /// Sessions of this loop that point here, connected or not.
+    var sessionCount = 0
+
+    /// Makes a fanout where its timer can find it.
+    static func make(key: StreamKey) -> UnsafeMutablePointer<Fanout> {
+        let place = UnsafeMutablePointer<Fanout>.allocate(capacity: 1)
+        place.initialize(to: Fanout(key: key, at: place))
+        return place
+    }
+
+    private init(key: StreamKey, at place: UnsafeMutablePointer<Fanout>) {
+        self.key = key
+        timer = .allocate(capacity: 1)
+        timer.initialize(to: TimerNode(.fanout(place)))
+        tracks = .allocate(capacity: MediaLimits.tracksPerStream)
+    }
+
+    deinit {
+        tracks.deinitialize(count: trackCount)
+        tracks.deallocate()
+        timer.deallocate()
+    }
+
+    /// The source's tracks take over the fanout's tracks of their kinds, in order; new ones are added while there is room.
+    ///
+    /// - Parameter restarted: bits of the source tracks that begin anew; the others go on as they were.
+    mutating func begin(epoch: UInt32, description: [TapTrack], restarted: UInt64) {
+        self.epoch = epoch
+        self.description = description
+        hasSource = true
+        if restarted.nonzeroBitCount >= description.count { clockOffsetNs = nil }
+        var taken: UInt64 = 0
+        for source in 0..<MediaLimits.tracksPerStream {
+            trackOfSource[source] = -1
+            guard source < description.count else { continue }
+            let wanted = description[source]
+            guard let track = place(for: wanted, taken: taken) else { continue }
+            taken |= 1 << UInt64(track)
+            trackOfSource[source] = Int8(track)
+            if restarted & (1 << UInt64(source)) != 0 {
+                tracks[track].beginSource(codec: wanted.codec, clockRate: wanted.clockRate)
+            }
+        }
+    }
+
+    private mutating func place(for wanted: TapTrack, taken: UInt64) -> Int? {
+        for track in 0..<trackCount where tracks[track].kind == wanted.kind && taken & (1 << UInt64(track)) == 0 {
+            return track
+        }
+        guard trackCount < MediaLimits.tracksPerStream else { return nil }
+        (tracks + trackCount).initialize(
+            to: FanoutTrack(kind: wanted.kind, codec: wanted.codec, clockRate: wanted.clockRate))
+        trackCount += 1
+        return trackCount - 1
+    }
+
+    /// Whether nothing needs it any more.
+    var isIdle: Bool { sessionCount == 0 && inlet == nil && outlets.count == 0 }
+}
+
+/// The pipes a publisher's packets are copied into; few, walked per packet without reference counting.
+struct OutletList: ~Copyable {
+    private var pipes: [PacketPipe] = []
+    private var raw: [Unmanaged<PacketPipe>] = []
+
+    var count: Int { raw.count }
+
+    mutating func add(_ pipe: PacketPipe) {
+        pipes.append(pipe)
+        raw.append(.passUnretained(pipe))
+    }
+
+    @inline(__always)
+    func forEach(_ body: (PacketPipe) -> Void) {
+        for index in 0..<raw.count { raw[index]._withUnsafeGuaranteedRef { body($0) } }
+    }
+
+    /// Lets go of the pipes their readers have closed; returns whether there were any.
+    mutating func dropClosed() -> Bool {
+        guard pipes.contains(where: \.isClosed) else { return false }
+        pipes.removeAll(where: \.isClosed)
+        raw = pipes.map { .passUnretained($0) }
+        return true
+    }
+
+    mutating func removeAll() {
+        pipes = []
+        raw = []
+    }
+}

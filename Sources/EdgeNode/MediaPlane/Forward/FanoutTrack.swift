@@ -1,0 +1,132 @@
+/// One track of a stream on one loop: the ring viewers are served from, on a timeline that outlives publishers.
+///
+/// Positions and timestamps are continuous over all sources; each viewer adds its own constant offsets.
+struct FanoutTrack: ~Copyable {
+    let kind: TrackKind
+    private(set) var codec: CodecID
+    private(set) var clockRate: UInt32
+    private(set) var ring: PacketRing
+    /// Positions stored since the last flush, in order of arrival.
+    private let pending: UnsafeMutablePointer<UInt64>
+    private(set) var pendingCount = 0
+    static let pendingMax = 64
+
+    private var isAnchored = false
+    private var indexOffset: Int64 = 0
+    private var timestampOffset: UInt32 = 0
+    /// The first position of the current source.
+    private(set) var sourceFirst: UInt64 = 1
+    private(set) var lastTimestamp: UInt32 = 0
+    private var lastArrivalNs: UInt64 = 0
+    private var hasHistory = false
+    /// Where the newest keyframe begins; 0 before the first of this source.
+    private(set) var keyframeIndex: UInt64 = 0
+    private(set) var keyframeArrivalNs: UInt64 = 0
+    private var keyframeTimestamp: UInt32 = 0
+    var clock = SourceClock()
+    /// Whether a viewer has been told a time for a timestamp of this source.
+    var isAnnounced = false
+    /// A keyframe starts among what is pending.
+    private(set) var hasPendingKeyframe = false
+
+    init(kind: TrackKind, codec: CodecID, clockRate: UInt32) {
+        self.kind = kind
+        self.codec = codec
+        self.clockRate = max(clockRate, 1)
+        ring = PacketRing(slots: kind == .video ? MediaLimits.videoRingSlots : MediaLimits.audioRingSlots)
+        pending = .allocate(capacity: Self.pendingMax)
+    }
+
+    deinit { pending.deallocate() }
+
+    /// The next packet is another source's: numbering and timestamps go on from where they are.
+    mutating func beginSource(codec: CodecID, clockRate: UInt32) {
+        self.codec = codec
+        self.clockRate = max(clockRate, 1)
+        isAnchored = false
+        keyframeIndex = 0
+        clock = SourceClock()
+        isAnnounced = false
+    }
+
+    enum Stored {
+        case stored
+        case dropped(MediaDrop)
+    }
+
+    /// Stores a packet of the current source and notes it for the next flush.
+    mutating func store(_ packet: IncomingPacket, payload: UnsafeRawBufferPointer, wallNs: UInt64) -> Stored {
+        if !isAnchored { anchor(packet) }
+        let index = UInt64(bitPattern: Int64(bitPattern: packet.sequence) &+ indexOffset)
+        // What lies before the source's first packet would collide with the source before it.
+        guard Int64(bitPattern: index) >= Int64(bitPattern: sourceFirst) else { return .dropped(.staleSource) }
+        let timestamp = packet.timestamp &+ timestampOffset
+        let slot = PacketSlot(
+            index: index, arrivalNs: packet.arrivalNs, timestamp: timestamp, flags: packet.flags,
+            extensions: packet.extensions)
+        let isNewest = index > ring.highest
+        guard ring.store(slot, payload: payload) else { return .dropped(.duplicate) }
+        if isNewest, !packet.flags.contains(.filler) {
+            lastTimestamp = timestamp
+            lastArrivalNs = packet.arrivalNs
+            hasHistory = true
+        }
+        clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs)
+        if packet.flags.contains(.keyframeStart) {
+            noteKeyframe(index, timestamp, packet.arrivalNs)
+            hasPendingKeyframe = true
+        }
+        pending[pendingCount] = index
+        pendingCount += 1
+        return .stored
+    }
+
+    /// Reordering can show a later packet of the access unit first: the lowest one counts.
+    private mutating func noteKeyframe(_ index: UInt64, _ timestamp: UInt32, _ arrivalNs: UInt64) {
+        if keyframeIndex != 0, keyframeTimestamp == timestamp {
+            keyframeIndex = min(keyframeIndex, index)
+        } else if index > keyframeIndex {
+            keyframeIndex = index
+            keyframeTimestamp = timestamp
+            keyframeArrivalNs = arrivalNs
+        }
+    }
+
+    /// Puts the first packet of a source right behind the last one of the source before, as much later as it came later.
+    private mutating func anchor(_ packet: IncomingPacket) {
+        isAnchored = true
+        sourceFirst = ring.highest + 1
+        indexOffset = Int64(bitPattern: sourceFirst) &- Int64(bitPattern: packet.sequence)
+        guard hasHistory else {
+            timestampOffset = 0
+            return
+        }
+        let elapsedNs = packet.arrivalNs > lastArrivalNs ? packet.arrivalNs - lastArrivalNs : 0
+        let ticks = max(1, elapsedNs / 1000 &* UInt64(clockRate) / 1_000_000)
+        timestampOffset = lastTimestamp &+ UInt32(truncatingIfNeeded: ticks) &- packet.timestamp
+    }
+
+    /// A sender report's timestamp on the track's timeline; nil before the source's first packet.
+    func timeline(_ timestamp: UInt32) -> UInt32? {
+        isAnchored ? timestamp &+ timestampOffset : nil
+    }
+
+    var isPendingFull: Bool { pendingCount == Self.pendingMax }
+
+    @inline(__always)
+    func pendingIndex(_ position: Int) -> UInt64 { pending[position] }
+
+    mutating func clearPending() {
+        pendingCount = 0
+        hasPendingKeyframe = false
+    }
+
+    /// Where a joiner may start right now so that it has a picture at once; nil when the ring doesn't hold the whole
+    /// group of pictures, or it is too long to send in one go.
+    func cachedKeyframe(packetsMax: UInt64) -> UInt64? {
+        guard keyframeIndex != 0, keyframeIndex >= ring.oldest + 64 || ring.oldest == 1, ring.slot(at: keyframeIndex) != nil,
+            ring.highest - keyframeIndex < packetsMax
+        else { return nil }
+        return keyframeIndex
+    }
+}

@@ -1,0 +1,161 @@
+/// The way out: stored packets to every viewer of the stream, rewritten and encrypted for each.
+extension LoopCore {
+    /// Viewers from which on a frame is collected before it goes out: runs of equal packets cost a fraction of single ones.
+    static let gatherViewers = 4
+    /// A frame whose end doesn't come within this goes out in parts.
+    static let gatherNs: UInt64 = 2_000_000
+
+    /// Stores a packet and sees to it that it goes out after this batch, or with the rest of its frame.
+    @inline(__always)
+    func accept(
+        _ packet: IncomingPacket, payload: UnsafeRawBufferPointer, track source: Int, _ fanout: UnsafeMutablePointer<Fanout>,
+        _ now: UInt64
+    ) {
+        guard source < MediaLimits.tracksPerStream else { return }
+        let place = Int(fanout.pointee.trackOfSource[source])
+        guard place >= 0 else { return }
+        let track = fanout.pointee.tracks + place
+        if track.pointee.isPendingFull { flush(fanout, now) }
+        switch track.pointee.store(packet, payload: payload, wallNs: wallOffsetNs &+ packet.arrivalNs) {
+        case .dropped(let reason):
+            counters.pointee.count(reason)
+            return
+        case .stored: break
+        }
+        if !fanout.pointee.isDirty {
+            fanout.pointee.isDirty = true
+            fanout.pointee.flushAtNs = fanout.pointee.viewers.count >= Self.gatherViewers ? now &+ Self.gatherNs : now
+            dirty.pointee.append(fanout)
+        }
+        if packet.flags.contains(.marker) || track.pointee.pendingCount >= 32 { fanout.pointee.flushAtNs = now }
+    }
+
+    /// Sends what is pending where it is time.
+    func flushDirty(_ now: UInt64, force: Bool) {
+        var kept = 0
+        for position in 0..<dirty.pointee.count {
+            let fanout = dirty.pointee[position]
+            if force || fanout.pointee.flushAtNs <= now {
+                flush(fanout, now)
+                fanout.pointee.isDirty = false
+            } else {
+                dirty.pointee.move(position, to: kept)
+                kept += 1
+            }
+        }
+        dirty.pointee.truncate(to: kept)
+    }
+
+    /// Sends everything pending of one stream to each of its viewers, viewer by viewer, so that a viewer's packets make one run.
+    private func flush(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
+        let trackCount = fanout.pointee.trackCount
+        for position in 0..<fanout.pointee.viewers.count {
+            let session = fanout.pointee.viewers[position]
+            guard let viewer = session.pointee.viewer else { continue }
+            for track in 0..<trackCount where fanout.pointee.tracks[track].pendingCount > 0 {
+                let place = Int(viewer.pointee.trackOfFanout[track])
+                guard place >= 0 else { continue }
+                forward(fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, fanout, now)
+            }
+        }
+        for track in 0..<trackCount { fanout.pointee.tracks[track].clearPending() }
+    }
+
+    @inline(__always)
+    private func forward(
+        _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        switch outgoing.pointee.state {
+        case .live:
+            for position in 0..<track.pointee.pendingCount {
+                send(track.pointee.pendingIndex(position), track, outgoing, session, now)
+            }
+        case .catchingUp(let next):
+            // What lies ahead is reached in order; what comes late for a place passed already goes out at once.
+            for position in 0..<track.pointee.pendingCount where track.pointee.pendingIndex(position) < next {
+                send(track.pointee.pendingIndex(position), track, outgoing, session, now)
+            }
+            catchUp(track, outgoing, session, fanout, now)
+        case .waiting:
+            guard track.pointee.hasPendingKeyframe else { return }
+            start(outgoing, at: track.pointee.keyframeIndex, track, session, fanout, now)
+        case .unmatched:
+            counters.pointee.count(.codecMismatch, UInt64(track.pointee.pendingCount))
+        }
+    }
+
+    /// Begins to send at a keyframe that the ring holds, and sends what of it is there.
+    func start(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        guard outgoing.pointee.begin(at: index) else { return }
+        outgoing.pointee.state = .catchingUp(next: index)
+        catchUp(track, outgoing, session, fanout, now)
+    }
+
+    /// Packets of a cached group of pictures for one viewer and tick: 64 each 10 ms are 60 Mb/s.
+    private static let catchUpPackets = 64
+
+    /// Sends the next part of what the ring holds; the viewer is live when nothing is left.
+    func catchUp(
+        _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        guard case .catchingUp(var next) = outgoing.pointee.state else { return }
+        var room = Self.catchUpPackets
+        while room > 0, next <= track.pointee.ring.highest {
+            send(next, track, outgoing, session, now)
+            next += 1
+            room -= 1
+        }
+        if next > track.pointee.ring.highest {
+            outgoing.pointee.state = .live
+            fanout.pointee.unsettled -= 1
+        } else {
+            outgoing.pointee.state = .catchingUp(next: next)
+            wheel.pointee.hasten(fanout.pointee.timer, to: now)
+        }
+    }
+
+    /// Sends one packet for the first time; a place nothing came for is left as a gap.
+    @inline(__always)
+    private func send(
+        _ index: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) {
+        guard let slot = track.pointee.ring.slot(at: index), let sequence = outgoing.pointee.map.sequence(sending: index)
+        else { return }
+        let bytes = transmit(slot, sequence: sequence, track, outgoing, session)
+        guard bytes > 0 else { return }
+        if outgoing.pointee.packets == 0 { scheduleFirstReport(session, now) }
+        outgoing.pointee.countSent(slot, bytes: bytes)
+        session.pointee.counters.packets &+= 1
+        session.pointee.counters.bytes &+= UInt64(bytes)
+    }
+
+    /// Writes the packet's header for this viewer and encrypts it from the ring into the arena; the same bytes each time.
+    @inline(__always)
+    func transmit(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
+    ) -> Int {
+        guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
+        let headerCount = outgoing.pointee.writeHeader(slot, sequence: sequence, to: headerScratch)
+        let payload =
+            slot.pointee.flags.contains(.filler)
+            ? UnsafeRawBufferPointer(start: fillerPayload, count: 1) : track.pointee.ring.payload(of: slot)
+        guard headerCount + payload.count + 16 <= MediaLimits.datagramBytesMax else {
+            counters.pointee.count(.oversized)
+            return 0
+        }
+        let place = arena.pointee.place()
+        let header = UnsafeRawBufferPointer(start: headerScratch, count: headerCount)
+        let count = session.pointee.withTransport {
+            $0.protectRTP(header: header, payload: payload, extendedSequence: sequence, into: place)
+        }
+        arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
+        return count
+    }
+}

@@ -1,0 +1,174 @@
+import Synchronization
+
+/// What a pipe entry is.
+enum PipeKind: UInt8 {
+    case packet
+    /// A padding-only packet that came too late to have its number closed: viewers get a filler, recorders nothing.
+    case padding
+    case source, senderReport, gap, sourceEnded
+}
+
+/// The fixed part of a pipe slot; the payload follows it in the slab.
+struct PipeEntry {
+    /// Packet: extended sequence. Sender report: NTP time. Gap: packets lost. Source: bits of the tracks that begin anew.
+    var sequence: UInt64 = 0
+    var arrivalNs: UInt64 = 0
+    var timestamp: UInt32 = 0
+    var epoch: UInt32 = 0
+    var payloadCount: UInt16 = 0
+    var track: UInt8 = 0
+    var kind: PipeKind = .packet
+    var flags = PacketFlags()
+    var extensions = ForwardedExtensions()
+}
+
+/// Carries one stream's packets from the publisher's loop to one other thread: a bounded ring of fixed slots between
+/// exactly one producer and one consumer, atomics only.
+///
+/// A full pipe drops packets and says so with a gap entry; it never waits. Source changes have slots kept for them and
+/// queue up on the producer's side when even these are gone, so that a consumer can't miss one.
+// why: the slots between head and tail belong to the consumer, all others to the producer; the two atomics hand them over.
+final class PacketPipe: @unchecked Sendable {  // why: see the line above
+    let wake: WakeDescriptor
+    private let capacity: UInt64
+    private let entries: UnsafeMutablePointer<PipeEntry>
+    private let payloads: MappedMemory
+    private let head = Atomic<UInt64>(0)
+    private let tail = Atomic<UInt64>(0)
+    private let closed = Atomic<Bool>(false)
+    private let descriptions = Mutex<[UInt32: [TapTrack]]>([:])
+
+    // The producer's own state.
+    private var writeIndex: UInt64 = 0
+    private var knownHead: UInt64 = 0
+    private var lost: UInt64 = 0
+    private var deferred: [PipeEntry] = []
+    private(set) var droppedTotal: UInt64 = 0
+
+    // The consumer's own state.
+    private var readIndex: UInt64 = 0
+    private var knownTail: UInt64 = 0
+
+    /// - Parameters:
+    ///   - slots: rounded up to a power of two.
+    ///   - wake: signalled once a batch; shared when the consumer is a loop with several pipes.
+    init(slots: Int, wake: WakeDescriptor) {
+        var rounded = 32
+        while rounded < slots { rounded &*= 2 }
+        capacity = UInt64(rounded)
+        entries = .allocate(capacity: rounded)
+        entries.initialize(repeating: PipeEntry(), count: rounded)
+        payloads = MappedMemory(byteCount: rounded * MediaLimits.payloadBytesMax)
+        self.wake = wake
+    }
+
+    deinit { entries.deallocate() }
+
+    var isClosed: Bool { closed.load(ordering: .acquiring) }
+
+    /// Returns true for the call that closed it. Any thread.
+    func close() -> Bool {
+        !closed.exchange(true, ordering: .acquiringAndReleasing)
+    }
+
+    // MARK: Producer
+
+    private var free: UInt64 {
+        if capacity &- (writeIndex &- knownHead) <= UInt64(MediaLimits.pipeControlReserve) {
+            knownHead = head.load(ordering: .acquiring)
+        }
+        return capacity &- (writeIndex &- knownHead)
+    }
+
+    /// Adds a packet, or counts it as lost when the consumer is too far behind.
+    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) {
+        // One slot more than the reserve: a gap entry may have to go first.
+        guard deferred.isEmpty, free > UInt64(MediaLimits.pipeControlReserve) &+ 1,
+            payload.count <= MediaLimits.payloadBytesMax
+        else {
+            lost &+= 1
+            droppedTotal &+= 1
+            return
+        }
+        writeGapIfAny()
+        let slot = Int(writeIndex & (capacity &- 1))
+        entries[slot] = entry
+        entries[slot].payloadCount = UInt16(truncatingIfNeeded: payload.count)
+        if let base = payload.baseAddress {
+            (payloads.start + slot * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
+        }
+        writeIndex &+= 1
+    }
+
+    /// Tells the consumer of a new source; what its tracks are travels beside the ring.
+    ///
+    /// - Parameter restarted: a bit for each track whose numbering and timestamps begin anew.
+    func pushSource(epoch: UInt32, tracks: [TapTrack], restarted: UInt64) {
+        descriptions.withLock { $0[epoch] = tracks }
+        pushControl(PipeEntry(sequence: restarted, epoch: epoch, kind: .source))
+    }
+
+    /// Tells the consumer that the source is gone.
+    func pushSourceEnded(epoch: UInt32) {
+        pushControl(PipeEntry(epoch: epoch, kind: .sourceEnded))
+    }
+
+    private func pushControl(_ entry: PipeEntry) {
+        deferred.append(entry)
+        flushDeferred()
+    }
+
+    private func flushDeferred() {
+        while let entry = deferred.first, free > 1 {
+            writeGapIfAny()
+            entries[Int(writeIndex & (capacity &- 1))] = entry
+            writeIndex &+= 1
+            deferred.removeFirst()
+        }
+    }
+
+    private func writeGapIfAny() {
+        guard lost > 0 else { return }
+        entries[Int(writeIndex & (capacity &- 1))] = PipeEntry(sequence: lost, kind: .gap)
+        writeIndex &+= 1
+        lost = 0
+    }
+
+    /// Makes what was pushed visible and wakes the consumer; once a batch.
+    func publish() {
+        if !deferred.isEmpty { flushDeferred() }
+        guard writeIndex != tail.load(ordering: .relaxed) else { return }
+        tail.store(writeIndex, ordering: .releasing)
+        wake.signal()
+    }
+
+    // MARK: Consumer
+
+    /// The oldest entry, which stays valid until ``pop()``; nil when there is none.
+    func front() -> UnsafePointer<PipeEntry>? {
+        if readIndex == knownTail {
+            knownTail = tail.load(ordering: .acquiring)
+            if readIndex == knownTail { return nil }
+        }
+        return UnsafePointer(entries + Int(readIndex & (capacity &- 1)))
+    }
+
+    /// The payload of what ``front()`` returned.
+    func payload(of entry: UnsafePointer<PipeEntry>) -> UnsafeRawPointer {
+        UnsafeRawPointer(payloads.start + (entry - UnsafePointer(entries)) * MediaLimits.payloadBytesMax)
+    }
+
+    /// Gives the oldest slot back to the producer.
+    func pop() {
+        readIndex &+= 1
+        head.store(readIndex, ordering: .releasing)
+    }
+
+    /// What the tracks of a source are; forgets older sources.
+    func tracks(of epoch: UInt32) -> [TapTrack] {
+        descriptions.withLock { known in
+            known = known.filter { Int32(bitPattern: $0.key &- epoch) >= 0 }
+            return known[epoch] ?? []
+        }
+    }
+}

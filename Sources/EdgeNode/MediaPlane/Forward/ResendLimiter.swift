@@ -1,0 +1,39 @@
+/// Keeps one viewer's resends in bounds: each packet at most once per round trip and ten times, and a share of the bytes
+/// that the viewer gets anyway.
+struct ResendLimiter {
+    static let triesMax: UInt8 = 10
+    static let intervalMinNs: UInt64 = 40_000_000
+    /// What may be resent at once, when nothing was for a while.
+    static let burstBytes = 256 * 1024
+
+    private struct Entry {
+        var sequence: UInt64 = .max
+        var sentNs: UInt64 = 0
+        var tries: UInt8 = 0
+    }
+
+    private var entries = InlineArray<128, Entry>(repeating: Entry())
+    private var budget = Self.burstBytes
+
+    /// Ordinary packets earn resends half their size.
+    @inline(__always)
+    mutating func earn(_ bytes: Int) {
+        budget = min(Self.burstBytes, budget + bytes / 2)
+    }
+
+    /// Whether `sequence`, `bytes` long, may be resent now; counts it as resent.
+    mutating func take(_ sequence: UInt64, bytes: Int, now: UInt64, rttNs: UInt64) -> Bool {
+        guard budget >= bytes else { return false }
+        let place = Int(truncatingIfNeeded: sequence) & 127
+        if entries[place].sequence == sequence {
+            let interval = max(Self.intervalMinNs, min(rttNs, 500_000_000))
+            guard entries[place].tries < Self.triesMax, now &- entries[place].sentNs >= interval else { return false }
+            entries[place].tries += 1
+            entries[place].sentNs = now
+        } else {
+            entries[place] = Entry(sequence: sequence, sentNs: now, tries: 1)
+        }
+        budget -= bytes
+        return true
+    }
+}

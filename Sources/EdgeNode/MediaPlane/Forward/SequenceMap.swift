@@ -1,0 +1,94 @@
+/// Maps a track's positions to one viewer's sequence numbers and back.
+///
+/// A segment is a stretch of positions sent without interruption; within it numbers follow positions, loss included. The
+/// next segment goes on right after the highest number sent. Stretches and their numbers never overlap, so no number is
+/// ever given to two packets: an AES-GCM nonce used twice would give the key away (RFC 7714 §8.1).
+struct SequenceMap {
+    private struct Segment {
+        var first: UInt64 = 0
+        /// Highest position sent so far; below `first` while nothing was.
+        var last: UInt64 = 0
+        /// Number less position.
+        var offset: Int64 = 0
+    }
+
+    private static let segmentsMax = 8
+    private var segments = InlineArray<8, Segment>(repeating: Segment())
+    private var count = 0
+    /// The highest number given out; starts one below the first.
+    private(set) var highest: UInt64
+    private var isOpen = false
+
+    /// - Parameter initial: the first number; 0…32767, so that early loss can't upset the peer's rollover counter (RFC 3711 §3.3.1).
+    init(initial: UInt16) {
+        // One cycle up would break the rollover counter, so numbers start as they are, and `highest` one below, wrapping at 0.
+        highest = UInt64(initial & 0x7FFF) &- 1
+    }
+
+    /// Starts to send at position `first`; false, and nothing changes, when something at or past it was sent already.
+    mutating func begin(at first: UInt64) -> Bool {
+        guard first > 0, count == 0 || first > segments[count - 1].last else { return false }
+        isOpen = true
+        let offset = Int64(bitPattern: highest &+ 1) &- Int64(bitPattern: first)
+        if count > 0, segments[count - 1].last < segments[count - 1].first {
+            segments[count - 1] = Segment(first: first, last: first &- 1, offset: offset)
+            return true
+        }
+        if count == Self.segmentsMax {
+            for index in 1..<count { segments[index - 1] = segments[index] }
+            count -= 1
+        }
+        segments[count] = Segment(first: first, last: first &- 1, offset: offset)
+        count += 1
+        return true
+    }
+
+    /// Stops sending until the next ``begin(at:)``; late packets of what was sent keep their numbers.
+    mutating func end() { isOpen = false }
+
+    /// The number for a position that is sent now; nil when it lies outside of what this viewer gets.
+    @inline(__always)
+    mutating func sequence(sending index: UInt64) -> UInt64? {
+        guard count > 0 else { return nil }
+        let current = segments[count - 1]
+        guard isOpen, index >= current.first else { return late(index) }
+        let sequence = UInt64(bitPattern: Int64(bitPattern: index) &+ current.offset)
+        if index > current.last {
+            segments[count - 1].last = index
+            highest = sequence
+        }
+        return sequence
+    }
+
+    private func late(_ index: UInt64) -> UInt64? {
+        var place = count
+        while place > 0 {
+            place -= 1
+            let segment = segments[place]
+            if index >= segment.first {
+                guard index <= segment.last else { return nil }
+                return UInt64(bitPattern: Int64(bitPattern: index) &+ segment.offset)
+            }
+        }
+        return nil
+    }
+
+    /// The number a 16-bit one stands for, taken as the nearest not above the highest; nil when nothing was sent.
+    func extend(_ sequence: UInt16) -> UInt64? {
+        guard count > 0, highest != .max else { return nil }
+        let back = UInt64(UInt16(truncatingIfNeeded: highest) &- sequence)
+        return back <= highest ? highest - back : nil
+    }
+
+    /// The position that has this number; nil when it was never sent or is forgotten.
+    func index(of sequence: UInt64) -> UInt64? {
+        var place = count
+        while place > 0 {
+            place -= 1
+            let segment = segments[place]
+            let index = UInt64(bitPattern: Int64(bitPattern: sequence) &- segment.offset)
+            if index >= segment.first, index <= segment.last { return index }
+        }
+        return nil
+    }
+}

@@ -1,0 +1,230 @@
+/// ICE for one peer and one component, sans IO (RFC 8445; consent RFC 7675).
+///
+/// A lite agent learns its peer's addresses from authenticated requests alone, so offers without or with unusable candidates work. The
+/// selected path follows nominations, but once media flows a new address must first prove that it hears us: a nominating request
+/// can carry anybody's source address.
+struct ICEAgent {
+    struct Credentials {
+        let local: ICECredentialPair
+        let remote: ICECredentialPair
+        let localKey: HMACSHA1
+        let remoteKey: HMACSHA1
+
+        init(local: ICECredentialPair, remote: ICECredentialPair) {
+            self.local = local
+            self.remote = remote
+            localKey = HMACSHA1(key: local.password)
+            remoteKey = HMACSHA1(key: remote.password)
+        }
+    }
+
+    let role: ICERole
+    var credentials: Credentials
+    /// Of an ICE restart, until the first check that uses them.
+    var pending: Credentials?
+    var paths: [ICEPath] = []
+    /// Index of the path in use.
+    var selected: Int?
+    /// Index of the path that is nominated but not proven yet.
+    var moving: Int?
+    /// Media flows, so a move needs proof.
+    var requiresProof = false
+    /// Changes with every path that is added, validated or removed.
+    var generation: UInt32 = 0
+    /// Monotonic time of the last authenticated packet on any path.
+    var lastHeardNs: UInt64
+    var random: SeededGenerator
+    let tieBreaker: UInt64
+    private var strangers = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
+
+    init(role: ICERole, credentials: Credentials, candidates: [SocketAddress], seed: UInt64, now: UInt64) {
+        self.role = role
+        self.credentials = credentials
+        random = SeededGenerator(seed: seed)
+        tieBreaker = random.next()
+        lastHeardNs = now
+        paths.reserveCapacity(Limits.pathsPerPeer)
+        if role == .controlling { add(candidates, now: now) }
+    }
+
+    /// New credentials; a controlling agent uses them at once, a lite one from its peer's first check with them.
+    mutating func restart(local: ICECredentialPair, remote: ICECredentialPair, now: UInt64) {
+        pending = Credentials(local: local, remote: remote)
+        guard role == .controlling else { return }
+        for index in paths.indices {
+            paths[index].check = nil
+            paths[index].checkCount = 0
+            paths[index].nextCheckNs = now
+        }
+    }
+
+    /// The address in use, if any.
+    var selectedAddress: SocketAddress? { selected.map { paths[$0].address } }
+
+    /// Where DTLS goes before anything is nominated: the path heard last.
+    var bestAddress: SocketAddress? {
+        selectedAddress ?? paths.filter(\.isValidated).max { $0.lastHeardNs < $1.lastHeardNs }?.address
+    }
+
+    /// Index of a validated path; the selected one is looked at first.
+    @inline(__always)
+    func validatedIndex(of address: SocketAddress) -> Int? {
+        if let selected, paths[selected].address == address { return selected }
+        for index in paths.indices where paths[index].address == address && paths[index].isValidated { return index }
+        return nil
+    }
+
+    /// Adds candidates to check, up to the path limit.
+    mutating func add(_ candidates: [SocketAddress], now: UInt64) {
+        for address in candidates where paths.count < Limits.pathsPerPeer {
+            guard !paths.contains(where: { $0.address == address }) else { continue }
+            var path = ICEPath(address: address)
+            path.nextCheckNs = now
+            paths.append(path)
+        }
+    }
+
+    /// An authenticated DTLS, SRTP or SRTCP packet came on path `index`; it counts as consent and as proof.
+    @inline(__always)
+    mutating func heard(on index: Int, now: UInt64) {
+        lastHeardNs = now
+        paths[index].lastHeardNs = now
+        if index != selected { heardElsewhere(on: index, now: now) }
+    }
+
+    private mutating func heardElsewhere(on index: Int, now: UInt64) {
+        paths[index].isProven = true
+        guard let current = selected, role == .lite else { return }
+        let isSilent = now &- paths[current].lastHeardNs > Limits.pathSilentNs
+        if moving == index || (paths[index].streak > 0 && isSilent) { select(index) }
+    }
+
+    /// The handshake finished with a packet from `address`: that path is proven, and from now on moves need proof.
+    mutating func connected(on address: SocketAddress, now: UInt64) {
+        requiresProof = true
+        guard let index = validatedIndex(of: address) else { return }
+        paths[index].isProven = true
+        let nominated = selected
+        selected = index
+        moving = nominated == index ? nil : nominated
+        heard(on: index, now: now)
+    }
+
+    mutating func select(_ index: Int) {
+        selected = index
+        moving = nil
+    }
+
+    /// A STUN datagram from `from`; nil when it was good, else why it was dropped.
+    mutating func receive(
+        _ datagram: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> DropReason? {
+        let message: STUNMessage
+        do throws(STUNError) { message = try STUNMessage(parsing: datagram) } catch { return .stunMalformed }
+        switch message.type {
+        case .request: return request(message, datagram, from: from, now: now, output: &output)
+        case .success, .failure: return response(message, datagram, from: from, now: now, output: &output)
+        case .indication: return nil
+        }
+    }
+
+    /// A Binding request (RFC 8445 section 7.3).
+    private mutating func request(
+        _ message: STUNMessage, _ datagram: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64,
+        output: inout TransportOutput
+    ) -> DropReason? {
+        let known = paths.firstIndex { $0.address == from }
+        let mayAnswer = known.map { paths[$0].bucket.take(now: now) } ?? strangers.take(now: now)
+        guard mayAnswer else { return .stunRateLimited }
+        guard message.integrityOffset > 0, let ufrag = message.localUfrag(in: datagram) else { return .stunUnauthenticated }
+        let name = UnsafeRawBufferPointer(rebasing: datagram[ufrag])
+        if let next = pending, name.elementsEqual(next.local.ufrag.utf8), message.isAuthentic(datagram, key: next.localKey) {
+            credentials = next
+            pending = nil
+        } else {
+            guard name.elementsEqual(credentials.local.ufrag.utf8), message.isAuthentic(datagram, key: credentials.localKey)
+            else { return .stunUnauthenticated }
+        }
+        if message.unknownCount > 0 {
+            answer(message, .failure, to: from, output: &output) { writer in
+                writer.errorCode(420)
+                writer.unknownAttributes(message)
+            }
+            return nil
+        }
+        // A lite agent is always controlled, and a controlling one never gives way.
+        if role == .lite ? message.hasControlled : message.hasControlling {
+            answer(message, .failure, to: from, output: &output) { $0.errorCode(487) }
+            return nil
+        }
+        let index = known ?? learn(from)
+        hear(index, now: now)
+        answer(message, .success, to: from, output: &output) { $0.xorMappedAddress(from) }
+        if role == .lite && message.useCandidate { nominate(index, message, now: now, output: &output) }
+        return nil
+    }
+
+    private mutating func hear(_ index: Int, now: UInt64) {
+        lastHeardNs = now
+        paths[index].lastHeardNs = now
+        guard !paths[index].isValidated else { return }
+        paths[index].isValidated = true
+        generation &+= 1
+    }
+
+    /// A new address; the one silent longest gives way, never the selected one or the one we move to.
+    private mutating func learn(_ address: SocketAddress) -> Int {
+        guard paths.count >= Limits.pathsPerPeer else {
+            paths.append(ICEPath(address: address))
+            if role == .controlling { paths[paths.count - 1].nextCheckNs = 0 }
+            return paths.count - 1
+        }
+        var oldest = -1
+        for index in paths.indices where index != selected && index != moving {
+            if oldest < 0 || paths[index].lastHeardNs < paths[oldest].lastHeardNs { oldest = index }
+        }
+        paths[oldest] = ICEPath(address: address)
+        generation &+= 1
+        return oldest
+    }
+
+    /// A request with USE-CANDIDATE. Clients that nominate every pair must not make media flap, clients that moved must be followed:
+    /// a higher NOMINATION wins at once, else the new path needs nominations in a row or the old one to be silent.
+    private mutating func nominate(_ index: Int, _ message: STUNMessage, now: UInt64, output: inout TransportOutput) {
+        paths[index].priority = message.priority
+        paths[index].nomination = max(paths[index].nomination, message.nomination)
+        if paths[index].lastNominating != message.transaction {
+            paths[index].lastNominating = message.transaction
+            for other in paths.indices where other != index { paths[other].streak = 0 }
+            paths[index].streak += 1
+        }
+        guard let current = selected else { return select(index) }
+        guard current != index else {
+            moving = nil
+            return
+        }
+        guard shouldMove(from: paths[current], to: paths[index], now: now) else { return }
+        guard requiresProof && !paths[index].isProven else { return select(index) }
+        moving = index
+        paths[index].probesLeft = Limits.probesPerRequest
+        sendCheck(index, now: now, output: &output)
+    }
+
+    private func shouldMove(from current: ICEPath, to next: ICEPath, now: UInt64) -> Bool {
+        if next.nomination != current.nomination { return next.nomination > current.nomination }
+        if now &- current.lastHeardNs > Limits.pathSilentNs { return true }
+        return next.streak >= (next.priority < current.priority ? 3 : 2)
+    }
+
+    private func answer(
+        _ message: STUNMessage, _ type: STUNType, to address: SocketAddress, output: inout TransportOutput,
+        _ body: (inout STUNWriter) -> Void
+    ) {
+        output.append(to: address) { place in
+            var writer = STUNWriter(place, type: type, transaction: message.transaction)
+            body(&writer)
+            writer.messageIntegrity(credentials.localKey)
+            return writer.finish()
+        }
+    }
+}

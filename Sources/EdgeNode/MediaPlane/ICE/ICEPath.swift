@@ -1,0 +1,48 @@
+/// One remote address of a peer and what is known of it.
+struct ICEPath {
+    let address: SocketAddress
+    /// An authenticated request came from it, or it answered a check of ours.
+    var isValidated = false
+    /// It answered us, or something only our real peer could make with what we sent came from it.
+    var isProven = false
+    /// Monotonic time of the last authenticated packet.
+    var lastHeardNs: UInt64 = 0
+    /// PRIORITY and NOMINATION of the last nominating request.
+    var priority: UInt32 = 0
+    var nomination: UInt32 = 0
+    /// Different nominating requests in a row, none on another path between them.
+    var streak = 0
+    var lastNominating: STUNTransaction?
+    /// Limits the requests taken from this address.
+    var bucket = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
+
+    /// Our own check in flight, repeated with the same transaction until answered.
+    var check: STUNTransaction?
+    var nextCheckNs: UInt64 = .max
+    /// How often the check in flight was sent.
+    var checkCount = 0
+    /// Probes a lite agent may still send before the peer speaks again.
+    var probesLeft = 0
+
+    init(address: SocketAddress) { self.address = address }
+}
+
+/// Generic cell rate algorithm: a rate with a burst in one number.
+struct TokenBucket {
+    private let intervalNs: UInt64
+    private let toleranceNs: UInt64
+    private var arrivalNs: UInt64 = 0
+
+    init(perSecond: UInt64, burst: UInt64) {
+        intervalNs = Limits.secondNs / max(perSecond, 1)
+        toleranceNs = intervalNs * burst
+    }
+
+    /// Takes one token; false when there is none at `now`.
+    mutating func take(now: UInt64) -> Bool {
+        let start = max(arrivalNs, now)
+        guard start &- now < toleranceNs else { return false }
+        arrivalNs = start &+ intervalNs
+        return true
+    }
+}

@@ -1,0 +1,59 @@
+/// Numbers of the transport half, with where they come from. Times in nanoseconds.
+package enum Limits {
+    /// Ethernet MTU less IPv6 and UDP headers is 1452; what we build ourselves stays under ``dtlsDatagramBytes``.
+    package static let datagramBytes = 1472
+    /// Largest datagram we make of DTLS records: fits every path that carries IPv6's 1280.
+    package static let dtlsDatagramBytes = 1200
+    /// Datagrams one input can cause: a DTLS flight of at most 8, a STUN answer, a few probes; times a receive batch.
+    package static let outputDatagrams = 64
+
+    /// Remote addresses kept for one peer.
+    static let pathsPerPeer = 8
+    /// RFC 7675 section 5.1.
+    package static let consentNs: UInt64 = 30 * secondNs
+    /// A peer that never passes ICE is forgotten after this.
+    package static let iceTimeoutNs: UInt64 = 30 * secondNs
+    /// From the first valid check to the end of the DTLS handshake.
+    package static let dtlsTimeoutNs: UInt64 = 20 * secondNs
+    /// DTLS retransmission, first and longest, each half as long again as the one before: five repeats in the first 1.5 s, and OpenSSL's
+    /// limit of twelve reaches to ``dtlsTimeoutNs``. OpenSSL's own first is a full second.
+    static let dtlsFirstTimerUs: UInt32 = 100_000
+    static let dtlsLastTimerUs: UInt32 = 4_000_000
+    /// The flight that ends the handshake is repeated this often, so far apart.
+    static let dtlsLastFlightRepeats = 3
+    static let dtlsLastFlightNs: UInt64 = 60 * millisecondNs
+    /// What a peer may make us read before the handshake is done; a slow one with every flight repeated needs a tenth.
+    static let dtlsHandshakeBytes = 64 * 1024
+    /// How often a broken handshake may start again before the session ends.
+    static let dtlsRestarts = 8
+    /// Longest certificate chain read.
+    static let dtlsCertificateBytes = 16 * 1024
+
+    /// STUN requests answered per second and peer, and how many may come at once (50 ms pacing × 8 paths is 160/s).
+    static let stunPerSecond: UInt64 = 200
+    static let stunBurst: UInt64 = 200
+    /// Between two checks of a controlling agent on a path not yet answered: at first, and after so many checks. With 30 % loss each way
+    /// every second check fails, so backing off early would cost seconds.
+    static let checkFirstNs: UInt64 = 100 * millisecondNs
+    static let checkLastNs: UInt64 = 1000 * millisecondNs
+    static let checksBeforeBackOff = 15
+    /// Consent checks of a controlling agent, drawn between these.
+    static let consentCheckMinNs: UInt64 = 2500 * millisecondNs
+    static let consentCheckMaxNs: UInt64 = 5000 * millisecondNs
+    /// A selected path that is silent this long gives way to the first nominated other one.
+    static let pathSilentNs: UInt64 = 500 * millisecondNs
+    /// A path nothing was heard on for this long is the first to be replaced.
+    static let probeIntervalNs: UInt64 = 200 * millisecondNs
+    /// Probes sent to a new address before it must speak again.
+    static let probesPerRequest = 2
+
+    /// Distinct SSRCs a peer may send: simulcast × RTX × FEC for several tracks is under 20.
+    static let ssrcsPerPeer = 32
+    /// Packets; a second of 1000 pkt/s (RFC 3711 section 3.3.2 wants at least 64).
+    static let replayWindow = 1024
+    /// SRTP trailer: 16-byte tag, SRTCP word.
+    package static let srtpTrailerBytes = 20
+
+    static let millisecondNs: UInt64 = 1_000_000
+    static let secondNs: UInt64 = 1_000_000_000
+}

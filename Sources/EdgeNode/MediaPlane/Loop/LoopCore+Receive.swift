@@ -1,0 +1,206 @@
+extension LoopCore {
+    /// Sorts one batch: each datagram to its session, decrypted where it lies, and on to its track or reports.
+    func receive(_ batch: borrowing ReceiveBatch, count: Int, now: UInt64) {
+        for position in 0..<count {
+            let datagram = batch.datagram(position)
+            counters.pointee.received &+= 1
+            counters.pointee.receivedBytes &+= UInt64(datagram.count)
+            guard !batch.isTruncated(position), let source = batch.source(position) else {
+                counters.pointee.count(.truncated)
+                continue
+            }
+            guard let session = find(datagram, from: source) else { continue }
+            take(datagram, from: source, session, now)
+        }
+    }
+
+    /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
+    @inline(__always)
+    private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>?
+    {
+        if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
+            if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
+            // Answers to our own checks carry no user name.
+            if let session = addresses.pointee.find(source) { return session }
+            counters.pointee.count(.unknownSession)
+            return nil
+        }
+        if let session = addresses.pointee.find(source) { return session }
+        counters.pointee.count(.unknownSession)
+        return nil
+    }
+
+    private func findByUfrag(_ datagram: UnsafeRawBufferPointer) -> UnsafeMutablePointer<PeerSession>? {
+        let key = PeerTransport.stunLocalUfrag(datagram) { Self.ufragKey($0) }
+        return key.flatMap { ufrags[$0] }
+    }
+
+    @inline(__always)
+    private func take(
+        _ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ session: UnsafeMutablePointer<PeerSession>,
+        _ now: UInt64
+    ) {
+        let received = session.pointee.withTransport {
+            $0.receive(datagram, from: source, now: now, output: &output.pointee)
+        }
+        switch received {
+        case .rtp(let count):
+            guard let publisher = session.pointee.publisher, session.pointee.isConnected else {
+                counters.pointee.count(.unknownSource)
+                return
+            }
+            session.pointee.counters.packets &+= 1
+            session.pointee.counters.bytes &+= UInt64(datagram.count)
+            touch(session)
+            receiveMedia(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, publisher, now)
+        case .rtcp(let count):
+            guard session.pointee.isConnected else { return }
+            receiveReports(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, now)
+        case .dropped(let reason):
+            counters.pointee.count(reason)
+            takeOutput()
+        case .none:
+            takeOutput()
+            followTransport(session, now)
+            if !session.pointee.isEnded { reschedule(session, now) }
+        }
+    }
+
+    @inline(__always)
+    private func touch(_ session: UnsafeMutablePointer<PeerSession>) {
+        guard !session.pointee.isTouched else { return }
+        session.pointee.isTouched = true
+        touched.pointee.append(session)
+    }
+
+    /// Notices what STUN, DTLS or time changed: paths, and the connection coming up or going down.
+    func followTransport(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        guard !session.pointee.isEnded else { return }
+        let generation = session.pointee.withTransport { $0.pathGeneration }
+        if generation != session.pointee.pathGeneration {
+            session.pointee.pathGeneration = generation
+            registerPaths(session)
+        }
+        let state = session.pointee.withTransport { $0.state }
+        switch state {
+        case .connected:
+            if !session.pointee.isConnected { connected(session, now) }
+        case .closed(let reason): end(session, reason: CloseReason(reason), now)
+        case .new, .checking, .handshaking: break
+        }
+    }
+
+    private func registerPaths(_ session: UnsafeMutablePointer<PeerSession>) {
+        let paths = session.pointee.withTransport { $0.paths }
+        for address in session.pointee.registeredPaths where !paths.contains(address) {
+            addresses.pointee.remove(address, of: session)
+        }
+        for address in paths { addresses.pointee.insert(address, session) }
+        session.pointee.registeredPaths = paths
+    }
+
+    private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        session.pointee.isConnected = true
+        directory.emit(.sessionState(session.pointee.handle, session: session.pointee.name, .connected))
+        if session.pointee.publisher != nil {
+            beginLocalSource(session, restarted: .max, now)
+        } else {
+            attachViewer(session, now)
+        }
+        reschedule(session, now)
+    }
+
+    // MARK: RTP
+
+    private func receiveMedia(
+        _ packet: UnsafeRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
+        _ publisher: UnsafeMutablePointer<PublisherSide>, _ now: UInt64
+    ) {
+        let bytes = packet.bindMemory(to: UInt8.self).span
+        let header: RTPHeader
+        do throws(RTPError) {
+            header = try RTPHeader(parsing: bytes)
+        } catch {
+            counters.pointee.count(.rtpMalformed)
+            return
+        }
+        let extensions = ReceivedExtensions(header, in: bytes, ids: publisher.pointee.extensions)
+        if publisher.pointee.sendsTransportFeedback, let sequence = extensions.transportSequence {
+            publisher.pointee.transportFeedback.record(sequence, arrivalNs: now)
+        }
+        switch publisher.pointee.place(header, extensions, in: bytes) {
+        case .unknown(let reason): counters.pointee.count(reason)
+        case .track(let track, isRepair: false):
+            if publisher.pointee.tracks[track].isOther(header.ssrc) {
+                guard publisher.pointee.mayRestart(now: now) else {
+                    counters.pointee.count(.staleSource)
+                    return
+                }
+                publisher.pointee.tracks[track].latch(header.ssrc)
+                restartSource(session, track: track, now)
+            } else {
+                publisher.pointee.tracks[track].latch(header.ssrc)
+            }
+            let payload = UnsafeRawBufferPointer(
+                rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
+            placeMedia(header.sequence, header, payload, extensions.forwarded, session, publisher, track, false, now)
+        case .track(let track, isRepair: true):
+            guard header.payloadCount > 2 else {
+                counters.pointee.count(.probe)
+                return
+            }
+            let original = bytes.bigEndian16(at: header.payloadOffset)
+            let payload = UnsafeRawBufferPointer(
+                rebasing: packet[(header.payloadOffset + 2)..<(header.payloadOffset + header.payloadCount)])
+            placeMedia(original, header, payload, extensions.forwarded, session, publisher, track, true, now)
+        }
+    }
+
+    @inline(__always)
+    private func placeMedia(
+        _ sequence: UInt16, _ header: RTPHeader, _ payload: UnsafeRawBufferPointer, _ extensions: ForwardedExtensions,
+        _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
+        _ isRepair: Bool, _ now: UInt64
+    ) {
+        let incoming = publisher.pointee.tracks + track
+        let hadMedia = incoming.pointee.hasMedia
+        let span = payload.bindMemory(to: UInt8.self).span
+        var verdict = incoming.pointee.receive(
+            sequence: sequence, header: header, payload: span, extensions: extensions, now: now, isRepair: isRepair)
+        if case .jump = verdict, publisher.pointee.mayRestart(now: now) {
+            incoming.pointee.restartNumbering()
+            restartSource(session, track: track, now)
+            verdict = incoming.pointee.receive(
+                sequence: sequence, header: header, payload: span, extensions: extensions, now: now, isRepair: isRepair)
+        }
+        switch verdict {
+        case .drop(let reason): counters.pointee.count(reason)
+        case .jump: counters.pointee.count(.tooOld)
+        case .deliver(let arrived):
+            if !hadMedia {
+                directory.emit(
+                    .firstMedia(session.pointee.handle.stream, session: session.pointee.name, incoming.pointee.spec.kind))
+            }
+            if incoming.pointee.profileLevel != publisher.pointee.announcedProfile, incoming.pointee.profileLevel != 0 {
+                publisher.pointee.announcedProfile = incoming.pointee.profileLevel
+                directory.emit(
+                    .h264Profile(
+                        session.pointee.handle.stream, session: session.pointee.name,
+                        profileLevelID: incoming.pointee.profileLevel))
+            }
+            deliver(arrived, payload: payload, track: track, publisher.pointee.epoch, session.pointee.fanout, now)
+        }
+    }
+}
+
+extension CloseReason {
+    init(_ reason: TransportCloseReason) {
+        switch reason {
+        case .local: self = .removed
+        case .peer: self = .closedByPeer
+        case .consentExpired: self = .consentLost
+        case .iceTimeout, .dtlsTimeout: self = .setupTimeout
+        case .dtlsFailed, .fingerprintMismatch: self = .handshakeFailed
+        }
+    }
+}

@@ -1,0 +1,222 @@
+import CLinux
+import Glibc
+
+/// Everything one media loop owns. Only the loop's thread touches it, from ``run()`` on.
+///
+/// What the packet path changes stands behind raw pointers, so that nothing there is counted, locked or checked for exclusive access.
+final class LoopCore {
+    let index: Int
+    let socket: UDPSocket
+    let mailbox: Mailbox
+    let directory: PlaneDirectory
+    let status: LoopStatus
+    private let epoll: Int32
+
+    let arena: UnsafeMutablePointer<SendArena>
+    let counters: UnsafeMutablePointer<LoopCounters>
+    let wheel: UnsafeMutablePointer<TimerWheel>
+    let addresses: UnsafeMutablePointer<AddressTable>
+    let output: UnsafeMutablePointer<TransportOutput>
+    let touched: UnsafeMutablePointer<PointerList<PeerSession>>
+    let dirty: UnsafeMutablePointer<PointerList<Fanout>>
+    /// A header being written, and RTCP being put together.
+    let headerScratch: UnsafeMutableRawPointer
+    let reportScratch: UnsafeMutableRawPointer
+    let nackScratch: UnsafeMutableBufferPointer<UInt16>
+    /// The payload of a filler packet: one byte of padding that counts itself (RFC 3550 §5.1).
+    let fillerPayload: UnsafeMutableRawPointer
+    private let batch: ReceiveBatch
+
+    /// Control state: looked up when STUN arrives or a command does.
+    var sessions: [UInt64: UnsafeMutablePointer<PeerSession>] = [:]
+    var ufrags: [Int: UnsafeMutablePointer<PeerSession>] = [:]
+    var fanouts: [StreamKey: UnsafeMutablePointer<Fanout>] = [:]
+    var inlets: [UnsafeMutablePointer<Fanout>] = []
+    var ended: [UnsafeMutablePointer<PeerSession>] = []
+    private var isStopping = false
+
+    /// What to add to the monotonic clock to get nanoseconds since 1900; fixed, so that a clock step can't reach viewers.
+    let wallOffsetNs: UInt64
+    private let startedNs: UInt64
+    private var nextPublishNs: UInt64
+
+    init(index: Int, settings: MediaSettings, directory: PlaneDirectory, mailbox: Mailbox, status: LoopStatus)
+        throws(MediaPlaneError)
+    {
+        self.index = index
+        self.directory = directory
+        self.mailbox = mailbox
+        self.status = status
+        let port = settings.udpPort == 0 ? 0 : settings.udpPort &+ UInt16(truncatingIfNeeded: index)
+        socket = try UDPSocket(bindAddress: settings.bindAddress, port: port, bufferBytes: settings.socketBufferBytes)
+        epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        let now = tributary_monotonic_ns()
+        startedNs = now
+        nextPublishNs = now
+        wallOffsetNs = tributary_realtime_ns() &- now &+ NTP.unixOffsetSeconds &* 1_000_000_000
+        batch = ReceiveBatch()
+        arena = .allocate(capacity: 1)
+        arena.initialize(
+            to: SendArena(
+                descriptor: socket.descriptor, isDualStack: socket.isDualStack, usesSegmentation: settings.usesSegmentation))
+        counters = .allocate(capacity: 1)
+        counters.initialize(to: LoopCounters())
+        wheel = .allocate(capacity: 1)
+        wheel.initialize(to: TimerWheel(now: now))
+        addresses = .allocate(capacity: 1)
+        addresses.initialize(to: AddressTable(seed: UInt64.random(in: .min ... .max)))
+        output = .allocate(capacity: 1)
+        output.initialize(to: TransportOutput())
+        touched = .allocate(capacity: 1)
+        touched.initialize(to: PointerList())
+        dirty = .allocate(capacity: 1)
+        dirty.initialize(to: PointerList())
+        headerScratch = .allocate(byteCount: 128, alignment: 16)
+        reportScratch = .allocate(byteCount: MediaLimits.datagramBytesMax, alignment: 16)
+        nackScratch = .allocate(capacity: 256)
+        fillerPayload = .allocate(byteCount: 1, alignment: 1)
+        fillerPayload.storeByte(1, at: 0)
+        guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
+        try watch(socket.descriptor)
+        try watch(mailbox.wake.descriptor)
+    }
+
+    deinit {
+        close(epoll)
+        arena.deinitialize(count: 1)
+        arena.deallocate()
+        counters.deallocate()
+        wheel.deinitialize(count: 1)
+        wheel.deallocate()
+        addresses.deinitialize(count: 1)
+        addresses.deallocate()
+        output.deinitialize(count: 1)
+        output.deallocate()
+        touched.deinitialize(count: 1)
+        touched.deallocate()
+        dirty.deinitialize(count: 1)
+        dirty.deallocate()
+        headerScratch.deallocate()
+        reportScratch.deallocate()
+        nackScratch.deallocate()
+        fillerPayload.deallocate()
+    }
+
+    private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue
+        event.data.fd = descriptor
+        if epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0 { throw .system(call: "epoll_ctl", errno: errno) }
+    }
+
+    // MARK: The loop
+
+    /// Runs until a shutdown command came and everybody was told goodbye.
+    func run() {
+        var event = epoll_event()
+        while !isStopping {
+            let before = tributary_monotonic_ns()
+            publishIfDue(before)
+            // One event is enough: each wake looks at everything, and epoll is level-triggered.
+            _ = epoll_wait(epoll, &event, 1, waitMs(before))
+            let woke = tributary_monotonic_ns()
+            iterate(woke)
+            counters.pointee.busyNs &+= tributary_monotonic_ns() &- woke
+        }
+        finish()
+    }
+
+    private func waitMs(_ now: UInt64) -> Int32 {
+        var deadline = min(wheel.pointee.nextDeadlineNs, nextPublishNs)
+        for position in 0..<dirty.pointee.count { deadline = min(deadline, dirty.pointee[position].pointee.flushAtNs) }
+        guard deadline > now else { return 0 }
+        return Int32(clamping: (deadline - now + 999_999) / 1_000_000)
+    }
+
+    /// One wake: datagrams, commands, timers, then everything goes out.
+    func iterate(_ woke: UInt64) {
+        var now = woke
+        // Commands first: what they set up may already be meant by datagrams that wait in the socket.
+        mailbox.wake.clear()
+        for command in mailbox.takeAll() { handle(command, now) }
+        // A flood of datagrams must not keep commands and timers waiting for ever.
+        for _ in 0..<16 {
+            let count = batch.receive(socket.descriptor)
+            receive(batch, count: count, now: now)
+            drainInlets(now)
+            afterBatch(now)
+            if count < MediaLimits.receiveBatch { break }
+            now = tributary_monotonic_ns()
+        }
+        fireTimers(now)
+        afterBatch(now)
+        arena.pointee.flush()
+        freeEnded()
+    }
+
+    private func fireTimers(_ now: UInt64) {
+        while let node = wheel.pointee.takeDue(now: now) {
+            switch node.pointee.owner {
+            case .session(let session): sessionTimer(session, now)
+            case .fanout(let fanout): fanoutTimer(fanout, now)
+            }
+        }
+    }
+
+    /// Feedback and forwarding for everything the batch touched.
+    private func afterBatch(_ now: UInt64) {
+        for position in 0..<touched.pointee.count {
+            let session = touched.pointee[position]
+            session.pointee.isTouched = false
+            if !session.pointee.isEnded { afterMedia(session, now) }
+        }
+        touched.pointee.removeAll()
+        flushDirty(now, force: false)
+    }
+
+    // MARK: Transport output
+
+    /// Moves what a transport wants sent into the arena.
+    @inline(__always)
+    func takeOutput() {
+        guard !output.pointee.isEmpty else { return }
+        for position in 0..<output.pointee.count {
+            let bytes = output.pointee.bytes(at: position)
+            guard let base = bytes.baseAddress else { continue }
+            arena.pointee.place().copyMemory(from: base, byteCount: bytes.count)
+            arena.pointee.commit(bytes.count, to: output.pointee.address(at: position), owner: 0)
+        }
+        output.pointee.removeAll()
+    }
+
+    // MARK: Publication and end
+
+    private func publishIfDue(_ now: UInt64) {
+        guard now >= nextPublishNs else { return }
+        nextPublishNs = now &+ 1_000_000_000
+        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0) })
+    }
+
+    private func loopSnapshot(_ now: UInt64) -> LoopSnapshot {
+        var drops = counters.pointee.drops
+        if arena.pointee.bufferFull > 0 { drops.append(("\(MediaDrop.sendBufferFull)", arena.pointee.bufferFull)) }
+        if arena.pointee.failed > 0 { drops.append(("\(MediaDrop.sendFailed)", arena.pointee.failed)) }
+        return LoopSnapshot(
+            loop: index, busyNs: counters.pointee.busyNs, upNs: now &- startedNs, received: counters.pointee.received,
+            sent: arena.pointee.sent, messages: arena.pointee.sentMessages, receivedBytes: counters.pointee.receivedBytes,
+            sentBytes: arena.pointee.sentBytes, usesSegmentation: arena.pointee.usesSegmentation, drops: drops)
+    }
+
+    func stop() { isStopping = true }
+
+    private func finish() {
+        let now = tributary_monotonic_ns()
+        for session in sessions.values { end(session, reason: .removed, now) }
+        arena.pointee.flush()
+        freeEnded()
+        for command in mailbox.close() { refuse(command) }
+        for fanout in fanouts.values { free(fanout) }
+        fanouts = [:]
+        status.publish(loopSnapshot(now), [])
+    }
+}

@@ -1,0 +1,64 @@
+import Synchronization
+
+/// What other threads may ask of a loop.
+enum LoopCommand: Sendable {
+    case add(SessionOrder, CheckedContinuation<Bool, Never>)
+    case remove(UInt64, CheckedContinuation<Void, Never>)
+    case restartICE(UInt64, local: ICECredentialPair, remote: ICECredentialPair, CheckedContinuation<Bool, Never>)
+    case snapshot(UInt64, CheckedContinuation<SessionSnapshot?, Never>)
+    /// The publisher's loop copies the stream into the pipe from now on.
+    case openOutlet(StreamKey, PacketPipe)
+    /// A loop with viewers reads the stream from the pipe from now on.
+    case openInlet(StreamKey, PacketPipe)
+    case closeInlet(StreamKey, PacketPipe)
+    case requestKeyframe(StreamKey)
+    case shutdown
+}
+
+/// Commands for one loop: a bounded queue that the loop empties between two batches.
+final class Mailbox: Sendable {
+    private struct Queue {
+        var commands: [LoopCommand] = []
+        var isClosed = false
+    }
+
+    let wake: WakeDescriptor
+    private let queue = Mutex(Queue())
+
+    init() throws(MediaPlaneError) {
+        wake = try WakeDescriptor()
+    }
+
+    /// Queues a command; false when the queue is full or the loop has ended. Any thread.
+    ///
+    /// - Parameter isWiring: the plane's own bookkeeping, bounded by the number of sessions, which must not get lost.
+    func post(_ command: LoopCommand, isWiring: Bool = false) -> Bool {
+        let accepted = queue.withLock { queue in
+            guard !queue.isClosed, isWiring || queue.commands.count < MediaLimits.mailboxCommands else { return false }
+            queue.commands.append(command)
+            return true
+        }
+        if accepted { wake.signal() }
+        return accepted
+    }
+
+    /// Everything queued so far, in order.
+    func takeAll() -> [LoopCommand] {
+        queue.withLock { queue in
+            guard !queue.commands.isEmpty else { return [] }
+            let taken = queue.commands
+            queue.commands = []
+            return taken
+        }
+    }
+
+    /// Refuses everything from now on and returns what is left.
+    func close() -> [LoopCommand] {
+        queue.withLock { queue in
+            queue.isClosed = true
+            let rest = queue.commands
+            queue.commands = []
+            return rest
+        }
+    }
+}

@@ -1,0 +1,46 @@
+/// The plane's numbers in one place, with where they come from.
+package enum MediaLimits {
+    /// Media sections one session may carry: audio, video and a few to spare; tables per viewer are this wide.
+    package static let tracksPerStream = 4
+    /// Slots a track's ring has. 5 Mb/s of 1200-byte packets is about 520 packets/s, so video is held for about 4 s,
+    /// which covers NACKs (1 s asked) and one group of pictures for a joiner.
+    package static let videoRingSlots = 2048
+    /// Opus sends 50 packets/s, 100 at 10 ms frames: 512 slots are more than 5 s.
+    package static let audioRingSlots = 512
+    /// UDP payload that fits an Ethernet frame: 1500 - 20 (IPv4) - 8 (UDP).
+    package static let datagramBytesMax = 1472
+    /// Receive slots hold what a jumbo or broken sender may send without us cutting it unseen.
+    package static let receiveSlotBytes = 2048
+    /// Datagrams taken by one recvmmsg: 64 × 2 KiB stays in the second-level cache.
+    package static let receiveBatch = 64
+    /// Payload room of a ring or pipe slot: a full datagram less the smallest RTP header and SRTP tag (12 + 10).
+    package static let payloadBytesMax = 1472
+    /// Slots of a pipe between two loops: 1024 packets are 2 s of a 5 Mb/s stream.
+    package static let loopPipeSlots = 1024
+    /// Slots of a pipe to the recorder: 4096 packets are 8 s of a 5 Mb/s stream, for a disk that hesitates.
+    package static let tapPipeSlots = 4096
+    /// Slots that packets leave free in a pipe, so that source changes always get in.
+    package static let pipeControlReserve = 16
+    /// Commands waiting for one loop; a burst of joins waits, nothing is lost but the sender's time.
+    package static let mailboxCommands = 4096
+    /// Send arena: 64 segments × 1472 B for some dozens of viewers before a sendmmsg.
+    package static let arenaBytes = 1 << 20
+    /// Messages in one sendmmsg.
+    package static let sendBatch = 256
+    /// The kernel's UDP_MAX_SEGMENTS before 6.9.
+    package static let segmentsMax = 64
+    /// A run must stay under the largest UDP datagram (65507) with room for its header.
+    package static let runBytesMax = 64000
+    /// Jump in sequence numbers that means a restarted sender rather than loss (RFC 3550 A.1: MAX_DROPOUT).
+    package static let sequenceJumpMax: Int64 = 3000
+    /// Missing packets remembered for one track; past it a keyframe is cheaper.
+    package static let nackListMax = 1000
+    /// Times one packet is asked for.
+    package static let nackTries = 10
+    /// Unknown SSRCs a publisher may show (RFC 9143 §9.2 leaves it open; a browser shows two per layer).
+    package static let ssrcsPerPublisher = 32
+    /// Bitrate we let a publisher that only knows REMB send: no estimate of ours, a cap against absurd rates.
+    package static let rembBitsPerSecond: UInt64 = 20_000_000
+    /// A session that hasn't finished ICE and DTLS by then is freed.
+    package static let setupTimeoutNs: UInt64 = 30_000_000_000
+}

@@ -1,0 +1,188 @@
+import CLinux
+import Glibc
+
+/// Outgoing datagrams of one loop until the next flush: one slab, one message for each run of equal sizes to one peer.
+///
+/// A run goes down the stack as a single buffer that the kernel cuts (UDP_SEGMENT); only its last datagram may be shorter.
+struct SendArena: ~Copyable {
+    private struct Run {
+        var owner: UInt64 = 0
+        var address = SocketAddress(ipv4: 0, port: 0)
+        var segmentBytes = 0
+        var segments = 0
+        var bytes = 0
+        var isClosed = true
+    }
+
+    private let descriptor: Int32
+    private let isDualStack: Bool
+    private let memory: MappedMemory
+    private let messages: UnsafeMutablePointer<tributary_message>
+    private let vectors: UnsafeMutablePointer<iovec>
+    private let addresses: UnsafeMutablePointer<sockaddr_storage>
+    private let controls: UnsafeMutableRawPointer
+    private let controlBytes: Int
+    private let runs: UnsafeMutablePointer<Run>
+    private var used = 0
+    private var messageCount = 0
+    private(set) var usesSegmentation: Bool
+
+    private(set) var sent: UInt64 = 0
+    private(set) var sentBytes: UInt64 = 0
+    private(set) var sentMessages: UInt64 = 0
+    private(set) var bufferFull: UInt64 = 0
+    private(set) var failed: UInt64 = 0
+
+    init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
+        self.descriptor = descriptor
+        self.isDualStack = isDualStack
+        self.usesSegmentation = usesSegmentation
+        memory = MappedMemory(byteCount: MediaLimits.arenaBytes)
+        let batch = MediaLimits.sendBatch
+        messages = .allocate(capacity: batch)
+        messages.initialize(repeating: tributary_message(), count: batch)
+        vectors = .allocate(capacity: batch)
+        vectors.initialize(repeating: iovec(), count: batch)
+        addresses = .allocate(capacity: batch)
+        addresses.initialize(repeating: sockaddr_storage(), count: batch)
+        controlBytes = tributary_segment_control_bytes()
+        controls = .allocate(byteCount: batch * controlBytes, alignment: 16)
+        runs = .allocate(capacity: batch)
+        runs.initialize(repeating: Run(), count: batch)
+    }
+
+    deinit {
+        messages.deallocate()
+        vectors.deallocate()
+        addresses.deallocate()
+        controls.deallocate()
+        runs.deallocate()
+    }
+
+    /// Where the next datagram is to be written; there is room for one receive slot.
+    @inline(__always)
+    mutating func place() -> UnsafeMutableRawPointer {
+        if used + MediaLimits.receiveSlotBytes > MediaLimits.arenaBytes || messageCount == MediaLimits.sendBatch { flush() }
+        return memory.start + used
+    }
+
+    /// Takes the `count` bytes written to ``place()`` as a datagram to `address`.
+    ///
+    /// - Parameter owner: whose it is; only datagrams of one owner share a run. 0 never does.
+    @inline(__always)
+    mutating func commit(_ count: Int, to address: SocketAddress, owner: UInt64) {
+        guard count > 0 else { return }
+        let start = memory.start + used
+        used += count
+        if usesSegmentation, messageCount > 0, extend(runs + messageCount - 1, by: count, to: address, owner: owner) { return }
+        let index = messageCount
+        messageCount += 1
+        runs[index] = Run(owner: owner, address: address, segmentBytes: count, segments: 1, bytes: count, isClosed: owner == 0)
+        vectors[index] = iovec(iov_base: start, iov_len: count)
+        let length = address.encode(into: addresses + index, dualStack: isDualStack)
+        messages[index].header.msg_name = UnsafeMutableRawPointer(addresses + index)
+        messages[index].header.msg_namelen = length
+        messages[index].header.msg_iov = vectors + index
+        messages[index].header.msg_iovlen = 1
+    }
+
+    /// Adds to the last run if the datagram continues it.
+    @inline(__always)
+    private func extend(_ run: UnsafeMutablePointer<Run>, by count: Int, to address: SocketAddress, owner: UInt64) -> Bool {
+        guard !run.pointee.isClosed, run.pointee.owner == owner, count <= run.pointee.segmentBytes,
+            run.pointee.segments < MediaLimits.segmentsMax, run.pointee.address == address,
+            run.pointee.bytes + count <= MediaLimits.runBytesMax
+        else { return false }
+        run.pointee.segments += 1
+        run.pointee.bytes += count
+        if count < run.pointee.segmentBytes { run.pointee.isClosed = true }
+        return true
+    }
+
+    /// Sends everything. What the kernel refuses is dropped and counted; nothing waits.
+    mutating func flush() {
+        guard messageCount > 0 else { return }
+        for index in 0..<messageCount {
+            vectors[index].iov_len = runs[index].bytes
+            if runs[index].segments > 1 {
+                let control = controls + index * controlBytes
+                tributary_write_segment_control(control, UInt16(truncatingIfNeeded: runs[index].segmentBytes))
+                messages[index].header.msg_control = control
+                messages[index].header.msg_controllen = controlBytes
+            } else {
+                messages[index].header.msg_control = nil
+                messages[index].header.msg_controllen = 0
+            }
+        }
+        sendAll()
+        messageCount = 0
+        used = 0
+    }
+
+    private mutating func sendAll() {
+        var first = 0
+        var refusals = 0
+        while first < messageCount {
+            let result = tributary_sendmmsg(
+                descriptor, messages + first, UInt32(truncatingIfNeeded: messageCount - first), Int32(MSG_DONTWAIT))
+            if result > 0 {
+                for index in first..<(first + Int(result)) { countSent(runs[index]) }
+                first += Int(result)
+                refusals = 0
+                continue
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN, ENOBUFS:
+                // The socket's buffer is full. One more try each for a few, then the rest of this batch is lost.
+                refusals += 1
+                let lost = refusals > 3 ? first..<messageCount : first..<(first + 1)
+                for index in lost { bufferFull &+= UInt64(runs[index].segments) }
+                first = lost.upperBound
+            case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT,
+                EMSGSIZE where runs[first].segments > 1:
+                // No segmentation on this path (a device without checksum offload, an old kernel): one by one from now on.
+                usesSegmentation = false
+                sendSplit(first)
+                first += 1
+            default:
+                failed &+= UInt64(runs[first].segments)
+                first += 1
+            }
+            while first < messageCount, !usesSegmentation, runs[first].segments > 1 {
+                sendSplit(first)
+                first += 1
+            }
+        }
+    }
+
+    /// Sends the datagrams of one run without segmentation.
+    private mutating func sendSplit(_ index: Int) {
+        guard let base = vectors[index].iov_base else { return }
+        var offset = 0
+        while offset < runs[index].bytes {
+            let count = min(runs[index].segmentBytes, runs[index].bytes - offset)
+            let result = withUnsafePointer(to: addresses[index]) { storage in
+                storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                    sendto(
+                        descriptor, base + offset, count, Int32(MSG_DONTWAIT), address,
+                        messages[index].header.msg_namelen)
+                }
+            }
+            if result >= 0 {
+                sent &+= 1
+                sentMessages &+= 1
+                sentBytes &+= UInt64(count)
+            } else {
+                failed &+= 1
+            }
+            offset += count
+        }
+    }
+
+    private mutating func countSent(_ run: Run) {
+        sent &+= UInt64(run.segments)
+        sentMessages &+= 1
+        sentBytes &+= UInt64(run.bytes)
+    }
+}

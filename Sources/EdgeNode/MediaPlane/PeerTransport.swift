@@ -1,0 +1,252 @@
+/// What became of one datagram.
+package enum Received: Equatable, Sendable {
+    /// STUN or DTLS, dealt with; there may be output.
+    case none
+    /// A plain RTP packet of `count` bytes now stands at the start of the buffer.
+    case rtp(count: Int)
+    /// A plain compound RTCP packet of `count` bytes now stands at the start of the buffer.
+    case rtcp(count: Int)
+    case dropped(DropReason)
+}
+
+/// One peer's ICE, DTLS and SRTP as a sans-IO machine: bytes and time in, datagrams out.
+///
+/// Owned by one loop; no locks, no sockets, no clock but the one OpenSSL reads for DTLS retransmission. The loop finds the transport of
+/// a datagram: STUN by the local ufrag in USERNAME (``stunLocalUfrag(_:_:)``), the rest by source address; ``paths`` are the addresses
+/// to route here, and ``pathGeneration`` changes with them.
+package final class PeerTransport {
+    package private(set) var state: TransportState
+    /// Where media goes: set once the return path is proven by the DTLS handshake, follows later proven moves.
+    package private(set) var selectedAddress: SocketAddress?
+    /// When ``handleTimeout(now:output:)`` wants to be called; `UInt64.max` when never. Never later than what is due, sometimes earlier.
+    package private(set) var nextDeadlineNs: UInt64 = .max
+    /// The negotiated profile; nil before ``TransportState/connected``.
+    package private(set) var profile: SRTPProfile?
+
+    private var agent: ICEAgent
+    private let dtls: DTLSSession
+    private var dtlsBucket = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
+    private var sender: SRTPSender?
+    private var receiver: SRTPReceiver?
+    private let createdNs: UInt64
+    private var handshakeStartedNs: UInt64 = 0
+
+    /// - Throws: ``TransportError`` when OpenSSL cannot set up a session or no fingerprint is usable.
+    package init(settings: TransportSettings, now: UInt64) throws(TransportError) {
+        agent = ICEAgent(
+            role: settings.iceRole, credentials: .init(local: settings.local, remote: settings.remote),
+            candidates: settings.remoteCandidates, seed: settings.seed, now: now)
+        dtls = try DTLSSession(
+            role: settings.dtlsRole, certificate: settings.certificate, fingerprints: settings.remoteFingerprints,
+            profiles: settings.profiles)
+        state = settings.iceRole == .controlling ? .checking : .new
+        createdNs = now
+        reschedule()
+    }
+
+    /// Changes whenever ``paths`` does.
+    package var pathGeneration: UInt32 { agent.generation }
+
+    /// Addresses that passed ICE, at most eight.
+    package var paths: [SocketAddress] { agent.paths.filter(\.isValidated).map(\.address) }
+
+    /// Monotonic time of the last authenticated packet from the peer, creation when there was none; for stale-publisher rules.
+    package var lastHeardNs: UInt64 { agent.lastHeardNs }
+
+    /// Handles a datagram from `from`, writable in place: RTP and RTCP are authenticated and decrypted where they stand.
+    package func receive(
+        _ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> Received {
+        let bytes = UnsafeRawBufferPointer(datagram)
+        guard !bytes.isEmpty else { return .dropped(.empty) }
+        if case .closed = state { return .dropped(.closed) }
+        switch DatagramKind(bytes) {
+        case .rtp: return receiveRTP(datagram, from: from, now: now)
+        case .rtcp: return receiveRTCP(datagram, from: from, now: now)
+        case .stun: return receiveSTUN(bytes, from: from, now: now, output: &output)
+        case .dtls: return receiveDTLS(bytes, from: from, now: now, output: &output)
+        case .unknown: return .dropped(.unknownProtocol)
+        }
+    }
+
+    @inline(__always)
+    private func receiveRTP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
+        guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
+        guard let outcome = receiver?.unprotectRTP(datagram) else { return .dropped(.notConnected) }
+        switch outcome {
+        case .dropped(let reason): return .dropped(reason)
+        case .plain(let count):
+            heard(on: path, now: now)
+            return .rtp(count: count)
+        }
+    }
+
+    private func receiveRTCP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
+        guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
+        guard let outcome = receiver?.unprotectRTCP(datagram) else { return .dropped(.notConnected) }
+        switch outcome {
+        case .dropped(let reason): return .dropped(reason)
+        case .plain(let count):
+            heard(on: path, now: now)
+            return .rtcp(count: count)
+        }
+    }
+
+    @inline(__always)
+    private func heard(on path: Int, now: UInt64) {
+        let before = agent.selected
+        agent.heard(on: path, now: now)
+        // The deadline may stay as it is: it is too early at worst.
+        if agent.selected != before { selectedAddress = agent.selectedAddress }
+    }
+
+    private func receiveSTUN(
+        _ bytes: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> Received {
+        if let reason = agent.receive(bytes, from: from, now: now, output: &output) { return .dropped(reason) }
+        if handshakeStartedNs == 0, let address = agent.role == .lite ? agent.bestAddress : agent.selectedAddress {
+            handshakeStartedNs = max(now, 1)
+            state = .handshaking
+            dtls.start(to: address, now: now, output: &output)
+        }
+        if state == .connected { selectedAddress = agent.selectedAddress }
+        reschedule()
+        return .none
+    }
+
+    private func receiveDTLS(
+        _ bytes: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> Received {
+        guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
+        if let reason = DTLSRecord.refusal(bytes, role: dtls.role) { return .dropped(reason) }
+        guard dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
+        let authentic = dtls.authenticCount
+        dtls.receive(bytes, from: from, now: now, output: &output)
+        switch dtls.status {
+        case .idle: break
+        case .handshaking: state = .handshaking
+        case .complete:
+            if state != .connected {
+                connect(on: from, now: now, output: &output)
+            } else if dtls.authenticCount != authentic {
+                heard(on: path, now: now)
+            }
+        case .failed(let reason): end(reason)
+        case .closedByPeer:
+            dtls.close(to: from, output: &output)
+            end(.peer)
+        }
+        reschedule()
+        return .none
+    }
+
+    /// The handshake is done and the certificate was the signalled one: keys go in, once.
+    private func connect(on address: SocketAddress, now: UInt64, output: inout TransportOutput) {
+        do throws(TransportError) {
+            guard let profile = dtls.profile else { throw .crypto("no common SRTP profile") }
+            let keys = try dtls.exportKeys(profile)
+            sender = try SRTPSender(profile: profile, master: keys.ours)
+            receiver = try SRTPReceiver(profile: profile, master: keys.theirs)
+            self.profile = profile
+        } catch {
+            dtls.close(to: address, output: &output)
+            end(.dtlsFailed)
+            return
+        }
+        agent.connected(on: address, now: now)
+        selectedAddress = agent.selectedAddress
+        state = .connected
+    }
+
+    private func end(_ reason: TransportCloseReason) {
+        if case .closed = state { return }
+        state = .closed(reason)
+        selectedAddress = nil
+        sender = nil
+        receiver = nil
+        nextDeadlineNs = .max
+    }
+
+    /// Does what is due: retransmission, consent, expiry. Cheap when nothing is.
+    package func handleTimeout(now: UInt64, output: inout TransportOutput) {
+        guard nextDeadlineNs <= now else { return }
+        agent.handleTimeout(now: now, output: &output)
+        if dtls.deadlineNs <= now, let address = agent.bestAddress {
+            dtls.handleTimeout(to: address, now: now, output: &output)
+            if case .failed(let reason) = dtls.status { end(reason) }
+        }
+        // Without consent nothing more is sent, not even close_notify (RFC 7675 section 5.1).
+        if let (deadline, reason) = expiry, deadline <= now { end(reason) }
+        reschedule()
+    }
+
+    /// When this state has lasted too long, and what that means.
+    private var expiry: (UInt64, TransportCloseReason)? {
+        switch state {
+        case .new, .checking: (createdNs &+ Limits.iceTimeoutNs, .iceTimeout)
+        case .handshaking: (handshakeStartedNs &+ Limits.dtlsTimeoutNs, .dtlsTimeout)
+        case .connected: (agent.lastHeardNs &+ Limits.consentNs, .consentExpired)
+        case .closed: nil
+        }
+    }
+
+    private func reschedule() {
+        guard let (deadline, _) = expiry else {
+            nextDeadlineNs = .max
+            return
+        }
+        nextDeadlineNs = min(deadline, agent.nextCheckNs, dtls.deadlineNs)
+    }
+
+    /// Writes one whole SRTP packet to `into`, encrypting straight from `payload`; returns its length, 0 when not connected.
+    ///
+    /// The caller guarantees room for header + payload + ``Limits/srtpTrailerBytes`` and never uses an (SSRC, extended sequence) twice
+    /// with different bytes. No allocation, no lock, nothing retained.
+    /// - Parameters:
+    ///   - header: RTP header with CSRCs and extension; authenticated, not encrypted.
+    ///   - extendedSequence: rollover counter and sequence number, ROC << 16 | seq.
+    @inline(__always)
+    package func protectRTP(
+        header: UnsafeRawBufferPointer, payload: UnsafeRawBufferPointer, extendedSequence: UInt64,
+        into: UnsafeMutableRawPointer
+    ) -> Int {
+        sender?.protectRTP(header: header, payload: payload, extendedSequence: extendedSequence, into: into) ?? 0
+    }
+
+    /// Writes one whole SRTCP packet to `into`, which has room for the packet + ``Limits/srtpTrailerBytes``; 0 when not connected.
+    package func protectRTCP(_ packet: UnsafeRawBufferPointer, into: UnsafeMutableRawPointer) -> Int {
+        sender?.protectRTCP(packet, into: into) ?? 0
+    }
+
+    /// New credentials of an ICE restart (RFC 8445 section 9); the old ones stay valid until the first check with the new.
+    package func restartICE(local: ICECredentialPair, remote: ICECredentialPair, now: UInt64) {
+        agent.restart(local: local, remote: remote, now: now)
+        reschedule()
+    }
+
+    /// More candidates of the peer, for a controlling agent; a lite one needs none.
+    package func addRemoteCandidates(_ candidates: [SocketAddress], now: UInt64) {
+        guard agent.role == .controlling else { return }
+        agent.add(candidates, now: now)
+        reschedule()
+    }
+
+    /// Sends close_notify and ends.
+    package func close(output: inout TransportOutput) {
+        if let address = selectedAddress { dtls.close(to: address, output: &output) }
+        end(.local)
+    }
+
+    /// The local ufrag a STUN request is addressed to: the part of USERNAME before the colon (RFC 8445 section 7.2.2).
+    ///
+    /// `body` gets the ufrag bytes inside `datagram`; nil for anything that is no well-formed request with USERNAME. Answers to checks of
+    /// our own carry no USERNAME: route them by address, as the rest.
+    package static func stunLocalUfrag<Result>(
+        _ datagram: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
+    ) -> Result? {
+        guard let message = try? STUNMessage(parsing: datagram), message.type == .request,
+            let range = message.localUfrag(in: datagram)
+        else { return nil }
+        return body(UnsafeRawBufferPointer(rebasing: datagram[range]))
+    }
+}

@@ -1,0 +1,82 @@
+/// What is known of a packet besides its numbers.
+struct PacketFlags: OptionSet {
+    let rawValue: UInt8
+    /// The RTP marker bit.
+    static let marker = PacketFlags(rawValue: 1)
+    /// The first packet of an access unit a decoder can start at.
+    static let keyframeStart = PacketFlags(rawValue: 2)
+    /// A padding-only packet whose number couldn't be closed; it goes on as a filler.
+    static let filler = PacketFlags(rawValue: 4)
+}
+
+/// A packet in a ring, without its payload.
+struct PacketSlot {
+    /// Position in the track, counting without gaps or wraps over all sources; 0 is none.
+    var index: UInt64 = 0
+    var arrivalNs: UInt64 = 0
+    /// On the track's own timeline, which goes on when the source changes.
+    var timestamp: UInt32 = 0
+    var payloadCount: UInt16 = 0
+    var flags = PacketFlags()
+    var extensions = ForwardedExtensions()
+}
+
+/// The last packets of one track, found by position: the one copy that every viewer is served and repaired from.
+///
+/// Slot = position modulo capacity; a packet is overwritten by the one a whole ring later, so nothing is ever moved or freed.
+struct PacketRing: ~Copyable {
+    let capacity: Int
+    private let slots: UnsafeMutablePointer<PacketSlot>
+    private let payloads: MappedMemory
+    /// The highest position stored; 0 while empty.
+    private(set) var highest: UInt64 = 0
+
+    /// - Parameter slots: rounded up to a power of two.
+    init(slots count: Int) {
+        var rounded = 16
+        while rounded < count { rounded &*= 2 }
+        capacity = rounded
+        slots = .allocate(capacity: rounded)
+        slots.initialize(repeating: PacketSlot(), count: rounded)
+        payloads = MappedMemory(byteCount: rounded * MediaLimits.payloadBytesMax)
+    }
+
+    deinit { slots.deallocate() }
+
+    @inline(__always)
+    private func place(_ index: UInt64) -> Int { Int(truncatingIfNeeded: index) & (capacity - 1) }
+
+    /// The oldest position that may still be there.
+    var oldest: UInt64 { highest > UInt64(capacity) ? highest - UInt64(capacity) + 1 : 1 }
+
+    /// Stores a packet; false when it is older than the ring reaches, is there already, or is too big.
+    mutating func store(_ slot: PacketSlot, payload: UnsafeRawBufferPointer) -> Bool {
+        guard slot.index != 0, payload.count <= MediaLimits.payloadBytesMax else { return false }
+        guard highest == 0 || slot.index >= oldest else { return false }
+        let place = place(slot.index)
+        if slots[place].index == slot.index { return false }
+        slots[place] = slot
+        slots[place].payloadCount = UInt16(truncatingIfNeeded: payload.count)
+        if let base = payload.baseAddress {
+            (payloads.start + place * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
+        }
+        if slot.index > highest { highest = slot.index }
+        return true
+    }
+
+    /// The packet at `index`, or nil when it never came or is overwritten.
+    @inline(__always)
+    func slot(at index: UInt64) -> UnsafePointer<PacketSlot>? {
+        guard index != 0 else { return nil }
+        let place = place(index)
+        return slots[place].index == index ? UnsafePointer(slots + place) : nil
+    }
+
+    /// The payload of a slot of this ring.
+    @inline(__always)
+    func payload(of slot: UnsafePointer<PacketSlot>) -> UnsafeRawBufferPointer {
+        let place = slot - UnsafePointer(slots)
+        return UnsafeRawBufferPointer(
+            start: payloads.start + place * MediaLimits.payloadBytesMax, count: Int(slot.pointee.payloadCount))
+    }
+}

@@ -1,0 +1,150 @@
+/// One peer on one loop: its transport, its place in the loop's tables, and what it publishes or watches.
+///
+/// Lives in its own allocation, reached by pointer; the loop frees it after the iteration in which it ended.
+struct PeerSession: ~Copyable {
+    let handle: SessionHandle
+    /// The control plane's name for it.
+    let name: String
+    private let transport: Unmanaged<PeerTransport>
+    /// Our SSRC in RTCP that we send as a receiver.
+    let localSSRC: UInt32
+    let cname: ShortText
+    /// What STUN finds it by, as the loop's table keys.
+    var ufragKeys: [Int] = []
+    var registeredPaths: [SocketAddress] = []
+    var pathGeneration: UInt32 = 0
+    var isConnected = false
+    var isEnded = false
+    /// Is on the list of sessions that get feedback after this batch.
+    var isTouched = false
+    var publisher: UnsafeMutablePointer<PublisherSide>?
+    var viewer: UnsafeMutablePointer<ViewerSide>?
+    var counters = SessionCounters()
+    /// The stream on this loop; outlives the session's time in the loop's tables.
+    let fanout: UnsafeMutablePointer<Fanout>
+    let timer: UnsafeMutablePointer<TimerNode>
+
+    /// Makes a session where its timer can find it.
+    static func make(_ order: SessionOrder, fanout: UnsafeMutablePointer<Fanout>) -> UnsafeMutablePointer<PeerSession> {
+        let place = UnsafeMutablePointer<PeerSession>.allocate(capacity: 1)
+        place.initialize(to: PeerSession(order, fanout: fanout, at: place))
+        return place
+    }
+
+    private init(_ order: SessionOrder, fanout: UnsafeMutablePointer<Fanout>, at place: UnsafeMutablePointer<PeerSession>) {
+        handle = order.handle
+        transport = .passRetained(order.transport)
+        localSSRC = UInt32.random(in: 1 ... .max)
+        cname = ShortText("tributary")
+        self.fanout = fanout
+        timer = .allocate(capacity: 1)
+        timer.initialize(to: TimerNode(.session(place)))
+        switch order.role {
+        case .publisher(let spec):
+            name = spec.session
+            let side = UnsafeMutablePointer<PublisherSide>.allocate(capacity: 1)
+            side.initialize(to: PublisherSide(spec))
+            publisher = side
+        case .viewer(let spec):
+            name = spec.session
+            let side = UnsafeMutablePointer<ViewerSide>.allocate(capacity: 1)
+            var random = SystemRandomNumberGenerator()
+            side.initialize(to: ViewerSide(spec, random: &random))
+            viewer = side
+        }
+    }
+
+    deinit {
+        transport.release()
+        timer.deallocate()
+        if let publisher {
+            publisher.deinitialize(count: 1)
+            publisher.deallocate()
+        }
+        if let viewer {
+            viewer.deinitialize(count: 1)
+            viewer.deallocate()
+        }
+    }
+
+    /// The transport, without touching its reference count.
+    @inline(__always)
+    func withTransport<Result>(_ body: (PeerTransport) -> Result) -> Result {
+        transport._withUnsafeGuaranteedRef(body)
+    }
+}
+
+/// A session on its way from the thread that set it up to the loop that will own it.
+// why: the maker gives the transport up when it posts the command, so only one thread ever touches it.
+struct SessionOrder: @unchecked Sendable {  // why: see the line above
+    enum Role {
+        case publisher(PublisherSpec)
+        case viewer(ViewerSpec)
+    }
+
+    let handle: SessionHandle
+    let role: Role
+    let transport: PeerTransport
+    let localUfrag: String
+}
+
+/// What a session has done so far.
+struct SessionCounters {
+    var packets: UInt64 = 0
+    var bytes: UInt64 = 0
+    var nacks: UInt64 = 0
+    var resent: UInt64 = 0
+    var keyframeRequests: UInt64 = 0
+}
+
+/// The watching half of a session.
+struct ViewerSide: ~Copyable {
+    let tracks: UnsafeMutablePointer<OutgoingTrack>
+    let trackCount: Int
+    /// The viewer's track for each of the fanout's; -1 for none.
+    var trackOfFanout = InlineArray<4, Int8>(repeating: -1)
+    var nextReportNs: UInt64 = .max
+    var rttNs: UInt64 = 0
+    private var reports = InlineArray<4, SentReport>(repeating: SentReport())
+    private var reportCount = 0
+
+    private struct SentReport {
+        var middle: UInt32 = 0
+        var sentNs: UInt64 = 0
+    }
+
+    /// - Parameter random: makes initial sequence numbers and timestamp offsets (RFC 3550 §5.1).
+    init(_ spec: ViewerSpec, random: inout some RandomNumberGenerator) {
+        trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
+        tracks = .allocate(capacity: MediaLimits.tracksPerStream)
+        for index in 0..<trackCount {
+            (tracks + index).initialize(
+                to: OutgoingTrack(
+                    spec.tracks[index], initialSequence: UInt16.random(in: 0...32767, using: &random),
+                    timestampOffset: UInt32.random(in: .min ... .max, using: &random)))
+        }
+    }
+
+    deinit {
+        tracks.deinitialize(count: trackCount)
+        tracks.deallocate()
+    }
+
+    /// Remembers a sender report, so that the viewer's answer tells the round trip time.
+    mutating func noteReport(ntp: UInt64, now: UInt64) {
+        reports[reportCount & 3] = SentReport(middle: UInt32(truncatingIfNeeded: ntp >> 16), sentNs: now)
+        reportCount += 1
+    }
+
+    /// Takes the round trip from a report block (RFC 3550 §6.4.1); the times compared are both ours.
+    mutating func noteBlock(_ block: ReportBlock, now: UInt64) {
+        guard block.lastReport != 0 else { return }
+        for index in 0..<4 where reports[index].middle == block.lastReport && reports[index].sentNs != 0 {
+            let held = UInt64(block.delaySinceLastReport) &* 1_000_000_000 >> 16
+            let since = now &- reports[index].sentNs
+            guard since > held, since - held < 10_000_000_000 else { return }
+            rttNs = rttNs == 0 ? since - held : (7 * rttNs + since - held) / 8
+            return
+        }
+    }
+}

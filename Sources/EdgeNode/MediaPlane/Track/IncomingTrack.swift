@@ -1,0 +1,191 @@
+/// A media packet on its way from a publisher's track to rings and pipes.
+struct IncomingPacket {
+    var sequence: UInt64
+    var timestamp: UInt32
+    var arrivalNs: UInt64
+    var flags: PacketFlags
+    var extensions: ForwardedExtensions
+}
+
+/// One track of a publisher: numbering, duplicates, loss, reports and keyframe requests of its source.
+struct IncomingTrack: ~Copyable {
+    let spec: TrackConstants
+    private(set) var ssrc: UInt32 = 0
+    private(set) var isLatched = false
+    private var unwrapper = SequenceUnwrapper()
+    private var window = ReceiveWindow()
+    private var closer = PaddingCloser()
+    private(set) var stats = ReceiverStats()
+    var nacks = NackGenerator()
+    var keyframes = KeyframeRequester()
+    private var keyframeTimestamp: UInt32?
+    private(set) var profileLevel: UInt32 = 0
+    private(set) var hasMedia = false
+    var fullIntraNumber: UInt8 = 0
+    /// From asking for a packet to its arrival, smoothed; stands in for the round trip time.
+    private(set) var repairNs: UInt64 = 0
+    private(set) var recovered: UInt64 = 0
+
+    init(_ spec: TrackConstants) { self.spec = spec }
+
+    /// Whether media of another SSRC was there before: the encoder started anew.
+    @inline(__always)
+    func isOther(_ ssrc: UInt32) -> Bool { isLatched && hasMedia && self.ssrc != ssrc }
+
+    /// The source is known by this SSRC now; numbering begins anew if it was another.
+    @inline(__always)
+    mutating func latch(_ ssrc: UInt32) {
+        guard !isLatched || self.ssrc != ssrc else { return }
+        if isOther(ssrc) { restart() }
+        self.ssrc = ssrc
+        isLatched = true
+    }
+
+    private mutating func restart() {
+        unwrapper = SequenceUnwrapper()
+        window = ReceiveWindow()
+        closer = PaddingCloser()
+        stats = ReceiverStats()
+        nacks.restart(at: 0)
+        keyframeTimestamp = nil
+    }
+
+    /// What to do with a packet.
+    enum Verdict {
+        case deliver(IncomingPacket)
+        case drop(MediaDrop)
+        /// The numbering jumped: call ``restartNumbering()`` and come again.
+        case jump
+    }
+
+    /// Places a packet that came under its own SSRC, or out of a retransmission.
+    mutating func receive(
+        sequence: UInt16, header: RTPHeader, payload: Span<UInt8>, extensions: ForwardedExtensions, now: UInt64, isRepair: Bool
+    ) -> Verdict {
+        let extended = unwrapper.peek(sequence)
+        if unwrapper.isStarted {
+            let distance = Int64(bitPattern: extended &- unwrapper.highest)
+            if distance > MediaLimits.sequenceJumpMax || distance < -MediaLimits.sequenceJumpMax {
+                return isRepair ? .drop(.tooOld) : .jump
+            }
+        } else if isRepair {
+            return .drop(.probe)
+        }
+        _ = unwrapper.unwrap(sequence)
+        if !isRepair {
+            stats.record(sequence: extended, timestamp: header.timestamp, arrivalNs: now, clockRate: spec.clockRate)
+        }
+        switch window.insert(extended) {
+        case .duplicate: return .drop(.duplicate)
+        case .tooOld: return .drop(.tooOld)
+        case .new: break
+        }
+        noteLoss(extended, now: now)
+        guard payload.count > 0 else { return padding(extended, header, now) }
+        guard let number = closer.media(extended) else { return .drop(.tooOld) }
+        hasMedia = true
+        var packet = IncomingPacket(
+            sequence: number, timestamp: header.timestamp, arrivalNs: now, flags: header.marker ? .marker : [],
+            extensions: extensions)
+        if spec.kind == .video { markKeyframe(&packet, payload) }
+        return .deliver(packet)
+    }
+
+    /// Begins a new numbering of the same source: far jumps are restarts, not loss.
+    mutating func restartNumbering() { restart() }
+
+    private mutating func noteLoss(_ sequence: UInt64, now: UInt64) {
+        guard spec.feedback.nack else { return }
+        switch nacks.receive(sequence, now: now) {
+        case .inOrder: break
+        case .recovered(let asked, let took):
+            guard asked else { return }
+            recovered &+= 1
+            if took > 0 { repairNs = repairNs == 0 ? took : (7 * repairNs + took) / 8 }
+        case .hopeless: keyframes.want()
+        }
+    }
+
+    private mutating func padding(_ sequence: UInt64, _ header: RTPHeader, _ now: UInt64) -> Verdict {
+        guard hasMedia, let number = closer.padding(sequence) else {
+            if !hasMedia { _ = closer.padding(sequence) }
+            return .drop(.paddingOnly)
+        }
+        return .deliver(
+            IncomingPacket(
+                sequence: number, timestamp: header.timestamp, arrivalNs: now, flags: .filler,
+                extensions: ForwardedExtensions()))
+    }
+
+    private mutating func markKeyframe(_ packet: inout IncomingPacket, _ payload: Span<UInt8>) {
+        let marks = KeyframeDetector.marks(spec.codec, payload)
+        guard !marks.isEmpty else { return }
+        keyframes.keyframeArrived()
+        if spec.codec == .h264, marks.contains(.parameterSets), let level = KeyframeDetector.h264ProfileLevel(payload) {
+            profileLevel = level
+        }
+        if keyframeTimestamp != packet.timestamp {
+            keyframeTimestamp = packet.timestamp
+            packet.flags.insert(.keyframeStart)
+        }
+    }
+
+    mutating func recordSenderReport(ntp: UInt64, arrivalNs: UInt64) {
+        stats.recordSenderReport(ntp: ntp, arrivalNs: arrivalNs)
+    }
+
+    mutating func reportBlock(now: UInt64) -> ReportBlock { stats.report(ssrc: ssrc, now: now) }
+}
+
+/// What a track's spec comes down to on the packet path: no strings, no arrays.
+struct TrackConstants {
+    let kind: TrackKind
+    let codec: CodecID
+    let clockRate: UInt32
+    let payloadType: UInt8
+    /// 255 when there is none.
+    let rtxPayloadType: UInt8
+    let feedback: FeedbackFlags
+    let mid: ShortText
+
+    init(_ spec: IncomingTrackSpec) {
+        kind = spec.kind
+        codec = spec.codec
+        clockRate = max(spec.clockRate, 1)
+        payloadType = spec.payloadType
+        rtxPayloadType = spec.rtxPayloadType ?? 255
+        feedback = spec.feedback
+        mid = ShortText(spec.mid)
+    }
+}
+
+/// Up to 32 bytes of text without a heap object; longer ones are kept cut and match nothing.
+struct ShortText {
+    private var bytes = InlineArray<32, UInt8>(repeating: 0)
+    private(set) var count = 0
+    private var isCut = false
+
+    init(_ text: String) {
+        for byte in text.utf8 {
+            guard count < bytes.count else {
+                isCut = true
+                return
+            }
+            bytes[count] = byte
+            count += 1
+        }
+    }
+
+    func matches(_ text: Span<UInt8>, at offset: Int, count other: Int) -> Bool {
+        guard !isCut, other == count, offset >= 0, offset + other <= text.count else { return false }
+        for index in 0..<count where bytes[index] != text[offset + index] { return false }
+        return true
+    }
+
+    /// Calls `body` with the text, or with nothing when it was cut.
+    func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
+        withUnsafeBytes(of: bytes) { raw in
+            body(UnsafeRawBufferPointer(rebasing: raw[0..<(isCut ? 0 : count)]))
+        }
+    }
+}

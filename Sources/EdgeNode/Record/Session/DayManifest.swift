@@ -1,0 +1,62 @@
+import Media
+
+/// The manifest of a directory: all sessions in it, one after the other.
+///
+/// While one is being written the presentation is dynamic, Periods stand where the clock had them, and nothing that was said is
+/// taken back. Once all have ended it is static, and Periods follow each other without the gaps between them: most players
+/// stop at a gap. The time of day of each Period stays in it.
+enum DayManifest {
+    static let name = "manifest.mpd"
+
+    /// Nil when there is nothing to play yet.
+    static func render(_ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double) -> MPD? {
+        let sorted = sessions.sorted { ($0.startUs, $0.id) < ($1.startUs, $1.id) }
+        let isGrowing = sorted.contains { !$0.isEnded }
+        var periods: [MPD.Period] = []
+        var availabilityStartUs: Int64?
+        var longest = segmentSeconds
+        for session in sorted {
+            for period in session.periods where isPublishable(period, isEnded: session.isEnded || period.isEnded) {
+                let origin = availabilityStartUs ?? period.startUs
+                availabilityStartUs = origin
+                let previousEnd = periods.last.map { $0.startUs + ($0.durationUs ?? 0) } ?? 0
+                // Two nodes may have recorded at the same time; then the earlier one comes first, whole.
+                let start = isGrowing ? max(previousEnd, period.startUs - origin) : previousEnd
+                let isLast = isGrowing && session.id == sorted.last?.id && period.number == session.periods.last?.number
+                let tracks = period.tracks.filter { !$0.segments.isEmpty }
+                for track in tracks {
+                    let ticks = track.segments.map(\.duration).max() ?? 0
+                    longest = max(longest, Double(ticks) / Double(track.timescale))
+                }
+                periods.append(
+                    MPD.Period(
+                        id: "\(session.id)-\(period.number)", startUs: start,
+                        durationUs: isLast && !period.isEnded ? nil : period.durationUs, wallClockUs: period.startUs,
+                        tracks: tracks.map(\.presentation)))
+            }
+        }
+        guard let availabilityStartUs, !periods.isEmpty else { return nil }
+        let kind: MPD.Kind =
+            isGrowing
+            ? .dynamic(availabilityStartUs: availabilityStartUs, publishUs: publishUs, updateSeconds: segmentSeconds) : .static
+        return MPD(
+            kind: kind, maxSegmentSeconds: longest,
+            clock: MPD.Clock(scheme: "urn:mpeg:dash:utc:http-head:2014", value: name), periods: periods)
+    }
+
+    /// A growing Period is shown once each of its tracks can be, because the set of tracks must not change afterwards.
+    private static func isPublishable(_ period: RecordedSession.Period, isEnded: Bool) -> Bool {
+        isEnded ? period.hasSegments : !period.tracks.isEmpty && period.tracks.allSatisfy { !$0.segments.isEmpty }
+    }
+}
+
+extension RecordedSession.Track {
+    fileprivate var presentation: MPD.Track {
+        MPD.Track(
+            media: kind == .video
+                ? .video(width: width, height: height, frameRate: frameRate) : .audio(sampleRate: timescale, channels: channels),
+            codecs: codecs, bandwidth: bandwidth, timescale: timescale, initialization: initialization,
+            template: prefix + "$Number%04d$.m4s", startNumber: segments.first?.number ?? 1,
+            timeline: segments.map { MPD.TimelineEntry(time: $0.time, duration: $0.duration) })
+    }
+}

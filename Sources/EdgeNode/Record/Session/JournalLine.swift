@@ -1,0 +1,105 @@
+import Foundation
+import Media
+
+/// One line of a session's journal: what has become durable, or is about to be written.
+///
+/// The journal, not the manifest, is the truth about a session. It is appended to, flushed line by line, and can be read up to a torn
+/// last line; manifest and index are made from it.
+struct JournalLine: Codable, Equatable, Sendable {
+    enum Event: String, Codable, Sendable {
+        /// The session exists.
+        case session
+        /// A Period begins.
+        case period
+        /// A track of it will be written; its initialization object may not exist yet.
+        case track
+        /// A segment is durable.
+        case segment
+        /// Nothing follows in the Period.
+        case periodEnd = "period_end"
+        /// Segments from this number on are gone.
+        case lost
+        /// Nothing follows in the session.
+        case end
+        /// An index has taken over.
+        case acked
+        /// The index row was removed; the media stay.
+        case forgotten
+    }
+
+    var event: Event
+    /// When the line was written, Unix microseconds; unique on the node.
+    var at: Int64
+
+    var version: Int?
+    var id: String?
+    var stream: String?
+    var node: String?
+    var startUs: Int64?
+
+    var period: Int?
+    var kind: LaneKind?
+    var codecs: String?
+    var timescale: Int?
+    var width: Int?
+    var height: Int?
+    var channels: Int?
+    var initialization: String?
+    var prefix: String?
+
+    var number: Int?
+    var time: Int64?
+    var duration: Int64?
+    var bytes: Int64?
+    var samples: Int?
+
+    var failed: Bool?
+    var reason: String?
+
+    enum CodingKeys: String, CodingKey {
+        case event, at, version, id, stream, node, period, kind, codecs, timescale, width, height, channels, prefix, bytes,
+            samples
+        case failed, reason
+        case startUs = "start_us"
+        case initialization = "init"
+        case number = "n"
+        case time = "t"
+        case duration = "d"
+    }
+
+    init(_ event: Event, at: Int64) {
+        self.event = event
+        self.at = at
+    }
+
+    /// The line with its line feed.
+    func encoded() -> [UInt8] {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        // Only integers and strings are in it, which always encode.
+        let data = (try? encoder.encode(self)) ?? Data()
+        return [UInt8](data) + [0x0A]
+    }
+}
+
+extension RecordedSession {
+    /// Reads a journal; nil when not even its first line is whole.
+    ///
+    /// - Returns: the session, and how many bytes of the journal are whole lines.
+    static func read(_ journal: [UInt8], directory: String) -> (session: RecordedSession, wholeBytes: Int)? {
+        let decoder = JSONDecoder()
+        var session: RecordedSession?
+        var whole = 0
+        while let feed = journal[whole...].firstIndex(of: 0x0A) {
+            guard let line = try? decoder.decode(JournalLine.self, from: Data(journal[whole..<feed])) else { break }
+            if session == nil {
+                session = RecordedSession(line, directory: directory)
+                guard session != nil else { return nil }
+            } else {
+                session?.apply(line)
+            }
+            whole = feed + 1
+        }
+        return session.map { ($0, whole) }
+    }
+}

@@ -1,0 +1,231 @@
+import Cluster
+import Media
+import Store
+
+/// What is known of a session: its journal, read.
+struct RecordedSession: Equatable, Sendable {
+    let id: String
+    let stream: String
+    let node: String
+    let directory: String
+    let startUs: Int64
+    private(set) var periods: [Period] = []
+    private(set) var isEnded = false
+    private(set) var isFailed = false
+    private(set) var isAcked = false
+    private(set) var isForgotten = false
+    private(set) var reason: String?
+    private(set) var updatedUs: Int64
+
+    struct Period: Equatable, Sendable {
+        let number: Int
+        let startUs: Int64
+        var isEnded = false
+        var tracks: [Track] = []
+    }
+
+    struct Track: Equatable, Sendable {
+        let kind: LaneKind
+        let codecs: String
+        let timescale: Int
+        let width: Int
+        let height: Int
+        let channels: Int
+        let initialization: String
+        let prefix: String
+        var segments: [Segment] = []
+    }
+
+    struct Segment: Equatable, Sendable {
+        let number: Int
+        let time: Int64
+        let duration: Int64
+        let bytes: Int64
+        let samples: Int
+    }
+
+    /// Nil when the line does not begin a session.
+    init?(_ line: JournalLine, directory: String) {
+        guard line.event == .session, let id = line.id, let stream = line.stream, let startUs = line.startUs else { return nil }
+        self.id = id
+        self.stream = stream
+        self.directory = directory
+        self.startUs = startUs
+        node = line.node ?? ""
+        updatedUs = line.at
+    }
+
+    /// Takes the next line; one that makes no sense here changes nothing.
+    mutating func apply(_ line: JournalLine) {
+        updatedUs = max(updatedUs, line.at)
+        let index = periods.firstIndex { $0.number == line.period }
+        switch line.event {
+        case .session: break
+        case .period:
+            guard let number = line.period, let startUs = line.startUs, index == nil else { return }
+            periods.append(Period(number: number, startUs: startUs))
+        case .track:
+            guard let index, let track = Track(line) else { return }
+            periods[index].tracks.append(track)
+        case .segment, .lost:
+            guard let index, let number = line.number,
+                let track = periods[index].tracks.firstIndex(where: { $0.kind == line.kind })
+            else { return }
+            if line.event == .lost {
+                periods[index].tracks[track].segments.removeAll { $0.number >= number }
+            } else if let segment = Segment(line) {
+                periods[index].tracks[track].segments.append(segment)
+            }
+        case .periodEnd:
+            if let index { periods[index].isEnded = true }
+        case .end:
+            isEnded = true
+            isFailed = line.failed ?? false
+            reason = line.reason
+        case .acked: isAcked = true
+        case .forgotten: isForgotten = true
+        }
+    }
+
+    /// Something of it can be played.
+    var hasSegments: Bool { periods.contains { $0.hasSegments } }
+}
+
+extension RecordedSession.Track {
+    fileprivate init?(_ line: JournalLine) {
+        guard let kind = line.kind, let codecs = line.codecs, let timescale = line.timescale, timescale > 0,
+            let initialization = line.initialization, let prefix = line.prefix
+        else { return nil }
+        self.kind = kind
+        self.codecs = codecs
+        self.timescale = timescale
+        width = line.width ?? 0
+        height = line.height ?? 0
+        channels = line.channels ?? 0
+        self.initialization = initialization
+        self.prefix = prefix
+    }
+
+    /// The name of a segment, in the session's directory.
+    func objectName(_ number: Int) -> String {
+        let digits = String(number)
+        return prefix + String(repeating: "0", count: max(0, 4 - digits.count)) + digits + ".m4s"
+    }
+
+    /// Where the last segment ends, in microseconds of the Period.
+    var endUs: Int64 {
+        guard let last = segments.last else { return 0 }
+        let end = last.time + last.duration
+        // Rounded up: no sample may lie past the end of its Period.
+        return end / Int64(timescale) * 1_000_000
+            + (end % Int64(timescale) * 1_000_000 + Int64(timescale) - 1) / Int64(timescale)
+    }
+
+    /// Bits a second of the segment that has most; very short ones at the end of a Period say nothing.
+    var bandwidth: Int {
+        let longest = segments.map(\.duration).max() ?? 0
+        let rates = segments.filter { $0.duration * 2 >= longest && $0.duration > 0 }
+            .map { ($0.bytes * 8 * Int64(timescale) + $0.duration - 1) / $0.duration }
+        return max(1, Int(rates.max() ?? 1))
+    }
+
+    /// Pictures a second, from the first segment; nil when there is none.
+    var frameRate: String? {
+        guard kind == .video, let first = segments.first, first.duration > 0 else { return nil }
+        let rate = (Int64(first.samples) * Int64(timescale) + first.duration / 2) / first.duration
+        return rate > 0 ? String(rate) : nil
+    }
+}
+
+extension RecordedSession.Segment {
+    fileprivate init?(_ line: JournalLine) {
+        guard let number = line.number, let time = line.time, let duration = line.duration, duration > 0, let bytes = line.bytes
+        else {
+            return nil
+        }
+        self.number = number
+        self.time = time
+        self.duration = duration
+        self.bytes = bytes
+        samples = line.samples ?? 0
+    }
+}
+
+extension RecordedSession.Period {
+    var hasSegments: Bool { tracks.contains { !$0.segments.isEmpty } }
+
+    /// Until the end of the track that is longest.
+    var durationUs: Int64 { tracks.map(\.endUs).max() ?? 0 }
+}
+
+// MARK: What others see
+
+extension RecordedSession {
+    var mpdPath: String { directory + "/" + DayManifest.name }
+
+    /// The time of day of the last sample's end.
+    var endUs: Int64 {
+        periods.last { $0.hasSegments }.map { $0.startUs + $0.durationUs } ?? startUs
+    }
+
+    var status: RecordingStatus {
+        if !isEnded { return .active }
+        if isAcked { return .acked }
+        return isFailed || !hasSegments ? .failed : .completed
+    }
+
+    /// The row of `GET /api/recordings`.
+    var row: RecordingRecord {
+        RecordingRecord(
+            id: id, stream: stream, record: id, startTs: startUs, endTs: isEnded ? endUs : nil,
+            durationMs: periods.map(\.durationUs).reduce(0, +) / 1000, mpdPath: mpdPath, recordDir: directory, status: status,
+            nodeAlias: node, updatedAt: updatedUs)
+    }
+
+    /// The answer to `GET /api/recordings/{id}`.
+    var detail: RecordingDetail {
+        var tracks: [RecordingTrack] = []
+        var list: [RecordingPeriod] = []
+        for period in periods where period.hasSegments {
+            var members: [RecordingPeriodTrack] = []
+            for track in period.tracks where !track.segments.isEmpty {
+                let properties = track.properties
+                let index = tracks.firstIndex { $0.isSameConfiguration(as: properties) } ?? tracks.count
+                if index == tracks.count { tracks.append(properties) }
+                tracks[index].bandwidth = max(tracks[index].bandwidth, properties.bandwidth)
+                members.append(
+                    RecordingPeriodTrack(
+                        track: index, initObject: directory + "/" + track.initialization,
+                        segmentPrefix: directory + "/" + track.prefix, mediaTimeOffset: 0,
+                        segments: track.segments.map {
+                            RecordingSegment(
+                                object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration, bytes: $0.bytes
+                            )
+                        }))
+            }
+            list.append(
+                RecordingPeriod(
+                    id: "\(id)-\(period.number)", startUs: period.startUs, durationMs: period.durationUs / 1000, tracks: members))
+        }
+        return RecordingDetail(
+            id: id, stream: stream, nodeAlias: node, status: status, mpdPath: mpdPath, recordDir: directory,
+            updatedAt: updatedUs, tracks: tracks, periods: list)
+    }
+}
+
+extension RecordedSession.Track {
+    fileprivate var properties: RecordingTrack {
+        let isVideo = kind == .video
+        return RecordingTrack(
+            kind: kind.rawValue, codecs: codecs, mimeType: isVideo ? "video/mp4" : "audio/mp4", timescale: timescale,
+            width: isVideo ? width : nil, height: isVideo ? height : nil, frameRate: frameRate,
+            sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels, bandwidth: bandwidth)
+    }
+}
+
+extension RecordingTrack {
+    fileprivate func isSameConfiguration(as other: RecordingTrack) -> Bool {
+        kind == other.kind && codecs == other.codecs && timescale == other.timescale && width == other.width
+            && height == other.height && frameRate == other.frameRate && channels == other.channels
+    }
+}

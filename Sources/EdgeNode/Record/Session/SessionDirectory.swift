@@ -1,0 +1,94 @@
+import Media
+import Store
+
+/// A directory that sessions share: which are in it, and its manifest. Every change happens under the directory's lock, so nodes with
+/// one file system in common do not undo each other's.
+struct SessionDirectory {
+    let store: FileStore
+    let key: ObjectKey
+
+    static let journalPrefix = "session_"
+    static let journalSuffix = ".jsonl"
+    /// A day of short segments is some 10 MB; more is no journal of ours.
+    static let journalBytesMax = 256 << 20
+
+    private var cache: [String: (etag: String, session: RecordedSession)] = [:]
+
+    init(store: FileStore, key: ObjectKey) {
+        self.store = store
+        self.key = key
+    }
+
+    static func journalName(_ id: String) -> String { journalPrefix + id + journalSuffix }
+
+    static func isJournal(_ key: ObjectKey) -> Bool {
+        key.name.hasPrefix(journalPrefix) && key.name.hasSuffix(journalSuffix) && key.parent != nil
+    }
+
+    func object(_ name: String) throws(StoreError) -> ObjectKey {
+        try key.appending(name)
+    }
+
+    /// Names of the files in the directory itself.
+    func names() throws(StoreError) -> [String] {
+        var names: [String] = []
+        var after: String?
+        repeat {
+            let page = try store.listNow(prefix: key.path + "/", after: after, limit: 10_000)
+            names += page.objects.filter { $0.key.parent == key }.map(\.key.name)
+            after = page.continuation
+        } while after != nil
+        return names
+    }
+
+    /// All sessions in the directory; journals that have not changed are not read again.
+    mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
+        var found: [String: (etag: String, session: RecordedSession)] = [:]
+        let page = try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000)
+        for info in page.objects where Self.isJournal(info.key) && info.key.name != own.map(Self.journalName) {
+            if let known = cache[info.key.name], known.etag == info.etag {
+                found[info.key.name] = known
+            } else if let (session, _) = RecordedSession.read(
+                try store.readNow(info.key, limit: Self.journalBytesMax), directory: key.path)
+            {
+                found[info.key.name] = (info.etag, session)
+            }
+        }
+        cache = found
+        return found.values.map(\.session)
+    }
+
+    /// Writes the manifest of what is in the directory, or removes it when nothing is; `own` is newer than its journal.
+    ///
+    /// - Returns: bytes of the manifest.
+    @discardableResult
+    mutating func writeManifest(own: RecordedSession?, publishUs: Int64, segmentSeconds: Double) throws(StoreError) -> Int {
+        try store.withLockNow(key) { () throws(StoreError) in
+            let all = try sessions(except: own?.id) + (own.map { [$0] } ?? [])
+            let manifest = try object(DayManifest.name)
+            guard let mpd = DayManifest.render(all, publishUs: publishUs, segmentSeconds: segmentSeconds) else {
+                if all.isEmpty { try store.deleteNow(manifest) }
+                return 0
+            }
+            let bytes = Array(mpd.xml.utf8)
+            try store.putNow(manifest, bytes, ifAbsent: false)
+            return bytes.count
+        }
+    }
+
+    /// Removes initialization objects of tracks that never got a segment; no manifest will name them.
+    func removeUnused(of session: RecordedSession) throws(StoreError) {
+        for track in session.periods.flatMap(\.tracks) where track.segments.isEmpty {
+            try store.deleteNow(try object(track.initialization))
+        }
+    }
+
+    /// Removes a session's objects and its journal, the journal last, so that an interruption can be taken up again.
+    func remove(_ session: RecordedSession) throws(StoreError) {
+        for track in session.periods.flatMap(\.tracks) {
+            for segment in track.segments { try store.deleteNow(try object(track.objectName(segment.number))) }
+            try store.deleteNow(try object(track.initialization))
+        }
+        try store.deleteNow(try object(Self.journalName(session.id)))
+    }
+}

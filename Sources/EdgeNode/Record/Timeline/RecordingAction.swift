@@ -1,0 +1,36 @@
+import Media
+
+/// Video or audio.
+enum LaneKind: String, Sendable, CaseIterable, Codable {
+    case video, audio
+}
+
+/// What the recording of a stream wants done; in this order and without leaving one out.
+enum RecordingAction: Equatable {
+    /// A session begins with a first sample at this time of day (Unix microseconds).
+    case sessionBegan(startUs: Int64)
+    /// A Period begins: media time 0 is this time of day.
+    case periodBegan(startUs: Int64)
+    /// A track of the Period begins.
+    case trackBegan(LaneKind, TrackFormat, initSegment: [UInt8])
+    /// Whole fragments that belong to the track's open segment.
+    case chunk(LaneKind, [UInt8])
+    /// The track's segment is complete; times in the track's timescale.
+    case segmentEnded(LaneKind, time: Int64, duration: Int64, samples: Int)
+    /// Nothing follows in this Period.
+    case periodEnded
+    /// Nothing follows in this session.
+    case sessionEnded
+    /// The publisher should make a key frame.
+    case keyframeWanted
+}
+
+/// Why a stream cannot be recorded although it is there.
+public enum RecordingFault: Error, Equatable, Sendable {
+    /// None of the tracks is in a codec that recordings hold.
+    case noRecordableTrack
+    /// The video has B-frames, whose decoding order RTP does not carry; WebRTC publishers must not send them.
+    case bFrames
+    /// The muxer refused.
+    case muxer(FragmentWriterError)
+}

@@ -1,0 +1,162 @@
+import Media
+
+extension StreamRecorder {
+    /// Sound waits this long for video to come as far.
+    static let soundWaitNs: UInt64 = 1_500_000_000
+    /// Without a picture for this long after the first sound, recording begins with sound alone.
+    static let videoWaitNs: UInt64 = 5_000_000_000
+
+    /// A whole packet of sound, in order.
+    mutating func receiveSound(_ unit: AccessUnit) throws(RecordingFault) {
+        if firstSoundNs == nil { firstSoundNs = nowNs }
+        if let last = lastSound, let clock = audio?.clock, isSoundJump(from: last, to: unit.timestamp, clock: clock) {
+            try endPeriod()
+            soundQueue = []
+        }
+        lastSound = (unit.timestamp, nowNs)
+        soundQueue.append((unit, nowNs))
+        placeSoundBesideVideo()
+        if period == nil, video == nil { try beginSoundPeriod() }
+        if period != nil, period?.video == nil { try releaseSound(before: nil) }
+        if period == nil { dropOldSound() }
+    }
+
+    /// A pause as long as time itself is silence, however long; anything else is a sender that counts anew.
+    private func isSoundJump(from last: (timestamp: Int64, ns: UInt64), to timestamp: Int64, clock: TrackClock) -> Bool {
+        let mediaNs = clock.nanoseconds(timestamp - last.timestamp)
+        let passedNs = Int64(clamping: nowNs) - Int64(clamping: last.ns)
+        return abs(mediaNs - passedNs) > TrackClock.jumpNs
+    }
+
+    /// Keeps what may belong to a Period that begins with a key frame still on its way.
+    private mutating func dropOldSound() {
+        guard let newest = soundQueue.last?.unit.timestamp, let rate = audio?.clock.rate else { return }
+        soundQueue.removeAll { newest - $0.unit.timestamp > 3 * rate }
+    }
+
+    /// Places sound that starts before a video time; all of it for nil.
+    mutating func releaseSound(before videoTime: Int64?) throws(RecordingFault) {
+        guard let open = period else { return }
+        let limit = videoTime.map { $0 * 48_000 / 90_000 }
+        while let first = soundQueue.first, limit.map({ open.soundTime(of: first.unit.timestamp) < $0 }) ?? true {
+            soundQueue.removeFirst()
+            try place(first.unit)
+        }
+    }
+
+    /// Puts one packet on the timeline, filling what is missing before it.
+    private mutating func place(_ unit: AccessUnit) throws(RecordingFault) {
+        guard let open = period, let nominal = unit.duration else { return }
+        let time = open.soundTime(of: unit.timestamp)
+        guard time + nominal > 240 else { return }
+        if open.audio == nil {
+            guard !open.hasFixedTracks else {
+                wantsNewPeriod = true
+                return
+            }
+            let lane = try TrackLane(
+                kind: .audio, format: .opus(channels: audio?.channels ?? 2), chunkSeconds: settings.chunkSeconds,
+                actions: &actions)
+            period?.audio = lane
+        }
+        let end = period?.audio?.pendingTime == nil ? 0 : period?.audio?.end ?? 0
+        // A packet that straddles the start, or comes right after it, is moved onto it by less than its own length.
+        let isFirst = period?.audio?.pendingTime == nil
+        if isFirst, time <= nominal {
+            try addSound(unit.data, time: 0, nominal: max(240, time + nominal))
+            return
+        }
+        if isFirst || time > end + Self.stretchMax { try fillSilence(until: time) }
+        guard time > period?.audio?.pendingTime ?? -1 else { return }
+        try addSound(unit.data, time: time, nominal: nominal)
+    }
+
+    /// A shorter hole is closed by a longer sample: 100 ms.
+    static let stretchMax: Int64 = 4800
+
+    /// Adds silence from where sound ends until `time`, in whole packets; the last one is stretched by what comes next.
+    private mutating func fillSilence(until time: Int64) throws(RecordingFault) {
+        guard let lane = period?.audio else { return }
+        var at = lane.pendingTime == nil ? 0 : lane.end
+        let silence = OpusPacket.silence(channels: audio?.channels ?? 2)
+        while at + OpusPacket.silenceDuration <= time {
+            try addSound(silence, time: at, nominal: OpusPacket.silenceDuration)
+            at += OpusPacket.silenceDuration
+        }
+    }
+
+    /// Adds a sample; the segment ends before it when it lies, by more than half, past a cut.
+    private mutating func addSound(_ data: [UInt8], time: Int64, nominal: Int64) throws(RecordingFault) {
+        while let cut = period?.audio?.cuts.first, time + nominal / 2 >= cut.time {
+            period?.audio?.cuts.removeFirst()
+            try period?.audio?.cut(at: time, actions: &actions)
+        }
+        if let lane = period?.audio, lane.cuts.isEmpty, time - lane.segmentStart >= selfCutTicks(lane) {
+            try period?.audio?.cut(at: time, actions: &actions)
+            if period?.video == nil { period?.hasFixedTracks = true }
+        }
+        try period?.audio?.add(data, time: time, nominal: nominal, isSync: true, actions: &actions)
+    }
+
+    /// Sound alone is cut by its own clock; beside video only when video stands still.
+    private func selfCutTicks(_ lane: TrackLane) -> Int64 {
+        let target = Int64(settings.segmentSeconds * Double(lane.timescale))
+        return period?.video == nil ? target : target * 3 + 10 * lane.timescale
+    }
+
+    // MARK: Time
+
+    /// What must not wait for video: a Period without it, sound that has waited long enough, chunks that are due.
+    mutating func advanceWithoutVideo() throws(RecordingFault) {
+        if period == nil, let first = firstSoundNs, nowNs >= first &+ Self.videoWaitNs { try beginSoundPeriod() }
+        guard period != nil else { return }
+        while let first = soundQueue.first, nowNs >= first.arrivalNs &+ Self.soundWaitNs {
+            soundQueue.removeFirst()
+            try place(first.unit)
+        }
+        if let cut = period?.audio?.cuts.first, nowNs >= cut.askedNs &+ Self.soundWaitNs, soundQueue.isEmpty {
+            try fillSilence(until: cut.time + OpusPacket.silenceDuration)
+        }
+        try flushWhenStill()
+    }
+
+    /// When nothing has come for a while, nothing will push out what is written.
+    private mutating func flushWhenStill() throws(RecordingFault) {
+        let newest = max(video?.lastArrivalNs ?? 0, audio?.lastArrivalNs ?? 0)
+        guard nowNs >= newest &+ 1_000_000_000 else { return }
+        try period?.video?.flush(&actions)
+        try period?.audio?.flush(&actions)
+    }
+
+    /// A Period of sound alone.
+    private mutating func beginSoundPeriod() throws(RecordingFault) {
+        guard let clock = audio?.clock, let origin = soundQueue.first?.unit.timestamp else { return }
+        let startUs = wallTimeUs(of: origin, on: clock)
+        openSession(atUs: startUs)
+        actions.append(.periodBegan(startUs: startUs))
+        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
+    }
+
+    /// Ends the open Period: both tracks end at `atVideo` when video goes on in another, else where what is there ends.
+    mutating func endPeriod(atVideo time: Int64? = nil) throws(RecordingFault) {
+        guard let open = period else { return }
+        try releaseSound(before: time)
+        let videoEnd = time ?? videoEnd(open)
+        if let videoEnd, period?.audio != nil {
+            let soundEnd = videoEnd * 48_000 / 90_000
+            if soundEnd - (period?.audio?.end ?? 0) < 10 * 48_000 { try fillSilence(until: soundEnd) }
+        }
+        if let lane = period?.audio { try period?.audio?.cut(at: lane.end, actions: &actions) }
+        if let videoEnd { try period?.video?.cut(at: videoEnd, actions: &actions) }
+        period = nil
+        firstSoundNs = nil
+        actions.append(.periodEnded)
+    }
+
+    /// The last picture lasts as long as the sound that came with it, within bounds.
+    private func videoEnd(_ open: OpenPeriod) -> Int64? {
+        guard let lane = open.video else { return nil }
+        guard let sound = period?.audio?.end else { return lane.end }
+        return max(lane.end, min(sound * 90_000 / 48_000, lane.end + 10 * 90_000))
+    }
+}

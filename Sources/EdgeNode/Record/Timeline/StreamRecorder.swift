@@ -1,0 +1,249 @@
+import Media
+import MediaPlane
+
+/// Turns what a stream's tap brings into sessions, Periods, segments and chunks. Sans-IO: time comes in as arguments, what shall
+/// happen goes out as actions.
+///
+/// There is one presentation clock: the first key frame is 0, video follows its timestamps, and sound is placed beside it by the
+/// sender's reports, or by arrival while there are none. When reports correct that, video catches up a little with each frame;
+/// sound is never moved, because an ear hears it.
+///
+/// Sound waits until video has come as far, so that both can be cut, or a Period ended, at the same instant.
+struct StreamRecorder {
+    let settings: TimelineSettings
+    var actions: [RecordingAction] = []
+
+    var video: TrackInput?
+    var audio: TrackInput?
+    var period: OpenPeriod?
+    /// Sound that is whole but not placed yet; with the time it came.
+    var soundQueue: [(unit: AccessUnit, arrivalNs: UInt64)] = []
+    /// The newest picture and sound: timestamp and when they became whole.
+    var lastPicture: (timestamp: Int64, ns: UInt64)?
+    var lastSound: (timestamp: Int64, ns: UInt64)?
+    var backwardFrames = 0
+    /// The next key frame begins a new Period.
+    var wantsNewPeriod = false
+    /// The first sound since there is no Period; from then on pictures are waited for.
+    var firstSoundNs: UInt64?
+    var nowNs: UInt64 = 0
+    private var keyframes = KeyframeAsker()
+    private var session: OpenSession?
+    private var wallClock: WallClock
+
+    /// What the recorder could not use, for status and metrics.
+    private(set) var lostPackets: UInt64 = 0
+    private(set) var overflowedPackets = 0
+    private(set) var fault: RecordingFault?
+
+    private struct OpenSession {
+        let startUs: Int64
+        let day: Int64
+    }
+
+    init(settings: TimelineSettings, wallClock: WallClock) {
+        self.settings = settings
+        self.wallClock = wallClock
+    }
+
+    /// A session is open: between `sessionBegan` and `sessionEnded`.
+    var isRecording: Bool { session != nil }
+    /// A publisher is there that can be recorded.
+    var hasSource: Bool { video != nil || audio != nil }
+
+    // MARK: Input
+
+    /// A publisher came, or came back, or changed its tracks.
+    mutating func beginSource(_ tracks: [TapTrack], nowNs: UInt64, wallClock: WallClock) {
+        self.nowNs = nowNs
+        endSource(nowNs: nowNs)
+        self.wallClock = wallClock
+        let inputs = tracks.compactMap(TrackInput.init)
+        video = inputs.first { $0.kind == .video }
+        audio = inputs.first { $0.kind == .audio }
+        fault = inputs.isEmpty ? .noRecordableTrack : nil
+        keyframes = KeyframeAsker()
+        process()
+    }
+
+    /// A packet from the tap.
+    mutating func receive(
+        track: UInt8, sequence: UInt64, timestamp: UInt32, arrivalNs: UInt64, marker: Bool, payload: [UInt8]
+    ) {
+        nowNs = max(nowNs, arrivalNs)
+        let packet = RecordedPacket(timestamp: timestamp, arrivalNs: arrivalNs, marker: marker, payload: payload)
+        if video?.index == track {
+            video?.receive(sequence, packet)
+        } else if audio?.index == track {
+            audio?.receive(sequence, packet)
+        }
+        process()
+    }
+
+    /// A sender report from the tap.
+    mutating func receiveReport(track: UInt8, ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64) {
+        if video?.index == track {
+            video?.receiveReport(ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
+        } else if audio?.index == track {
+            audio?.receiveReport(ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
+        }
+    }
+
+    /// The tap dropped packets because the recorder was too slow.
+    mutating func receiveGap(lost: Int) {
+        overflowedPackets &+= lost
+        video?.giveUp()
+        audio?.giveUp()
+        process()
+    }
+
+    /// Lets time pass; at least every 100 ms.
+    mutating func tick(nowNs: UInt64) {
+        self.nowNs = max(self.nowNs, nowNs)
+        process()
+        attempt { recorder throws(RecordingFault) in try recorder.advanceWithoutVideo() }
+        askForKeyframe()
+    }
+
+    /// The publisher is gone: what is there becomes segments, the session stays open for its return.
+    mutating func endSource(nowNs: UInt64) {
+        self.nowNs = max(self.nowNs, nowNs)
+        // Nothing that is missing can come, so time may jump for the reordering.
+        let later = self.nowNs &+ ReorderBuffer.waitNs
+        video?.giveUp()
+        audio?.giveUp()
+        takeUnits(nowNs: later)
+        attempt { recorder throws(RecordingFault) in try recorder.endPeriod() }
+        lostPackets &+= (video?.lostPackets ?? 0) &+ (audio?.lostPackets ?? 0)
+        video = nil
+        audio = nil
+        soundQueue = []
+        lastPicture = nil
+        lastSound = nil
+        firstSoundNs = nil
+        backwardFrames = 0
+        wantsNewPeriod = false
+    }
+
+    /// Ends the session, if one is open. A source that is there begins another at its next key frame.
+    mutating func endSession(nowNs: UInt64) {
+        self.nowNs = max(self.nowNs, nowNs)
+        attempt { recorder throws(RecordingFault) in try recorder.endPeriod() }
+        closeSession()
+    }
+
+    // MARK: Steps
+
+    private mutating func process() {
+        guard fault == nil else { return }
+        takeUnits(nowNs: nowNs)
+    }
+
+    private mutating func takeUnits(nowNs now: UInt64) {
+        // Sound first: it must be in the queue when the picture of the same instant releases it.
+        for unit in audio?.units(nowNs: now) ?? [] {
+            attempt { recorder throws(RecordingFault) in try recorder.receiveSound(unit) }
+        }
+        for unit in video?.units(nowNs: now) ?? [] {
+            attempt { recorder throws(RecordingFault) in try recorder.receivePicture(unit) }
+        }
+        askForKeyframe()
+    }
+
+    /// A fault ends the session and waits for another source; what was recorded stays.
+    private mutating func attempt(_ body: (inout StreamRecorder) throws(RecordingFault) -> Void) {
+        guard fault == nil else { return }
+        do throws(RecordingFault) {
+            try body(&self)
+        } catch {
+            fault = error
+            if period != nil { actions.append(.periodEnded) }
+            period = nil
+            closeSession()
+        }
+    }
+
+    private mutating func askForKeyframe() {
+        guard let video, fault == nil else { return }
+        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.segmentTicks(of: $0) } ?? false
+        let isWanted = video.needsKeyframe || (period?.video == nil && video.lastArrivalNs != nil) || wantsNewPeriod || isLate
+        if keyframes.shouldAsk(isWanted: isWanted, nowNs: nowNs) { actions.append(.keyframeWanted) }
+    }
+
+    private mutating func closeSession() {
+        guard session != nil else { return }
+        session = nil
+        actions.append(.sessionEnded)
+    }
+
+    // MARK: Sessions
+
+    /// The time of day of a timestamp, Unix microseconds.
+    func wallTimeUs(of timestamp: Int64, on clock: TrackClock) -> Int64 {
+        wallClock.us(monotonicNs: (clock.arrivalOffsetNs ?? 0) + clock.nanoseconds(timestamp))
+    }
+
+    /// A session that begins at this time of day would not be the open one: another day, or the open one is long enough.
+    func mustRotate(atUs timeUs: Int64) -> Bool {
+        guard let session else { return true }
+        if settings.rotatesAtMidnight, timeUs / 86_400_000_000 != session.day { return true }
+        guard let longest = settings.sessionSecondsMax else { return false }
+        return timeUs - session.startUs >= Int64(longest) * 1_000_000
+    }
+
+    /// Opens a session where there is none or the open one must end.
+    mutating func openSession(atUs timeUs: Int64) {
+        guard mustRotate(atUs: timeUs) else { return }
+        closeSession()
+        session = OpenSession(startUs: timeUs, day: timeUs / 86_400_000_000)
+        actions.append(.sessionBegan(startUs: timeUs))
+    }
+}
+
+/// What shapes segments, in seconds.
+struct TimelineSettings: Sendable {
+    /// The least a segment holds; it ends at the next key frame.
+    var segmentSeconds: Double = 4
+    /// The most that a crash loses.
+    var chunkSeconds: Double = 1
+    /// After this a new session begins at the next cut; nil: never.
+    var sessionSecondsMax: Int?
+    /// A new session begins at the first cut of a UTC day.
+    var rotatesAtMidnight = true
+
+    /// Media without a picture or sound for longer is no long sample but another Period.
+    static let discontinuityNs: Int64 = 10_000_000_000
+
+    func segmentTicks(of lane: TrackLane) -> Int64 {
+        // A key frame a little early is better than waiting a whole group of pictures for the next.
+        Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
+    }
+}
+
+/// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media.
+struct WallClock: Sendable {
+    let monotonicNs: UInt64
+    let realtimeUs: Int64
+
+    func us(monotonicNs time: Int64) -> Int64 {
+        realtimeUs + (time - Int64(clamping: monotonicNs)) / 1000
+    }
+}
+
+/// Spaces out requests for key frames: a sender that does not answer must not be flooded.
+struct KeyframeAsker {
+    private var nextNs: UInt64 = 0
+    private var intervalNs: UInt64 = 500_000_000
+
+    mutating func shouldAsk(isWanted: Bool, nowNs: UInt64) -> Bool {
+        guard isWanted else {
+            nextNs = 0
+            intervalNs = 500_000_000
+            return false
+        }
+        guard nowNs >= nextNs else { return false }
+        nextNs = nowNs &+ intervalNs
+        intervalNs = min(intervalNs &* 2, 8_000_000_000)
+        return true
+    }
+}

@@ -1,0 +1,61 @@
+import Media
+import MediaPlane
+
+/// One track of a source on its way to access units: reordering, unwrapping, depacketising.
+struct TrackInput {
+    let index: UInt8
+    let kind: LaneKind
+    let channels: Int
+    private var reorder = ReorderBuffer()
+    private(set) var clock: TrackClock
+    private var depacketizer: any Depacketizer
+    /// When the last packet came.
+    private(set) var lastArrivalNs: UInt64?
+
+    /// Nil for a codec that recordings cannot hold.
+    init?(_ track: TapTrack) {
+        index = track.index
+        switch track.codec {
+        case .h264:
+            kind = .video
+            clock = TrackClock(rate: 90_000)
+            depacketizer = H264Depacketizer(fmtp: track.fmtp)
+        case .opus:
+            kind = .audio
+            // RFC 7587 4.1: always 48,000, and the channels of the SDP are what a decoder may be asked for.
+            clock = TrackClock(rate: 48_000)
+            depacketizer = OpusDepacketizer()
+        default:
+            return nil
+        }
+        channels = track.channels == 1 ? 1 : 2
+    }
+
+    var needsKeyframe: Bool { depacketizer.needsKeyframe }
+    var lostPackets: UInt64 { reorder.lostPackets }
+    var droppedUnits: Int { depacketizer.droppedUnits }
+
+    mutating func receive(_ sequence: UInt64, _ packet: RecordedPacket) {
+        lastArrivalNs = packet.arrivalNs
+        reorder.insert(sequence, packet)
+    }
+
+    mutating func receiveReport(ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64) {
+        clock.receiveReport(ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
+    }
+
+    /// Access units that have become whole.
+    mutating func units(nowNs: UInt64) -> [AccessUnit] {
+        var units: [AccessUnit] = []
+        while let (packet, afterLoss) = reorder.pop(nowNs: nowNs) {
+            let timestamp = clock.observe(packet.timestamp, arrivalNs: packet.arrivalNs)
+            depacketizer.push(packet.payload, timestamp: timestamp, marker: packet.marker, afterLoss: afterLoss, into: &units)
+        }
+        return units
+    }
+
+    /// Nothing that is missing will come any more.
+    mutating func giveUp() {
+        reorder.giveUp()
+    }
+}

@@ -1,0 +1,98 @@
+import Media
+
+/// One track of an open Period: samples in, chunks and segments out. A sample is written when the next one's time is known,
+/// so durations are never guessed.
+struct TrackLane {
+    let kind: LaneKind
+    let timescale: Int64
+    private let writer: FragmentWriter
+    private let chunkTicks: Int64
+    private var pending: Pending?
+    private var chunkStart: Int64 = 0
+    private var samplesInSegment = 0
+    private var samplesInChunk = 0
+    private var hasBytesInSegment = false
+    private(set) var segmentStart: Int64 = 0
+    /// The last sample's length, a guess for one that has no successor.
+    private(set) var lastDuration: Int64
+    /// Where the segment shall end, as media times, oldest first; with the time each was asked for.
+    var cuts: [(time: Int64, askedNs: UInt64)] = []
+
+    struct Pending {
+        var data: [UInt8]
+        var time: Int64
+        /// What the bitstream says it lasts.
+        var nominal: Int64
+        var isSync: Bool
+    }
+
+    init(kind: LaneKind, format: TrackFormat, chunkSeconds: Double, actions: inout [RecordingAction]) throws(RecordingFault) {
+        self.kind = kind
+        timescale = Int64(format.timescale)
+        chunkTicks = Int64(chunkSeconds * Double(format.timescale))
+        lastDuration = kind == .video ? timescale / 30 : OpusPacket.silenceDuration
+        do throws(FragmentWriterError) {
+            writer = try FragmentWriter(format: format)
+        } catch {
+            throw .muxer(error)
+        }
+        actions.append(.trackBegan(kind, format, initSegment: writer.initSegment))
+    }
+
+    var format: TrackFormat { writer.format }
+
+    /// Where the sample that waits for its successor starts; nil before the first.
+    var pendingTime: Int64? { pending?.time }
+
+    /// Where what is known so far ends.
+    var end: Int64 { pending.map { $0.time + ($0.nominal > 0 ? $0.nominal : lastDuration) } ?? segmentStart }
+
+    /// Adds a sample that starts after the pending one, which ends there.
+    mutating func add(
+        _ data: [UInt8], time: Int64, nominal: Int64, isSync: Bool, actions: inout [RecordingAction]
+    ) throws(RecordingFault) {
+        try commitPending(endingAt: time, actions: &actions)
+        pending = Pending(data: data, time: time, nominal: nominal, isSync: isSync)
+    }
+
+    /// Ends the segment at `time`, which is where the pending sample ends.
+    mutating func cut(at time: Int64, actions: inout [RecordingAction]) throws(RecordingFault) {
+        try commitPending(endingAt: time, actions: &actions)
+        try flush(&actions)
+        guard samplesInSegment > 0 else { return }
+        actions.append(
+            .segmentEnded(kind, time: segmentStart, duration: time - segmentStart, samples: samplesInSegment))
+        segmentStart = time
+        samplesInSegment = 0
+        hasBytesInSegment = false
+    }
+
+    /// Hands out what is written so far, so that a crash cannot lose it.
+    mutating func flush(_ actions: inout [RecordingAction]) throws(RecordingFault) {
+        guard samplesInChunk > 0 else { return }
+        let bytes: [UInt8]
+        do throws(FragmentWriterError) {
+            bytes = try writer.flush()
+        } catch {
+            throw .muxer(error)
+        }
+        samplesInChunk = 0
+        actions.append(.chunk(kind, hasBytesInSegment ? bytes : FragmentWriter.segmentType + bytes))
+        hasBytesInSegment = true
+    }
+
+    private mutating func commitPending(endingAt time: Int64, actions: inout [RecordingAction]) throws(RecordingFault) {
+        guard let sample = pending else { return }
+        pending = nil
+        lastDuration = time - sample.time
+        do throws(FragmentWriterError) {
+            try writer.append(Sample(data: sample.data, time: sample.time, duration: lastDuration, isSync: sample.isSync))
+        } catch {
+            throw .muxer(error)
+        }
+        if samplesInChunk == 0 { chunkStart = sample.time }
+        samplesInChunk += 1
+        samplesInSegment += 1
+        if time - chunkStart >= chunkTicks { try flush(&actions) }
+    }
+}

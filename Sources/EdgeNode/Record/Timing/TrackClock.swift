@@ -1,0 +1,116 @@
+/// Relates one track's RTP timestamps to the clocks they can be compared by: ours, and the sender's (RFC 3550 6.4.1).
+///
+/// An offset is what must be added to a timestamp, counted in nanoseconds, to get a time of that clock.
+struct TrackClock {
+    /// Ticks a second.
+    let rate: Int64
+    private var last: Int64?
+    private var lastArrivalNs: UInt64?
+    private var window = OffsetWindow()
+    private var report: Report?
+
+    private struct Report {
+        let ntpNs: Int64
+        let timestamp: Int64
+        let arrivalNs: UInt64
+    }
+
+    init(rate: Int64) {
+        self.rate = max(1, rate)
+    }
+
+    /// The unwrapped timestamp nearest to the last one; starts one cycle up so that it cannot fall below 0.
+    func unwrapped(_ timestamp: UInt32) -> Int64 {
+        guard let last else { return 1 << 32 | Int64(timestamp) }
+        return last + Int64(Int32(bitPattern: timestamp &- UInt32(truncatingIfNeeded: last)))
+    }
+
+    /// Unwraps the timestamp of the next packet in order and learns from its arrival.
+    mutating func observe(_ timestamp: UInt32, arrivalNs: UInt64) -> Int64 {
+        let value = unwrapped(timestamp)
+        if let last, let lastArrivalNs, isJump(from: last, atNs: lastArrivalNs, to: value, atNs: arrivalNs) {
+            window = OffsetWindow()
+            report = nil
+            isTrusted = true
+        }
+        last = value
+        lastArrivalNs = arrivalNs
+        window.add(Int64(clamping: arrivalNs) - nanoseconds(value), nowNs: arrivalNs)
+        return value
+    }
+
+    /// Media time went another way than time: the sender counts anew, or nothing came for longer than a sample may last.
+    func isJump(from old: Int64, atNs oldNs: UInt64, to new: Int64, atNs newNs: UInt64) -> Bool {
+        let mediaNs = nanoseconds(new - old)
+        let passedNs = Int64(clamping: newNs) - Int64(clamping: oldNs)
+        return abs(mediaNs) > TimelineSettings.discontinuityNs || abs(mediaNs - passedNs) > Self.jumpNs
+    }
+
+    /// More than networks and reordering make of it.
+    static let jumpNs: Int64 = 2_000_000_000
+
+    /// Takes a sender report; one that contradicts the last or the passage of time is left out (OBS and others send nonsense).
+    mutating func receiveReport(ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64) {
+        guard ntp >> 32 != 0, last != nil else { return }
+        let fraction = Int64((ntp & 0xFFFF_FFFF) * 1_000_000_000 >> 32)
+        let new = Report(
+            ntpNs: Int64(ntp >> 32) * 1_000_000_000 + fraction, timestamp: unwrapped(timestamp), arrivalNs: arrivalNs)
+        defer { report = new }
+        guard let old = report else { return }
+        let passedNs = new.ntpNs - old.ntpNs
+        let mediaNs = nanoseconds(new.timestamp) - nanoseconds(old.timestamp)
+        let arrivedNs = Int64(clamping: new.arrivalNs) - Int64(clamping: old.arrivalNs)
+        isTrusted = passedNs > 0 && Self.agree(passedNs, mediaNs) && Self.agree(passedNs, arrivedNs)
+    }
+
+    /// The last two reports agree, or there was only one.
+    private(set) var isTrusted = true
+
+    /// To our monotonic clock, by the packets that came fastest; nil before the first packet.
+    var arrivalOffsetNs: Int64? { window.least }
+
+    /// To the sender's wall clock; nil before the first report, or while reports make no sense.
+    var reportOffsetNs: Int64? {
+        guard let report, isTrusted else { return nil }
+        return report.ntpNs - nanoseconds(report.timestamp)
+    }
+
+    /// Ticks as nanoseconds, without overflow for centuries.
+    func nanoseconds(_ ticks: Int64) -> Int64 {
+        let (seconds, rest) = ticks.quotientAndRemainder(dividingBy: rate)
+        return seconds &* 1_000_000_000 &+ rest &* 1_000_000_000 / rate
+    }
+
+    /// Nanoseconds as ticks, rounded.
+    func ticks(_ nanoseconds: Int64) -> Int64 {
+        let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
+        let half: Int64 = rest < 0 ? -500_000_000 : 500_000_000
+        return seconds &* rate &+ (rest &* rate &+ half) / 1_000_000_000
+    }
+
+    /// Within a fifth, and half a second for jitter.
+    private static func agree(_ left: Int64, _ right: Int64) -> Bool {
+        abs(left - right) <= abs(left) / 5 + 500_000_000
+    }
+}
+
+/// The least offset of the last five to ten seconds: queues only ever make packets late.
+private struct OffsetWindow {
+    static let bucketNs: UInt64 = 5_000_000_000
+    private var current: Int64?
+    private var previous: Int64?
+    private var startNs: UInt64 = 0
+
+    mutating func add(_ offset: Int64, nowNs: UInt64) {
+        if current == nil || nowNs >= startNs &+ Self.bucketNs {
+            previous = current
+            current = nil
+            startNs = nowNs
+        }
+        current = min(current ?? offset, offset)
+    }
+
+    var least: Int64? {
+        [current, previous].compactMap { $0 }.min()
+    }
+}

@@ -1,0 +1,127 @@
+import Cluster
+import HTTP
+import MediaPlane
+import Record
+import State
+import Streams
+
+/// `GET /metrics`: Prometheus text; needs no credential.
+struct MetricsRoutes {
+    let registry: StreamRegistry
+    let plane: MediaPlane
+    let recorder: Recorder
+    let state: StatePublisher?
+    let requests: RequestMetrics
+    let alias: String
+    let startedAtMs: Int64
+
+    func add(to router: inout Router) {
+        router.get("/metrics", RouteDescription("Prometheus metrics", tag: "node")) { _ in
+            var text = MetricText()
+            addProcess(&text)
+            let snapshot = await plane.snapshot()
+            let records = await registry.records()
+            await addStreams(&text, records)
+            addSessions(&text, snapshot.sessions, names: await registry.namesByKey())
+            addLoops(&text, snapshot.loops)
+            addRecordings(&text)
+            return .text(
+                text.text + requests.prometheus(prefix: EdgeMetric.prefix),
+                contentType: "text/plain; version=0.0.4; charset=utf-8",
+                headers: ["Cache-Control": "no-store"])
+        }
+    }
+
+    private func addProcess(_ text: inout MetricText) {
+        text.add(EdgeMetric.info, [MetricSample(["version": EdgeVersion.current, "alias": alias], 1)])
+        text.add(EdgeMetric.startTime, Double(startedAtMs) / 1000)
+        text.add(EdgeMetric.cpu, Double(ProcessUsage.cpuNs()) / 1e9)
+        text.add(EdgeMetric.memory, Double(ProcessUsage.residentBytes()))
+        text.add(EdgeMetric.descriptors, Double(ProcessUsage.openDescriptors()))
+        if let state { text.add(EdgeMetric.redisConnected, state.status == .connected ? 1 : 0) }
+    }
+
+    private func addStreams(_ text: inout MetricText, _ records: [StreamRecord]) async {
+        let counts = await registry.counts
+        text.add(EdgeMetric.streams, Double(records.count))
+        text.add(EdgeMetric.publishers, Double(counts.publishers))
+        text.add(EdgeMetric.viewers, Double(counts.viewers))
+        var states: [String: [String: Int]] = ["publisher": [:], "viewer": [:]]
+        for record in records {
+            for session in record.publish.sessions where session.leaveAt == 0 {
+                states["publisher"]?[session.state.rawValue, default: 0] += 1
+            }
+            for session in record.subscribe.sessions where session.leaveAt == 0 {
+                states["viewer"]?[session.state.rawValue, default: 0] += 1
+            }
+        }
+        let samples = states.sorted { $0.key < $1.key }.flatMap { role, counts in
+            counts.sorted { $0.key < $1.key }.map {
+                MetricSample(["role": role, "state": $0.key], Double($0.value))
+            }
+        }
+        text.add(EdgeMetric.sessionsByState, samples)
+        func each(_ metric: Metric, _ value: (StreamRecord) -> Int64) {
+            text.add(metric, records.map { MetricSample(["stream": $0.id], Double(value($0))) })
+        }
+        each(EdgeMetric.streamViewers) { Int64($0.subscribe.sessions.filter { $0.leaveAt == 0 }.count) }
+        each(EdgeMetric.streamIn) { $0.stats.publish.bytes }
+        each(EdgeMetric.streamOut) { $0.stats.subscribe.bytes }
+        each(EdgeMetric.streamInPackets) { $0.stats.publish.packets }
+        each(EdgeMetric.streamOutPackets) { $0.stats.subscribe.packets }
+    }
+
+    private func addSessions(_ text: inout MetricText, _ sessions: [SessionSnapshot], names: [StreamKey: String]) {
+        let publishers = sessions.filter(\.handle.isPublisher).compactMap { session in
+            names[session.handle.stream].map { (name: $0, session: session) }
+        }.sorted { $0.name < $1.name }
+        text.add(EdgeMetric.publisherLost, publishers.map { MetricSample(["stream": $0.name], Double($0.session.lost)) })
+        text.add(EdgeMetric.publisherRTT, publishers.map { MetricSample(["stream": $0.name], Double($0.session.rttNs) / 1e9) })
+        text.add(
+            EdgeMetric.publisherKeyframeRequests,
+            publishers.map { MetricSample(["stream": $0.name], Double($0.session.keyframeRequests)) })
+        var lost: [String: UInt64] = [:]
+        var resent: [String: UInt64] = [:]
+        for viewer in sessions where !viewer.handle.isPublisher {
+            guard let name = names[viewer.handle.stream] else { continue }
+            lost[name, default: 0] &+= viewer.lost
+            resent[name, default: 0] &+= viewer.resent
+        }
+        func sorted(_ sums: [String: UInt64]) -> [MetricSample] {
+            sums.sorted { $0.key < $1.key }.map { MetricSample(["stream": $0.key], Double($0.value)) }
+        }
+        text.add(EdgeMetric.viewersLost, sorted(lost))
+        text.add(EdgeMetric.viewersResent, sorted(resent))
+    }
+
+    private func addLoops(_ text: inout MetricText, _ loops: [LoopSnapshot]) {
+        func each(_ metric: Metric, _ value: (LoopSnapshot) -> Double) {
+            text.add(metric, loops.map { MetricSample(["loop": String($0.loop)], value($0)) })
+        }
+        each(EdgeMetric.loopBusy) { Double($0.busyNs) / 1e9 }
+        each(EdgeMetric.loopUp) { Double($0.upNs) / 1e9 }
+        each(EdgeMetric.loopReceived) { Double($0.received) }
+        each(EdgeMetric.loopSent) { Double($0.sent) }
+        each(EdgeMetric.loopMessages) { Double($0.messages) }
+        each(EdgeMetric.loopReceivedBytes) { Double($0.receivedBytes) }
+        each(EdgeMetric.loopSentBytes) { Double($0.sentBytes) }
+        let drops = loops.flatMap { loop in
+            loop.drops.map {
+                MetricSample(["loop": String(loop.loop), "reason": $0.reason], Double($0.count))
+            }
+        }
+        text.add(EdgeMetric.drops, drops)
+    }
+
+    private func addRecordings(_ text: inout MetricText) {
+        let numbers = recorder.metrics
+        text.add(EdgeMetric.recordedStreams, Double(numbers.streams))
+        text.add(EdgeMetric.recordings, Double(numbers.writing))
+        text.add(EdgeMetric.segments, Double(numbers.segments))
+        text.add(EdgeMetric.segmentBytes, Double(numbers.bytes))
+        text.add(EdgeMetric.recordingLost, Double(numbers.lostPackets))
+        text.add(EdgeMetric.recordingOverflow, Double(numbers.overflowedPackets))
+        text.add(EdgeMetric.storageErrors, Double(numbers.storageErrors))
+        if let free = numbers.freeBytes { text.add(EdgeMetric.storageFree, Double(free)) }
+    }
+}

@@ -1,0 +1,107 @@
+import Cluster
+import Config
+import MediaPlane
+import Streams
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Makes the node's own record: who it is and how busy it was over the last second.
+actor NodeReporter {
+    private let settings: NodeSettings
+    private var url: String
+    private let registry: StreamRegistry
+    private let plane: MediaPlane
+    private let startedAtMs: Int64
+    private var status = NodeStatus.running
+    private var recordings = 0
+    private var last: Sample
+    private var load = NodeLoad()
+
+    private struct Sample {
+        var monotonicNs: UInt64
+        var cpuNs: UInt64
+        var sentBytes: UInt64
+        var receivedBytes: UInt64
+    }
+
+    init(settings: NodeSettings, url: String, registry: StreamRegistry, plane: MediaPlane) {
+        self.settings = settings
+        self.url = url
+        self.registry = registry
+        self.plane = plane
+        let now = StreamTime.system()
+        startedAtMs = now.wallMs
+        last = Sample(monotonicNs: now.monotonicNs, cpuNs: ProcessUsage.cpuNs(), sentBytes: 0, receivedBytes: 0)
+    }
+
+    /// The URL that others reach the node at, once the port is known.
+    func setURL(_ url: String) { self.url = url }
+
+    func setDraining() { status = .draining }
+
+    func setRecordings(_ count: Int) { recordings = count }
+
+    /// The record as of now; rates are measured again when the last measurement is older than 900 ms.
+    func record() async -> NodeRecord {
+        let now = StreamTime.system()
+        if now.monotonicNs &- last.monotonicNs > 900_000_000 { measure(await plane.snapshot().loops, StreamTime.system()) }
+        let counts = await registry.counts
+        load.publishers = counts.publishers
+        load.viewers = counts.viewers
+        return NodeRecord(
+            alias: settings.alias, url: url, region: settings.region, labels: settings.labels, status: status,
+            startedAtMs: startedAtMs, updatedAtMs: now.wallMs, load: load, pubMax: settings.pubMax, subMax: settings.subMax,
+            recordings: recordings, mediaPorts: (0..<plane.loopCount).compactMap { plane.candidates(loop: $0).first?.port })
+    }
+
+    private func measure(_ loops: [LoopSnapshot], _ now: StreamTime) {
+        let elapsed = now.monotonicNs &- last.monotonicNs
+        // Two callers may have waited for the same snapshot; the second finds nothing to measure.
+        guard elapsed > 100_000_000 else { return }
+        let sample = Sample(
+            monotonicNs: now.monotonicNs, cpuNs: ProcessUsage.cpuNs(), sentBytes: loops.reduce(0) { $0 &+ $1.sentBytes },
+            receivedBytes: loops.reduce(0) { $0 &+ $1.receivedBytes })
+        func bitsPerSecond(_ from: UInt64, _ to: UInt64) -> Int64 {
+            to < from ? 0 : Int64(Double(to - from) * 8e9 / Double(elapsed))
+        }
+        let cores = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+        load = NodeLoad(
+            cpu: Double(sample.cpuNs &- last.cpuNs) / Double(elapsed) / Double(cores),
+            egressBitsPerSecond: bitsPerSecond(last.sentBytes, sample.sentBytes),
+            ingressBitsPerSecond: bitsPerSecond(last.receivedBytes, sample.receivedBytes))
+        last = sample
+    }
+}
+
+/// What the process uses, from the kernel.
+enum ProcessUsage {
+    /// User and system time of all threads, in nanoseconds.
+    static func cpuNs() -> UInt64 {
+        var spec = timespec()
+        guard clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spec) == 0 else { return 0 }
+        return UInt64(spec.tv_sec) * 1_000_000_000 + UInt64(spec.tv_nsec)
+    }
+
+    /// Resident memory in bytes (proc(5), statm's second field in pages).
+    static func residentBytes() -> UInt64 {
+        guard let file = fopen("/proc/self/statm", "re") else { return 0 }
+        defer { fclose(file) }
+        var text = [UInt8](repeating: 0, count: 256)
+        let count = fread(&text, 1, text.count, file)
+        let fields = text[..<count].split(separator: UInt8(ascii: " "))
+        guard fields.count > 1, let pages = UInt64(String(decoding: fields[1], as: UTF8.self)) else { return 0 }
+        return pages &* UInt64(max(0, sysconf(Int32(_SC_PAGESIZE))))
+    }
+
+    /// Open file descriptors.
+    static func openDescriptors() -> Int {
+        guard let folder = opendir("/proc/self/fd") else { return 0 }
+        defer { closedir(folder) }
+        var count = 0
+        while readdir(folder) != nil { count += 1 }
+        // ".", ".." and the folder itself.
+        return max(0, count - 3)
+    }
+}

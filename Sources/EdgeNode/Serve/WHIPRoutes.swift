@@ -1,0 +1,154 @@
+import Auth
+import Cluster
+import HTTP
+import Streams
+
+/// WHIP and WHEP endpoints and their session resources (RFC 9725, draft-ietf-wish-whep).
+struct WHIPRoutes {
+    let registry: StreamRegistry
+    let gate: Gate
+    let iceServers: [WebRTCSettings.ICEServer]
+
+    func add(to router: inout Router) {
+        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential in
+            try await answering { () throws(StreamError) in
+                try await registry.publish(stream: stream, offer: offer, credential: credential)
+            }
+        }
+        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential in
+            try await answering { () throws(StreamError) in
+                try await registry.subscribe(stream: stream, offer: offer, credential: credential)
+            }
+        }
+        addSession(to: &router)
+        addLayers(to: &router)
+    }
+
+    private typealias Open = @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?) async throws -> SessionAnswer
+
+    private func addEndpoint(
+        _ pattern: String, tag: String, what: String, to router: inout Router, open: @escaping Open
+    ) {
+        let right: @Sendable (String) -> Access = { tag == "WHIP" ? .publish(stream: $0) : .subscribe(stream: $0) }
+        let description = RouteDescription(
+            what, tag: tag, requestType: SessionHeaders.sdp,
+            responses: [
+                RouteResponse(.created, "The SDP answer; Location is the session", contentType: SessionHeaders.sdp),
+                RouteResponse(.badRequest, "Not SDP"), RouteResponse(.unauthorized, "No valid token"),
+                RouteResponse(.conflict, "Someone publishes the stream"),
+                RouteResponse(.contentTooLarge, "The offer is too long"),
+                RouteResponse(.unsupportedMediaType, "Not application/sdp"),
+                RouteResponse(.unprocessableContent, "Nothing usable offered"),
+                RouteResponse(.serviceUnavailable, "The node takes no more sessions; see Retry-After"),
+            ])
+        router.post(pattern, description) { request in
+            // Who asks is looked at before anything is read, so that strangers cost nothing.
+            let stream = try Self.stream(request)
+            let credential = try gate.check(request, right(stream)).fingerprint
+            guard request.headers.mediaType == SessionHeaders.sdp else {
+                throw HTTPError(
+                    .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
+            }
+            let answer = try await open(stream, try await request.body.bytes(), credential)
+            return SessionHeaders.created(answer, stream: stream, servers: iceServers)
+        }
+        router.options(pattern, RouteDescription("What the endpoint can do", tag: tag)) { request in
+            var headers: HTTPHeaders = [
+                "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": SessionHeaders.sdp,
+                "Access-Control-Allow-Methods": SessionHeaders.methods,
+            ]
+            // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
+            if let stream = try? Self.stream(request), (try? gate.check(request, right(stream))) != nil {
+                for link in SessionHeaders.links(iceServers) { headers.add("Link", link) }
+            }
+            return HTTPResponse(.noContent, headers: headers)
+        }
+        router.get(pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: tag)) { request in
+            let stream = try Self.stream(request)
+            try gate.check(request, right(stream))
+            let headers: HTTPHeaders = ["Accept-Post": SessionHeaders.sdp]
+            guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
+            return .bytes([], contentType: SessionHeaders.sdp, headers: headers)
+        }
+    }
+
+    // MARK: Session
+
+    private func addSession(to router: inout Router) {
+        let pattern = "/session/{stream}/{session}"
+        router.patch(pattern, Self.patchDescription) { request in
+            let (stream, session) = try await self.session(request)
+            guard request.headers.mediaType == SessionHeaders.fragment else {
+                throw HTTPError(
+                    .unsupportedMediaType, "the body has to be \(SessionHeaders.fragment)",
+                    headers: ["Accept-Patch": SessionHeaders.fragment])
+            }
+            let body = try await request.body.bytes()
+            let patch = try await answering { () throws(StreamError) in
+                try await registry.patch(
+                    stream: stream, session: session, fragment: body, ifMatch: request.headers["If-Match"])
+            }
+            switch patch {
+            // MediaMTX's reader takes anything but a bare 204 for a failure.
+            case .trickled: return HTTPResponse(.noContent)
+            case .restarted(let fragment, let etag):
+                return .text(fragment, contentType: SessionHeaders.fragment, headers: ["ETag": etag])
+            }
+        }
+        router.delete(pattern, RouteDescription("End the session", tag: "session")) { request in
+            let (stream, session) = try await self.session(request)
+            try await answering { () throws(StreamError) in try await registry.end(stream: stream, session: session) }
+            return HTTPResponse(.ok)
+        }
+        router.options(pattern, RouteDescription("What the session can do", tag: "session")) { _ in
+            HTTPResponse(
+                .noContent,
+                headers: [
+                    "Allow": "OPTIONS, HEAD, GET, PATCH, DELETE", "Accept-Patch": SessionHeaders.fragment,
+                    "Access-Control-Allow-Methods": SessionHeaders.methods,
+                ])
+        }
+        router.get(pattern, RouteDescription("Nothing; tells that the session is there", tag: "session")) { request in
+            _ = try await self.session(request)
+            return HTTPResponse(.noContent)
+        }
+    }
+
+    private static let patchDescription = RouteDescription(
+        "Trickle candidates or restart ICE", tag: "session", requestType: SessionHeaders.fragment,
+        parameters: [.header("If-Match", "The session's ETag, or * for a restart")],
+        responses: [
+            RouteResponse(.noContent, "Candidates taken"),
+            RouteResponse(.ok, "ICE restarted; ETag is new", contentType: SessionHeaders.fragment),
+            RouteResponse(.notFound, "No such session"), RouteResponse(.preconditionFailed, "Another ETag"),
+        ])
+
+    /// The layers of a simulcast publisher. Publishers send one layer, since the answers take no simulcast, so there is no choice.
+    private func addLayers(to router: inout Router) {
+        let pattern = "/session/{stream}/{session}/layer"
+        let handler: Router.Handler = { request in
+            _ = try await self.session(request)
+            throw HTTPError(.conflict, "the stream is not simulcast")
+        }
+        router.get(pattern, RouteDescription("The simulcast layers", tag: "session"), handler)
+        router.post(pattern, RouteDescription("Choose a simulcast layer", tag: "session"), handler)
+        router.delete(pattern, RouteDescription("Stop the video", tag: "session"), handler)
+    }
+
+    // MARK: Checks
+
+    static func stream(_ request: HTTPRequest) throws(HTTPError) -> String {
+        let name = request.parameter("stream")
+        guard StreamName.isValid(name) else { throw HTTPError(StreamError.invalidName) }
+        return name
+    }
+
+    /// Finds the session and checks who asks.
+    private func session(_ request: HTTPRequest) async throws -> (stream: String, session: String) {
+        let stream = try Self.stream(request)
+        let id = request.parameter("session")
+        guard let owner = await registry.owner(stream: stream, session: id) else { throw HTTPError(StreamError.sessionNotFound) }
+        try gate.check(request, session: owner, stream: stream)
+        return (stream, id)
+    }
+}

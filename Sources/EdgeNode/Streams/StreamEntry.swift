@@ -1,0 +1,159 @@
+import Cluster
+import MediaPlane
+import SDP
+
+/// What a client gets back from POST: the answer and how to reach its session (RFC 9725 section 4.2).
+public struct SessionAnswer: Sendable {
+    /// The SDP answer.
+    public let sdp: String
+    /// At least 128 random bits, base64url: whoever knows it may change the session.
+    public let sessionID: String
+    /// The strong entity tag, quotes included.
+    public let etag: String
+}
+
+/// Who holds a session.
+public struct SessionOwner: Sendable, Equatable {
+    /// What the client showed when it opened the session; nil without authentication.
+    public let credential: String?
+    /// Whether the session publishes.
+    public let isPublisher: Bool
+}
+
+/// What a PATCH did.
+public enum SessionPatch: Sendable, Equatable {
+    /// Candidates were taken: 204 without a body.
+    case trickled
+    /// ICE restarted: 200 with this fragment and this new entity tag, quotes included.
+    case restarted(fragment: String, etag: String)
+}
+
+/// A publisher's coming and going, for the recorder.
+public enum PublicationEvent: Sendable, Equatable {
+    /// A publisher was answered; its media may still take a second.
+    case published(stream: String, key: StreamKey)
+    /// The publisher is gone. Another may follow, and then another `published` tells so.
+    case ended(stream: String, key: StreamKey)
+}
+
+/// One session as the registry keeps it.
+struct Session {
+    let id: String
+    /// Nil while the media plane is still setting it up.
+    var handle: SessionHandle?
+    let createdAtMs: Int64
+    let createdNs: UInt64
+    /// Who opened it; nil without authentication.
+    let credential: String?
+    let tracks: [NegotiatedTrack]
+    var localICE: ICECredentials
+    var remoteICE: ICECredentials
+    var formerUfrags: [String] = []
+    var etag: String
+    var state = Cluster.SessionState.new
+    var stats = TrafficStats()
+    /// When `stats` was sampled, for the bit rate.
+    var sampledNs: UInt64 = 0
+
+    func record(leaveAt: Int64 = 0) -> SessionRecord {
+        SessionRecord(id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, stats: stats)
+    }
+}
+
+/// One stream as the registry keeps it.
+struct StreamEntry {
+    let name: String
+    let key: StreamKey
+    let createdAtMs: Int64
+    /// Made through the API: stays without sessions until it is deleted there.
+    let isLasting: Bool
+    var publisher: Session?
+    var viewers: [String: Session] = [:]
+    /// Since when there is no publisher, wall and monotonic.
+    var publisherLeft: StreamTime
+    /// Since when there is no viewer.
+    var viewersLeft: StreamTime
+    var hadPublisher = false
+    /// What the last publisher sent, so that viewers can be answered between two publishers.
+    var source: [SourceTrack] = []
+    var isRecording = false
+    var endedPublishers: [SessionRecord] = []
+    var endedViewers: [SessionRecord] = []
+    /// Totals of sessions that are over.
+    var endedStats = StreamStats()
+
+    init(name: String, key: StreamKey, now: StreamTime, isLasting: Bool) {
+        self.name = name
+        self.key = key
+        createdAtMs = now.wallMs
+        self.isLasting = isLasting
+        publisherLeft = now
+        viewersLeft = now
+    }
+
+    func session(_ id: String) -> Session? { publisher?.id == id ? publisher : viewers[id] }
+
+    /// Takes a session out and keeps its record; the caller tells the media plane.
+    mutating func remove(_ id: String, state: Cluster.SessionState, now: StreamTime) -> Session? {
+        if publisher?.id == id, var session = publisher {
+            session.state = state
+            publisher = nil
+            publisherLeft = now
+            endedStats.publish.add(session.stats)
+            Self.remember(session, in: &endedPublishers, now)
+            return session
+        }
+        guard var session = viewers.removeValue(forKey: id) else { return nil }
+        session.state = state
+        if viewers.isEmpty { viewersLeft = now }
+        endedStats.subscribe.add(session.stats)
+        Self.remember(session, in: &endedViewers, now)
+        return session
+    }
+
+    private static func remember(_ session: Session, in list: inout [SessionRecord], _ now: StreamTime) {
+        var record = session.record(leaveAt: now.wallMs)
+        record.stats.bitrate = 0
+        list.append(record)
+        if list.count > StreamLimits.endedSessions { list.removeFirst() }
+    }
+
+    /// Drops records of sessions that ended long ago; true when there were any.
+    mutating func forgetEnded(before wallMs: Int64) -> Bool {
+        let count = endedPublishers.count + endedViewers.count
+        endedPublishers.removeAll { $0.leaveAt < wallMs }
+        endedViewers.removeAll { $0.leaveAt < wallMs }
+        return endedPublishers.count + endedViewers.count < count
+    }
+
+    var record: StreamRecord {
+        let live = viewers.values.sorted { ($0.createdAtMs, $0.id) < ($1.createdAtMs, $1.id) }
+        var stats = endedStats
+        if let publisher {
+            stats.publish.add(publisher.stats)
+            stats.publish.bitrate = publisher.stats.bitrate
+        }
+        for viewer in live {
+            stats.subscribe.add(viewer.stats)
+            stats.subscribe.bitrate += viewer.stats.bitrate
+        }
+        let codecs = publisher.map {
+            $0.tracks.map { CodecRecord(kind: $0.kind.rawValue, codec: $0.codec.name, fmtp: $0.codec.fmtp) }
+        }
+        return StreamRecord(
+            id: name, createdAt: createdAtMs,
+            publish: StreamSide(
+                leaveAt: publisher == nil && hadPublisher ? publisherLeft.wallMs : 0,
+                sessions: endedPublishers + (publisher.map { [$0.record()] } ?? [])),
+            subscribe: StreamSide(
+                leaveAt: viewers.isEmpty ? viewersLeft.wallMs : 0, sessions: endedViewers + live.map { $0.record() }),
+            codecs: codecs ?? [], stats: stats, recording: isRecording)
+    }
+}
+
+extension TrafficStats {
+    mutating func add(_ other: TrafficStats) {
+        bytes += other.bytes
+        packets += other.packets
+    }
+}

@@ -1,0 +1,151 @@
+import Cluster
+import Log
+import MediaPlane
+import SDP
+
+extension StreamRegistry {
+    /// Begins to follow the media plane and to look once a second for what has to end. Called once.
+    public func start() {
+        guard tasks.isEmpty else { return }
+        let events = plane.events
+        tasks = [
+            Task { [weak self] in
+                for await event in events { await self?.take(event) }
+            },
+            Task { [weak self] in
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: .seconds(1))
+                    await self?.sweep()
+                }
+            },
+        ]
+    }
+
+    /// Takes no new sessions from now on; those that are there stay.
+    public func drain() { isDraining = true }
+
+    /// Ends every session and stops following the plane. The plane itself is shut down by its owner.
+    public func stop() async {
+        isDraining = true
+        let handles = streams.keys.flatMap { take($0) }
+        for handle in handles { await plane.remove(handle) }
+        tasks.forEach { $0.cancel() }
+        tasks = []
+        changeListeners.values.forEach { $0.finish() }
+        publicationListeners.values.forEach { $0.finish() }
+        changeListeners = [:]
+        publicationListeners = [:]
+    }
+
+    /// Takes over what the media plane tells.
+    func take(_ event: MediaEvent) {
+        switch event {
+        case .sessionState(let handle, let id, let state):
+            guard let name = names[handle.stream] else { return }
+            switch state {
+            case .new: return
+            case .connected: update(id, on: name) { $0.state = .connected }
+            case .closed(let reason):
+                log.info("session ended", ["stream": name, "why": reason.rawValue])
+                removeSession(id, on: name, state: reason.isFailure ? .failed : .closed)
+                deleteIfDue(name)
+            }
+            noteChange()
+        case .firstMedia(let key, _, let kind):
+            guard let name = names[key] else { return }
+            log.debug("first media", ["stream": name, "kind": kind == .video ? "video" : "audio"])
+        case .h264Profile(let key, let id, let profile):
+            guard let name = names[key], var entry = streams[name], entry.publisher?.id == id else { return }
+            entry.source = entry.source.map { SourceTrack(kind: $0.kind, codec: $0.codec.withH264Profile(profile)) }
+            streams[name] = entry
+        }
+    }
+
+    /// Samples counters and ends what has waited too long.
+    public func sweep() async {
+        let snapshot = await plane.snapshot()
+        let now = time()
+        var isChanged = false
+        for sample in snapshot.sessions where take(sample, now) { isChanged = true }
+        for name in Array(streams.keys) {
+            if streams[name]?.forgetEnded(before: now.wallMs - StreamLimits.endedSessionsKeptMs) == true { isChanged = true }
+            for handle in closeWaitingViewers(name, now) {
+                isChanged = true
+                await plane.remove(handle)
+            }
+            deleteIfDue(name)
+        }
+        if isChanged { noteChange() }
+    }
+
+    /// Takes one session's counters over; true when they moved.
+    private func take(_ sample: SessionSnapshot, _ now: StreamTime) -> Bool {
+        guard let name = names[sample.handle.stream] else { return false }
+        var isMoved = false
+        update(sample.session, on: name) { session in
+            let bytes = Int64(clamping: sample.bytes)
+            let elapsedMs = Int64((now.monotonicNs &- session.sampledNs) / 1_000_000)
+            if session.sampledNs > 0, elapsedMs > 0 {
+                session.stats.bitrate = max(0, bytes - session.stats.bytes) * 8000 / elapsedMs
+            }
+            isMoved = session.stats.bytes != bytes
+            session.stats.bytes = bytes
+            session.stats.packets = Int64(clamping: sample.packets)
+            session.sampledNs = now.monotonicNs
+            let isSilent = sample.lastReceivedNs > 0 && now.monotonicNs > sample.lastReceivedNs &+ StreamLimits.disconnectedNs
+            let old = session.state
+            switch session.state {
+            case .connected where isSilent: session.state = .disconnected
+            case .disconnected where !isSilent: session.state = .connected
+            case .new where sample.remoteAddress != nil: session.state = .connecting
+            default: break
+            }
+            if session.state != old { isMoved = true }
+        }
+        return isMoved
+    }
+
+    /// Takes out viewers that have waited for a publisher long enough.
+    private func closeWaitingViewers(_ name: String, _ now: StreamTime) -> [SessionHandle] {
+        guard let entry = streams[name], entry.publisher == nil else { return [] }
+        let waitNs = UInt64(max(0, settings.publisherWaitMs)) * 1_000_000
+        var handles: [SessionHandle] = []
+        for viewer in entry.viewers.values {
+            let since = max(viewer.createdNs, entry.publisherLeft.monotonicNs)
+            guard let handle = viewer.handle, now.monotonicNs >= since &+ waitNs else { continue }
+            log.info("viewer waited in vain for a publisher", ["stream": name])
+            removeSession(viewer.id, on: name, state: .closed)
+            handles.append(handle)
+        }
+        return handles
+    }
+
+    /// Deletes a stream whose time without publisher or viewers is over (`auto_delete_whip`, `auto_delete_whep`), and one that
+    /// came with its sessions and has none left.
+    func deleteIfDue(_ name: String) {
+        guard let entry = streams[name], !entry.isRecording else { return }
+        let now = time().monotonicNs
+        func isOver(_ since: StreamTime, _ ms: Int) -> Bool { now >= since.monotonicNs &+ UInt64(max(0, ms)) * 1_000_000 }
+        let whip = settings.autoDeleteWHIPMs.map {
+            entry.hadPublisher && entry.publisher == nil && isOver(entry.publisherLeft, $0)
+        }
+        let whep = settings.autoDeleteWHEPMs.map { entry.viewers.isEmpty && isOver(entry.viewersLeft, $0) }
+        let isEmpty = !entry.isLasting && entry.publisher == nil && entry.viewers.isEmpty
+        let isOrphan =
+            isEmpty && isOver(entry.publisherLeft, settings.publisherWaitMs)
+            && isOver(entry.viewersLeft, settings.publisherWaitMs)
+        guard whip == true || whep == true || isOrphan else { return }
+        let handles = take(name)
+        Task { for handle in handles { await plane.remove(handle) } }
+    }
+}
+
+extension CloseReason {
+    /// Whether the connection broke rather than being ended by someone.
+    var isFailure: Bool {
+        switch self {
+        case .consentLost, .setupTimeout, .handshakeFailed: true
+        case .removed, .closedByPeer: false
+        }
+    }
+}

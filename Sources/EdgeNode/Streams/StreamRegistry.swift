@@ -1,0 +1,276 @@
+import Cluster
+import Log
+import MediaPlane
+import SDP
+
+/// The node's streams and their sessions: who publishes, who watches, who may.
+///
+/// Rules that the standards leave open, and how they are decided here:
+/// - Viewers belong to the stream, not to its publisher. When the publisher goes they wait for another one, for
+///   `StreamSettings.publisherWaitMs`, and go on with it without a new offer; then their sessions are closed, never left looking alive.
+/// - A viewer whose codecs the new publisher does not send is closed, so that the player asks again.
+/// - A second publisher takes over when it shows the same credential, when `overridePublisher` is on, or when the first one has been
+///   silent for two seconds; else it gets 409. An encoder that lost its connection can therefore come back at once.
+///
+/// All waiting is done by `sweep`, once a second; nothing sleeps for a single session. After every `await` state is read again.
+public actor StreamRegistry {
+    let plane: MediaPlane
+    let settings: StreamSettings
+    let time: @Sendable () -> StreamTime
+    let log = Logger("streams")
+    var streams: [String: StreamEntry] = [:]
+    /// Finds the name of a stream from an event of the media plane.
+    var names: [StreamKey: String] = [:]
+    var lastKey: UInt32 = 0
+    var isDraining = false
+    var changeListeners: [Int: AsyncStream<Void>.Continuation] = [:]
+    var publicationListeners: [Int: AsyncStream<PublicationEvent>.Continuation] = [:]
+    var lastListener = 0
+    var tasks: [Task<Void, Never>] = []
+
+    /// - Parameters:
+    ///   - plane: the node's media plane; its `events` are read by `start`.
+    ///   - time: both clocks, replaceable in tests.
+    public init(plane: MediaPlane, settings: StreamSettings, time: @escaping @Sendable () -> StreamTime = StreamTime.system) {
+        self.plane = plane
+        self.settings = settings
+        self.time = time
+    }
+
+    // MARK: Sessions
+
+    /// Answers an offer that sends (RFC 9725 section 4.2).
+    ///
+    /// - Parameters:
+    ///   - offer: the body of the POST.
+    ///   - credential: what tells one client from another; nil when nobody has to show any.
+    public func publish(stream name: String, offer: [UInt8], credential: String?) async throws(StreamError) -> SessionAnswer {
+        try checkOpen(name)
+        let answer = try Self.sdp { () throws(SDPError) in
+            try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
+        }
+        if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
+        let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
+        try await replacePublisher(of: name, key: entry.key, credential: credential)
+
+        let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
+        streams[name]?.publisher = session
+        do throws(MediaPlaneError) {
+            let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
+                try await self.plane.addPublisher(
+                    PublisherSpec(
+                        stream: entry.key, session: session.id,
+                        transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
+                        tracks: answer.tracks.compactMap(IncomingTrackSpec.init)))
+            }
+            try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
+            didPublish(name, answer.tracks)
+            return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
+        } catch {
+            discard(session.id, on: name)
+            throw refusal(error, on: name)
+        }
+    }
+
+    /// Answers an offer that receives (draft-ietf-wish-whep section 4.2).
+    ///
+    /// Between two publishers, or before the first one of a stream that was made beforehand, the answer is built for what the last
+    /// publisher sent, or for H.264 and Opus.
+    public func subscribe(stream name: String, offer: [UInt8], credential: String?) async throws(StreamError) -> SessionAnswer {
+        try checkOpen(name)
+        let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
+        guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
+        try checkRoom(isPublisher: false)
+        let source = streams[name].map(\.source) ?? []
+        let answer = try Self.sdp { () throws(SDPError) in
+            try SubscribeAnswer(offer: description, stream: source.isEmpty ? Self.expected : source) { .random(in: 1 ... .max) }
+        }
+        let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
+        guard entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
+
+        let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        streams[name]?.viewers[session.id] = session
+        do throws(MediaPlaneError) {
+            let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
+                try await self.plane.addViewer(
+                    ViewerSpec(
+                        stream: entry.key, session: session.id,
+                        transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
+                        tracks: answer.tracks.compactMap(OutgoingTrackSpec.init)))
+            }
+            try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
+            log.info("viewer came", ["stream": name])
+            // The publisher may have changed while this waited.
+            closeUnplayable(name)
+            noteChange()
+            return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
+        } catch {
+            discard(session.id, on: name)
+            throw refusal(error, on: name)
+        }
+    }
+
+    // MARK: Steps of setting up
+
+    /// What a viewer gets when nobody has published yet.
+    private static let expected = [SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus)]
+
+    private static func sdp<T>(_ body: () throws(SDPError) -> T) throws(StreamError) -> T {
+        do throws(SDPError) { return try body() } catch { throw .sdp(error) }
+    }
+
+    func checkOpen(_ name: String) throws(StreamError) {
+        guard StreamName.isValid(name) else { throw .invalidName }
+        guard !isDraining else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
+    }
+
+    private func checkRoom(isPublisher: Bool) throws(StreamError) {
+        let counts = counts
+        let limit = isPublisher ? settings.publishersMax : settings.subscribersMax
+        let taken = isPublisher ? counts.publishers : counts.viewers
+        guard taken < limit ?? .max, counts.publishers + counts.viewers < settings.sessionsMax ?? .max else {
+            throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
+        }
+    }
+
+    func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamEntry {
+        if let entry = streams[name] { return entry }
+        guard isCreating else { throw .streamNotFound }
+        guard streams.count < StreamLimits.streams else {
+            throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
+        }
+        repeat { lastKey &+= 1 } while names[StreamKey(id: lastKey)] != nil
+        let entry = StreamEntry(name: name, key: StreamKey(id: lastKey), now: time(), isLasting: isLasting)
+        streams[name] = entry
+        names[entry.key] = name
+        return entry
+    }
+
+    private func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, credential: String?) -> Session {
+        let now = time()
+        var generator = SystemRandomNumberGenerator()
+        return Session(
+            id: Identifier.session(), handle: nil, createdAtMs: now.wallMs, createdNs: now.monotonicNs, credential: credential,
+            tracks: tracks, localICE: .random(using: &generator), remoteICE: remote, etag: Identifier.etag())
+    }
+
+    /// Makes room for a publisher, or throws 409.
+    private func replacePublisher(of name: String, key: StreamKey, credential: String?) async throws(StreamError) {
+        guard let current = streams[name]?.publisher else { return }
+        guard let handle = current.handle else { throw .publisherExists }
+        let isSame = credential.map { !$0.isEmpty && $0 == current.credential } ?? false
+        if !isSame, !settings.overridePublisher {
+            guard await isStale(current, handle) else { throw .publisherExists }
+        }
+        guard streams[name]?.key == key, streams[name]?.publisher?.id == current.id else { throw .publisherExists }
+        log.info("publisher is replaced", ["stream": name])
+        endPublication(name, session: current.id, state: .closed)
+        // A reservation without a handle keeps others out until the old session is gone.
+        streams[name]?.publisher = newSession([], remote: current.remoteICE, credential: credential)
+        let reservation = streams[name]?.publisher?.id
+        await plane.remove(handle)
+        guard streams[name]?.key == key, streams[name]?.publisher?.id == reservation else { throw .publisherExists }
+    }
+
+    private func isStale(_ session: Session, _ handle: SessionHandle) async -> Bool {
+        let heard = await plane.snapshot(of: handle)?.lastReceivedNs ?? 0
+        let last = max(heard, session.createdNs)
+        return time().monotonicNs > last &+ StreamLimits.stalePublisherNs
+    }
+
+    /// Adds to the media plane, with other credentials when the user fragment is taken, and gives our half of the answer.
+    private func place(
+        _ session: Session, _ add: (ICECredentials) async throws(MediaPlaneError) -> SessionHandle
+    ) async throws(MediaPlaneError) -> (SessionHandle, LocalTransport) {
+        var ice = session.localICE
+        var generator = SystemRandomNumberGenerator()
+        for _ in 1..<StreamLimits.ufragAttempts {
+            do throws(MediaPlaneError) {
+                let handle = try await add(ice)
+                return (handle, local(ice, loop: handle.loop))
+            } catch {
+                guard error == .duplicateUfrag else { throw error }
+                ice = .random(using: &generator)
+            }
+        }
+        throw .duplicateUfrag
+    }
+
+    func local(_ ice: ICECredentials, loop: Int) -> LocalTransport {
+        LocalTransport(
+            ice: ice, fingerprint: Fingerprint(algorithm: "sha-256", bytes: plane.fingerprint),
+            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) })
+    }
+
+    /// Gives the waiting session its handle; when it, or the stream, went away meanwhile, the plane's session goes too.
+    private func settle(
+        _ id: String, on name: String, key: StreamKey, handle: SessionHandle, ice: ICECredentials
+    ) async throws(MediaPlaneError) {
+        guard streams[name]?.key == key, !isDraining,
+            update(
+                id, on: name,
+                {
+                    $0.handle = handle; $0.localICE = ice
+                })
+        else {
+            await plane.remove(handle)
+            throw .noSession
+        }
+    }
+
+    /// Changes a session in place; false when it is gone.
+    @discardableResult
+    func update(_ id: String, on name: String, _ change: (inout Session) -> Void) -> Bool {
+        guard var entry = streams[name] else { return false }
+        if var session = entry.publisher, session.id == id {
+            change(&session)
+            entry.publisher = session
+        } else if var session = entry.viewers[id] {
+            change(&session)
+            entry.viewers[id] = session
+        } else {
+            return false
+        }
+        streams[name] = entry
+        return true
+    }
+
+    /// Forgets a session that never came to be.
+    private func discard(_ id: String, on name: String) {
+        guard var entry = streams[name] else { return }
+        if entry.publisher?.id == id { entry.publisher = nil }
+        entry.viewers[id] = nil
+        streams[name] = entry
+        if entry.publisher == nil, entry.viewers.isEmpty, !entry.hadPublisher, !entry.isLasting { forget(name) }
+    }
+
+    func forget(_ name: String) {
+        guard let entry = streams.removeValue(forKey: name) else { return }
+        names[entry.key] = nil
+        noteChange()
+    }
+
+    private func refusal(_ error: MediaPlaneError, on name: String) -> StreamError {
+        switch error {
+        case .publisherExists: return .publisherExists
+        case .busy, .stopped, .noSession, .duplicateUfrag: return .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
+        case .transport(let reason): return .sdp(.unacceptable("the transport: \(reason)"))
+        case .tracks(let count): return .sdp(.unacceptable("\(count) tracks"))
+        case .portInUse, .address, .system:
+            log.error("a session could not be set up", ["stream": name, "why": error.description])
+            return .failed(error.description)
+        }
+    }
+
+    private func didPublish(_ name: String, _ tracks: [NegotiatedTrack]) {
+        guard var entry = streams[name] else { return }
+        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec) }
+        entry.hadPublisher = true
+        streams[name] = entry
+        log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])
+        closeUnplayable(name)
+        emit(.published(stream: name, key: entry.key))
+        noteChange()
+    }
+}

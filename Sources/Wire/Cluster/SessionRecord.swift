@@ -1,0 +1,90 @@
+/// One publisher or viewer of a stream, live777's names.
+public struct SessionRecord: Sendable, Hashable, Codable {
+    /// The session id, as in its URL.
+    public var id: String
+    /// When it began, Unix milliseconds.
+    public var createdAt: Int64
+    /// When it ended, Unix milliseconds; 0 while it lives.
+    public var leaveAt: Int64
+    /// Where its connection stands.
+    public var state: SessionState
+    /// The other node's end, when this session carries the stream between nodes.
+    public var cascade: CascadeRecord?
+    /// Whether a data channel is open.
+    public var hasDataChannel: Bool
+    /// What went through it.
+    public var stats: TrafficStats
+
+    /// Makes a record.
+    public init(
+        id: String, createdAt: Int64, leaveAt: Int64 = 0, state: SessionState = .new, cascade: CascadeRecord? = nil,
+        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats()
+    ) {
+        self.id = id
+        self.createdAt = createdAt
+        self.leaveAt = leaveAt
+        self.state = state
+        self.cascade = cascade
+        self.hasDataChannel = hasDataChannel
+        self.stats = stats
+    }
+
+    /// Reads a record; only `id` must be there.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.container(keyedBy: CodingKeys.self)
+        id = try container.decode(String.self, forKey: .id)
+        createdAt = try container.value(.createdAt, or: 0)
+        leaveAt = try container.value(.leaveAt, or: 0)
+        state = try container.value(.state, or: .new)
+        cascade = try container.decodeIfPresent(CascadeRecord.self, forKey: .cascade)
+        hasDataChannel = try container.value(.hasDataChannel, or: false)
+        stats = try container.value(.stats, or: TrafficStats())
+    }
+}
+
+/// Where a session's connection stands (the words of W3C `RTCPeerConnectionState`).
+public enum SessionState: String, Sendable, Hashable, Codable {
+    /// Answered, nothing heard yet.
+    case new
+    /// ICE or DTLS is under way.
+    case connecting
+    /// Media can flow.
+    case connected
+    /// Nothing heard for a while; may come back.
+    case disconnected
+    /// Given up.
+    case failed
+    /// Ended by either side.
+    case closed
+
+    /// A word of a later release counts as `new`.
+    public init(from decoder: any Decoder) throws {
+        self = SessionState(rawValue: try decoder.singleValueContainer().decode(String.self)) ?? .new
+    }
+}
+
+/// The other end of a session between two nodes; URLs carry no tokens.
+public struct CascadeRecord: Sendable, Hashable, Codable {
+    /// WHEP URL pulled from.
+    public var sourceURL: String?
+    /// WHIP URL pushed to.
+    public var targetURL: String?
+    /// The remote session resource.
+    public var sessionURL: String?
+
+    enum CodingKeys: String, CodingKey {
+        case sourceURL = "sourceUrl"
+        case targetURL = "targetUrl"
+        case sessionURL = "sessionUrl"
+    }
+
+    /// - Parameters:
+    ///   - sourceURL: WHEP URL pulled from.
+    ///   - targetURL: WHIP URL pushed to.
+    ///   - sessionURL: the remote session resource.
+    public init(sourceURL: String? = nil, targetURL: String? = nil, sessionURL: String? = nil) {
+        self.sourceURL = sourceURL
+        self.targetURL = targetURL
+        self.sessionURL = sessionURL
+    }
+}

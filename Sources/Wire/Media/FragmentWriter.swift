@@ -1,0 +1,210 @@
+import CAVFormat
+
+/// Why a fragment could not be made.
+public enum FragmentWriterError: Error, Equatable, Sendable {
+    /// libavformat refused; `code` is its AVERROR.
+    case libavformat(call: String, code: Int32)
+    /// A sample does not continue the one before it, or has no length.
+    case discontinuous(expected: Int64, got: Int64)
+    /// The format cannot be written.
+    case unsupported
+}
+
+/// Writes one track as CMAF (ISO/IEC 23000-19) into memory: an initialization segment, then fragments of one `moof` and one `mdat`.
+///
+/// libavformat's mov muxer writes the boxes, this class feeds it so that time is exact: a sample's decoding time must be
+/// the sum of all durations before it, so `tfdt` always continues. Not thread-safe; belongs to the thread that feeds it.
+public final class FragmentWriter {
+    /// `ftyp` and `moov`.
+    public let initSegment: [UInt8]
+    /// What is written.
+    public let format: TrackFormat
+
+    private let context: UnsafeMutablePointer<AVFormatContext>
+    private let sink: MemorySink
+    private var packet: UnsafeMutablePointer<AVPacket>?
+    private var nextTime: Int64?
+    private var pendingSamples = 0
+
+    /// `styp` of a CMAF segment that follows the live profile of ISO/IEC 23009-1.
+    public static let segmentType: [UInt8] =
+        [0, 0, 0, 24] + Array("styp".utf8) + Array("msdh".utf8) + [0, 0, 0, 0] + Array("msdh".utf8) + Array("cmfs".utf8)
+
+    /// Throws `unsupported` or what libavformat says.
+    public init(format: TrackFormat) throws(FragmentWriterError) {
+        self.format = format
+        sink = MemorySink()
+        var made: UnsafeMutablePointer<AVFormatContext>?
+        let code = avformat_alloc_output_context2(&made, nil, "mp4", nil)
+        guard code >= 0, let made else { throw .libavformat(call: "avformat_alloc_output_context2", code: code) }
+        context = made
+        packet = av_packet_alloc()
+        do throws(FragmentWriterError) {
+            try sink.attach(to: made)
+            try Self.addStream(to: made, format: format)
+            try Self.writeHeader(made)
+        } catch {
+            Self.release(made, sink, &packet)
+            throw error
+        }
+        avio_flush(made.pointee.pb)
+        initSegment = sink.take()
+    }
+
+    deinit {
+        Self.release(context, sink, &packet)
+    }
+
+    /// Adds a sample to the open fragment.
+    ///
+    /// Throws `discontinuous` when it does not start where the one before it ended.
+    public func append(_ sample: Sample) throws(FragmentWriterError) {
+        let expected = nextTime ?? sample.time
+        guard sample.time == expected, sample.duration > 0, sample.time >= 0 else {
+            throw .discontinuous(expected: expected, got: sample.time)
+        }
+        guard let packet else { throw .unsupported }
+        var code = av_new_packet(packet, Int32(clamping: sample.data.count))
+        guard code >= 0 else { throw .libavformat(call: "av_new_packet", code: code) }
+        defer { av_packet_unref(packet) }
+        sample.data.withUnsafeBytes { bytes in
+            if let base = bytes.baseAddress {
+                packet.pointee.data.update(from: base.assumingMemoryBound(to: UInt8.self), count: bytes.count)
+            }
+        }
+        packet.pointee.pts = sample.time
+        packet.pointee.dts = sample.time
+        packet.pointee.duration = sample.duration
+        packet.pointee.stream_index = 0
+        packet.pointee.flags = sample.isSync ? AV_PKT_FLAG_KEY : 0
+        code = av_write_frame(context, packet)
+        guard code >= 0 else { throw .libavformat(call: "av_write_frame", code: code) }
+        nextTime = sample.time + sample.duration
+        pendingSamples += 1
+    }
+
+    /// Ends the open fragment and returns it, `moof` and `mdat`; empty when no sample is in it.
+    public func flush() throws(FragmentWriterError) -> [UInt8] {
+        guard pendingSamples > 0 else { return [] }
+        let code = av_write_frame(context, nil)
+        guard code >= 0 else { throw .libavformat(call: "av_write_frame", code: code) }
+        avio_flush(context.pointee.pb)
+        pendingSamples = 0
+        return sink.take()
+    }
+
+    // MARK: Set-up
+
+    private static func addStream(
+        to context: UnsafeMutablePointer<AVFormatContext>, format: TrackFormat
+    ) throws(FragmentWriterError) {
+        guard let stream = avformat_new_stream(context, nil), let parameters = stream.pointee.codecpar else {
+            throw .libavformat(call: "avformat_new_stream", code: -ENOMEM)
+        }
+        stream.pointee.time_base = AVRational(num: 1, den: Int32(format.timescale))
+        let extradata: [UInt8]
+        switch format {
+        case .h264(let video):
+            parameters.pointee.codec_type = AVMEDIA_TYPE_VIDEO
+            parameters.pointee.codec_id = AV_CODEC_ID_H264
+            parameters.pointee.width = Int32(video.first.width)
+            parameters.pointee.height = Int32(video.first.height)
+            parameters.pointee.profile = Int32(video.first.profile)
+            parameters.pointee.level = Int32(video.first.level)
+            extradata = video.decoderConfiguration
+        case .opus(let channels):
+            guard (1...2).contains(channels) else { throw .unsupported }
+            parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
+            parameters.pointee.codec_id = AV_CODEC_ID_OPUS
+            parameters.pointee.sample_rate = 48_000
+            av_channel_layout_default(&parameters.pointee.ch_layout, Int32(channels))
+            extradata = opusHead(channels: channels)
+        }
+        try setExtradata(extradata, of: parameters)
+    }
+
+    private static func setExtradata(
+        _ bytes: [UInt8], of parameters: UnsafeMutablePointer<AVCodecParameters>
+    ) throws(FragmentWriterError) {
+        guard let memory = av_mallocz(bytes.count + Int(AV_INPUT_BUFFER_PADDING_SIZE)) else {
+            throw .libavformat(call: "av_mallocz", code: -ENOMEM)
+        }
+        memory.copyMemory(from: bytes, byteCount: bytes.count)
+        parameters.pointee.extradata = memory.assumingMemoryBound(to: UInt8.self)
+        parameters.pointee.extradata_size = Int32(bytes.count)
+    }
+
+    /// The identification header of RFC 7845 5.1, from which the muxer makes `dOps`.
+    ///
+    /// The pre-skip is libopus' look-ahead and only informs: there is no edit list, so nobody trims and sound stays on its timestamps
+    /// (Opus in ISOBMFF 4.3.2).
+    static func opusHead(channels: Int) -> [UInt8] {
+        Array("OpusHead".utf8) + [1, UInt8(channels), 0x38, 0x01, 0x80, 0xBB, 0, 0, 0, 0, 0]
+    }
+
+    private static func writeHeader(_ context: UnsafeMutablePointer<AVFormatContext>) throws(FragmentWriterError) {
+        context.pointee.flags |= AVFMT_FLAG_BITEXACT
+        context.pointee.avoid_negative_ts = 0
+        var options: OpaquePointer?
+        // cmaf: fragments without an edit list and with default-base-is-moof; frag_discont: the first tfdt is the first sample's time.
+        av_dict_set(&options, "movflags", "+cmaf+frag_custom+frag_discont+skip_trailer", 0)
+        av_dict_set(&options, "brand", "iso6", 0)
+        let code = avformat_write_header(context, &options)
+        av_dict_free(&options)
+        guard code >= 0 else { throw .libavformat(call: "avformat_write_header", code: code) }
+    }
+
+    private static func release(
+        _ context: UnsafeMutablePointer<AVFormatContext>, _ sink: MemorySink, _ packet: inout UnsafeMutablePointer<AVPacket>?
+    ) {
+        av_packet_free(&packet)
+        sink.detach(from: context)
+        avformat_free_context(context)
+    }
+}
+
+/// Where libavformat's output goes: a growing array.
+private final class MemorySink {
+    private var bytes: [UInt8] = []
+
+    func take() -> [UInt8] {
+        defer { bytes = [] }
+        return bytes
+    }
+
+    fileprivate func append(_ data: UnsafeBufferPointer<UInt8>) {
+        bytes.append(contentsOf: data)
+    }
+
+    func attach(to context: UnsafeMutablePointer<AVFormatContext>) throws(FragmentWriterError) {
+        let size: Int32 = 1 << 16
+        guard let buffer = av_malloc(Int(size)) else { throw .libavformat(call: "av_malloc", code: -ENOMEM) }
+        let opaque = Unmanaged.passUnretained(self).toOpaque()
+        guard
+            let stream = avio_alloc_context(
+                buffer.assumingMemoryBound(to: UInt8.self), size, 1, opaque, nil, writeToSink, nil)
+        else {
+            av_free(buffer)
+            throw .libavformat(call: "avio_alloc_context", code: -ENOMEM)
+        }
+        stream.pointee.seekable = 0
+        context.pointee.pb = stream
+        context.pointee.flags |= AVFMT_FLAG_CUSTOM_IO
+    }
+
+    func detach(from context: UnsafeMutablePointer<AVFormatContext>) {
+        guard context.pointee.pb != nil else { return }
+        av_freep(&context.pointee.pb.pointee.buffer)
+        avio_context_free(&context.pointee.pb)
+    }
+}
+
+/// avio's write callback; a file-scope function because C calls it.
+private func writeToSink(
+    _ opaque: UnsafeMutableRawPointer?, _ data: UnsafeMutablePointer<UInt8>?, _ count: Int32
+) -> Int32 {
+    guard let opaque, let data, count >= 0 else { return -EINVAL }
+    Unmanaged<MemorySink>.fromOpaque(opaque).takeUnretainedValue()
+        .append(UnsafeBufferPointer(start: data, count: Int(count)))
+    return count
+}

@@ -1,0 +1,188 @@
+/// RFC 6184, packetisation modes 0 and 1: single NAL units, STAP-A and FU-A.
+///
+/// Damage never reaches the file: a unit with a hole is dropped, and so is everything until the next IDR picture,
+/// because it refers to what is missing.
+public struct H264Depacketizer: Depacketizer {
+    /// Larger than any real frame; guards memory against a sender that never ends one.
+    static let unitBytesMax = 16 << 20
+
+    private var sets = H264ParameterSets()
+    private var unit: Unit?
+    private var fragment: [UInt8]?
+    private var waitsForIDR = true
+    /// The parameter sets the decoder was last told about, with an IDR picture.
+    private var formatInForce: H264Format?
+
+    /// Units that were thrown away because packets were lost or malformed.
+    public private(set) var droppedUnits = 0
+    /// Nothing decodable can come before the sender makes a key frame.
+    public var needsKeyframe: Bool { waitsForIDR }
+
+    private struct Unit {
+        let timestamp: Int64
+        var data: [UInt8] = []
+        var pictureCount = 0
+        var isIDR = false
+        var isDamaged = false
+        /// Packets were lost before its first one, so its beginning may be missing.
+        let followsLoss: Bool
+        var startsAtFirstMacroblock = false
+        var changesParameterSets = false
+    }
+
+    /// - Parameter fmtp: the negotiated format parameters; `sprop-parameter-sets` in it serves until sets come in band.
+    public init(fmtp: String = "") {
+        sets.insert(fmtp: fmtp)
+    }
+
+    /// Takes the next payload (RFC 6184 5.6 to 5.8).
+    public mutating func push(
+        _ payload: [UInt8], timestamp: Int64, marker: Bool, afterLoss: Bool, into units: inout [AccessUnit]
+    ) {
+        if afterLoss {
+            fragment = nil
+            unit?.isDamaged = true
+        }
+        if let current = unit, current.timestamp != timestamp { finish(into: &units) }
+        if unit == nil { unit = Unit(timestamp: timestamp, followsLoss: afterLoss) }
+        if !read(payload) { unit?.isDamaged = true }
+        if marker { finish(into: &units) }
+    }
+
+    /// Nothing follows: a unit whose end has not been seen is not known to be whole, so it is dropped.
+    public mutating func flush(into units: inout [AccessUnit]) {
+        unit?.isDamaged = true
+        finish(into: &units)
+    }
+
+    // MARK: Payload structures
+
+    /// False when the payload breaks RFC 6184.
+    private mutating func read(_ payload: [UInt8]) -> Bool {
+        guard let header = payload.first, header & 0x80 == 0 else { return false }
+        switch header & 0x1F {
+        case 1...23:
+            guard fragment == nil else { return dropFragment() }
+            add(payload)
+            return true
+        case 24:
+            guard fragment == nil else { return dropFragment() }
+            return readAggregate(payload)
+        case 28:
+            return readFragment(payload)
+        default:
+            return false
+        }
+    }
+
+    private mutating func dropFragment() -> Bool {
+        fragment = nil
+        return false
+    }
+
+    /// STAP-A (5.7.1).
+    private mutating func readAggregate(_ payload: [UInt8]) -> Bool {
+        var position = 1
+        while position < payload.count {
+            guard payload.count - position > 2 else { return false }
+            let size = Int(payload[position]) << 8 | Int(payload[position + 1])
+            position += 2
+            guard size > 0, size <= payload.count - position else { return false }
+            let nal = Array(payload[position..<position + size])
+            guard nal[0] & 0x80 == 0, (1...23).contains(nal[0] & 0x1F) else { return false }
+            add(nal)
+            position += size
+        }
+        return payload.count > 1
+    }
+
+    /// FU-A (5.8).
+    private mutating func readFragment(_ payload: [UInt8]) -> Bool {
+        guard payload.count > 2 else { return dropFragment() }
+        let isStart = payload[1] & 0x80 != 0
+        let isEnd = payload[1] & 0x40 != 0
+        let type = payload[1] & 0x1F
+        guard !(isStart && isEnd), (1...23).contains(type) else { return dropFragment() }
+        if isStart {
+            let isFirst = fragment == nil
+            fragment = [payload[0] & 0xE0 | type]
+            fragment?.append(contentsOf: payload[2...])
+            return isFirst
+        }
+        guard let head = fragment?.first, head & 0x1F == type else { return dropFragment() }
+        guard (fragment?.count ?? 0) + payload.count <= Self.unitBytesMax else { return dropFragment() }
+        fragment?.append(contentsOf: payload[2...])
+        if isEnd, let nal = fragment {
+            fragment = nil
+            add(nal)
+        }
+        return true
+    }
+
+    // MARK: NAL units
+
+    private mutating func add(_ nal: [UInt8]) {
+        switch nal[0] & 0x1F {
+        case 1...5: addPicture(nal)
+        case 6: append(nal)
+        case 7, 8:
+            sets.insert(nal)
+            unit?.changesParameterSets = true
+        default: break  // Delimiters, fillers and extensions have no place in an avc1 sample.
+        }
+    }
+
+    private mutating func addPicture(_ nal: [UInt8]) {
+        guard nal.count > 1 else {
+            unit?.isDamaged = true
+            return
+        }
+        if unit?.pictureCount == 0 {
+            // first_mb_in_slice is ue(v); a set first bit is 0 (7.3.3).
+            unit?.startsAtFirstMacroblock = nal[1] & 0x80 != 0
+            unit?.isIDR = nal[0] & 0x1F == 5
+        }
+        unit?.pictureCount += 1
+        append(nal)
+    }
+
+    private mutating func append(_ nal: [UInt8]) {
+        guard (unit?.data.count ?? 0) + nal.count <= Self.unitBytesMax else {
+            unit?.isDamaged = true
+            return
+        }
+        let size = UInt32(nal.count)
+        for shift in [24, 16, 8, 0] as [UInt32] { unit?.data.append(UInt8(truncatingIfNeeded: size >> shift)) }
+        unit?.data.append(contentsOf: nal)
+    }
+
+    // MARK: Access units
+
+    private mutating func finish(into units: inout [AccessUnit]) {
+        guard var done = unit else { return }
+        unit = nil
+        if fragment != nil {
+            fragment = nil
+            done.isDamaged = true
+        }
+        guard done.pictureCount > 0 || done.isDamaged else { return }
+        let isWhole = !done.isDamaged && (!done.followsLoss || done.isIDR) && done.startsAtFirstMacroblock
+        guard isWhole else { return drop() }
+        if done.isIDR {
+            guard let format = sets.format else { return drop() }
+            waitsForIDR = false
+            formatInForce = format
+            units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: true, format: format))
+            return
+        }
+        // New parameter sets in the middle of a group of pictures cannot be told to a file whose sets are out of band.
+        if done.changesParameterSets, sets.format != formatInForce { waitsForIDR = true }
+        guard !waitsForIDR else { return drop() }
+        units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: false))
+    }
+
+    private mutating func drop() {
+        droppedUnits += 1
+        waitsForIDR = true
+    }
+}

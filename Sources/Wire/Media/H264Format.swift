@@ -1,0 +1,109 @@
+/// The parameter sets of an H.264 track and what follows from them.
+public struct H264Format: Equatable, Sendable {
+    /// Sequence parameter sets, whole NAL units, by rising id.
+    public let sps: [[UInt8]]
+    /// Picture parameter sets, whole NAL units, by rising id.
+    public let pps: [[UInt8]]
+    /// The first sequence parameter set, read.
+    public let first: H264SPS
+
+    /// Throws when the first sequence parameter set cannot be read, or a set of either kind is missing or too long for `avcC`.
+    public init(sps: [[UInt8]], pps: [[UInt8]]) throws(BitstreamError) {
+        guard let head = sps.first, sps.count <= 31 else { throw .invalid(field: "sps") }
+        guard !pps.isEmpty, pps.count <= 255 else { throw .invalid(field: "pps") }
+        guard (sps + pps).allSatisfy({ !$0.isEmpty && $0.count <= 65535 }) else { throw .invalid(field: "length") }
+        first = try H264SPS(nal: head)
+        self.sps = sps
+        self.pps = pps
+    }
+
+    /// AVCDecoderConfigurationRecord (ISO/IEC 14496-15 5.3.3.1), four-byte NAL lengths.
+    public var decoderConfiguration: [UInt8] {
+        var record: [UInt8] = [1, first.profile, first.constraints, first.level, 0xFF, 0xE0 | UInt8(sps.count)]
+        for set in sps { Self.append(set, to: &record) }
+        record.append(UInt8(pps.count))
+        for set in pps { Self.append(set, to: &record) }
+        if ![66, 77, 88].contains(first.profile) {
+            record.append(0xFC | UInt8(first.chromaFormat))
+            record.append(0xF8 | UInt8(first.lumaDepthMinus8))
+            record.append(0xF8 | UInt8(first.chromaDepthMinus8))
+            record.append(0)
+        }
+        return record
+    }
+
+    private static func append(_ set: [UInt8], to record: inout [UInt8]) {
+        record.append(UInt8(truncatingIfNeeded: set.count >> 8))
+        record.append(UInt8(truncatingIfNeeded: set.count))
+        record.append(contentsOf: set)
+    }
+}
+
+/// Parameter sets seen so far, latest of each id (RFC 6184 8.4, H.264 7.4.1.2.1).
+struct H264ParameterSets: Equatable, Sendable {
+    private var sps: [Int: [UInt8]] = [:]
+    private var pps: [Int: [UInt8]] = [:]
+
+    /// Keeps one; a set that cannot be read is left out.
+    mutating func insert(_ nal: [UInt8]) {
+        guard let header = nal.first, nal.count <= 65535 else { return }
+        switch header & 0x1F {
+        case 7:
+            guard let set = try? H264SPS(nal: nal) else { return }
+            sps[set.id] = nal
+        case 8:
+            var reader = BitReader(rbspOf: nal.dropFirst())
+            guard let id = try? reader.unsigned("pic_parameter_set_id", max: 255), pps.count < 255 || pps[id] != nil else {
+                return
+            }
+            pps[id] = nal
+        default:
+            break
+        }
+    }
+
+    /// Reads `sprop-parameter-sets` of an fmtp line (RFC 6184 8.1); what is not base64 is left out.
+    mutating func insert(fmtp: String) {
+        for parameter in fmtp.split(separator: ";") {
+            let pair = parameter.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, pair[0].lowercased() == "sprop-parameter-sets" else { continue }
+            for text in pair[1].split(separator: ",") { insert(Base64.decode(text)) }
+        }
+    }
+
+    /// The whole, once there is at least one of each kind.
+    var format: H264Format? {
+        guard !sps.isEmpty, !pps.isEmpty else { return nil }
+        let byID = { (sets: [Int: [UInt8]]) in sets.sorted { $0.key < $1.key }.map(\.value) }
+        return try? H264Format(sps: byID(sps), pps: byID(pps))
+    }
+}
+
+/// Base64 of short parameters (RFC 4648 section 4), without Foundation.
+enum Base64 {
+    static func decode(_ text: Substring) -> [UInt8] {
+        var out: [UInt8] = []
+        var accumulator: UInt32 = 0
+        var bits = 0
+        for character in text.utf8 {
+            let value: UInt32
+            switch character {
+            case 0x41...0x5A: value = UInt32(character) - 0x41
+            case 0x61...0x7A: value = UInt32(character) - 0x61 + 26
+            case 0x30...0x39: value = UInt32(character) - 0x30 + 52
+            case 0x2B, 0x2D: value = 62
+            case 0x2F, 0x5F: value = 63
+            case 0x3D, 0x20: continue
+            default: return []
+            }
+            accumulator = accumulator << 6 | value
+            bits += 6
+            if bits >= 8 {
+                bits -= 8
+                out.append(UInt8(truncatingIfNeeded: accumulator >> UInt32(bits)))
+                accumulator &= (1 << UInt32(bits)) - 1
+            }
+        }
+        return out
+    }
+}

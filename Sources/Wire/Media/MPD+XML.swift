@@ -1,0 +1,168 @@
+extension MPD {
+    /// The document, UTF-8, valid against DASH-MPD.xsd.
+    public var xml: String {
+        var out = XMLWriter()
+        out.open("MPD", attributes)
+        // In document order of the schema: Period, then UTCTiming.
+        for period in periods { period.write(&out) }
+        if let clock, case .dynamic = kind {
+            out.empty("UTCTiming", [("schemeIdUri", clock.scheme), ("value", clock.value)])
+        }
+        out.close("MPD")
+        return out.text
+    }
+
+    private var attributes: [(String, String)] {
+        var list = [
+            ("xmlns", "urn:mpeg:dash:schema:mpd:2011"),
+            ("profiles", "urn:mpeg:dash:profile:isoff-live:2011,urn:mpeg:dash:profile:cmaf:2019"),
+        ]
+        switch kind {
+        case .static:
+            list.append(("type", "static"))
+            list.append(("mediaPresentationDuration", ISO8601.duration(microseconds: durationUs ?? 0)))
+        case .dynamic(let availabilityStartUs, let publishUs, let updateSeconds):
+            list.append(("type", "dynamic"))
+            list.append(("availabilityStartTime", ISO8601.dateTime(microseconds: availabilityStartUs)))
+            list.append(("publishTime", ISO8601.dateTime(microseconds: publishUs)))
+            list.append(("minimumUpdatePeriod", ISO8601.duration(seconds: updateSeconds)))
+            // Three segments, so that a client has one to play while one is fetched and one is being written.
+            list.append(("suggestedPresentationDelay", ISO8601.duration(seconds: 3 * maxSegmentSeconds)))
+        }
+        list.append(("maxSegmentDuration", ISO8601.duration(seconds: maxSegmentSeconds)))
+        list.append(("minBufferTime", ISO8601.duration(seconds: max(1, maxSegmentSeconds))))
+        return list
+    }
+}
+
+extension MPD.Period {
+    fileprivate func write(_ out: inout XMLWriter) {
+        var attributes = [("id", id), ("start", ISO8601.duration(microseconds: startUs))]
+        if let durationUs { attributes.append(("duration", ISO8601.duration(microseconds: durationUs))) }
+        out.open("Period", attributes)
+        for (index, track) in tracks.enumerated() { track.write(&out, index: index, wallClockUs: wallClockUs) }
+        out.close("Period")
+    }
+}
+
+extension MPD.Track {
+    fileprivate func write(_ out: inout XMLWriter, index: Int, wallClockUs: Int64?) {
+        let isVideo = if case .video = media { true } else { false }
+        out.open(
+            "AdaptationSet",
+            [
+                ("id", String(index)), ("contentType", isVideo ? "video" : "audio"),
+                ("mimeType", isVideo ? "video/mp4" : "audio/mp4"), ("segmentAlignment", "true"), ("startWithSAP", "1"),
+            ])
+        if let wallClockUs {
+            out.empty(
+                "ProducerReferenceTime",
+                [
+                    ("id", String(index)), ("type", "captured"), ("wallClockTime", ISO8601.dateTime(microseconds: wallClockUs)),
+                    ("presentationTime", String(presentationTimeOffset)),
+                ])
+        }
+        out.open("Representation", representation(id: isVideo ? "video" : "audio"))
+        if case .audio(_, let channels) = media {
+            out.empty(
+                "AudioChannelConfiguration",
+                [
+                    ("schemeIdUri", "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"),
+                    ("value", String(channels)),
+                ])
+        }
+        writeTemplate(&out)
+        out.close("Representation")
+        out.close("AdaptationSet")
+    }
+
+    private func representation(id: String) -> [(String, String)] {
+        var attributes = [("id", id), ("codecs", codecs), ("bandwidth", String(max(1, bandwidth)))]
+        switch media {
+        case .video(let width, let height, let frameRate):
+            attributes += [("width", String(width)), ("height", String(height))]
+            if let frameRate { attributes.append(("frameRate", frameRate)) }
+        case .audio(let sampleRate, _):
+            attributes.append(("audioSamplingRate", String(sampleRate)))
+        }
+        return attributes
+    }
+
+    private func writeTemplate(_ out: inout XMLWriter) {
+        out.open(
+            "SegmentTemplate",
+            [
+                ("timescale", String(timescale)), ("presentationTimeOffset", String(presentationTimeOffset)),
+                ("initialization", initialization), ("media", template), ("startNumber", String(startNumber)),
+            ])
+        out.open("SegmentTimeline", [])
+        var expected: Int64?
+        var run: (entry: MPD.TimelineEntry, repeats: Int)?
+        func flush(_ out: inout XMLWriter) {
+            guard let run else { return }
+            var attributes: [(String, String)] = []
+            if run.entry.time != expected { attributes.append(("t", String(run.entry.time))) }
+            attributes.append(("d", String(run.entry.duration)))
+            if run.repeats > 0 { attributes.append(("r", String(run.repeats))) }
+            out.empty("S", attributes)
+            expected = run.entry.time + run.entry.duration * Int64(run.repeats + 1)
+        }
+        for entry in timeline {
+            if let current = run, current.entry.duration == entry.duration,
+                current.entry.time + current.entry.duration * Int64(current.repeats + 1) == entry.time
+            {
+                run?.repeats += 1
+                continue
+            }
+            flush(&out)
+            run = (entry, 0)
+        }
+        flush(&out)
+        out.close("SegmentTimeline")
+        out.close("SegmentTemplate")
+    }
+}
+
+/// Elements and attributes, escaped; nothing else of XML is needed.
+struct XMLWriter {
+    private(set) var text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+    private var depth = 0
+
+    mutating func open(_ name: String, _ attributes: [(String, String)]) {
+        line("<\(name)\(Self.list(attributes))>")
+        depth += 1
+    }
+
+    mutating func close(_ name: String) {
+        depth -= 1
+        line("</\(name)>")
+    }
+
+    mutating func empty(_ name: String, _ attributes: [(String, String)]) {
+        line("<\(name)\(Self.list(attributes))/>")
+    }
+
+    private mutating func line(_ content: String) {
+        text += String(repeating: " ", count: depth) + content + "\n"
+    }
+
+    private static func list(_ attributes: [(String, String)]) -> String {
+        attributes.map { " \($0)=\"\(escaped($1))\"" }.joined()
+    }
+
+    /// XML 1.0 2.4; controls that no XML document may hold are left out.
+    private static func escaped(_ text: String) -> String {
+        var out = ""
+        for scalar in text.unicodeScalars {
+            switch scalar {
+            case "&": out += "&amp;"
+            case "<": out += "&lt;"
+            case ">": out += "&gt;"
+            case "\"": out += "&quot;"
+            case _ where scalar.value < 0x20: continue
+            default: out.unicodeScalars.append(scalar)
+            }
+        }
+        return out
+    }
+}

@@ -1,0 +1,96 @@
+/// The answer to an offer that sends: WHIP's server side (RFC 9725 section 4.2 to 4.4).
+///
+/// At most one audio and one video section are accepted, each with one payload type: a stream has one codec per kind at any
+/// moment, so an answer that left the sender a choice would let it change the codec under the viewers.
+/// Simulcast is not answered, which makes the sender send one layer (RFC 8853 section 5.3).
+public struct PublishAnswer: Sendable {
+    /// The accepted tracks in the order of their sections.
+    public let tracks: [NegotiatedTrack]
+    /// The publisher's transport.
+    public let remote: RemoteTransport
+    /// `.active` when the publisher waits for our ClientHello, else `.passive`.
+    public let ourSetup: SetupRole
+    private let writer: AnswerWriter
+
+    private static let extensions: [HeaderExtension] = [.mid, .transportCC, .audioLevel, .videoOrientation]
+    private static let feedback = FeedbackMessages(nack: true, pli: true, fir: true, transportCC: true)
+
+    /// Negotiates; nothing of ours is in it yet.
+    ///
+    /// - Parameter supported: the codecs that the node forwards.
+    /// - Throws: `SDPError.malformed` or `.unacceptable`.
+    public init(offer: SessionDescription, supported: CodecPolicy = .h264AndOpus) throws(SDPError) {
+        let read = try ReadDescription(offer)
+        var answered: [AnswerSection] = []
+        var accepted: [OfferedSection] = []
+        var tracks: [NegotiatedTrack] = []
+        var streamIDs: Set<String> = []
+        for section in read.sections {
+            guard let kind = section.kind, kind != .application, !section.isDisabled else {
+                answered.append(AnswerSection(section, accepted: nil))
+                continue
+            }
+            guard section.direction.sends else { throw .unacceptable("a section that does not send") }
+            guard !tracks.contains(where: { $0.kind == kind }) else { throw .unacceptable("more than one \(kind) track") }
+            if let first = accepted.first, !read.sharesTransport(section, with: first) {
+                throw .unacceptable("media sections that are not bundled")
+            }
+            try section.checkUsable()
+            let longIDs = section.allowsMixedExtensions || read.allowsMixedExtensions
+            let (track, lines) = try Self.track(section, kind, supported, allowLongIDs: longIDs)
+            tracks.append(track)
+            accepted.append(section)
+            answered.append(AnswerSection(section, accepted: lines))
+            if !section.streamIDs.isEmpty {
+                streamIDs = streamIDs.isEmpty ? section.streamIDs : streamIDs.intersection(section.streamIDs)
+                guard !streamIDs.isEmpty else { throw .unacceptable("more than one media stream") }
+            }
+        }
+        guard !tracks.isEmpty else { throw .unacceptable("nothing is sent") }
+        try ReadDescription.checkSources(tracks)
+        remote = try read.transport(accepted: accepted)
+        ourSetup = remote.setup == .passive ? .active : .passive
+        self.tracks = tracks
+        let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
+        writer = AnswerWriter(
+            sections: answered, hasBundle: hasBundle, allowsMixedExtensions: read.allowsMixedExtensions, setup: ourSetup)
+    }
+
+    /// The whole answer with our transport in it.
+    public func sdp(local: LocalTransport) -> String { writer.text(local) }
+
+    private static func track(
+        _ section: OfferedSection, _ kind: MediaKind, _ supported: CodecPolicy, allowLongIDs: Bool
+    ) throws(SDPError) -> (NegotiatedTrack, AnswerSection.Accepted) {
+        guard let chosen = choice(section.codecs, supported) else { throw .unacceptable("no common \(kind) codec") }
+        var (ids, extensionLines) = section.extensionIDs(extensions, weSend: false, allowLongIDs: allowLongIDs)
+        var agreed = chosen.feedback.intersection(feedback)
+        // The sequence number and the feedback about it make sense together only.
+        if ids.transportCC == nil || !agreed.transportCC {
+            agreed.transportCC = false
+            ids.transportCC = nil
+            extensionLines.removeAll { $0.hasSuffix(HeaderExtension.transportCC.rawValue) }
+        }
+        let sources = try section.primarySources()
+        let rtx = agreed.nack ? chosen.rtxPayloadType : nil
+        let track = NegotiatedTrack(
+            kind: kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType, rtxPayloadType: rtx,
+            ssrc: sources.ssrc, rtxSSRC: rtx == nil ? nil : sources.rtx, extensions: ids, feedback: agreed, cname: section.cname)
+        let parameters = FormatParameters(chosen.codec.fmtp).text(keeping: CodecRule.named(chosen.codec.name)?.answered ?? [])
+        let lines =
+            extensionLines.map { SDPAttribute("extmap", $0) }
+            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
+        return (
+            track,
+            AnswerSection.Accepted(
+                formats: [chosen.payloadType] + (rtx.map { [$0] } ?? []), attributes: lines, direction: .recvonly)
+        )
+    }
+
+    /// The sender's first supported codec; among several uses of it the first that may fragment, which H.264 mode 0 cannot.
+    private static func choice(_ codecs: [OfferedCodec], _ supported: CodecPolicy) -> OfferedCodec? {
+        guard let first = codecs.first(where: { supported.names.contains($0.codec.name) }) else { return nil }
+        guard first.codec.name == "H264" else { return first }
+        return codecs.first { $0.codec.name == "H264" && $0.codec.parameter("packetization-mode") == "1" } ?? first
+    }
+}

@@ -1,0 +1,136 @@
+/// The answer to an offer that receives: WHEP's server side (draft-ietf-wish-whep section 4).
+///
+/// Each track of the stream goes to the first section of its kind whose codec and profile fit; other sections are rejected with
+/// port 0. A section of a kind that the stream has, with no codec that fits, makes the whole offer unacceptable: a viewer that
+/// asked for video must not get a session that stays black.
+public struct SubscribeAnswer: Sendable {
+    /// The accepted tracks, with our SSRC and CNAME, in the order of their sections.
+    public let tracks: [NegotiatedTrack]
+    /// The viewer's transport.
+    public let remote: RemoteTransport
+    /// `.active` when the viewer waits for our ClientHello, else `.passive`.
+    public let ourSetup: SetupRole
+    private let writer: AnswerWriter
+
+    private static let extensions: [HeaderExtension] = [.mid, .audioLevel, .videoOrientation]
+    private static let feedback = FeedbackMessages(nack: true, pli: true, fir: true)
+
+    /// Negotiates against what the stream has now.
+    ///
+    /// - Parameters:
+    ///   - stream: the stream's tracks, at most one of a kind.
+    ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
+    /// - Throws: `SDPError.malformed` or `.unacceptable`.
+    public init(offer: SessionDescription, stream: [SourceTrack], randomSSRC: () -> UInt32) throws(SDPError) {
+        let read = try ReadDescription(offer)
+        var identity = SendingIdentity(randomSSRC: randomSSRC)
+        var open = stream
+        var unplayable: MediaKind?
+        var answered: [AnswerSection] = []
+        var accepted: [OfferedSection] = []
+        var tracks: [NegotiatedTrack] = []
+        for section in read.sections {
+            guard let kind = section.kind, kind != .application, !section.isDisabled else {
+                answered.append(AnswerSection(section, accepted: nil))
+                continue
+            }
+            guard section.direction.receives else { throw .unacceptable("a section that does not receive") }
+            let isReachable = accepted.first.map { read.sharesTransport(section, with: $0) } ?? true
+            guard isReachable, let wanted = open.firstIndex(where: { $0.kind == kind }) else {
+                answered.append(AnswerSection(section, accepted: nil))
+                continue
+            }
+            guard let chosen = Self.choice(section.codecs, open[wanted].codec) else {
+                unplayable = kind
+                answered.append(AnswerSection(section, accepted: nil))
+                continue
+            }
+            try section.checkUsable()
+            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, &identity, randomSSRC)
+            tracks.append(track)
+            accepted.append(section)
+            answered.append(AnswerSection(section, accepted: lines))
+        }
+        if let unplayable, !tracks.contains(where: { $0.kind == unplayable }) {
+            throw .unacceptable("no common \(unplayable) codec")
+        }
+        guard !tracks.isEmpty else { throw .unacceptable("nothing of the stream is asked for") }
+        remote = try read.transport(accepted: accepted)
+        ourSetup = remote.setup == .passive ? .active : .passive
+        self.tracks = tracks
+        let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
+        writer = AnswerWriter(sections: answered, hasBundle: hasBundle, allowsMixedExtensions: false, setup: ourSetup)
+    }
+
+    /// The whole answer with our transport in it.
+    public func sdp(local: LocalTransport) -> String { writer.text(local) }
+
+    private static func track(
+        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ identity: inout SendingIdentity,
+        _ randomSSRC: () -> UInt32
+    ) -> (NegotiatedTrack, AnswerSection.Accepted) {
+        let (ids, extensionLines) = section.extensionIDs(extensions, weSend: true, allowLongIDs: false)
+        let agreed = chosen.feedback.intersection(feedback)
+        let ssrc = identity.nextSSRC(randomSSRC)
+        let track = NegotiatedTrack(
+            kind: source.kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType,
+            rtxPayloadType: nil, ssrc: ssrc, rtxSSRC: nil, extensions: ids, feedback: agreed, cname: identity.cname)
+        let parameters = Self.parameters(chosen.codec, source: source.codec)
+        let lines =
+            extensionLines.map { SDPAttribute("extmap", $0) }
+            + identity.attributes(kind: source.kind, ssrc: ssrc)
+            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: nil, parameters: parameters, feedback: agreed)
+        return (
+            track, AnswerSection.Accepted(formats: [chosen.payloadType], attributes: lines, direction: .sendonly)
+        )
+    }
+
+    /// The closest codec of the offer; among equals the viewer's first.
+    private static func choice(_ codecs: [OfferedCodec], _ source: Codec) -> OfferedCodec? {
+        let distances = codecs.compactMap { offered in
+            offered.codec.distance(toSource: source).map { (offered, $0) }
+        }
+        return distances.min { $0.1 < $1.1 }?.0
+    }
+
+    /// The viewer's own parameters; for Opus with `stereo`, without which Chrome's player mixes down (RFC 7587 section 7.1).
+    private static func parameters(_ codec: Codec, source: Codec) -> String {
+        let rule = CodecRule.named(codec.name)
+        guard codec.name == "opus" else { return FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? []) }
+        let kept = FormatParameters(codec.fmtp).text(keeping: (rule?.answered ?? []).subtracting(["stereo", "sprop-stereo"]))
+        let isMono = source.parameter("sprop-stereo") == "0" || source.parameter("stereo") == "0"
+        return ([kept] + (isMono ? [] : ["stereo=1", "sprop-stereo=1"])).filter { !$0.isEmpty }.joined(separator: ";")
+    }
+}
+
+/// What we call ourselves towards one peer: one CNAME and one stream id for all tracks, so that the peer plays them in sync
+/// (RFC 8830 section 2), and SSRCs that are unique in the session.
+struct SendingIdentity {
+    let cname: String
+    private let streamID: String
+    private var used: Set<UInt32> = [0]
+
+    init(randomSSRC: () -> UInt32) {
+        func word() -> String {
+            let hex = String(randomSSRC(), radix: 16)
+            return String(repeating: "0", count: 8 - hex.count) + hex
+        }
+        cname = word() + word()
+        streamID = word() + word()
+    }
+
+    /// A fresh SSRC. A generator that repeats itself is stepped past by counting up.
+    mutating func nextSSRC(_ randomSSRC: () -> UInt32) -> UInt32 {
+        var ssrc = randomSSRC()
+        while !used.insert(ssrc).inserted { ssrc &+= 1 }
+        return ssrc
+    }
+
+    func attributes(kind: MediaKind, ssrc: UInt32) -> [SDPAttribute] {
+        let msid = "\(streamID) \(kind.rawValue)"
+        return [
+            SDPAttribute("msid", msid), SDPAttribute("ssrc", "\(ssrc) cname:\(cname)"),
+            SDPAttribute("ssrc", "\(ssrc) msid:\(msid)"),
+        ]
+    }
+}

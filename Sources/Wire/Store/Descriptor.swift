@@ -1,0 +1,90 @@
+import Glibc
+
+/// An open file that is closed with its owner.
+struct Descriptor: ~Copyable {
+    let raw: Int32
+
+    init(owning raw: Int32) {
+        self.raw = raw
+    }
+
+    deinit {
+        close(raw)
+    }
+
+    /// Gives the descriptor away; the receiver closes it.
+    consuming func take() -> Int32 {
+        let value = raw
+        discard self
+        return value
+    }
+}
+
+extension StoreError {
+    /// The error of an errno.
+    static func from(_ operation: String, _ code: Int32 = errno) -> StoreError {
+        switch code {
+        case ENOENT, ENOTDIR, ELOOP, EISDIR: .notFound
+        case EEXIST: .exists
+        case ENOSPC, EDQUOT, EROFS: .noSpace(code: code)
+        default: .failed(operation: operation, code: code)
+        }
+    }
+}
+
+/// System calls with their retries; everything blocks.
+enum FileCalls {
+    /// Opens a directory entry, never through a symbolic link.
+    static func open(_ name: String, in directory: Int32, _ flags: Int32, mode: mode_t = 0o644) throws(StoreError) -> Descriptor {
+        while true {
+            let raw = openat(directory, name, flags | O_CLOEXEC | O_NOFOLLOW, mode)
+            if raw >= 0 { return Descriptor(owning: raw) }
+            guard errno == EINTR else { throw .from("open") }
+        }
+    }
+
+    static func write(_ bytes: [UInt8], to descriptor: Int32) throws(StoreError) {
+        var written = 0
+        while written < bytes.count {
+            let count = bytes.withUnsafeBytes { buffer in
+                Glibc.write(descriptor, buffer.baseAddress.map { $0 + written }, buffer.count - written)
+            }
+            if count > 0 {
+                written += count
+            } else if count == 0 || errno != EINTR {
+                throw .from("write", count == 0 ? EIO : errno)
+            }
+        }
+    }
+
+    static func read(_ descriptor: Int32, at offset: Int64, count: Int) throws(StoreError) -> [UInt8] {
+        while true {
+            var got = 0
+            let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
+                got = pread(descriptor, buffer.baseAddress, count, off_t(offset))
+                filled = max(0, got)
+            }
+            if got >= 0 { return bytes }
+            guard errno == EINTR else { throw .from("read") }
+        }
+    }
+
+    static func sync(_ descriptor: Int32) throws(StoreError) {
+        guard fdatasync(descriptor) == 0 else { throw .from("fdatasync") }
+    }
+
+    static func info(_ descriptor: Int32, key: ObjectKey) throws(StoreError) -> ObjectInfo {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw .from("stat") }
+        return try info(status, key: key)
+    }
+
+    /// Throws `notFound` for what is no regular file.
+    static func info(_ status: stat, key: ObjectKey) throws(StoreError) -> ObjectInfo {
+        guard status.st_mode & S_IFMT == S_IFREG else { throw .notFound }
+        let nanoseconds = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
+        let parts = [UInt64(bitPattern: Int64(status.st_size)), UInt64(bitPattern: nanoseconds), UInt64(status.st_ino)]
+        let tag = parts.map { String($0, radix: 16) }.joined(separator: "-")
+        return ObjectInfo(key: key, size: Int64(status.st_size), etag: "\"\(tag)\"", modifiedUs: nanoseconds / 1000)
+    }
+}

@@ -1,0 +1,150 @@
+/// Why storage did not do what it was asked.
+public enum StoreError: Error, Equatable, Sendable {
+    /// The name cannot be one of an object.
+    case invalidKey(reason: String)
+    /// There is no such object.
+    case notFound
+    /// `ifAbsent` was asked and the object is there.
+    case exists
+    /// The range starts at or past the end of an object of this size.
+    case rangeNotSatisfiable(size: Int64)
+    /// The medium is full, over quota or read-only; `code` is the errno.
+    case noSpace(code: Int32)
+    /// The operation failed; `code` is the errno.
+    case failed(operation: String, code: Int32)
+    /// The storage cannot be reached or asks to wait.
+    case unavailable(reason: String)
+}
+
+/// What is known of an object without its bytes.
+public struct ObjectInfo: Equatable, Sendable {
+    /// Its name.
+    public let key: ObjectKey
+    /// Its bytes.
+    public let size: Int64
+    /// A strong entity tag with its quotes (RFC 9110 8.8.3); other bytes have another.
+    public let etag: String
+    /// When it was last written, Unix microseconds.
+    public let modifiedUs: Int64
+
+    /// What is known.
+    public init(key: ObjectKey, size: Int64, etag: String, modifiedUs: Int64) {
+        self.key = key
+        self.size = size
+        self.etag = etag
+        self.modifiedUs = modifiedUs
+    }
+}
+
+/// An object's bytes, fetched piece by piece as they are asked for.
+public struct ObjectBody: Sendable {
+    /// The whole object.
+    public let info: ObjectInfo
+    /// The bytes that `chunks` brings, counted in the object.
+    public let range: Range<Int64>
+    /// The bytes, in order. Nothing is read ahead of the consumer.
+    public let chunks: ObjectChunks
+
+    /// A body.
+    public init(info: ObjectInfo, range: Range<Int64>, chunks: ObjectChunks) {
+        self.info = info
+        self.range = range
+        self.chunks = chunks
+    }
+}
+
+/// Pieces of an object; one consumer, once.
+public struct ObjectChunks: AsyncSequence, Sendable {
+    /// A piece.
+    public typealias Element = [UInt8]
+    /// What reading may throw.
+    public typealias Failure = StoreError
+    /// Brings the next piece, nil after the last.
+    public typealias Source = @Sendable () async throws(StoreError) -> [UInt8]?
+
+    private let source: Source
+
+    /// Pieces from `source`, which is called until it returns nil.
+    public init(_ source: @escaping Source) {
+        self.source = source
+    }
+
+    /// The iterator, of which there may be one.
+    public func makeAsyncIterator() -> Iterator {
+        Iterator(source: source)
+    }
+
+    /// Asks the source for each piece.
+    public struct Iterator: AsyncIteratorProtocol {
+        fileprivate let source: Source
+
+        /// The next piece; nil after the last.
+        public mutating func next() async throws(StoreError) -> [UInt8]? {
+            try await source()
+        }
+
+        /// The next piece; nil after the last.
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws(StoreError) -> [UInt8]? {
+            try await source()
+        }
+    }
+}
+
+/// A page of a listing.
+public struct ObjectPage: Equatable, Sendable {
+    /// Objects by rising key.
+    public let objects: [ObjectInfo]
+    /// What to pass as `after` for the rest; nil at the end.
+    public let continuation: String?
+
+    /// A page.
+    public init(objects: [ObjectInfo], continuation: String?) {
+        self.objects = objects
+        self.continuation = continuation
+    }
+}
+
+/// An open file of a store on local disk. Whoever got it closes the descriptor.
+public struct LocalFile: Equatable, Sendable {
+    /// Open for reading.
+    public let descriptor: Int32
+    /// The object as it was when it was opened; a later replacement does not show through.
+    public let info: ObjectInfo
+}
+
+/// Where objects are, be it a directory or a bucket. Every method may be called from any task.
+public protocol ObjectStore: Sendable {
+    /// Writes a whole object; once this returns, it is durable. Throws `exists` when `ifAbsent` and it is there.
+    @discardableResult
+    func put(_ key: ObjectKey, _ bytes: [UInt8], ifAbsent: Bool) async throws(StoreError) -> ObjectInfo
+
+    /// Opens an object for reading; `range` is cut to the object's end, nil is all of it.
+    func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody
+
+    /// What is known of an object. Throws `notFound`.
+    func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo
+
+    /// Objects whose key starts with `prefix`, by rising UTF-8 bytes, from past `after`, at most `limit`.
+    func list(prefix: String, after: String?, limit: Int) async throws(StoreError) -> ObjectPage
+
+    /// Removes an object; one that is not there is no error.
+    func delete(_ key: ObjectKey) async throws(StoreError)
+
+    /// The object as an open local file, for sendfile; nil when the store has no local files. Throws `notFound`.
+    func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile?
+}
+
+extension ObjectStore {
+    /// Most stores have no local files.
+    public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? { nil }
+
+    /// All bytes of an object of at most `limit` bytes, such as a manifest. Throws `failed` with EFBIG for a longer one.
+    public func read(_ key: ObjectKey, limit: Int) async throws(StoreError) -> [UInt8] {
+        let body = try await get(key, range: nil)
+        guard body.info.size <= Int64(limit) else { throw .failed(operation: "read", code: 27) }
+        var bytes: [UInt8] = []
+        var chunks = body.chunks.makeAsyncIterator()
+        while let chunk = try await chunks.next() { bytes += chunk }
+        return bytes
+    }
+}

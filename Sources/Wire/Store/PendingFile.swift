@@ -1,0 +1,90 @@
+import Glibc
+import Synchronization
+
+/// A file being written, not yet under its name. Belongs to one thread; left alone, the temporary file stays for a later repair.
+public final class PendingFile {
+    /// The name it will have.
+    public let key: ObjectKey
+    /// Bytes so far.
+    public private(set) var size: Int64 = 0
+    private let temporaryName: String
+    private let directory: Descriptor
+    private let file: Descriptor
+
+    init(key: ObjectKey, temporaryName: String, directory: consuming Descriptor, file: consuming Descriptor) {
+        self.key = key
+        self.temporaryName = temporaryName
+        self.directory = directory
+        self.file = file
+    }
+
+    /// Adds bytes; a killed process leaves them, a power failure may not.
+    public func append(_ bytes: [UInt8]) throws(StoreError) {
+        try FileCalls.write(bytes, to: file.raw)
+        size += Int64(bytes.count)
+    }
+
+    /// Makes the file durable and gives it its name. Throws `exists` when `ifAbsent` and the name is taken.
+    @discardableResult
+    public func commit(ifAbsent: Bool) throws(StoreError) -> ObjectInfo {
+        try FileCalls.sync(file.raw)
+        if ifAbsent {
+            guard linkat(directory.raw, temporaryName, directory.raw, key.name, 0) == 0 else { throw .from("link") }
+            guard unlinkat(directory.raw, temporaryName, 0) == 0 else { throw .from("unlink") }
+        } else {
+            guard renameat(directory.raw, temporaryName, directory.raw, key.name) == 0 else { throw .from("rename") }
+        }
+        try FileCalls.syncDirectory(directory.raw)
+        return try FileCalls.info(file.raw, key: key)
+    }
+
+    /// Removes the temporary file.
+    public func abandon() {
+        unlinkat(directory.raw, temporaryName, 0)
+    }
+}
+
+/// A file that only grows. Belongs to one thread. Holds a lock that shows other processes that its writer lives.
+public final class AppendFile {
+    private let file: Descriptor
+
+    init(_ file: consuming Descriptor) {
+        self.file = file
+    }
+
+    /// Claims the file for this writer until it is closed or the process ends; false when another has it.
+    public func claim() -> Bool {
+        flock(file.raw, LOCK_EX | LOCK_NB) == 0
+    }
+
+    /// Adds bytes durably.
+    public func append(_ bytes: [UInt8]) throws(StoreError) {
+        try FileCalls.write(bytes, to: file.raw)
+        try FileCalls.sync(file.raw)
+    }
+
+    /// Cuts the file, such as to get rid of a torn last line.
+    public func truncate(to size: Int64) throws(StoreError) {
+        guard ftruncate(file.raw, off_t(size)) == 0 else { throw .from("truncate") }
+        try FileCalls.sync(file.raw)
+    }
+}
+
+/// Where reading a body has come to; one consumer, but the compiler cannot know.
+final class ReadCursor: Sendable {
+    private let state: Mutex<Range<Int64>>
+
+    init(_ range: Range<Int64>) {
+        state = Mutex(range)
+    }
+
+    /// The next at most `count` bytes; nil at the end.
+    func next(_ count: Int) -> Range<Int64>? {
+        state.withLock { left in
+            guard !left.isEmpty else { return nil }
+            let end = min(left.upperBound, left.lowerBound + Int64(count))
+            defer { left = end..<left.upperBound }
+            return left.lowerBound..<end
+        }
+    }
+}

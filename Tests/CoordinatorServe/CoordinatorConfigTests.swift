@@ -1,0 +1,164 @@
+import Config
+import Foundation
+import Testing
+
+@testable import CoordinatorServe
+
+private func load(_ text: String, _ environment: [String: String] = [:]) throws(ConfigError) -> CoordinatorConfig {
+    try ConfigLoader.load(
+        CoordinatorConfig.self, text: Array(text.utf8), file: "c.toml", environmentPrefix: "COORDINATOR",
+        environment: environment,
+        checking: [])
+}
+
+private func problems(_ text: String, _ environment: [String: String] = [:]) -> [String] {
+    do {
+        _ = try load(text, environment)
+        return []
+    } catch {
+        return error.problems.map(\.description)
+    }
+}
+
+@Suite("coordinator.toml")
+struct CoordinatorSampleTests {
+    let sample: String
+
+    init() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        sample = try String(contentsOf: root.appendingPathComponent("cluster/coordinator.toml"), encoding: .utf8)
+    }
+
+    /// `#key = value` shows a default; prose begins with `# `, examples with `## `.
+    var uncommented: String {
+        sample.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+            line.wholeMatch(of: /#([a-z_]+ = .*)/).map { String($0.1) } ?? String(line)
+        }.joined(separator: "\n")
+    }
+
+    @Test("as shipped it changes nothing, and what it shows are the defaults")
+    func defaults() throws {
+        #expect(try load(sample) == load(""))
+        #expect(try load(uncommented) == load(""))
+        #expect(uncommented != sample)
+    }
+
+    @Test("it shows every key there is, those of the storage in edge-node.toml")
+    func complete() {
+        var section = ""
+        var shown: Set<String> = []
+        for line in uncommented.split(separator: "\n") {
+            if let match = line.wholeMatch(of: /\[([a-z._]+)\]/) { section = String(match.1) + "." }
+            if let match = line.wholeMatch(of: /([a-z_]+) = .*/) { shown.insert(section + match.1) }
+        }
+        #expect(shown == Set(ConfigLoader.keys(of: CoordinatorConfig.self).filter { !$0.hasPrefix("recorder.storage.") }))
+    }
+
+    @Test("compose.yml and the scripts set only variables there are")
+    func variables() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let known = Set(
+            ConfigLoader.keys(of: CoordinatorConfig.self).map { "COORDINATOR_" + $0.replacing(".", with: "_").uppercased() })
+        for file in ["cluster/compose.yml", "cluster/up", "scripts/run"] {
+            let text = try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
+            let used = Set(text.matches(of: /\b(COORDINATOR_[A-Z_]+)[:=]/).map { String($0.1) })
+            #expect(!used.isEmpty)
+            #expect(used.subtracting(known).subtracting(["COORDINATOR_PORT"]).isEmpty, "\(file)")
+        }
+    }
+}
+
+@Suite("Configuration of a coordinator")
+struct CoordinatorConfigTests {
+    @Test func defaults() throws {
+        let config = try load("")
+        #expect(config.http.listen == ListenAddress(host: "127.0.0.1", port: 8888))
+        #expect(config.nodes.isEmpty && config.storage == nil)
+        #expect(config.database.location == .sqlite(path: "./coordinator.db"))
+        #expect(config.routing == (try load("[routing]\nmode = \"proxy\"\npolicy = \"least_loaded\"").routing))
+    }
+
+    @Test("nodes from the file and, instead, from the environment")
+    func nodes() throws {
+        let text =
+            "[[nodes]]\nalias = \"a\"\nurl = \"http://a:1/\"\ntoken = \"t\"\n[[nodes]]\nalias = \"b\"\nurl = \"http://b:1\""
+        #expect(
+            try load(text).nodes == [
+                StaticNode(alias: "a", url: "http://a:1", token: "t"), StaticNode(alias: "b", url: "http://b:1", token: ""),
+            ])
+        let environment = ["COORDINATOR_NODES": #"[{"alias":"c","url":"http://c:1"}]"#]
+        #expect(try load(text, environment).nodes == [StaticNode(alias: "c", url: "http://c:1", token: "")])
+    }
+
+    @Test(arguments: [
+        ("sqlite:/var/lib/x.db", DatabaseSettings.Location.sqlite(path: "/var/lib/x.db")),
+        ("sqlite://./x.db", .sqlite(path: "./x.db")),
+        ("postgresql://u:p@h/d", .postgresql(url: "postgresql://u:p@h/d")),
+    ])
+    func databases(url: String, location: DatabaseSettings.Location) throws {
+        #expect(try load("[database]\nurl = \"\(url)\"").database.location == location)
+    }
+
+    @Test(
+        arguments: [
+            ("[[nodes]]\nalias = \"a\"", "c.toml:1: nodes[0].url: must be set"),
+            ("[[nodes]]\nurl = \"http://a:1\"", "c.toml:1: nodes[0].alias: must be set"),
+            (
+                "[[nodes]]\nalias = \"a~\"\nurl = \"http://a:1\"",
+                "c.toml:2: nodes[0].alias: must be 1 to 64 of A-Z a-z 0-9 _ . - and not start with a dot"
+            ),
+            ("[[nodes]]\nalias = \"a\"\nurl = \"a:1\"", "c.toml:3: nodes[0].url: expected http://host:port or https://host:port"),
+            (
+                "[[nodes]]\nalias = \"a\"\nurl = \"http://a\"\n[[nodes]]\nalias = \"a\"\nurl = \"http://b\"",
+                "c.toml:5: nodes[1].alias: stands twice"
+            ),
+            (
+                "[[nodes]]\nalias = \"a\"\nurl = \"http://a\"\n[[nodes]]\nalias = \"b\"\nurl = \"http://a/\"",
+                "c.toml:6: nodes[1].url: stands twice"
+            ),
+            (
+                "[[nodes]]\nalias = \"a\"\nurl = \"http://a\"\ntoken = \"a b\"",
+                "c.toml:4: nodes[0].token: must be visible ASCII without spaces"
+            ),
+            ("[[node]]\nalias = \"a\"", "c.toml:1: node: unknown key, did you mean nodes?"),
+            ("[routing]\nmode = \"direct\"", #"c.toml:2: routing.mode: expected one of "proxy", "redirect""#),
+            ("[routing]\npolicy = \"random\"", #"c.toml:2: routing.policy: expected one of "least_loaded", "nearest""#),
+            ("[cascade]\nmode = \"both\"", #"c.toml:2: cascade.mode: expected one of "pull", "push""#),
+            ("[cascade]\nidle_seconds = 0", "c.toml:2: cascade.idle_seconds: must be 1 to 86400"),
+            (
+                "[database]\nurl = \"mysql://x\"",
+                "c.toml:2: database.url: expected sqlite:PATH or postgresql://user:password@host/database"
+            ),
+            (
+                "[database]\nurl = \"sqlite:\"",
+                "c.toml:2: database.url: expected sqlite:PATH or postgresql://user:password@host/database"
+            ),
+            (
+                "[auto_record]\nbase_prefix = \"../x\"",
+                "c.toml:2: auto_record.base_prefix: must be a relative path without . and .."
+            ),
+            (
+                "[auto_record]\nbase_prefix = \"/x\"",
+                "c.toml:2: auto_record.base_prefix: must be a relative path without . and .."
+            ),
+            ("[auto_record]\nenabled = true", "c.toml:2: auto_record.enabled: records nothing without auto_record.auto_streams"),
+            ("[playback]\nsigned_ttl_seconds = 5", "c.toml:2: playback.signed_ttl_seconds: must be 30 to 604800"),
+            (
+                "[playback]\nsigned_redirect = true",
+                #"c.toml:2: playback.signed_redirect: needs recorder.storage.type = "s3" or "oss""#
+            ),
+            (
+                "[recorder.storage]\ntype = \"oss\"\nbucket = \"b\"\nregion = \"r\"",
+                #"c.toml:1: recorder.storage.endpoint: must be set for type = "oss""#
+            ),
+            (
+                "[recorder]\nauto_streams = []",
+                "c.toml:2: recorder.auto_streams: unknown key, did you mean auto_record.auto_streams?"
+            ),
+        ])
+    func bad(text: String, message: String) {
+        #expect(problems(text) == [message])
+    }
+}

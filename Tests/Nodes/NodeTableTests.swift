@@ -1,0 +1,126 @@
+import Cluster
+import Testing
+
+@testable import Nodes
+
+@Suite("Node table: who is alive")
+struct NodeTableTests {
+    private static let second: UInt64 = 1_000_000_000
+    private var second: UInt64 { Self.second }
+
+    private func record(_ alias: String, updated: Int64, status: NodeStatus = .running) -> NodeRecord {
+        NodeRecord(alias: alias, url: "http://127.0.0.1:7777", status: status, startedAtMs: 1, updatedAtMs: updated)
+    }
+
+    private func table() -> NodeTable {
+        var table = NodeTable()
+        table.configure(alias: "a", url: "http://127.0.0.1:1", token: "secret")
+        return table
+    }
+
+    @Test("a configured node is listed as lost until it is heard, and keeps its configured address")
+    func configured() {
+        var table = table()
+        #expect(table.view(nowNs: 0).node("a")?.status == .lost)
+        table.heard(record("a", updated: 1), from: .events, nowNs: second)
+        let node = table.view(nowNs: second).node("a")
+        #expect(node?.status == .running)
+        #expect(node?.record.url == "http://127.0.0.1:1")
+        #expect(node?.token == "secret")
+    }
+
+    @Test("silence makes a node lost within 3 s, a word brings it back", arguments: NodeSource.allCases)
+    func silence(source: NodeSource) {
+        var table = table()
+        table.heard(record("a", updated: 1), from: source, nowNs: second)
+        #expect(table.view(nowNs: second + 2_499_999_999).node("a")?.status == .running)
+        #expect(table.view(nowNs: second + 2_500_000_000).node("a")?.status == .lost)
+        table.heard(record("a", updated: 2), from: source, nowNs: 9 * second)
+        #expect(table.view(nowNs: 9 * second).node("a")?.status == .running)
+    }
+
+    @Test("a broken connection has a second to come back")
+    func disconnected() {
+        var table = table()
+        table.heard(record("a", updated: 1), from: .events, nowNs: second)
+        table.disconnected("a", nowNs: second)
+        #expect(table.view(nowNs: second + 999_999_999).node("a")?.status == .running)
+        #expect(table.view(nowNs: 2 * second).node("a")?.status == .lost)
+        table.heard([], alias: "a", from: .events, nowNs: 2 * second)
+        #expect(table.view(nowNs: 2 * second).node("a")?.status == .running)
+    }
+
+    @Test("reading the same record from Redis again proves no life")
+    func staleRegistryRecord() {
+        var table = NodeTable()
+        for tick in 1...10 as ClosedRange<UInt64> {
+            table.heard(record("r", updated: 7), from: .registry, nowNs: tick * second)
+        }
+        #expect(table.view(nowNs: 10 * second).node("r")?.status == .lost)
+    }
+
+    @Test("a node that takes its key out of Redis is lost at once, unless it is heard otherwise")
+    func unregistered() {
+        var table = NodeTable()
+        table.heard(record("r", updated: 1), from: .registry, nowNs: second)
+        table.unregistered("r", nowNs: second)
+        #expect(table.view(nowNs: second).node("r")?.status == .lost)
+        table.heard(record("r", updated: 2), from: .events, nowNs: second)
+        #expect(table.view(nowNs: second).node("r")?.status == .running)
+    }
+
+    @Test("while Redis is away nodes stay as they were; afterwards they have the usual time")
+    func registryOutage() {
+        var table = NodeTable()
+        table.heard(record("r", updated: 1), from: .registry, nowNs: second)
+        table.heard(record("gone", updated: 1), from: .registry, nowNs: second)
+        table.unregistered("gone", nowNs: second)
+        table.heard(record("silent", updated: 1), from: .registry, nowNs: 0)
+        table.registryIsDown(nowNs: 3 * second)
+        let later = 100 * second
+        #expect(table.view(nowNs: later).node("r")?.status == .running)
+        #expect(table.view(nowNs: later).node("gone")?.status == .lost)
+        #expect(table.view(nowNs: later).node("silent")?.status == .lost)
+        table.registryIsUp(nowNs: later)
+        // Redis came back empty: that the key is not there yet says nothing either.
+        table.unregistered("r", nowNs: later)
+        #expect(table.view(nowNs: later + 2 * second).node("r")?.status == .running)
+        #expect(table.view(nowNs: later + 3 * second).node("r")?.status == .lost)
+    }
+
+    @Test("a drained node shows as draining while it lives, and a node may say so itself")
+    func draining() {
+        var table = table()
+        table.setDrained("a", true)
+        #expect(table.view(nowNs: 0).node("a")?.status == .lost)
+        table.heard(record("a", updated: 1), from: .events, nowNs: second)
+        #expect(table.view(nowNs: second).node("a")?.status == .draining)
+        table.setDrained("a", false)
+        #expect(table.view(nowNs: second).node("a")?.status == .running)
+        table.heard(record("a", updated: 2, status: .draining), from: .events, nowNs: second)
+        #expect(table.view(nowNs: second).node("a")?.status == .draining)
+    }
+
+    @Test("a lost node's streams are still shown, marked with its alias, but nobody holds them")
+    func lostStreams() {
+        var table = table()
+        table.heard(record("a", updated: 1), from: .events, nowNs: second)
+        table.heard([StreamRecord(id: "demo", createdAt: 1)], alias: "a", from: .events, nowNs: second)
+        #expect(table.view(nowNs: second).holders(of: "demo").map(\.alias) == ["a"])
+        let later = table.view(nowNs: 10 * second)
+        #expect(later.holders(of: "demo").isEmpty)
+        #expect(later.node("a")?.stream("demo")?.node == "a")
+        #expect(later.mergedStreams().first?.isLost == true)
+    }
+
+    @Test("old registry nodes are forgotten, configured ones never")
+    func forgetting() {
+        var table = table()
+        table.heard(record("r", updated: 1), from: .registry, nowNs: second)
+        table.forgetOld(nowNs: 3_000 * second)
+        #expect(table.knows("r"))
+        table.forgetOld(nowNs: 4_000 * second)
+        #expect(!table.knows("r"))
+        #expect(table.knows("a"))
+    }
+}

@@ -1,0 +1,91 @@
+import Media
+import Playback
+import Records
+import Testing
+
+@Suite("Playback manifests (ISO/IEC 23009-1, RFC 8216)")
+struct ManifestTests {
+    private func timeline(isGrowing: Bool = false) throws -> Timeline {
+        let recordings = [material("a"), material("b", node: "edge 2&", startSecond: 60, isGrowing: isGrowing)]
+        return try #require(Timeline(recordings, gaps: isGrowing ? .keep : .collapse))
+    }
+
+    @Test("a finished playback is static, and every object names its node")
+    func staticMPD() throws {
+        let xml = try timeline().mpd(addresses: ObjectAddresses(), isDynamic: false).xml
+        for part in [
+            #"type="static""#, #"mediaPresentationDuration="PT20S""#,
+            #"<Period id="edge-1.a.0.1" start="PT0S" duration="PT10S">"#,
+            #"<Period id="edge 2&amp;.b.0.1" start="PT10S" duration="PT10S">"#,
+            #"initialization="../../record/object/demo/2026/11/20/init_a.m4s?node=edge-1""#,
+            #"media="../../record/object/demo/2026/11/20/seg_b_$Number%04d$.m4s?node=edge%202%26""#,
+            #"presentationTimeOffset="900000""#, #"presentationTimeOffset="480000""#, #"<S t="900000" d="180000" r="4"/>"#,
+            #"wallClockTime="2026-11-20T10:01:00Z""#,
+        ] { #expect(xml.contains(part), "\(part) is missing in\n\(xml)") }
+        #expect(!xml.contains("UTCTiming"))
+        #expect(!xml.contains("minimumUpdatePeriod"))
+    }
+
+    @Test("a growing one is dynamic, with a clock and no end")
+    func dynamicMPD() throws {
+        let xml = try timeline(isGrowing: true).mpd(addresses: ObjectAddresses(), isDynamic: true).xml
+        for part in [
+            #"type="dynamic""#, #"availabilityStartTime="2026-11-20T10:00:00Z""#, #"publishTime="#,
+            #"minimumUpdatePeriod="PT1S""#,
+            #"<Period id="edge 2&amp;.b.0.1" start="PT60S">"#,
+            #"<UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-xsdate:2014" value="../../time"/>"#,
+        ] { #expect(xml.contains(part), "\(part) is missing in\n\(xml)") }
+        #expect(!xml.contains("mediaPresentationDuration"))
+    }
+
+    @Test("a carried token reaches every object, and a dollar in a name is no template")
+    func carriedQuery() throws {
+        var odd = material("a")
+        odd.periods[0].tracks[1].segmentPrefix = "demo/$Number$ \"<x>/seg_"
+        let timeline = try #require(Timeline([odd], gaps: .collapse))
+        let xml = timeline.mpd(addresses: ObjectAddresses(carriedQuery: "token=t"), isDynamic: false).xml
+        #expect(xml.contains("demo/%24Number%24%20%22%3Cx%3E/seg_$Number%04d$.m4s?node=edge-1&amp;token=t"))
+        #expect(xml.contains("init_a.m4s?node=edge-1&amp;token=t"))
+    }
+
+    @Test("HLS: the multivariant playlist joins both tracks")
+    func multivariant() throws {
+        let text = try timeline().multivariantPlaylist(query: "from=1")
+        for line in [
+            "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Audio\",DEFAULT=YES,AUTOSELECT=YES,CHANNELS=\"2\",URI=\"audio.m3u8?from=1\"",
+            "#EXT-X-STREAM-INF:BANDWIDTH=1064000,CODECS=\"avc1.42e01f,opus\",RESOLUTION=640x360,AUDIO=\"audio\"",
+            "video.m3u8?from=1",
+        ] { #expect(text.contains("\(line)\n"), "\(line) is missing in\n\(text)") }
+    }
+
+    @Test("HLS: each period has its discontinuity, map and wall clock, alike in both renditions")
+    func media() throws {
+        let timeline = try timeline()
+        for rendition in Timeline.Rendition.allCases {
+            let text = try #require(timeline.mediaPlaylist(rendition, addresses: ObjectAddresses()))
+            let lines = text.split(separator: "\n").map(String.init)
+            #expect(lines.first == "#EXTM3U")
+            #expect(lines.last == "#EXT-X-ENDLIST")
+            #expect(lines.count { $0 == "#EXT-X-DISCONTINUITY" } == 1)
+            #expect(lines.count { $0.hasPrefix("#EXT-X-MAP:") } == 2)
+            #expect(lines.count { $0 == "#EXTINF:2.000000," } == 10)
+            #expect(lines.contains("#EXT-X-TARGETDURATION:2"))
+            #expect(lines.contains("#EXT-X-PROGRAM-DATE-TIME:2026-11-20T10:01:00Z"))
+        }
+        let video = try #require(timeline.mediaPlaylist(.video, addresses: ObjectAddresses()))
+        #expect(video.contains("../../record/object/demo/2026/11/20/seg_a_0005.m4s?node=edge-1\n"))
+    }
+
+    @Test("HLS: a period without audio is a gap in the audio playlist; a growing one has no end")
+    func gapAndEvent() throws {
+        let recordings = [material("a"), material("b", startSecond: 60, isGrowing: true, hasAudio: false)]
+        let timeline = try #require(Timeline(recordings, gaps: .collapse))
+        let audio = try #require(timeline.mediaPlaylist(.audio, addresses: ObjectAddresses()))
+        #expect(audio.split(separator: "\n").count { $0 == "#EXT-X-GAP" } == 5)
+        #expect(audio.contains("#EXT-X-PLAYLIST-TYPE:EVENT"))
+        #expect(!audio.contains("#EXT-X-ENDLIST"))
+        let silent = try #require(Timeline([material("b", hasAudio: false)], gaps: .collapse))
+        #expect(silent.mediaPlaylist(.audio, addresses: ObjectAddresses()) == nil)
+        #expect(!silent.multivariantPlaylist(query: "").contains("AUDIO"))
+    }
+}

@@ -1,0 +1,122 @@
+import Playback
+import Records
+import Testing
+
+@Suite("Playback timeline")
+struct TimelineTests {
+    @Test("nothing recorded, nothing to play")
+    func empty() {
+        #expect(Timeline([], gaps: .collapse) == nil)
+        #expect(Timeline([material("a", seconds: 0)], gaps: .collapse) == nil)
+    }
+
+    @Test("one recording is one period; the video leads and both offsets mean one instant")
+    func single() throws {
+        let timeline = try #require(Timeline([material("a")], gaps: .collapse))
+        let period = try #require(timeline.periods.first)
+        #expect(timeline.periods.count == 1)
+        #expect(period.tracks.map(\.track.kind) == ["video", "audio"])
+        #expect(period.tracks.map(\.presentationTimeOffset) == [900_000, 480_000])
+        #expect(period.durationUs == 10_000_000)
+        #expect(period.wallStartUs == tenOClockUs)
+        #expect(period.id == "edge-1.a.0.1")
+        #expect(faults(in: period) == [])
+        #expect(!timeline.isGrowing)
+        #expect(timeline.maxSegmentSeconds == 2)
+    }
+
+    @Test("gaps are left out, or kept where they were", arguments: [GapRule.collapse, .keep])
+    func gaps(rule: GapRule) throws {
+        let recordings = [material("b", node: "edge-2", startSecond: 86_400), material("a"), material("c", startSecond: 100_000)]
+        let timeline = try #require(Timeline(recordings, gaps: rule))
+        #expect(timeline.periods.map(\.node) == ["edge-1", "edge-2", "edge-1"])
+        let starts: [Int64] = rule == .collapse ? [0, 10_000_000, 20_000_000] : [0, 86_400_000_000, 100_000_000_000]
+        #expect(timeline.periods.map(\.startUs) == starts)
+        #expect(timeline.periods.map { $0.wallStartUs - tenOClockUs } == [0, 86_400_000_000, 100_000_000_000])
+    }
+
+    @Test("of two nodes that record at once, the first is played to its end and the other from there")
+    func overlap() throws {
+        let recordings = [material("b", node: "edge-2", startSecond: 5, seconds: 20), material("a", seconds: 10)]
+        let timeline = try #require(Timeline(recordings, gaps: .collapse))
+        #expect(timeline.periods.map(\.node) == ["edge-1", "edge-2"])
+        let second = timeline.periods[1]
+        // Segments of the second begin at 5, 7, 9 and 11 s; 11 is the first behind the other's end at 10.
+        #expect(second.wallStartUs == tenOClockUs + 11_000_000)
+        #expect(second.tracks[0].track.segments.first?.number == 4)
+        #expect(second.tracks[0].presentationTimeOffset == 900_000 + 3 * 180_000)
+        #expect(second.tracks[1].presentationTimeOffset == 480_000 + 3 * 96_000)
+        #expect(second.durationUs == 14_000_000)
+        #expect(timeline.periods.flatMap { faults(in: $0) } == [])
+    }
+
+    @Test("a recording wholly inside another adds nothing")
+    func inside() throws {
+        let recordings = [material("a", seconds: 20), material("b", node: "edge-2", startSecond: 4, seconds: 10)]
+        let timeline = try #require(Timeline(recordings, gaps: .collapse))
+        #expect(timeline.periods.map(\.node) == ["edge-1"])
+    }
+
+    @Test("a missing segment splits a period in two, in every track")
+    func hole() throws {
+        var broken = material("a", seconds: 12)
+        for track in broken.periods[0].tracks.indices { broken.periods[0].tracks[track].segments.remove(at: 2) }
+        let timeline = try #require(Timeline([broken], gaps: .collapse))
+        #expect(timeline.periods.map(\.durationUs) == [4_000_000, 6_000_000])
+        #expect(timeline.periods.map(\.wallStartUs) == [tenOClockUs, tenOClockUs + 6_000_000])
+        #expect(timeline.periods.flatMap { faults(in: $0) } == [])
+        #expect(Set(timeline.periods.map(\.id)).count == 2)
+    }
+
+    @Test("a growing recording keeps ids and starts of what was there before")
+    func growing() throws {
+        let before = try #require(Timeline([material("a"), material("b", startSecond: 60, isGrowing: true)], gaps: .keep))
+        let after = try #require(
+            Timeline([material("a"), material("b", startSecond: 60, seconds: 14, isGrowing: true)], gaps: .keep))
+        #expect(before.isGrowing && after.isGrowing)
+        #expect(before.periods.map(\.id) == after.periods.map(\.id))
+        #expect(before.periods.map(\.startUs) == after.periods.map(\.startUs))
+        #expect(after.durationUs == before.durationUs + 4_000_000)
+    }
+
+    @Test("random material: periods in order, without holes, each object once", arguments: 1...20 as ClosedRange<UInt64>)
+    func random(seed: UInt64) throws {
+        var generator = SeededGenerator(state: seed)
+        var recordings: [RecordedMaterial] = []
+        for index in 0..<Int.random(in: 1...6, using: &generator) {
+            var made = material(
+                "s\(index)", node: "n\(Int.random(in: 0...2, using: &generator))",
+                startSecond: Double.random(in: 0...60, using: &generator), seconds: Int.random(in: 0...30, using: &generator),
+                hasAudio: Bool.random(using: &generator), videoAt: Int64.random(in: 0...(1 << 40), using: &generator),
+                audioAt: Int64.random(in: 0...(1 << 40), using: &generator))
+            for track in made.periods[0].tracks.indices {
+                made.periods[0].tracks[track].segments.removeAll { _ in Int.random(in: 0..<8, using: &generator) == 0 }
+            }
+            recordings.append(made)
+        }
+        guard let timeline = Timeline(recordings, gaps: .keep) else { return }
+        #expect(timeline.periods.flatMap { faults(in: $0) } == [])
+        #expect(Set(timeline.periods.map(\.id)).count == timeline.periods.count)
+        for (left, right) in zip(timeline.periods, timeline.periods.dropFirst()) {
+            #expect(left.startUs + left.durationUs <= right.startUs)
+            #expect(left.wallStartUs + left.durationUs <= right.wallStartUs + 100_000)
+        }
+        let objects = timeline.periods.flatMap { period in
+            period.tracks[0].track.segments.map { "\(period.node) \(period.tracks[0].track.object(number: $0.number))" }
+        }
+        #expect(Set(objects).count == objects.count)
+    }
+}
+
+/// A small reproducible generator (splitmix64).
+struct SeededGenerator: RandomNumberGenerator {
+    var state: UInt64
+
+    mutating func next() -> UInt64 {
+        state &+= 0x9E37_79B9_7F4A_7C15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
+        return mixed ^ (mixed >> 31)
+    }
+}

@@ -1,0 +1,44 @@
+import Foundation
+import Records
+
+/// A directory of its own for one test; gone when the value is.
+final class TemporaryDirectory {
+    let path: String
+
+    init() throws {
+        let url = FileManager.default.temporaryDirectory.appendingPathComponent("records-\(UUID().uuidString)")
+        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
+        path = url.path
+    }
+
+    deinit { try? FileManager.default.removeItem(atPath: path) }
+
+    func file(_ name: String) -> String { "\(path)/\(name)" }
+}
+
+/// 2026-11-20T10:00:00Z
+let tenOClockUs: Int64 = 1_795_168_800_000_000
+
+func recording(
+    _ session: String, stream: String = "demo", node: String = "edge-1", startUs: Int64 = tenOClockUs,
+    endUs: Int64? = nil, status: PlaybackStatus = .active, updatedUs: Int64 = tenOClockUs
+) -> IndexedRecording {
+    IndexedRecording(
+        stream: stream, node: node, session: session, startUs: startUs, endUs: endUs, status: status,
+        mpdPath: "\(stream)/2026/11/20/manifest.mpd", recordDir: "\(stream)/2026/11/20", updatedUs: updatedUs)
+}
+
+/// Two seconds a segment, video at 90 kHz from `timeAtStart` on.
+func period(_ ordinal: Int = 0, startUs: Int64 = tenOClockUs, segments: Int, timeAtStart: Int64 = 0) -> IndexedPeriod {
+    let rows = (0..<Int64(segments)).map {
+        IndexedSegment(number: $0 + 1, time: timeAtStart + $0 * 180_000, duration: 180_000, bytes: 1_000 + $0)
+    }
+    return IndexedPeriod(
+        ordinal: ordinal, startUs: startUs,
+        tracks: [
+            IndexedTrack(
+                kind: "video", codecs: "avc1.42e01f", timescale: 90_000, timeAtStart: timeAtStart,
+                initialization: "demo/2026/11/20/init.m4s", segmentPrefix: "demo/2026/11/20/seg_",
+                bandwidth: 1_000_000, width: 640, height: 360, segments: rows)
+        ])
+}

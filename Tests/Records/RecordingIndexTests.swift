@@ -1,0 +1,167 @@
+import Records
+import Testing
+
+@Suite("Recording index")
+struct RecordingIndexTests {
+    private func openIndex(_ directory: TemporaryDirectory) async throws -> RecordingIndex {
+        let index = RecordingIndex(path: directory.file("index.db"))
+        try await index.open()
+        return index
+    }
+
+    @Test("a record delivered twice is one row, and the newer version wins whatever the order")
+    func upsertIsIdempotent() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        #expect(try await index.upsert(recording("a")))
+        let done = recording(
+            "a", endUs: tenOClockUs + 5_000_000, status: .completed, updatedUs: tenOClockUs + 9)
+        #expect(try await index.upsert(done))
+        #expect(try await index.upsert(recording("a")))
+        let rows = try await index.recordings(RecordingQuery(stream: "demo"))
+        #expect(rows.count == 1)
+        #expect(rows.first?.status == .completed)
+        #expect(rows.first?.endUs == tenOClockUs + 5_000_000)
+    }
+
+    @Test("the same session name on two nodes, streams or days makes three rows more")
+    func keyHasFourParts() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        _ = try await index.upsert(recording("a", node: "edge-2"))
+        _ = try await index.upsert(recording("a", stream: "other"))
+        _ = try await index.upsert(recording("a", startUs: tenOClockUs + 86_400_000_000))
+        #expect(try await index.counts() == (all: 4, active: 4))
+        #expect(try await index.streams() == ["demo", "other"])
+    }
+
+    @Test("detail is wanted once for each version of a record")
+    func detailFollowsVersions() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        try await index.setDetail(node: "edge-1", session: "a", periods: [period(segments: 3)], updatedUs: tenOClockUs)
+        #expect(try await !index.upsert(recording("a")))
+        #expect(try await index.upsert(recording("a", updatedUs: tenOClockUs + 1)))
+    }
+
+    @Test("a growing recording keeps its old segments, a repaired one loses what is gone")
+    func detailGrowsAndShrinks() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
+        for count in [3, 5, 5, 4] {
+            try await index.setDetail(
+                node: "edge-1", session: "a", periods: [period(segments: count)], updatedUs: tenOClockUs)
+            #expect(try await index.periods(of: stored) == [period(segments: count)])
+        }
+    }
+
+    @Test("periods that a repair removed are gone with their segments")
+    func periodsShrink() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
+        let second = period(1, startUs: tenOClockUs + 60_000_000, segments: 2)
+        try await index.setDetail(
+            node: "edge-1", session: "a", periods: [period(segments: 3), second], updatedUs: tenOClockUs)
+        #expect(try await index.periods(of: stored).count == 2)
+        try await index.setDetail(node: "edge-1", session: "a", periods: [period(segments: 3)], updatedUs: tenOClockUs)
+        #expect(try await index.periods(of: stored) == [period(segments: 3)])
+    }
+
+    @Test(
+        "a range of wall clock selects the segments that touch it",
+        arguments: [
+            (from: 0.0, to: 2.0, numbers: [1]), (from: 2.0, to: 4.0, numbers: [2]),
+            (from: 1.999, to: 4.001, numbers: [1, 2, 3]), (from: 5.0, to: 5.0, numbers: []),
+            (from: -10.0, to: 0.0, numbers: []), (from: 9.9, to: 100.0, numbers: [5]),
+        ] as [(from: Double, to: Double, numbers: [Int64])])
+    func rangeSelects(from: Double, to: Double, numbers: [Int64]) async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        // Media time that does not begin at 0, as after a publisher came back.
+        let whole = period(segments: 5, timeAtStart: 123_456_789)
+        try await index.setDetail(node: "edge-1", session: "a", periods: [whole], updatedUs: tenOClockUs)
+        let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
+        let found = try await index.periods(
+            of: stored, fromUs: tenOClockUs + Int64(from * 1e6), toUs: tenOClockUs + Int64(to * 1e6))
+        #expect(found.first?.tracks.first?.segments.map(\.number) == numbers)
+    }
+
+    @Test("pages meet without a hole or a double, also where starts are equal")
+    func pages() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        for number in 0..<25 {
+            _ = try await index.upsert(recording("s\(number)", startUs: tenOClockUs + Int64(number / 4) * 1_000_000))
+        }
+        var seen: [String] = []
+        var cursor: RecordingCursor?
+        repeat {
+            let page = try await index.recordings(RecordingQuery(stream: "demo", limit: 4, after: cursor))
+            seen += page.map(\.session)
+            cursor = page.count == 4 ? page.last.map { RecordingCursor(after: $0) } : nil
+            if let made = cursor { #expect(RecordingCursor(made.description) == made) }
+        } while cursor != nil
+        #expect(seen.count == 25)
+        #expect(Set(seen).count == 25)
+        #expect(seen.first == "s24")
+    }
+
+    @Test("a listing is cut to from and to; an open end reaches every later from")
+    func listingRange() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("old", endUs: tenOClockUs + 10_000_000, status: .completed))
+        _ = try await index.upsert(recording("open", startUs: tenOClockUs + 20_000_000))
+        func sessions(_ from: Int64?, _ to: Int64?) async throws -> [String] {
+            try await index.recordings(
+                RecordingQuery(stream: "demo", fromUs: from.map { tenOClockUs + $0 }, toUs: to.map { tenOClockUs + $0 })
+            ).map(\.session)
+        }
+        #expect(try await sessions(nil, nil) == ["open", "old"])
+        #expect(try await sessions(10_000_000, nil) == ["open"])
+        #expect(try await sessions(nil, 20_000_000) == ["old"])
+        #expect(try await sessions(900_000_000, nil) == ["open"])
+    }
+
+    @Test("everything is still there after the file is closed and opened again")
+    func survivesReopening() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        try await index.setDetail(node: "edge-1", session: "a", periods: [period(segments: 3)], updatedUs: tenOClockUs)
+        try await index.setCursor(SyncCursor(sinceUs: 7, incarnationMs: 8), node: "edge-1")
+        await index.close()
+        let again = try await openIndex(directory)
+        #expect(try await again.cursor(node: "edge-1") == SyncCursor(sinceUs: 7, incarnationMs: 8))
+        let stored = try #require(try await again.recording(inDirectory: "demo/2026/11/20"))
+        #expect(try await again.periods(of: stored) == [period(segments: 3)])
+    }
+
+    @Test("a file of a later schema, and one that cannot be opened, are refused in words")
+    func refusals() async throws {
+        let directory = try TemporaryDirectory()
+        let missing = RecordingIndex(path: directory.file("no/such/dir/index.db"))
+        await #expect(throws: IndexError.self) { try await missing.open() }
+        let closed = RecordingIndex(path: directory.file("index.db"))
+        await #expect(throws: IndexError.self) { try await closed.streams() }
+    }
+
+    @Test("an active recording of a node that is gone shows as lost, a completed one does not")
+    func lostStatus() {
+        #expect(recording("a").shownStatus(liveNodes: ["edge-1"]) == .active)
+        #expect(recording("a").shownStatus(liveNodes: ["edge-2"]) == .lost)
+        #expect(recording("a", status: .completed).shownStatus(liveNodes: []) == .completed)
+    }
+
+    @Test("cursors from outside never trap", arguments: ["", "-", "a", "a-b-c", "zzzzzzzzzzzzzzzzzzz-1", "\u{0}-1"])
+    func hostileCursors(text: String) {
+        #expect(RecordingCursor(text) == nil)
+    }
+}

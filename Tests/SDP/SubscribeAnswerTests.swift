@@ -1,0 +1,126 @@
+import Testing
+
+@testable import SDP
+
+@Suite("WHEP answers (draft-ietf-wish-whep section 4, RFC 6184 section 8.2.2)")
+struct SubscribeAnswerTests {
+    private static let stream = [
+        SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus),
+    ]
+
+    private static func counter() -> () -> UInt32 {
+        var next: UInt32 = 1000
+        return {
+            next += 1
+            return next
+        }
+    }
+
+    private func answer(_ text: String, _ stream: [SourceTrack] = stream) throws -> SubscribeAnswer {
+        try SubscribeAnswer(offer: SessionDescription(parsing: text), stream: stream, randomSSRC: Self.counter())
+    }
+
+    @Test("every player's offer gets an answer that keeps the rules", arguments: OfferCorpus.players)
+    func corpus(_ sample: ClientOfferSample) throws {
+        let offer = try sample.description
+        let answer = try answer(sample.text)
+        #expect(answer.tracks.count == 2)
+        #expect(Set(answer.tracks.map(\.cname)).count == 1)
+        #expect(Set(answer.tracks.compactMap(\.ssrc)).count == 2)
+        #expect(
+            answer.tracks.allSatisfy { $0.rtxPayloadType == nil && $0.extensions.transportCC == nil && !$0.feedback.transportCC })
+        let text = answer.sdp(local: OfferCorpus.local)
+        try checkAnswer(text, to: offer, direction: "sendonly", setup: answer.ourSetup)
+        let sections = try SessionDescription(parsing: text).media.filter { $0.port != 0 }
+        let streamIDs = sections.compactMap { $0.first("msid")?.split(separator: " ").first }
+        #expect(Set(streamIDs).count == 1 && streamIDs.count == 2)
+        for (section, track) in zip(sections, answer.tracks) {
+            let ssrc = try #require(track.ssrc)
+            #expect(section.all("ssrc").allSatisfy { $0.hasPrefix("\(ssrc) ") && $0.contains(":") })
+            #expect(section.all("ssrc").first == "\(ssrc) cname:\(track.cname)")
+        }
+    }
+
+    @Test("a data channel before the media is rejected and the bundle leaves it out")
+    func dataChannel() throws {
+        let text = try answer(OfferCorpus.chromePlayer.text).sdp(local: OfferCorpus.local)
+        #expect(text.contains("a=group:BUNDLE 1 2\r\n"))
+        #expect(text.contains("m=application 0 UDP/DTLS/SCTP webrtc-datachannel\r\n"))
+    }
+
+    @Test(
+        "the viewer's payload type with the stream's profile is taken",
+        arguments: [
+            ("42e01f", "1", UInt8(109)), ("42001f", "1", 103), ("4d0028", "1", 39), ("640c1f", "1", 100), ("64001F", "1", 100),
+            ("42c020", "1", 109), ("422001f", "1", 103), ("42001f", "0", 107), ("42e01f", "0", 107),
+        ])
+    func profiles(_ profile: String, _ mode: String, _ expected: UInt8) throws {
+        let codec = Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=\(mode);profile-level-id=\(profile)")
+        let tracks = try answer(OfferCorpus.chromePlayer.text, [SourceTrack(kind: .video, codec: codec)]).tracks
+        #expect(tracks.map(\.payloadType) == [expected])
+    }
+
+    @Test("a viewer with High only plays a Baseline stream; one with mode 0 only does not play mode 1")
+    func superset() throws {
+        let only = OfferCorpus.chromePlayer.text
+            .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 109 39 100", with: "m=video 9 UDP/TLS/RTP/SAVPF 96 100")
+        #expect(try answer(only).tracks.map(\.payloadType) == [100, 111])
+        let modeZero = OfferCorpus.chromePlayer.text
+            .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 109 39 100", with: "m=video 9 UDP/TLS/RTP/SAVPF 96 107")
+        #expect(throws: SDPError.unacceptable("no common video codec")) { try answer(modeZero) }
+    }
+
+    @Test(
+        "profiles of the other codecs",
+        arguments: [
+            ("VP9", "profile-id=2", "profile-id=2", Int?(0)), ("VP9", "", "profile-id=0", 0),
+            ("VP9", "profile-id=0", "profile-id=2", nil),
+            ("AV1", "profile=1", "profile=0", 1), ("AV1", "profile=0", "profile=1", nil), ("AV1", "", "", 0),
+            ("H265", "profile-id=1;level-id=93", "profile-id=1;level-id=120", 0), ("H265", "profile-id=2", "", nil),
+            ("VP8", "max-fs=1", "", 0),
+        ])
+    func otherProfiles(_ name: String, _ offered: String, _ source: String, _ expected: Int?) {
+        let have = Codec(name: name, clockRate: 90000, fmtp: offered)
+        #expect(have.distance(toSource: Codec(name: name, clockRate: 90000, fmtp: source)) == expected)
+    }
+
+    @Test("a stream without audio leaves the audio section rejected")
+    func videoOnly() throws {
+        let result = try answer(OfferCorpus.chromePlayer.text, [SourceTrack(kind: .video, codec: .h264)])
+        #expect(result.tracks.map(\.kind) == [.video])
+        #expect(result.sdp(local: OfferCorpus.local).contains("m=audio 0 "))
+    }
+
+    @Test("video that the viewer cannot play is an error, not a black picture")
+    func black() throws {
+        let vp9 = Codec(name: "VP9", clockRate: 90000)
+        #expect(throws: SDPError.unacceptable("no common video codec")) {
+            try answer(OfferCorpus.chromePlayer.text, [SourceTrack(kind: .video, codec: vp9), Self.stream[1]])
+        }
+    }
+
+    @Test("sections that only send, and streams with nothing wanted, are unacceptable")
+    func nothing() throws {
+        #expect(throws: SDPError.unacceptable("a section that does not receive")) { try answer(OfferCorpus.chrome.text) }
+        #expect(throws: SDPError.unacceptable("nothing of the stream is asked for")) {
+            try answer(OfferCorpus.ffmpeg.text.replacingSendonly(), [Self.stream[1]])
+        }
+    }
+
+    @Test(
+        "Opus answers ask the player for stereo unless the publisher is mono",
+        arguments: [("", true), ("stereo=1", true), ("sprop-stereo=0", false)])
+    func stereo(_ fmtp: String, _ isStereo: Bool) throws {
+        let opus = Codec(name: "opus", clockRate: 48000, channels: 2, fmtp: fmtp)
+        let text = try answer(OfferCorpus.chromePlayer.text, [SourceTrack(kind: .audio, codec: opus)]).sdp(
+            local: OfferCorpus.local)
+        #expect(text.contains("a=fmtp:111 minptime=10;useinbandfec=1\(isStereo ? ";stereo=1;sprop-stereo=1" : "")\r\n"))
+    }
+
+    @Test("a generator that repeats itself still yields distinct SSRCs, none of them 0")
+    func uniqueSources() throws {
+        let result = try SubscribeAnswer(
+            offer: SessionDescription(parsing: OfferCorpus.chromePlayer.text), stream: Self.stream, randomSSRC: { 0 })
+        #expect(result.tracks.map(\.ssrc) == [1, 2])
+    }
+}

@@ -1,0 +1,108 @@
+import Cluster
+import MediaPlane
+import SDP
+@testable import Streams
+import Testing
+
+@Suite("Subscribing (draft-ietf-wish-whep section 4.2)")
+struct SubscribeTests {
+    @Test("a stream that is not there is 404, or is made when the strategy says so")
+    func unknown() async throws {
+        try await TestBench.with { bench in
+            await #expect(throws: StreamError.streamNotFound) { try await bench.subscribe("demo") }
+            #expect(await bench.registry.records().isEmpty)
+        }
+        try await TestBench.with({ $0.autoCreateWHEP = true }) { bench in
+            _ = try await bench.subscribe("demo")
+            #expect(await bench.sessions("demo") == (0, 1))
+            _ = try await bench.publish("demo")
+            #expect(await bench.sessions("demo") == (1, 1))
+        }
+    }
+
+    @Test("the answer has the publisher's codecs only")
+    func codecs() async throws {
+        try await TestBench.with({ $0.codecs = .all }) { bench in
+            _ = try await bench.publish("video", codecs: [Codec(name: "VP8", clockRate: 90000)])
+            let both: [Codec] = [.opus, .h264, Codec(name: "VP8", clockRate: 90000)]
+            let answer = try SessionDescription(parsing: await bench.subscribe("video", codecs: both).sdp)
+            #expect(answer.media.map(\.port) == [0, 9])
+            #expect(answer.media.last?.attributes.contains(SDPAttribute("rtpmap", "98 VP8/90000")) == true)
+            do throws(StreamError) {
+                _ = try await bench.subscribe("video", codecs: [.h264])
+                Issue.record("accepted")
+            } catch {
+                #expect(error.status == 422)
+            }
+            #expect(await bench.sessions("video") == (1, 1))
+        }
+    }
+
+    @Test("the H.264 profile of the stream itself wins over the publisher's SDP")
+    func profile() async throws {
+        try await TestBench.with { bench in
+            let answer = try await bench.publish("demo", codecs: [.h264])
+            let key = try #require(await bench.registry.key(of: "demo"))
+            func high(_ profile: String) -> Codec {
+                Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=\(profile)")
+            }
+            let offered = [Codec.h264, high("64001f")]
+            let before = try await bench.subscribe("demo", codecs: offered).sdp
+            #expect(before.contains("a=rtpmap:96 H264/90000"))
+            await bench.registry.take(.h264Profile(key, session: answer.sessionID, profileLevelID: 0x640C1F))
+            let after = try await bench.subscribe("demo", codecs: offered).sdp
+            #expect(after.contains("a=rtpmap:97 H264/90000"))
+        }
+    }
+
+    @Test("as many viewers as the stream may have, then 403")
+    func limit() async throws {
+        try await TestBench.with({ $0.subscribersPerStreamMax = 2 }) { bench in
+            _ = try await bench.publish("demo")
+            _ = try await bench.subscribe("demo")
+            let second = try await bench.subscribe("demo")
+            await #expect(throws: StreamError.subscriberLimit) { try await bench.subscribe("demo") }
+            try await bench.registry.end(stream: "demo", session: second.sessionID)
+            _ = try await bench.subscribe("demo")
+        }
+    }
+
+    @Test("viewers outlive the publisher, wait for the next one and are closed when none comes")
+    func outlive() async throws {
+        try await TestBench.with { bench in
+            let publisher = try await bench.publish("demo")
+            let viewer = try await bench.subscribe("demo")
+            try await bench.registry.end(stream: "demo", session: publisher.sessionID)
+            bench.clock.advance(ms: 29_000)
+            await bench.registry.sweep()
+            #expect(await bench.sessions("demo") == (0, 1))
+            let late = try await bench.subscribe("demo")
+            _ = try await bench.publish("demo")
+            bench.clock.advance(ms: 60_000)
+            await bench.registry.sweep()
+            #expect(await bench.sessions("demo") == (1, 2))
+
+            let again = try #require(await bench.registry.record(of: "demo")?.publish.sessions.last?.id)
+            try await bench.registry.end(stream: "demo", session: again)
+            bench.clock.advance(ms: 30_000)
+            await bench.registry.sweep()
+            for id in [viewer.sessionID, late.sessionID] {
+                await #expect(throws: StreamError.sessionNotFound) { try await bench.registry.end(stream: "demo", session: id) }
+            }
+        }
+    }
+
+    @Test("a new publisher with other codecs closes the viewers that cannot play it")
+    func republish() async throws {
+        try await TestBench.with({
+            $0.codecs = .all; $0.overridePublisher = true
+        }) { bench in
+            _ = try await bench.publish("demo")
+            let audio = try await bench.subscribe("demo", codecs: [.opus])
+            let video = try await bench.subscribe("demo")
+            _ = try await bench.publish("demo", codecs: [.opus, Codec(name: "VP8", clockRate: 90000)])
+            #expect(await bench.registry.owner(stream: "demo", session: audio.sessionID) != nil)
+            #expect(await bench.registry.owner(stream: "demo", session: video.sessionID) == nil)
+        }
+    }
+}
