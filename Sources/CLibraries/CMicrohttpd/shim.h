@@ -106,3 +106,23 @@ static inline void cmicrohttpd_each_header(struct MHD_Connection *connection, MH
 static inline struct MHD_Response *cmicrohttpd_bytes(size_t count, const void *bytes) {
     return MHD_create_response_from_buffer(count, (void *)bytes, MHD_RESPMEM_MUST_COPY);
 }
+
+// The flags of these calls are macros over enumerators, which Swift attributes to a different module in each build.
+
+static inline ssize_t cmicrohttpd_receive_now(int descriptor, void *bytes, size_t count) {
+    return recv(descriptor, bytes, count, MSG_DONTWAIT);
+}
+
+static inline ssize_t cmicrohttpd_send_now(int descriptor, const void *bytes, size_t count) {
+    return send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/// Says that no more will be sent.
+static inline void cmicrohttpd_end_sending(int descriptor) { shutdown(descriptor, SHUT_WR); }
+
+/// Ends both directions without closing.
+static inline void cmicrohttpd_break(int descriptor) { shutdown(descriptor, SHUT_RDWR); }
+
+static inline int cmicrohttpd_stream_socket(int family, int blocking) {
+    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
+}

@@ -49,8 +49,8 @@ public actor StreamRegistry {
         let answer = try Self.sdp { () throws(SDPError) in
             try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
         }
+        if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        if entry.publisher == nil { try checkRoom(isPublisher: true) }
         try await replacePublisher(of: name, key: entry.key, credential: credential)
 
         let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)

@@ -43,5 +43,5 @@ private func verifyPeerCertificate(_ store: OpaquePointer?, _: UnsafeMutableRawP
 
 /// OpenSSL starts at a full second; a lost flight should cost a tenth of that (RFC 6347 section 4.2.4.1 allows our own values).
 func nextDTLSTimer(_: OpaquePointer?, _ lastUs: UInt32) -> UInt32 {
-    lastUs == 0 ? Limits.dtlsFirstTimerUs : min(lastUs &* 2, Limits.dtlsLastTimerUs)
+    lastUs == 0 ? Limits.dtlsFirstTimerUs : min(lastUs &+ lastUs / 2, Limits.dtlsLastTimerUs)
 }

@@ -137,11 +137,12 @@ extension Exchange {
 
     /// The client is gone, the answer is sent, or the server stops: nothing of this exchange is needed any more.
     func abort() {
-        let task = state.withLock { state in
+        let (task, webSocket) = state.withLock { state in
             state.isAborted = true
-            return state.task.take()
+            return (state.task.take(), state.webSocket.take())
         }
         task?.cancel()
+        webSocket?.end(WebSocket.Broken())
         incoming.fail(CancellationError())
         outgoing.fail(CancellationError())
         waker.wake()
@@ -166,7 +167,10 @@ extension Exchange {
 
     /// Tells a stream that never ends by itself that the server stops.
     func endStream() {
-        let task = state.withLock { state in state.response?.endsWhenCancelled == true ? state.task : nil }
+        let (task, webSocket) = state.withLock { state in
+            (state.response?.endsWhenCancelled == true ? state.task : nil, state.webSocket)
+        }
         task?.cancel()
+        webSocket?.goAway()
     }
 }

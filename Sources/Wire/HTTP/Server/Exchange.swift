@@ -34,6 +34,7 @@ final class Exchange: Sendable {
         var discarded = 0
         var response: HTTPResponse?
         var task: Task<Void, Never>?
+        var webSocket: WebSocketConnection?
     }
 
     let id: UInt64

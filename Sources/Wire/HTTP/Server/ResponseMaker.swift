@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Log
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -45,7 +46,10 @@ enum ResponseMaker {
             let made = MHD_create_response_from_callback(size, readerBlockBytes, readBody, context.toOpaque(), releaseBody)
             if made == nil { context.release() }
             return made
-        case .webSocket: return nil
+        case .webSocket(let body):
+            let webSocket = WebSocketConnection(core: exchange.core, body: body)
+            exchange.state.withLock { $0.webSocket = webSocket }
+            return MHD_create_response_for_upgrade(onUpgrade, nil)
         }
     }
 }

@@ -8,6 +8,8 @@ final class ServerCore: Sendable {
         var exchanges: [UInt64: Exchange] = [:]
         var nextID: UInt64 = 0
         var isStopping = false
+        /// New requests are given up at once: a connection left suspended would abort the library's stop.
+        var isAborting = false
     }
 
     let settings: HTTPServerSettings
@@ -31,8 +33,12 @@ final class ServerCore: Sendable {
     }
 
     func add(_ exchange: Exchange) {
-        state.withLock { $0.exchanges[exchange.id] = exchange }
+        let isLate = state.withLock { state in
+            state.exchanges[exchange.id] = exchange
+            return state.isAborting
+        }
         watcher.began(exchange)
+        if isLate { exchange.abort() }
     }
 
     func remove(_ exchange: Exchange) {
@@ -51,7 +57,11 @@ final class ServerCore: Sendable {
     }
 
     func abortAll() {
-        for exchange in state.withLock({ Array($0.exchanges.values) }) { exchange.abort() }
+        let running = state.withLock { state in
+            state.isAborting = true
+            return Array(state.exchanges.values)
+        }
+        for exchange in running { exchange.abort() }
     }
 }
 
