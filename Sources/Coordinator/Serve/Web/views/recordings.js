@@ -74,7 +74,7 @@ export function recordingsView({ stream, query }, signal) {
   return page;
 }
 
-const keyOf = (row) => [row.mpd_path, row.node_alias, row.start].join("|");
+const keyOf = (row) => [row.mpd_path, row.node_alias, row.id ?? row.start].join("|");
 
 function stitched(stream, from, to) {
   const query = new URLSearchParams();
@@ -92,7 +92,7 @@ function describe(row) {
   return {
     key: keyOf(row), path: row.mpd_path, node: row.node_alias ?? "–", start, end, tone, status, isActive,
     year: row.year, month: row.month, date: row.day, day: `${row.year}-${pad(row.month)}-${pad(row.day)}`,
-    seconds: row.duration ?? (start && end ? (end - start) / 1000 : NaN),
+    seconds: row.duration ?? (start && (end || isActive) ? ((end ?? new Date()) - start) / 1000 : NaN),
   };
 }
 

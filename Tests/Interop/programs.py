@@ -1,0 +1,205 @@
+"""Starts and stops the real programs: edge nodes, a coordinator, a redis-server. Each is ended by its own process id."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+
+from wire import call
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BINARIES = pathlib.Path(os.environ.get("TRIBUTARY_BIN", ROOT / ".build/release"))
+READY_SECONDS = 20
+STOP_SECONDS = 12
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def eventually(what: str, check: Callable[[], object], seconds: float = 10, every: float = 0.05):
+    """Returns the first true value of `check`; fails naming `what` and the last value."""
+    end = time.monotonic() + seconds
+    while True:
+        value = check()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {seconds} s: {what}; last seen: {value!r}")
+        time.sleep(every)
+
+
+class Program:
+    """One process, its log and its end."""
+
+    def __init__(self, name: str, arguments: list[str], folder: pathlib.Path, environment: dict[str, str] | None = None):
+        self.name, self.arguments, self.folder = name, arguments, folder
+        # The caller's own settings must not leak into the programs under test.
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(("EDGE_", "COORDINATOR_")) and k != "PORT"}
+        self.environment = inherited | (environment or {})
+        self.log = folder / f"{name}.log"
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.arguments, cwd=self.folder, env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def stop(self) -> int | None:
+        """SIGTERM; the exit status. A program that does not end in time is killed and reported."""
+        if not self.process:
+            return None
+        if self.is_running:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise AssertionError(f"{self.name} did not stop in {STOP_SECONDS} s:\n{self.tail()}") from None
+
+    def kill(self) -> None:
+        """SIGKILL: the process gets no chance to tidy up."""
+        if self.is_running:
+            self.process.kill()
+            self.process.wait()
+
+    def tail(self, lines: int = 20) -> str:
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:]) if self.log.exists() else ""
+
+
+class Server(Program):
+    """A program with an HTTP port and /healthz."""
+
+    def __init__(self, name: str, binary: str, folder: pathlib.Path, environment: dict[str, str]):
+        self.port = free_port()
+        super().__init__(name, [str(BINARIES / binary)], folder, environment | {"PORT": str(self.port)})
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        super().start()
+        self.await_ready()
+
+    def await_ready(self) -> None:
+        def is_ready() -> bool:
+            assert self.is_running, f"{self.name} ended while starting:\n{self.tail()}"
+            return call("GET", f"{self.url}/healthz", is_refusal_fine=True).status == 200
+
+        eventually(f"{self.name} ready", is_ready, READY_SECONDS)
+
+
+class Edge(Server):
+    def __init__(self, alias: str, folder: pathlib.Path, more: dict[str, str]):
+        self.alias = alias
+        self.storage = folder / f"storage-{alias}"
+        super().__init__(alias, "edge-node", folder, {
+            "EDGE_NODE_ALIAS": alias, "EDGE_RECORDER_AUTO_STREAMS": '["rec-*"]',
+            "EDGE_RECORDER_STORAGE_ROOT": str(self.storage), "EDGE_RECORDER_MIN_FREE_SPACE": "0"} | more)
+        self.environment["EDGE_NODE_URL"] = self.url
+
+
+class Redis(Program):
+    """A real redis-server on a Unix socket, without persistence: what it knows, the nodes told it."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.socket = folder / "redis.sock"
+        super().__init__("redis", [
+            "redis-server", "--port", "0", "--unixsocket", str(self.socket), "--save", "", "--appendonly", "no", "--dir", str(folder)], folder)
+
+    @property
+    def url(self) -> str:
+        return f"unix://{self.socket}"
+
+    def start(self) -> None:
+        self.socket.unlink(missing_ok=True)
+        super().start()
+        eventually("redis-server answers", lambda: self.command("PING") == "PONG")
+
+    def command(self, *words: str) -> str:
+        done = subprocess.run(["redis-cli", "-s", str(self.socket), *words], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+
+class Cluster:
+    """A coordinator and two edge nodes; followed over SSE, or through Redis when there is one."""
+
+    def __init__(self, folder: pathlib.Path, redis: Redis | None = None, edge_settings: dict[str, str] | None = None,
+                 coordinator_settings: dict[str, str] | None = None):
+        self.redis = redis
+        more = dict(edge_settings or {})
+        settings = {"COORDINATOR_DATABASE_URL": "sqlite:coordinator.db"} | (coordinator_settings or {})
+        if redis:
+            more["EDGE_REDIS_URL"] = settings["COORDINATOR_REDIS_URL"] = redis.url
+        self.edges = [Edge(alias, folder, more) for alias in ("edge-a", "edge-b")]
+        if not redis:
+            settings["COORDINATOR_NODES"] = json.dumps([{"alias": edge.alias, "url": edge.url} for edge in self.edges])
+        self.coordinator = Server("coordinator", "coordinator", folder, settings)
+
+    @property
+    def url(self) -> str:
+        return self.coordinator.url
+
+    def start(self) -> None:
+        if self.redis:
+            self.redis.start()
+        for server in (*self.edges, self.coordinator):
+            server.start()
+        eventually("both nodes running", lambda: [self.status(edge.alias) for edge in self.edges] == ["running"] * 2)
+
+    def stop(self) -> list[int | None]:
+        """Exit statuses, edges first."""
+        programs = [*self.edges, self.coordinator, *([self.redis] if self.redis else [])]
+        try:
+            return [program.stop() for program in programs]
+        finally:
+            for program in programs:
+                program.kill()
+
+    def get(self, path: str):
+        answer = call("GET", self.url + path)
+        assert answer.status == 200, f"GET {path}: {answer.status} {answer.text}"
+        return answer.json
+
+    def edge(self, alias: str) -> Edge:
+        return next(edge for edge in self.edges if edge.alias == alias)
+
+    def status(self, alias: str) -> str:
+        return next((node["status"] for node in self.get("/api/nodes") if node["alias"] == alias), "absent")
+
+    def stream(self, name: str) -> dict | None:
+        return next((stream for stream in self.get("/api/streams") if stream["id"] == name), None)
+
+    def node_of(self, name: str) -> Edge:
+        """The node that has the stream's publisher, once the coordinator knows it."""
+        record = eventually(f"{name} listed", lambda: self.stream(name))
+        return self.edge(record["nodes"][0])
+
+    def recordings(self, stream: str) -> list[dict]:
+        answer = call("GET", f"{self.url}/api/playback/{stream}")
+        return answer.json if answer.status == 200 else []
+
+    def finished_recording(self, stream: str, seconds: float = 30) -> dict:
+        """The stream's first finished recording."""
+        rows = eventually(
+            f"finished recording of {stream}",
+            lambda: [row for row in self.recordings(stream) if str(row["status"]).lower() == "completed"] or None, seconds, every=0.2)
+        return rows[0]
+
+
+def has(binary: str) -> bool:
+    return shutil.which(binary) is not None

@@ -1,0 +1,35 @@
+"""Sound and pictures with a mark: each second begins with a white flash of 100 ms and a beep of 100 ms."""
+
+from __future__ import annotations
+
+import fractions
+
+import av
+import numpy
+
+FPS = 30
+RATE = 48_000
+SIZE = (320, 240)
+SAMPLES = 960  # 20 ms
+MARK_SECONDS = 0.1
+_MOVING = numpy.arange(SIZE[0] * SIZE[1], dtype=numpy.uint32).reshape(SIZE[1], SIZE[0])
+
+
+def picture(index: int) -> av.VideoFrame:
+    """Frame `index`: white during the mark, else a dark pattern that moves, so that an encoder has something to do."""
+    is_mark = (index % FPS) < FPS * MARK_SECONDS
+    grey = numpy.full((SIZE[1], SIZE[0]), 235, numpy.uint8) if is_mark else ((_MOVING + index * 7) % 48 + 16).astype(numpy.uint8)
+    planes = numpy.concatenate([grey, numpy.full((SIZE[1] // 2, SIZE[0]), 128, numpy.uint8)])
+    frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
+    frame.pts, frame.time_base = index, fractions.Fraction(1, FPS)
+    return frame
+
+
+def sound(index: int) -> av.AudioFrame:
+    """20 ms of stereo: 1 kHz during the mark, else nearly silent (not digital silence, so that DTX never sets in)."""
+    at = numpy.arange(index * SAMPLES, (index + 1) * SAMPLES)
+    loud = (at % RATE) < RATE * MARK_SECONDS
+    wave = numpy.sin(2 * numpy.pi * 1000 * at / RATE) * numpy.where(loud, 16_000, 40)
+    frame = av.AudioFrame.from_ndarray(numpy.repeat(wave.astype(numpy.int16), 2).reshape(1, -1), format="s16", layout="stereo")
+    frame.sample_rate, frame.pts, frame.time_base = RATE, index * SAMPLES, fractions.Fraction(1, RATE)
+    return frame

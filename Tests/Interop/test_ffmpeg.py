@@ -1,0 +1,127 @@
+"""FFmpeg 8's own WHIP muxer publishes; it offers setup:passive, so the node has to be the DTLS client."""
+
+import fractions
+import threading
+import time
+
+import av
+import pytest
+
+import inspection
+import sources
+from programs import eventually
+from wire import call
+
+
+class WHIPMuxer(threading.Thread):
+    """`av.open(url, "w", format="whip")` fed at the pace of its own clock."""
+
+    def __init__(self, url: str, seconds: float):
+        super().__init__(daemon=True)
+        self.url, self.seconds = url, seconds
+        self.error: Exception | None = None
+        self.leave = threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._publish()
+        except Exception as error:  # Handed to the test, which raises it in its own thread.
+            self.error = error
+
+    def _publish(self) -> None:
+        with av.open(self.url, "w", format="whip") as output:
+            video = output.add_stream("libx264", rate=sources.FPS, options={
+                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(sources.FPS), "bf": "0"})
+            video.width, video.height = sources.SIZE
+            video.pix_fmt = "yuv420p"
+            video.bit_rate = 600_000
+            video.codec_context.time_base = fractions.Fraction(1, sources.FPS)
+            audio = output.add_stream("libopus", rate=sources.RATE, layout="stereo")
+            audio.bit_rate = 64_000
+            output.start_encoding()
+            started, pictures, sounds = time.monotonic(), 0, 0
+            while not self.leave.is_set():
+                now = time.monotonic() - started
+                if now > self.seconds:
+                    break
+                while pictures / sources.FPS <= now:
+                    output.mux(video.encode(sources.picture(pictures)))
+                    pictures += 1
+                while sounds * sources.SAMPLES / sources.RATE <= now:
+                    output.mux(audio.encode(sources.sound(sounds)))
+                    sounds += 1
+                time.sleep(0.005)
+
+    def finish(self) -> None:
+        self.leave.set()
+        self.join(20)
+        assert not self.is_alive(), "the muxer did not end"
+        if self.error:
+            raise self.error
+
+
+@pytest.fixture
+def muxer():
+    started: list[WHIPMuxer] = []
+
+    def make(url: str, seconds: float = 60) -> WHIPMuxer:
+        started.append(WHIPMuxer(url, seconds))
+        started[-1].start()
+        return started[-1]
+
+    yield make
+    for each in started:
+        each.leave.set()
+        each.join(20)
+
+
+def test_whip_muxer_to_browser_and_aiortc(cluster, browsers, peers, muxer, name):
+    stream = name()
+    source = muxer(f"{cluster.url}/whip/{stream}")
+    eventually("published", lambda: source.error or is_live(cluster, stream), 20)
+    if source.error:
+        raise source.error
+    viewer = peers.play(f"{cluster.url}/whep/{stream}")
+    browsers().watch(stream, frames=60)
+    eventually("aiortc decodes", lambda: viewer.frames > 60 and viewer.samples > 96_000, 20)
+    assert viewer.energy / viewer.samples > 1e-4
+    source.finish()
+
+
+def test_recording_of_the_whip_muxer_is_whole_and_in_sync(cluster, muxer, name, tmp_path):
+    stream = name("rec")
+    source = muxer(f"{cluster.url}/whip/{stream}", seconds=12)
+    eventually("published", lambda: source.error or is_live(cluster, stream), 20)
+    source.join(30)
+    if source.error:
+        raise source.error
+    row = cluster.finished_recording(stream)
+    assert row["node_alias"] in ("edge-a", "edge-b")
+    url = f"{cluster.url}/api/record/object/{row['mpd_path']}"
+    video, audio = inspection.packets(url, "v"), inspection.packets(url, "a")
+    assert len(video) >= 9 * sources.FPS and len(audio) >= 9 * 50, (len(video), len(audio))
+    assert inspection.largest_step(video) <= 2 / sources.FPS + 0.001
+    assert inspection.largest_step(audio) <= 0.040 + 0.001
+    assert abs(video[0] - audio[0]) <= 0.040
+    found = inspection.streams(url)
+    assert found["video"]["codec_name"] == "h264" and found["audio"]["codec_name"] == "opus"
+    assert (found["video"]["width"], found["video"]["height"]) == sources.SIZE
+    assert inspection.decode_errors(url) == ""
+    flashes, beeps = inspection.marks(url, tmp_path)
+    assert len(flashes) >= 8 and len(beeps) >= 8, (flashes, beeps)
+    apart = inspection.offsets(flashes, beeps)
+    assert max(map(abs, apart)) <= 0.040, apart
+
+
+def is_live(cluster, stream: str) -> bool:
+    record = cluster.stream(stream)
+    return bool(record) and any(each["state"] == "connected" for each in record["publish"]["sessions"])
+
+
+def test_whip_muxer_is_told_that_the_name_is_taken(cluster, peers, muxer, name):
+    stream = name()
+    peers.publish(f"{cluster.url}/whip/{stream}")
+    second = muxer(f"{cluster.url}/whip/{stream}", seconds=2)
+    second.join(20)
+    assert second.error is not None
+    assert call("GET", f"{cluster.url}/healthz").status == 200

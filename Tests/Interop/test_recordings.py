@@ -1,0 +1,191 @@
+"""Recordings: whole, in sync, listed by day, and played to the end by the page's own player."""
+
+import re
+import time
+
+import pytest
+
+import inspection
+import sources
+from browser import PLAYER
+from programs import eventually
+from wire import call
+
+
+@pytest.fixture
+def recorded(cluster, peers, name):
+    """A finished recording of about eight seconds, published by aiortc: its stream and its row."""
+    stream = name("rec")
+    publisher = peers.publish(f"{cluster.url}/whip/{stream}")
+    viewer = peers.play(f"{cluster.url}/whep/{stream}")
+    eventually("eight seconds of media", lambda: viewer.frames > 8 * sources.FPS, 40)
+    viewer.hang_up()
+    publisher.hang_up()
+    return stream, cluster.finished_recording(stream)
+
+
+def object_url(cluster, path: str) -> str:
+    return f"{cluster.url}/api/record/object/{path}"
+
+
+def test_recording_is_listed_and_laid_out(cluster, recorded):
+    stream, row = recorded
+    assert re.fullmatch(rf"{re.escape(stream)}/\d{{4}}/\d\d/\d\d/manifest\.mpd", row["mpd_path"])
+    assert row["mpd_path"].split("/")[1:4] == [f"{row['year']:04}", f"{row['month']:02}", f"{row['day']:02}"]
+    assert row["node_alias"] == cluster.node_of(stream).alias
+    assert 6 <= row["duration"] <= 20, row
+    assert stream in [each if isinstance(each, str) else each["stream"] for each in cluster.get("/api/playback")]
+    folder = cluster.edge(row["node_alias"]).storage / row["mpd_path"].rsplit("/", 1)[0]
+    names = {file.name for file in folder.iterdir()}
+    assert {"manifest.mpd", "init.m4s", "audio_init.m4s", "seg_0001.m4s", "audio_seg_0001.m4s"} <= names
+    assert not [each for each in names if "tmp" in each]
+
+
+def test_recording_is_whole_and_in_sync(cluster, recorded, tmp_path):
+    _, row = recorded
+    url = object_url(cluster, row["mpd_path"])
+    assert 'type="static"' in call("GET", url).text
+    video, audio = inspection.packets(url, "v"), inspection.packets(url, "a")
+    assert len(video) > 6 * sources.FPS and len(audio) > 6 * 50
+    assert inspection.largest_step(video) <= 2 / sources.FPS + 0.005
+    assert inspection.largest_step(audio) <= 0.041
+    assert abs(video[0] - audio[0]) <= 0.040
+    assert inspection.decode_errors(url) == ""
+    flashes, beeps = inspection.marks(url, tmp_path)
+    assert len(flashes) >= 5
+    apart = inspection.offsets(flashes, beeps)
+    assert max(map(abs, apart)) <= 0.040, apart
+
+
+def test_page_plays_the_recording_to_the_end(cluster, recorded, browsers):
+    stream, row = recorded
+    frames = len(inspection.packets(object_url(cluster, row["mpd_path"]), "v"))
+    page = browsers()
+    page.open(f"/recordings/{stream}")
+    page.until("the day", "document.querySelector('tr[data-path] button')")
+    assert page.script("return document.querySelector('tr[data-path]').dataset.node") == row["node_alias"]
+    page.script("document.querySelector('tr[data-path] button').click()")
+    play_to_end(page, frames)
+
+
+def test_page_plays_the_stitched_timeline_to_the_end(cluster, recorded, browsers):
+    stream, row = recorded
+    manifest = call("GET", f"{cluster.url}/api/playback/{stream}/manifest.mpd")
+    assert manifest.status == 200 and manifest.headers["Content-Type"].startswith("application/dash+xml")
+    page = browsers()
+    page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
+    play_to_end(page, len(inspection.packets(object_url(cluster, row["mpd_path"]), "v")))
+
+
+def test_second_recording_of_the_day_adds_to_it(cluster, recorded, peers, browsers):
+    stream, row = recorded
+    edge = cluster.edge(row["node_alias"])
+    folder = edge.storage / row["mpd_path"].rsplit("/", 1)[0]
+    before = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix == ".m4s"}
+    publisher = peers.publish(f"{cluster.url}/api/whip/{edge.alias}/{stream}")
+    viewer = peers.play(f"{cluster.url}/whep/{stream}")
+    eventually("five seconds of media", lambda: viewer.frames > 5 * sources.FPS, 30)
+    publisher.hang_up()
+    eventually("two finished recordings",
+               lambda: len([each for each in cluster.recordings(stream) if str(each["status"]).lower() == "completed"]) == 2, 20)
+    after = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix == ".m4s"}
+    assert before.items() <= after.items() and len(after) > len(before)
+    assert call("GET", object_url(cluster, row["mpd_path"])).text.count("<Period") >= 2
+    page = browsers()
+    page.open(f"/recordings/{stream}?from={row['year']}-{row['month']:02}-{row['day']:02}T00:00:00Z")
+    play_to_end(page, 10 * sources.FPS)
+
+
+def test_page_plays_a_recording_while_it_grows(cluster, peers, browsers, name):
+    stream = name("rec")
+    publisher = peers.publish(f"{cluster.url}/whip/{stream}")
+    page = browsers()
+    row = eventually("the recording is listed", lambda: cluster.recordings(stream), 20)[0]
+    page.open(f"/recordings/{stream}")
+    page.until("the row", "document.querySelector('tr[data-status=recording] button')", 20)
+    page.script("document.querySelector('tr[data-path] button').click()")
+    page.until_state(PLAYER, "playing", seconds=20)
+    page.until("past the first manifest", "document.querySelector('video').currentTime > 6", 40)
+    publisher.hang_up()
+    page.until_state(PLAYER, "ended", seconds=40)
+    assert cluster.finished_recording(stream)["mpd_path"] == row["mpd_path"]
+
+
+def test_objects_have_ranges_tags_and_types(cluster, recorded):
+    _, row = recorded
+    segment = object_url(cluster, row["mpd_path"].replace("manifest.mpd", "seg_0001.m4s"))
+    whole = call("GET", segment)
+    assert whole.status == 200 and whole.headers["Content-Type"] == "video/mp4" and whole.headers["ETag"]
+    part = call("GET", segment, headers={"Range": "bytes=4-7"})
+    assert part.status == 206 and part.body == whole.body[4:8]
+    assert part.headers["Content-Range"] == f"bytes 4-7/{len(whole.body)}"
+    assert call("GET", segment, headers={"Range": f"bytes={len(whole.body)}-"}).status == 416
+    assert call("GET", segment, headers={"If-None-Match": whole.headers["ETag"]}).status == 304
+    head = call("HEAD", segment)
+    assert head.status == 200 and int(head.headers["Content-Length"]) == len(whole.body) and head.body == b""
+    audio = call("GET", segment.replace("seg_0001", "audio_seg_0001"))
+    assert audio.headers["Content-Type"] == "audio/mp4"
+    assert call("GET", segment.replace("seg_0001", "seg_9999")).status == 404
+
+
+def test_recording_by_the_api(cluster, peers, name):
+    stream = name("plain")
+    peers.publish(f"{cluster.url}/whip/{stream}")
+    viewer = peers.play(f"{cluster.url}/whep/{stream}")
+    eventually("media", lambda: viewer.frames > 10, 20)
+    api = f"{cluster.url}/api/record/{stream}"
+    assert call("GET", api).json == {"recording": False}
+    started = call("POST", api, "{}", {"Content-Type": "application/json"})
+    assert started.status == 200 and started.json["mpd_path"].endswith("manifest.mpd")
+    eventually("recording", lambda: call("GET", api).json["recording"])
+    seen = viewer.frames
+    eventually("four seconds more", lambda: viewer.frames > seen + 4 * sources.FPS, 20)
+    assert call("DELETE", api).status == 200
+    row = cluster.finished_recording(stream)
+    assert len(inspection.packets(object_url(cluster, row["mpd_path"]), "v")) > 2 * sources.FPS
+
+
+def test_killed_edge_leaves_a_playable_recording(own_cluster, peers, name, browsers):
+    stream, edge = name("rec"), own_cluster.edges[0]
+    peers.publish(f"{own_cluster.url}/api/whip/{edge.alias}/{stream}")
+    folder = edge.storage / stream
+    eventually("three finished segments", lambda: len(list(folder.rglob("seg_*.m4s"))) >= 4, 30)
+    edge.kill()
+    segments = len(list(folder.rglob("seg_*.m4s")))
+    edge.start()
+    manifest = eventually("the manifest is closed", lambda: next(
+        (file for file in folder.rglob("manifest.mpd") if 'type="static"' in file.read_text()), None), 15)
+    url = f"{edge.url}/api/record/object/{manifest.relative_to(edge.storage)}"
+    video, audio = inspection.packets(url, "v"), inspection.packets(url, "a")
+    assert len(video) >= (segments - 2) * sources.FPS and len(audio) >= (segments - 2) * 40
+    assert inspection.decode_errors(url) == ""
+    eventually("the coordinator's row is closed", lambda: own_cluster.finished_recording(stream, 1), 20)
+    page = browsers(own_cluster.url)
+    page.open(f"/recordings/{stream}?mpd={manifest.relative_to(edge.storage)}")
+    play_to_end(page, len(video))
+
+
+def test_terminated_edge_finishes_its_recording(own_cluster, peers, name):
+    stream, edge = name("rec"), own_cluster.edges[1]
+    peers.publish(f"{own_cluster.url}/api/whip/{edge.alias}/{stream}")
+    folder = edge.storage / stream
+    eventually("a finished segment", lambda: len(list(folder.rglob("seg_*.m4s"))) >= 2, 30)
+    began = time.monotonic()
+    assert edge.stop() == 0
+    assert time.monotonic() - began < 10
+    manifest = next(folder.rglob("manifest.mpd"))
+    assert 'type="static"' in manifest.read_text()
+    assert len(inspection.packets(str(manifest), "v")) > 2 * sources.FPS
+
+
+def play_to_end(page, frames: int) -> None:
+    """Playback reaches the end on its own, with (nearly) every frame decoded, sound, and no hole jumped."""
+    assert page.until_state(PLAYER, "playing", "error", seconds=20) == "playing", page.script("return document.querySelector('main').innerText")
+    assert page.until_state(PLAYER, "ended", "error", seconds=60) == "ended", page.script("return document.querySelector('main').innerText")
+    video = page.script("""
+        const video = document.querySelector('video');
+        return {time: video.currentTime, duration: video.duration, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+                audio: video.webkitAudioDecodedByteCount, jumps: Number(document.querySelector('[data-part=player]').dataset.jumps)};""")
+    assert abs(video["time"] - video["duration"]) < 0.1, video
+    assert video["frames"] >= frames - 2, (video, frames)
+    assert video["audio"] > 0 and video["jumps"] == 0, video
