@@ -89,7 +89,7 @@ let package = Package(
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
         tests(of: "SDP"),
-        tests(of: "HTTP"),
+        tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["MediaFixtures"]),

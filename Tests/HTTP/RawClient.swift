@@ -1,4 +1,4 @@
-import Synchronization
+import CMicrohttpd
 import Testing
 
 @testable import HTTP
@@ -14,10 +14,10 @@ final class RawClient: Sendable {
     }
 
     private let descriptor: Int32
-    private let kept = Mutex<[UInt8]>([])
+    private let kept = Locked<[UInt8]>([])
 
     init(_ port: UInt16) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        descriptor = cmicrohttpd_stream_socket(AF_INET, 1)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -42,7 +42,7 @@ final class RawClient: Sendable {
             var sent = 0
             while sent < bytes.count {
                 let count = bytes.withUnsafeBytes {
-                    Glibc.send(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent, Int32(MSG_NOSIGNAL))
+                    write(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent)
                 }
                 if count <= 0 { return false }
                 sent += count
@@ -89,13 +89,13 @@ final class RawClient: Sendable {
         return String(decoding: await receive { firstEnd(of: wanted, in: $0) }, as: UTF8.self)
     }
 
-    func closeWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func closeWriting() { cmicrohttpd_end_sending(descriptor) }
 
     /// Closes with a reset.
     func reset() {
         var linger = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        cmicrohttpd_break(descriptor)
     }
 }
 

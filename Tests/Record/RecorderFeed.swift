@@ -58,6 +58,26 @@ struct RecordingDirectory {
         store = try FileStore(root: temporary.path + "/recordings")
     }
 
+    /// In a file system of its own of this size; fails where mounting is not allowed.
+    init(tmpfsBytes: Int) throws {
+        temporary = try TemporaryDirectory()
+        let path = temporary.path + "/recordings"
+        try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+        _ = try Tool.run("mount", ["-t", "tmpfs", "-o", "size=\(tmpfsBytes)", "tmpfs", path])
+        store = try FileStore(root: path)
+    }
+
+    func unmount() {
+        _ = try? Tool.run("umount", ["--lazy", temporary.path + "/recordings"])
+    }
+
+    /// Whether tests may mount file systems.
+    static let canMount: Bool = {
+        guard geteuid() == 0, let place = try? RecordingDirectory(tmpfsBytes: 1 << 20) else { return false }
+        place.unmount()
+        return true
+    }()
+
     func recorder(
         _ feeds: [String: RecorderFeed], settings: RecordSettings = RecordSettings(segmentSeconds: 2, freeBytesMin: 0, threads: 1)
     ) throws -> Recorder {

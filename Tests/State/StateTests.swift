@@ -130,8 +130,9 @@ struct StatePublisherTests {
         let publisher = publisher()
         publisher.start()
         #expect(await eventually { publisher.status == .connected })
+        // First no new connections, then no old ones, or it would be back in between.
+        _ = try await reader.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
         _ = try await reader.send(RedisCommand("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"))
-        _ = try? await reader.send(RedisCommand("CONFIG", "SET", "maxclients", "1"))
         #expect(await eventually { if case .degraded = publisher.status { true } else { false } })
         #expect(await eventually { try await storedNode() == nil })
         #expect(try await storedStreams() == nil)
@@ -245,5 +246,53 @@ struct RedisSampleTests {
         #expect(try await reader.send(RedisCommand("GET", keys.node("edge-1"))) == .null)
         await reader.close()
         await subscriber.close()
+    }
+}
+
+@Suite("Processor share, proc(5)")
+struct ProcessorShareTests {
+    @Test(arguments: [
+        ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0 20 0 1 0 5 1 1", 42 as UInt64?),
+        ("1 (a) b) (c 5 6) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0", 42), ("", nil), ("1 (a", nil), ("1 (a) S 0", nil),
+        ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 x 25 0", nil), ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 18446744073709551615 1 0", nil),
+    ])
+    func stat(text: String, ticks: UInt64?) {
+        #expect(ProcessorShare.ticks(inStat: Array(text.utf8)) == ticks)
+    }
+
+    @Test func shares() {
+        var share = ProcessorShare(cores: 4, ticksPerSecond: 100)
+        #expect(share.share(ticks: 1_000, nowNs: 5_000_000_000) == 0)
+        #expect(share.share(ticks: 1_200, nowNs: 6_000_000_000) == 0.5)
+        #expect(share.share(ticks: 1_200, nowNs: 7_000_000_000) == 0)
+        #expect(share.share(ticks: 9_999, nowNs: 8_000_000_000) == 1)
+        #expect(share.share(ticks: 5, nowNs: 9_000_000_000) == 0)
+        #expect(share.share(ticks: 5, nowNs: 9_000_000_000) == 0)
+    }
+
+    @Test("this process, while it works, uses some of the machine")
+    func real() {
+        var share = ProcessorShare()
+        _ = share.sample(nowNs: 0)
+        var sum = 0
+        let end = ContinuousClock.now + .milliseconds(200)
+        while ContinuousClock.now < end { sum &+= 1 }
+        let used = share.sample(nowNs: 200_000_000)
+        #expect(sum > 0 && used > 0 && used <= 1)
+    }
+
+    @Test("any bytes", arguments: 0..<UInt64(4))
+    func fuzz(seed: UInt64) {
+        var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
+        let good = Array("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0 20 0 1 0 5 1 1".utf8)
+        for _ in 0..<2_000 {
+            var bytes = good
+            for _ in 0..<3 {
+                state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+                bytes[Int(state >> 33) % bytes.count] = UInt8(truncatingIfNeeded: state >> 20)
+            }
+            _ = ProcessorShare.ticks(inStat: bytes)
+            _ = ProcessorShare.ticks(inStat: Array(bytes.prefix(Int(state >> 40) % bytes.count)))
+        }
     }
 }

@@ -83,11 +83,13 @@ public final class Recorder: Sendable {
         }
         do throws(RecordError) {
             let tap = try await openTap(key)
-            threads.withLock { $0[thread] }.post(
-                .add(
-                    StreamTask.Seed(
-                        stream: stream, key: key, tap: tap, shared: status, baseDirectory: baseDirectory, firstID: info.id,
-                        isAutomatic: isAutomatic)))
+            let seed = StreamTask.Seed(
+                stream: stream, key: key, tap: tap, shared: status, baseDirectory: baseDirectory, firstID: info.id,
+                isAutomatic: isAutomatic)
+            guard hand(seed, to: thread) else {
+                tap.close()
+                throw RecordError.stopped
+            }
         } catch {
             forget(stream, status)
             throw error
@@ -203,6 +205,16 @@ public final class Recorder: Sendable {
             return .success(thread)
         }
         return try result.get()
+    }
+
+    /// False when the recording was stopped before it could begin.
+    private func hand(_ seed: StreamTask.Seed, to thread: Int) -> Bool {
+        // Under the lock, so that a stop which comes now is posted after this.
+        state.withLock { state in
+            guard state.entries[seed.stream]?.status === seed.shared else { return false }
+            threads.withLock { $0[thread] }.post(.add(seed))
+            return true
+        }
     }
 
     private func forget(_ stream: String, _ status: StreamStatus) {

@@ -110,8 +110,8 @@ final class StreamTask {
             sourceEndedNs = WallClock.monotonicNs()
             if pausedUntilNs == nil { recorder.endSource(nowNs: WallClock.monotonicNs()) }
         }
-        // A long backlog must not pile up in memory.
-        if recorder.actions.count > 64 { perform() }
+        // At once: a long backlog must not pile up in memory, nor a full disk be noticed late.
+        if !recorder.actions.isEmpty { perform() }
     }
 
     private func beginSource(_ tracks: [TapTrack]) {

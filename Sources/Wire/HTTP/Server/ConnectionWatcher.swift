@@ -1,6 +1,5 @@
 import CMicrohttpd
 import Log
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -67,7 +66,7 @@ final class ConnectionWatcher: Sendable {
     private let wakeup: Int32
     private let headerNs: UInt64
     private let idleNs: UInt64
-    let state = Mutex(State())
+    let state = Locked(State())
 
     /// Nil when the system has no descriptor left.
     init?(_ settings: HTTPServerSettings) {
@@ -168,7 +167,7 @@ final class ConnectionWatcher: Sendable {
             guard var lingering = state.lingering[id] else { return false }
             let isOver = withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 1) { buffer -> Bool in
                 while lingering.budget > 0 {
-                    let count = recv(lingering.descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                    let count = cmicrohttpd_receive_now(lingering.descriptor, buffer.baseAddress, buffer.count)
                     if count < 0 { return errno != EAGAIN && errno != EINTR }
                     if count == 0 { return true }
                     lingering.budget -= count
@@ -192,7 +191,7 @@ final class ConnectionWatcher: Sendable {
             var slow: [UInt64] = []
             for id in state.records.keys where isTooSlow(&state.records[id], now, elapsed) { slow.append(id) }
             // Not close: the descriptor is the library's, which sees the end of the stream and closes.
-            for id in slow { if let record = state.records[id] { shutdown(record.descriptor, Int32(SHUT_RDWR)) } }
+            for id in slow { if let record = state.records[id] { cmicrohttpd_break(record.descriptor) } }
             let left = state.records.values.compactMap { record -> Exchange? in
                 guard case .busy(let exchange) = record.phase, let since = record.halfClosedNs else { return nil }
                 return now - since > Self.halfClosedGraceNs ? exchange : nil
@@ -236,7 +235,7 @@ final class ConnectionWatcher: Sendable {
             guard record.lingers, !state.isStopping, state.lingering.count < Self.lingeringMax else { return }
             let own = fcntl(record.descriptor, F_DUPFD_CLOEXEC, 0)
             guard own >= 0 else { return }
-            shutdown(own, Int32(SHUT_WR))
+            cmicrohttpd_end_sending(own)
             let deadline = Self.now() + Self.lingerNs
             state.lingering[id] = Lingering(descriptor: own, deadlineNs: deadline, budget: Self.lingerBytes)
             control(EPOLL_CTL_ADD, own, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)

@@ -1,3 +1,4 @@
+import CMicrohttpd
 import CWslay
 
 #if canImport(Glibc)
@@ -116,7 +117,7 @@ final class WebSocketSession {
         }
         // A full queue leaves the bytes in the socket, so that the client has to wait.
         guard !incoming.isFull else { return fail(context, WSLAY_ERR_WOULDBLOCK) }
-        let count = recv(descriptor, target.baseAddress, target.count, Int32(MSG_DONTWAIT))
+        let count = cmicrohttpd_receive_now(descriptor, target.baseAddress, target.count)
         if count > 0 {
             lastReceivedNs = nowNs
             return count
@@ -126,7 +127,7 @@ final class WebSocketSession {
     }
 
     fileprivate func write(_ context: wslay_event_context_ptr?, _ bytes: UnsafeRawBufferPointer) -> Int {
-        let count = send(descriptor, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | Int32(MSG_NOSIGNAL))
+        let count = cmicrohttpd_send_now(descriptor, bytes.baseAddress, bytes.count)
         if count >= 0 { return count }
         return fail(context, errno == EAGAIN || errno == EINTR ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE)
     }
