@@ -18,10 +18,18 @@ def recorded(cluster, peers, name):
     stream = name("rec")
     publisher = peers.publish(f"{cluster.url}/whip/{stream}")
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
-    eventually("eight seconds of media", lambda: viewer.frames > 8 * sources.FPS, 40)
+    watched(viewer, 8)
     viewer.hang_up()
     publisher.hang_up()
     return stream, cluster.finished_recording(stream)
+
+
+def watched(viewer, seconds: float) -> None:
+    """The viewer has decoded this much; a failure says how far it came."""
+    began = viewer.frames
+    for _ in range(int(seconds)):
+        before = viewer.frames
+        eventually(f"a second more than {before - began} frames ({viewer.state}, {viewer.samples} samples)", lambda: viewer.frames >= before + sources.FPS, 15)
 
 
 def object_url(cluster, path: str) -> str:
@@ -84,7 +92,7 @@ def test_second_recording_of_the_day_adds_to_it(cluster, recorded, peers, browse
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix == ".m4s"}
     publisher = peers.publish(f"{cluster.url}/api/whip/{edge.alias}/{stream}")
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
-    eventually("five seconds of media", lambda: viewer.frames > 5 * sources.FPS, 30)
+    watched(viewer, 5)
     publisher.hang_up()
     eventually("two finished recordings",
                lambda: len([each for each in cluster.recordings(stream) if str(each["status"]).lower() == "completed"]) == 2, 20)
