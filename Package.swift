@@ -59,7 +59,7 @@ let package = Package(
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
-        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "Log"]),
+        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
 
         // The edge node.
@@ -84,30 +84,35 @@ let package = Package(
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
 
         // The load generator, which is also the demo's publisher.
-        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "Media", "CAVFormat", "Log"]),
+        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
         tests(of: "SDP"),
-        tests(of: "HTTP"),
+        tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["MediaFixtures"]),
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
-        tests(of: "Redis", ["Log"]),
+        // A redis-server of the tests' own.
+        .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
+        tests(of: "Redis", ["Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
+        tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
-        tests(of: "State", ["Cluster", "Redis"]),
-        tests(of: "EdgeServe", ["HTTP", "Config"]),
-        tests(of: "Nodes", ["Cluster", "HTTP", "Redis"]),
+        tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
+        tests(of: "EdgeServe", ["HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+        // The HTTP side of an edge, as tests set it.
+        .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
+        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster"]),
-        tests(of: "Records", ["Nodes", "Cluster", "HTTP"]),
+        tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
-        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config"]),
+        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -141,6 +141,15 @@ struct RecordJSONTests {
         }
     }
 
+    @Test("who may not administrate learns no session's URL")
+    func shortIDs() {
+        let long = "0123456789abcdefghijkl"
+        let side = StreamSide(sessions: [SessionRecord(id: long, createdAt: 1)])
+        let short = StreamRecord(id: "demo", createdAt: 1, publish: side, subscribe: side).withShortSessionIDs()
+        #expect(short.publish.sessions.map(\.id) == ["01234567"])
+        #expect(short.subscribe.sessions.map(\.id) == ["01234567"])
+    }
+
     @Test("a load that is no number counts as none")
     func load() {
         #expect(NodeLoad(cpu: .nan).cpu == 0)

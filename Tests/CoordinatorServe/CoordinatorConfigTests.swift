@@ -54,6 +54,20 @@ struct CoordinatorSampleTests {
         }
         #expect(shown == Set(ConfigLoader.keys(of: CoordinatorConfig.self).filter { !$0.hasPrefix("recorder.storage.") }))
     }
+
+    @Test("compose.yml and the scripts set only variables there are")
+    func variables() throws {
+        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+            .deletingLastPathComponent()
+        let known = Set(
+            ConfigLoader.keys(of: CoordinatorConfig.self).map { "COORDINATOR_" + $0.replacing(".", with: "_").uppercased() })
+        for file in ["cluster/compose.yml", "cluster/up", "scripts/run"] {
+            let text = try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
+            let used = Set(text.matches(of: /\b(COORDINATOR_[A-Z_]+)[:=]/).map { String($0.1) })
+            #expect(!used.isEmpty)
+            #expect(used.subtracting(known).subtracting(["COORDINATOR_PORT"]).isEmpty, "\(file)")
+        }
+    }
 }
 
 @Suite("Configuration of a coordinator")

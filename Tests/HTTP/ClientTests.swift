@@ -1,9 +1,8 @@
-import Synchronization
 import Testing
 
 @testable import HTTP
 
-@Suite("HTTP client and server together (RFC 9110)")
+@Suite("HTTP client and server together (RFC 9110)", .timeLimit(.minutes(2)))
 struct ClientTests {
     private let client = HTTPClient()
 

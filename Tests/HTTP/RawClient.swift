@@ -1,3 +1,4 @@
+import CMicrohttpd
 import Testing
 
 @testable import HTTP
@@ -13,9 +14,10 @@ final class RawClient: Sendable {
     }
 
     private let descriptor: Int32
+    private let kept = Locked<[UInt8]>([])
 
     init(_ port: UInt16) throws {
-        descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        descriptor = cmicrohttpd_stream_socket(AF_INET, 1)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -40,7 +42,7 @@ final class RawClient: Sendable {
             var sent = 0
             while sent < bytes.count {
                 let count = bytes.withUnsafeBytes {
-                    Glibc.send(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent, Int32(MSG_NOSIGNAL))
+                    write(descriptor, $0.baseAddress.map { $0 + sent }, $0.count - sent)
                 }
                 if count <= 0 { return false }
                 sent += count
@@ -52,44 +54,56 @@ final class RawClient: Sendable {
     @discardableResult
     func send(_ text: String) async -> Bool { await send(Array(text.utf8)) }
 
-    /// Reads until `isEnough` or the end of the connection.
-    func receive(until isEnough: @escaping @Sendable ([UInt8]) -> Bool) async -> [UInt8] {
-        await blocking { [descriptor] in
-            var all: [UInt8] = []
-            var buffer = [UInt8](repeating: 0, count: 16384)
-            while !isEnough(all) {
+    /// Reads until `cut` tells where the wanted bytes end, or to the end of the connection; what is beyond is kept for the next call.
+    private func receive(_ cut: @escaping @Sendable ([UInt8]) -> Int?) async -> [UInt8] {
+        let start = kept.withLock { kept in
+            defer { kept = [] }
+            return kept
+        }
+        let (all, end) = await blocking { [descriptor] in
+            var all = start
+            var buffer = [UInt8](repeating: 0, count: 65536)
+            while true {
+                if let end = cut(all) { return (all, end) }
                 let count = recv(descriptor, &buffer, buffer.count, 0)
-                if count <= 0 { break }
+                if count <= 0 { return (all, all.count) }
                 all += buffer[..<count]
             }
-            return all
         }
+        kept.withLock { $0 = Array(all[end...]) }
+        return Array(all[..<end])
     }
+
+    /// Exactly so many bytes, fewer when the connection ends before.
+    func receive(count: Int) async -> [UInt8] { await receive { $0.count >= count ? count : nil } }
 
     /// Everything until the server closes.
-    func receiveAll() async -> String {
-        String(decoding: await receive { _ in false }, as: UTF8.self)
-    }
+    func receiveBytes() async -> [UInt8] { await receive { _ in nil } }
 
-    /// Until `text` has come, or the end.
+    /// Everything until the server closes.
+    func receiveAll() async -> String { String(decoding: await receiveBytes(), as: UTF8.self) }
+
+    /// Through the first `text`, or to the end of the connection.
     func receive(until text: String) async -> String {
         let wanted = Array(text.utf8)
-        return String(decoding: await receive { contains($0, wanted) }, as: UTF8.self)
+        return String(decoding: await receive { firstEnd(of: wanted, in: $0) }, as: UTF8.self)
     }
 
-    func closeWriting() { shutdown(descriptor, Int32(SHUT_WR)) }
+    func closeWriting() { cmicrohttpd_end_sending(descriptor) }
 
     /// Closes with a reset.
     func reset() {
         var linger = linger(l_onoff: 1, l_linger: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &linger, socklen_t(MemoryLayout.size(ofValue: linger)))
-        shutdown(descriptor, Int32(SHUT_RDWR))
+        cmicrohttpd_break(descriptor)
     }
 }
 
-func contains(_ bytes: [UInt8], _ wanted: [UInt8]) -> Bool {
-    guard bytes.count >= wanted.count else { return false }
-    return (0...(bytes.count - wanted.count)).contains { bytes[$0..<($0 + wanted.count)].elementsEqual(wanted) }
+private func firstEnd(of wanted: [UInt8], in bytes: [UInt8]) -> Int? {
+    guard bytes.count >= wanted.count else { return nil }
+    return (0...(bytes.count - wanted.count)).first { bytes[$0..<($0 + wanted.count)].elementsEqual(wanted) }.map {
+        $0 + wanted.count
+    }
 }
 
 /// Runs blocking code away from the few threads of the tasks.

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("Router")
+@Suite("Router", .timeLimit(.minutes(2)))
 struct RouterTests {
     private var router: Router {
         var router = Router()

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("HTTP/1.1 server (RFC 9112)")
+@Suite("HTTP/1.1 server (RFC 9112)", .timeLimit(.minutes(2)))
 struct ServerTests {
     @Test("answers on a kept connection, with JSON errors")
     func basic() async throws {
@@ -30,7 +30,7 @@ struct ServerTests {
             let body = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 31) }
             await client.send("POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: \(count)\r\n\r\n")
             await client.send(body)
-            let answer = await client.receive { _ in false }
+            let answer = await client.receiveBytes()
             #expect(answer.count >= count && answer.suffix(count).elementsEqual(body))
         }
     }

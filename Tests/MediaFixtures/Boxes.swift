@@ -56,6 +56,8 @@ package struct FixtureFragment: Sendable {
     package let durations: [Int64]
     package let sizes: [Int64]
     package let flags: [Int64]
+    /// The samples' bytes, from the `mdat`.
+    package var samples: [[UInt8]] = []
     package var end: Int64 { time + durations.reduce(0, +) }
 }
 
@@ -106,7 +108,12 @@ package enum CMAFCheck {
             }
             rule(tfhd.flags & 0x02_0000 != 0 && tfhd.flags & 1 == 0, "default-base-is-moof without base-data-offset")
             rule(tfdt.version == 1, "tfdt version 1")
-            let fragment = read(tfhd: tfhd, tfdt: tfdt, trun: trun)
+            var fragment = read(tfhd: tfhd, tfdt: tfdt, trun: trun)
+            var at = 0
+            for size in fragment.sizes where size >= 0 && at + Int(size) <= mdat.body.count {
+                fragment.samples.append(Array(mdat.body[at..<at + Int(size)]))
+                at += Int(size)
+            }
             rule(trun.flags & 1 != 0 && trun.integer(4, at: 8) == Int64(moof.body.count + 16), "trun data offset")
             rule(fragment.sizes.reduce(0, +) == Int64(mdat.body.count), "sample sizes fill mdat")
             rule(fragment.durations.allSatisfy { $0 > 0 }, "durations above 0")

@@ -135,7 +135,7 @@ package struct FixturePacketizer {
     }
 
     private func fragments(_ nal: [UInt8]) -> [[UInt8]] {
-        guard nal.count > payloadMax else { return [nal] }
+        guard nal.count > payloadMax + 1 else { return [nal] }
         var out: [[UInt8]] = []
         var position = 1
         while position < nal.count {

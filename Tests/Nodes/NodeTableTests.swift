@@ -63,7 +63,7 @@ struct NodeTableTests {
     func unregistered() {
         var table = NodeTable()
         table.heard(record("r", updated: 1), from: .registry, nowNs: second)
-        table.unregistered("r")
+        table.unregistered("r", nowNs: second)
         #expect(table.view(nowNs: second).node("r")?.status == .lost)
         table.heard(record("r", updated: 2), from: .events, nowNs: second)
         #expect(table.view(nowNs: second).node("r")?.status == .running)
@@ -74,12 +74,16 @@ struct NodeTableTests {
         var table = NodeTable()
         table.heard(record("r", updated: 1), from: .registry, nowNs: second)
         table.heard(record("gone", updated: 1), from: .registry, nowNs: second)
-        table.unregistered("gone")
-        table.registryIsDown()
+        table.unregistered("gone", nowNs: second)
+        table.heard(record("silent", updated: 1), from: .registry, nowNs: 0)
+        table.registryIsDown(nowNs: 3 * second)
         let later = 100 * second
         #expect(table.view(nowNs: later).node("r")?.status == .running)
         #expect(table.view(nowNs: later).node("gone")?.status == .lost)
+        #expect(table.view(nowNs: later).node("silent")?.status == .lost)
         table.registryIsUp(nowNs: later)
+        // Redis came back empty: that the key is not there yet says nothing either.
+        table.unregistered("r", nowNs: later)
         #expect(table.view(nowNs: later + 2 * second).node("r")?.status == .running)
         #expect(table.view(nowNs: later + 3 * second).node("r")?.status == .lost)
     }

@@ -192,12 +192,12 @@ struct LifecycleTests {
     func recording() async throws {
         try await TestBench.with({ $0.autoDeleteWHIPMs = 0 }) { bench in
             let answer = try await bench.publish("demo")
-            await bench.registry.setRecording(true, stream: "demo")
+            await bench.registry.setRecording(["demo", "other"])
             try await bench.registry.end(stream: "demo", session: answer.sessionID)
             bench.clock.advance(ms: 100_000)
             await bench.registry.sweep()
             #expect(await bench.registry.record(of: "demo")?.recording == true)
-            await bench.registry.setRecording(false, stream: "demo")
+            await bench.registry.setRecording([])
             await bench.registry.sweep()
             #expect(await bench.registry.record(of: "demo") == nil)
         }

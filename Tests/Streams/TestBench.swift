@@ -4,9 +4,9 @@ import SDP
 @testable import Streams
 import Synchronization
 
-/// A clock that only moves when told.
+/// A clock that only moves when told. It begins at the real time, since the media plane's readings are compared with it.
 final class TestClock: Sendable {
-    private let now = Mutex(StreamTime(wallMs: 1_700_000_000_000, monotonicNs: 1_000_000_000_000))
+    private let now = Mutex(StreamTime.system())
 
     func read() -> StreamTime { now.withLock { $0 } }
 

@@ -18,6 +18,7 @@ struct CMicrohttpdSetup {
     const char *certificate;
     const char *key;
     void *context;
+    MHD_AcceptPolicyCallback accept;
     MHD_AccessHandlerCallback access;
     /// Sees the request target before the library changes it; what it returns becomes the request's context.
     void *(*target)(void *context, const char *target, struct MHD_Connection *connection);
@@ -70,7 +71,8 @@ static inline struct MHD_Daemon *cmicrohttpd_start(struct CMicrohttpdSetup *setu
     }
     CMICROHTTPD_OPTION(MHD_OPTION_END, 0, 0);
 #undef CMICROHTTPD_OPTION
-    return MHD_start_daemon(flags, 0, NULL, NULL, setup->access, setup->context, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, setup->accept, setup->context, setup->access, setup->context, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 static inline int cmicrohttpd_socket(struct MHD_Connection *connection) {
@@ -105,4 +107,24 @@ static inline void cmicrohttpd_each_header(struct MHD_Connection *connection, MH
 /// Copies the bytes.
 static inline struct MHD_Response *cmicrohttpd_bytes(size_t count, const void *bytes) {
     return MHD_create_response_from_buffer(count, (void *)bytes, MHD_RESPMEM_MUST_COPY);
+}
+
+// The flags of these calls are macros over enumerators, which Swift attributes to a different module in each build.
+
+static inline ssize_t cmicrohttpd_receive_now(int descriptor, void *bytes, size_t count) {
+    return recv(descriptor, bytes, count, MSG_DONTWAIT);
+}
+
+static inline ssize_t cmicrohttpd_send_now(int descriptor, const void *bytes, size_t count) {
+    return send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
+/// Says that no more will be sent.
+static inline void cmicrohttpd_end_sending(int descriptor) { shutdown(descriptor, SHUT_WR); }
+
+/// Ends both directions without closing.
+static inline void cmicrohttpd_break(int descriptor) { shutdown(descriptor, SHUT_RDWR); }
+
+static inline int cmicrohttpd_stream_socket(int family, int blocking) {
+    return socket(family, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
 }

@@ -1,1 +1,3 @@
-print("not built yet")
+import CoordinatorServe
+
+CoordinatorProgram.main()

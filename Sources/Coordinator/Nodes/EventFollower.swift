@@ -74,12 +74,3 @@ struct EventFollower {
         }
     }
 }
-
-/// What every request to a node has in common.
-public enum NodeRequest {
-    /// The headers that let us in.
-    public static func headers(token: String?) -> HTTPHeaders {
-        guard let token, !token.isEmpty else { return [:] }
-        return ["Authorization": "Bearer \(token)"]
-    }
-}

@@ -120,9 +120,9 @@ public actor NodeDirectory {
 
     func disconnected(_ alias: String) { table.disconnected(alias, nowNs: Monotonic.nowNs()) }
 
-    func unregistered(_ alias: String) { table.unregistered(alias) }
+    func unregistered(_ alias: String) { table.unregistered(alias, nowNs: Monotonic.nowNs()) }
 
-    func registryIsDown() { table.registryIsDown() }
+    func registryIsDown() { table.registryIsDown(nowNs: Monotonic.nowNs()) }
 
     func registryIsUp() { table.registryIsUp(nowNs: Monotonic.nowNs()) }
 

@@ -29,6 +29,8 @@ struct NodeTable {
 
     private var entries: [String: Entry] = [:]
     private var isRegistryDown = false
+    /// Until then, Redis may have come back without what was in it.
+    private var graceUntilNs: UInt64 = 0
     /// Aliases an operator has taken out of service.
     private(set) var drained: Set<String> = []
 
@@ -74,18 +76,28 @@ struct NodeTable {
     }
 
     /// Redis no longer has the node's key.
-    mutating func unregistered(_ alias: String) {
+    mutating func unregistered(_ alias: String, nowNs: UInt64) {
+        guard !isRegistryDown, nowNs >= graceUntilNs else { return }
         entries[alias]?.deadlineNs[.registry] = 0
     }
 
     /// Redis can't be reached, so its silence says nothing about the nodes; they stay as they are meanwhile.
-    mutating func registryIsDown() { isRegistryDown = true }
+    mutating func registryIsDown(nowNs: UInt64) {
+        guard !isRegistryDown else { return }
+        isRegistryDown = true
+        for alias in entries.keys {
+            if let deadline = entries[alias]?.deadlineNs[.registry], deadline <= nowNs {
+                entries[alias]?.deadlineNs[.registry] = 0
+            }
+        }
+    }
 
     /// Redis answers again; nodes have the usual time to write themselves in.
     mutating func registryIsUp(nowNs: UInt64) {
         guard isRegistryDown else { return }
         isRegistryDown = false
-        for alias in entries.keys where entries[alias]?.deadlineNs[.registry] != nil {
+        graceUntilNs = nowNs &+ Self.silenceNs
+        for alias in entries.keys where (entries[alias]?.deadlineNs[.registry] ?? 0) > 0 {
             entries[alias]?.deadlineNs[.registry] = nowNs &+ Self.silenceNs
         }
     }

@@ -15,9 +15,13 @@ package enum Limits {
     package static let iceTimeoutNs: UInt64 = 30 * secondNs
     /// From the first valid check to the end of the DTLS handshake.
     package static let dtlsTimeoutNs: UInt64 = 20 * secondNs
-    /// DTLS retransmission, first and longest; OpenSSL's own first is a full second.
+    /// DTLS retransmission, first and longest, each half as long again as the one before: five repeats in the first 1.5 s, and OpenSSL's
+    /// limit of twelve reaches to ``dtlsTimeoutNs``. OpenSSL's own first is a full second.
     static let dtlsFirstTimerUs: UInt32 = 100_000
     static let dtlsLastTimerUs: UInt32 = 4_000_000
+    /// The flight that ends the handshake is repeated this often, so far apart.
+    static let dtlsLastFlightRepeats = 3
+    static let dtlsLastFlightNs: UInt64 = 60 * millisecondNs
     /// What a peer may make us read before the handshake is done; a slow one with every flight repeated needs a tenth.
     static let dtlsHandshakeBytes = 64 * 1024
     /// How often a broken handshake may start again before the session ends.
@@ -28,9 +32,11 @@ package enum Limits {
     /// STUN requests answered per second and peer, and how many may come at once (50 ms pacing × 8 paths is 160/s).
     static let stunPerSecond: UInt64 = 200
     static let stunBurst: UInt64 = 200
-    /// Between two checks of a controlling agent on a path not yet answered, first and longest.
+    /// Between two checks of a controlling agent on a path not yet answered: at first, and after so many checks. With 30 % loss each way
+    /// every second check fails, so backing off early would cost seconds.
     static let checkFirstNs: UInt64 = 100 * millisecondNs
-    static let checkLastNs: UInt64 = 1600 * millisecondNs
+    static let checkLastNs: UInt64 = 1000 * millisecondNs
+    static let checksBeforeBackOff = 15
     /// Consent checks of a controlling agent, drawn between these.
     static let consentCheckMinNs: UInt64 = 2500 * millisecondNs
     static let consentCheckMaxNs: UInt64 = 5000 * millisecondNs

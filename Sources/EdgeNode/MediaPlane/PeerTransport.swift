@@ -104,7 +104,7 @@ package final class PeerTransport {
         _ bytes: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
     ) -> Received {
         if let reason = agent.receive(bytes, from: from, now: now, output: &output) { return .dropped(reason) }
-        if let address = agent.role == .lite ? agent.bestAddress : agent.selectedAddress, handshakeStartedNs == 0 {
+        if handshakeStartedNs == 0, let address = agent.role == .lite ? agent.bestAddress : agent.selectedAddress {
             handshakeStartedNs = max(now, 1)
             state = .handshaking
             dtls.start(to: address, now: now, output: &output)
@@ -175,10 +175,8 @@ package final class PeerTransport {
             dtls.handleTimeout(to: address, now: now, output: &output)
             if case .failed(let reason) = dtls.status { end(reason) }
         }
-        if let (deadline, reason) = expiry, deadline <= now {
-            if state == .connected, let address = selectedAddress { dtls.close(to: address, output: &output) }
-            end(reason)
-        }
+        // Without consent nothing more is sent, not even close_notify (RFC 7675 section 5.1).
+        if let (deadline, reason) = expiry, deadline <= now { end(reason) }
         reschedule()
     }
 

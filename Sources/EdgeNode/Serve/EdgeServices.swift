@@ -1,10 +1,15 @@
 import Auth
+import Cluster
 import Config
 import HTTP
 import Log
 import MediaPlane
-import SDP
+import Record
+import Redis
+import State
+import Store
 import Streams
+import Synchronization
 
 /// Why the node cannot start, in one line that names the key.
 struct StartError: Error {
@@ -19,8 +24,12 @@ final class EdgeServices: Sendable {
     let registry: StreamRegistry
     let plane: MediaPlane
     let node: NodeReporter
+    let recorder: Recorder
+    private let following: RecordingFollower
     private let config: EdgeConfig
     private let server: HTTPServer
+    private let state: StatePublisher?
+    private let follower = Mutex<Task<Void, Never>?>(nil)
 
     /// Where the HTTP API is, with the port really bound.
     var url: String { server.url }
@@ -28,16 +37,24 @@ final class EdgeServices: Sendable {
     /// Binds every socket; nothing is served yet.
     init(_ config: EdgeConfig) async throws(StartError) {
         self.config = config
+        let store = try Self.store(config.recorder.storage)
         plane = try Self.plane(config.webrtc)
         registry = StreamRegistry(plane: plane, settings: StreamSettings(config))
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
+        recorder = try await Self.recorder(config.recorder, plane: plane, store: store)
+        following = RecordingFollower(recorder: recorder, registry: registry, node: node)
+        state = Self.state(config.redis, node: node, registry: registry)
         do throws(HTTPServerError) {
-            server = try HTTPServer(
-                HTTPServerSettings(config.http),
-                router: EdgeRoutes(config: config, registry: registry, plane: plane, node: node).router())
+            let routes = EdgeRoutes(
+                config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
+                store: store,
+                state: state)
+            server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
         } catch {
+            await state?.stop()
+            await recorder.stopAll()
             await plane.shutdown()
             throw StartError(message: error.description)
         }
@@ -47,11 +64,18 @@ final class EdgeServices: Sendable {
     /// Begins to serve.
     func start() async throws(StartError) {
         await registry.start()
+        await following.start()
         do throws(HTTPServerError) {
             try server.start()
         } catch {
             await stop()
             throw StartError(message: error.description)
+        }
+        guard let state else { return }
+        state.start()
+        let changes = await registry.changes()
+        follower.withLock {
+            $0 = Task { for await _ in changes { state.changed() } }
         }
     }
 
@@ -59,9 +83,55 @@ final class EdgeServices: Sendable {
     func stop() async {
         await node.setDraining()
         await registry.drain()
+        state?.changed()
+        await recorder.stopAll()
+        following.stop()
         await registry.stop()
         await plane.shutdown()
+        follower.withLock { $0?.cancel() }
+        await state?.stop()
         await server.stop()
+    }
+
+    private static func store(_ storage: StorageSettings) throws(StartError) -> FileStore {
+        guard case .fs(let root) = storage else {
+            throw StartError(message: "recorder.storage.type: this build records to local files only, type = \"fs\"")
+        }
+        do throws(StoreError) {
+            return try FileStore(root: root)
+        } catch {
+            throw StartError(message: "recorder.storage.root: \(root): \(error)")
+        }
+    }
+
+    /// The recorder, with recordings of a killed process finished before anything new is written.
+    private static func recorder(
+        _ settings: RecorderSettings, plane: MediaPlane, store: FileStore
+    ) async throws(StartError) -> Recorder {
+        do throws(RecordError) {
+            let recorder = try Recorder(
+                settings: RecordSettings(
+                    autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
+                    recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace)),
+                plane: plane, store: store, nodeAlias: settings.nodeAlias)
+            let found = try await recorder.recover()
+            if found.recordings > 0 {
+                Logger("edge").info(
+                    "recordings were found", ["count": String(found.recordings), "finished": String(found.repaired)])
+            }
+            return recorder
+        } catch {
+            await plane.shutdown()
+            throw StartError(message: "recorder: \(HTTPError(error).message)")
+        }
+    }
+
+    private static func state(_ redis: RedisSettings, node: NodeReporter, registry: StreamRegistry) -> StatePublisher? {
+        // The configuration has checked the URL, which is empty without Redis.
+        guard let address = try? RedisAddress(redis.url) else { return nil }
+        return StatePublisher(address: address, keys: StateKeys(prefix: redis.prefix)) {
+            NodeState(node: await node.record(), streams: await registry.records())
+        }
     }
 
     private static func plane(_ webrtc: WebRTCSettings) throws(StartError) -> MediaPlane {

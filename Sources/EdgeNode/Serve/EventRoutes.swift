@@ -16,11 +16,11 @@ struct EventRoutes {
                 RouteResponse(.ok, "Data is the array of streams; event node is this node", contentType: "text/event-stream")
             ])
         router.get("/api/sse/streams", description) { request in
-            try gate.check(request, .browse)
+            let principal = try gate.check(request, .browse)
             let wanted = Set(request.query.all("streams"))
             return .serverSentEvents { sink in
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    group.addTask { try await sendStreams(to: sink, wanted) }
+                    group.addTask { try await sendStreams(to: sink, wanted, principal) }
                     group.addTask { try await sendNode(to: sink) }
                     // Either ends when the client goes; the other must not go on.
                     try await group.next()
@@ -30,11 +30,11 @@ struct EventRoutes {
         }
     }
 
-    private func sendStreams(to sink: ServerSentEventSink, _ wanted: Set<String>) async throws {
+    private func sendStreams(to sink: ServerSentEventSink, _ wanted: Set<String>, _ principal: Principal) async throws {
         let changes = await registry.changes()
         func snapshot() async throws -> String {
             let records = await registry.records().filter { wanted.isEmpty || wanted.contains($0.id) }
-            return String(decoding: try ClusterJSON.encode(records), as: UTF8.self)
+            return String(decoding: try ClusterJSON.encode(records.map { $0.shown(to: principal) }), as: UTF8.self)
         }
         var last = try await snapshot()
         try await sink.send(data: last)

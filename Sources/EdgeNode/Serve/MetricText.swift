@@ -62,6 +62,7 @@ enum EdgeMetric {
     static let cpu = counter("cpu_seconds_total", "CPU time of the process.")
     static let memory = gauge("resident_memory_bytes", "Resident memory of the process.")
     static let descriptors = gauge("open_descriptors", "Open file descriptors of the process.")
+    static let redisConnected = gauge("redis_connected", "1 while the node's records are written to Redis, 0 while they are not.")
 
     static let streams = gauge("streams", "Streams that exist.")
     static let publishers = gauge("publishers", "Publishers that are connected or connecting.")
@@ -88,6 +89,15 @@ enum EdgeMetric {
     static let loopReceivedBytes = counter("loop_received_bytes_total", "Bytes of datagrams received.")
     static let loopSentBytes = counter("loop_sent_bytes_total", "Bytes of datagrams sent.")
     static let drops = counter("dropped_datagrams_total", "Datagrams dropped, by reason.")
+
+    static let recordedStreams = gauge("recorded_streams", "Streams that are recorded or wait for their publisher.")
+    static let recordings = gauge("recordings_active", "Recordings being written.")
+    static let segments = counter("recorded_segments_total", "Segments finished.")
+    static let segmentBytes = counter("recorded_bytes_total", "Bytes in finished segments.")
+    static let recordingLost = counter("recorder_lost_packets_total", "RTP packets that were missing when their time came.")
+    static let recordingOverflow = counter("recorder_overflowed_packets_total", "Packets that the recorder was too slow for.")
+    static let storageErrors = counter("recorder_storage_errors_total", "Times the storage refused.")
+    static let storageFree = gauge("recorder_storage_free_bytes", "Bytes free where recordings go.")
 
     private static func counter(_ name: String, _ help: String) -> Metric {
         Metric(name: "\(prefix)_\(name)", type: .counter, help: help)

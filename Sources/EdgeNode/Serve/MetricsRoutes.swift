@@ -1,12 +1,16 @@
 import Cluster
 import HTTP
 import MediaPlane
+import Record
+import State
 import Streams
 
 /// `GET /metrics`: Prometheus text; needs no credential.
 struct MetricsRoutes {
     let registry: StreamRegistry
     let plane: MediaPlane
+    let recorder: Recorder
+    let state: StatePublisher?
     let requests: RequestMetrics
     let alias: String
     let startedAtMs: Int64
@@ -20,6 +24,7 @@ struct MetricsRoutes {
             await addStreams(&text, records)
             addSessions(&text, snapshot.sessions, names: await registry.namesByKey())
             addLoops(&text, snapshot.loops)
+            addRecordings(&text)
             return .text(
                 text.text + requests.prometheus(prefix: EdgeMetric.prefix),
                 contentType: "text/plain; version=0.0.4; charset=utf-8",
@@ -33,6 +38,7 @@ struct MetricsRoutes {
         text.add(EdgeMetric.cpu, Double(ProcessUsage.cpuNs()) / 1e9)
         text.add(EdgeMetric.memory, Double(ProcessUsage.residentBytes()))
         text.add(EdgeMetric.descriptors, Double(ProcessUsage.openDescriptors()))
+        if let state { text.add(EdgeMetric.redisConnected, state.status == .connected ? 1 : 0) }
     }
 
     private func addStreams(_ text: inout MetricText, _ records: [StreamRecord]) async {
@@ -105,5 +111,17 @@ struct MetricsRoutes {
             }
         }
         text.add(EdgeMetric.drops, drops)
+    }
+
+    private func addRecordings(_ text: inout MetricText) {
+        let numbers = recorder.metrics
+        text.add(EdgeMetric.recordedStreams, Double(numbers.streams))
+        text.add(EdgeMetric.recordings, Double(numbers.writing))
+        text.add(EdgeMetric.segments, Double(numbers.segments))
+        text.add(EdgeMetric.segmentBytes, Double(numbers.bytes))
+        text.add(EdgeMetric.recordingLost, Double(numbers.lostPackets))
+        text.add(EdgeMetric.recordingOverflow, Double(numbers.overflowedPackets))
+        text.add(EdgeMetric.storageErrors, Double(numbers.storageErrors))
+        if let free = numbers.freeBytes { text.add(EdgeMetric.storageFree, Double(free)) }
     }
 }

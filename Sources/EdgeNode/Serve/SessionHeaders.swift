@@ -5,6 +5,7 @@ import Streams
 enum SessionHeaders {
     static let sdp = "application/sdp"
     static let fragment = "application/trickle-ice-sdpfrag"
+    /// What cross-origin clients may use on endpoints and sessions together; some look here for PATCH before they trickle.
     static let methods = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
 
     /// A session's URL: absolute path without a query. A client behind a proxy keeps the host it asked.

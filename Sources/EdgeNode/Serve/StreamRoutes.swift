@@ -11,15 +11,16 @@ struct StreamRoutes {
     func add(to router: inout Router) {
         let filter = RouteParameter.query("streams", "Names to keep; may repeat")
         router.get("/api/streams", RouteDescription("All streams", tag: "streams", parameters: [filter])) { request in
-            try gate.check(request, .browse)
+            let principal = try gate.check(request, .browse)
             let wanted = Set(request.query.all("streams"))
-            return try Self.json(await registry.records().filter { wanted.isEmpty || wanted.contains($0.id) })
+            let records = await registry.records().filter { wanted.isEmpty || wanted.contains($0.id) }
+            return try Self.json(records.map { $0.shown(to: principal) })
         }
         router.get("/api/streams/{stream}", RouteDescription("One stream", tag: "streams")) { request in
             let name = try WHIPRoutes.stream(request)
-            try gate.check(request, .observe(stream: name))
+            let principal = try gate.check(request, .observe(stream: name))
             guard let record = await registry.record(of: name) else { throw HTTPError(StreamError.streamNotFound) }
-            return try Self.json(record)
+            return try Self.json(record.shown(to: principal))
         }
         router.post("/api/streams/{stream}", RouteDescription("Make a stream that stays", tag: "streams")) { request in
             let name = try WHIPRoutes.stream(request)
@@ -39,4 +40,20 @@ struct StreamRoutes {
     static func json(_ value: some Encodable) throws -> HTTPResponse {
         .bytes(try ClusterJSON.encode(value), contentType: "application/json")
     }
+}
+
+extension StreamRecord {
+    /// The record for this reader. A session's id is the right to end the session, so only who may administrate the stream sees it
+    /// whole; others see enough to tell sessions apart.
+    func shown(to principal: Principal) -> StreamRecord {
+        guard !principal.allows(.administrate(stream: id)) else { return self }
+        var record = self
+        for index in record.publish.sessions.indices { record.publish.sessions[index].id.shorten() }
+        for index in record.subscribe.sessions.indices { record.subscribe.sessions[index].id.shorten() }
+        return record
+    }
+}
+
+extension String {
+    fileprivate mutating func shorten() { self = String(prefix(8)) }
 }

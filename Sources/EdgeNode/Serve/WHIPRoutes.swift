@@ -54,7 +54,7 @@ struct WHIPRoutes {
         }
         router.options(pattern, RouteDescription("What the endpoint can do", tag: tag)) { request in
             var headers: HTTPHeaders = [
-                "Allow": SessionHeaders.methods, "Accept-Post": SessionHeaders.sdp,
+                "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": SessionHeaders.sdp,
                 "Access-Control-Allow-Methods": SessionHeaders.methods,
             ]
             // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
@@ -104,7 +104,7 @@ struct WHIPRoutes {
             HTTPResponse(
                 .noContent,
                 headers: [
-                    "Allow": SessionHeaders.methods, "Accept-Patch": SessionHeaders.fragment,
+                    "Allow": "OPTIONS, HEAD, GET, PATCH, DELETE", "Accept-Patch": SessionHeaders.fragment,
                     "Access-Control-Allow-Methods": SessionHeaders.methods,
                 ])
         }

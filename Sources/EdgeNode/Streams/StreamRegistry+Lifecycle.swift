@@ -97,7 +97,7 @@ extension StreamRegistry {
             switch session.state {
             case .connected where isSilent: session.state = .disconnected
             case .disconnected where !isSilent: session.state = .connected
-            case .new where sample.lastReceivedNs > 0: session.state = .connecting
+            case .new where sample.remoteAddress != nil: session.state = .connecting
             default: break
             }
             if session.state != old { isMoved = true }

@@ -115,11 +115,14 @@ extension StreamRegistry {
     /// Whether a stream has a publisher now.
     public func hasPublisher(_ name: String) -> Bool { streams[name]?.publisher?.handle != nil }
 
-    /// Marks a stream as being recorded; such a stream is not deleted for want of sessions.
-    public func setRecording(_ isRecording: Bool, stream name: String) {
-        guard let entry = streams[name], entry.isRecording != isRecording else { return }
-        streams[name]?.isRecording = isRecording
-        noteChange()
+    /// Which streams are being recorded now; such a stream is not deleted for want of sessions.
+    public func setRecording(_ recorded: Set<String>) {
+        var isChanged = false
+        for (name, entry) in streams where entry.isRecording != recorded.contains(name) {
+            streams[name]?.isRecording = !entry.isRecording
+            isChanged = true
+        }
+        if isChanged { noteChange() }
     }
 
     // MARK: Ends

@@ -49,8 +49,8 @@ public actor StreamRegistry {
         let answer = try Self.sdp { () throws(SDPError) in
             try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
         }
+        if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        if entry.publisher == nil { try checkRoom(isPublisher: true) }
         try await replacePublisher(of: name, key: entry.key, credential: credential)
 
         let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
@@ -222,26 +222,13 @@ public actor StreamRegistry {
     /// Changes a session in place; false when it is gone.
     @discardableResult
     func update(_ id: String, on name: String, _ change: (inout Session) -> Void) -> Bool {
-        guard var entry = streams[name] else { return false }
-        if var session = entry.publisher, session.id == id {
-            change(&session)
-            entry.publisher = session
-        } else if var session = entry.viewers[id] {
-            change(&session)
-            entry.viewers[id] = session
-        } else {
-            return false
-        }
-        streams[name] = entry
-        return true
+        streams[name]?.update(id, change) ?? false
     }
 
     /// Forgets a session that never came to be.
     private func discard(_ id: String, on name: String) {
-        guard var entry = streams[name] else { return }
-        if entry.publisher?.id == id { entry.publisher = nil }
-        entry.viewers[id] = nil
-        streams[name] = entry
+        streams[name]?.discard(id)
+        guard let entry = streams[name] else { return }
         if entry.publisher == nil, entry.viewers.isEmpty, !entry.hadPublisher, !entry.isLasting { forget(name) }
     }
 

@@ -66,6 +66,23 @@ public struct StreamRecord: Sendable, Hashable, Codable {
     }
 }
 
+extension StreamRecord {
+    /// The record for someone who may not administrate the stream.
+    ///
+    /// A session's URL is what changes and ends the session, so its id is only told to its owner: here the first 8 characters
+    /// stay, enough to know one's own and too few to guess the rest.
+    public func withShortSessionIDs() -> StreamRecord {
+        var record = self
+        for index in record.publish.sessions.indices { record.publish.sessions[index].shortenID() }
+        for index in record.subscribe.sessions.indices { record.subscribe.sessions[index].shortenID() }
+        return record
+    }
+}
+
+extension SessionRecord {
+    fileprivate mutating func shortenID() { id = String(id.prefix(8)) }
+}
+
 /// The publishing or the watching side of a stream.
 public struct StreamSide: Sendable, Hashable, Codable {
     /// Unix milliseconds since when nobody is there; 0 while someone is.

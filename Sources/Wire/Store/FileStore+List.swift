@@ -20,6 +20,27 @@ extension FileStore {
     }
 }
 
+extension FileStore {
+    /// The keys of files, anywhere beneath the root, whose name fits; in no order. Only names are read, so it stays quick among
+    /// millions of files.
+    public func keysNow(where fits: (String) -> Bool) throws(StoreError) -> [ObjectKey] {
+        var keys: [ObjectKey] = []
+        var open = [""]
+        while let path = open.popLast() {
+            let components = path.split(separator: "/").map(String.init)
+            guard let directory = try? openDirectoryNow(components, create: false) else { continue }
+            for entry in try FileCalls.entries(directory.raw) where !entry.name.hasPrefix(".") {
+                if entry.isDirectory {
+                    open.append(path + entry.name + "/")
+                } else if fits(entry.name), let key = try? ObjectKey(path + entry.name) {
+                    keys.append(key)
+                }
+            }
+        }
+        return keys
+    }
+}
+
 /// A walk through directories in the order of whole keys; a directory sorts as its name with `/`.
 private struct Walk {
     let prefix: [UInt8]

@@ -39,6 +39,15 @@ struct PeerTransportTests {
         }
     }
 
+    @Test(
+        "peers with certificates on other curves connect, in both roles", arguments: ["P-224", "P-384", "P-521"], [false, true])
+    func otherCurves(curve: String, serverIsDTLSClient: Bool) throws {
+        try withWallClock { clock in
+            let pair = try TransportPair(clock: clock, serverIsDTLSClient: serverIsDTLSClient, clientCurve: curve)
+            #expect(pair.run(limitMs: 2000) { $0.isConnected }, "\(pair.server.state) \(pair.client.state)")
+        }
+    }
+
     @Test("each flight lost once still connects in two seconds", arguments: 0..<12, [false, true])
     func survivesLostFlight(flight: Int, serverIsDTLSClient: Bool) throws {
         try withWallClock { clock in
@@ -48,13 +57,18 @@ struct PeerTransportTests {
         }
     }
 
-    @Test("30 % loss with reordering connects", arguments: 0..<20, [false, true])
-    func survivesLoss(seed: Int, serverIsDTLSClient: Bool) throws {
+    @Test("with 30 % loss and reordering 95 of 100 connect in two seconds, all in eight", arguments: [false, true])
+    func survivesLoss(serverIsDTLSClient: Bool) throws {
         try withWallClock { clock in
-            let rules = TransportPair.Rules(lossPercent: 30, jitterNs: 15_000_000)
-            let pair = try TransportPair(
-                clock: clock, seed: UInt64(seed), rules: rules, serverIsDTLSClient: serverIsDTLSClient)
-            #expect(pair.run(limitMs: 8000) { $0.isConnected }, "\(pair.server.state) \(pair.client.state)")
+            var inTime = 0
+            for seed in 0..<100 {
+                let rules = TransportPair.Rules(lossPercent: 30, jitterNs: 15_000_000)
+                let pair = try TransportPair(
+                    clock: clock, seed: UInt64(seed), rules: rules, serverIsDTLSClient: serverIsDTLSClient)
+                #expect(pair.run(limitMs: 8000) { $0.isConnected }, "seed \(seed): \(pair.server.state) \(pair.client.state)")
+                if pair.elapsedMs <= 2000 { inTime += 1 }
+            }
+            #expect(inTime >= 95)
         }
     }
 

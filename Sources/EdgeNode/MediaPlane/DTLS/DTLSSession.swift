@@ -26,6 +26,10 @@ final class DTLSSession {
     private var restartsLeft = Limits.dtlsRestarts
     private var handshakeBytesLeft = Limits.dtlsHandshakeBytes
     private var hasMismatch = false
+    /// The flight that ended the handshake, repeated a few times unasked. It is the only one whose sender has no timer: when it is lost,
+    /// the peer must repeat its own flight first, which takes both directions. Same records, so whoever has them drops them as replays.
+    private var lastFlight: [[UInt8]] = []
+    private var repeatsLeft = 0
 
     init(
         role: DTLSRole, certificate: DTLSCertificate, fingerprints: [PeerFingerprint], profiles: [SRTPProfile]
@@ -107,17 +111,38 @@ final class DTLSSession {
         }
         _ = tributary_bio_reset(input)
         BIO_write(input, base, Int32(datagram.count))
-        if status == .handshaking { advance(now: now) } else { drain(now: now) }
+        let wasHandshaking = status == .handshaking
+        if wasHandshaking { advance(now: now) } else { drain(now: now) }
+        let sent = output.count
         flush(to: from, output: &output)
+        if wasHandshaking && status == .complete && role == .server {
+            lastFlight = (sent..<output.count).map { Array(output.bytes(at: $0)) }
+            repeatsLeft = Limits.dtlsLastFlightRepeats
+            deadlineNs = now &+ Limits.dtlsLastFlightNs
+        }
     }
 
     /// Retransmits when due.
     func handleTimeout(to address: SocketAddress, now: UInt64, output: inout TransportOutput) {
-        guard status == .handshaking, deadlineNs <= now else { return }
+        guard deadlineNs <= now else { return }
+        guard status == .handshaking else { return repeatLastFlight(to: address, now: now, output: &output) }
         ERR_clear_error()
         if tributary_dtls_handle_timeout(ssl) < 0 { status = .failed(.dtlsTimeout) }
         updateDeadline(now: now)
         flush(to: address, output: &output)
+    }
+
+    private func repeatLastFlight(to address: SocketAddress, now: UInt64, output: inout TransportOutput) {
+        repeatsLeft -= 1
+        guard status == .complete, repeatsLeft >= 0 else {
+            deadlineNs = .max
+            lastFlight = []
+            return
+        }
+        deadlineNs = now &+ Limits.dtlsLastFlightNs
+        for datagram in lastFlight {
+            datagram.withUnsafeBytes { output.append(to: address, bytes: $0) }
+        }
     }
 
     private func advance(now: UInt64) {

@@ -103,7 +103,8 @@ extension LoopCore {
                 }
             }
         }
-        guard isWaiting, fanout.pointee.unsettled > 0 else { return }
+        // Without a source nothing can come; the next one's beginning starts the timer again.
+        guard isWaiting, fanout.pointee.unsettled > 0, fanout.pointee.hasSource else { return }
         wantKeyframes(fanout, now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }

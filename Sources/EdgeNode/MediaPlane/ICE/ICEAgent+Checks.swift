@@ -10,8 +10,9 @@ extension ICEAgent {
             paths[index].probesLeft -= 1
             paths[index].nextCheckNs = paths[index].probesLeft > 0 ? now &+ Limits.probeIntervalNs : .max
         } else {
-            paths[index].nextCheckNs = now &+ paths[index].checkIntervalNs
-            paths[index].checkIntervalNs = min(paths[index].checkIntervalNs * 2, Limits.checkLastNs)
+            let isFresh = paths[index].checkCount < Limits.checksBeforeBackOff
+            paths[index].nextCheckNs = now &+ (isFresh ? Limits.checkFirstNs : Limits.checkLastNs)
+            paths[index].checkCount += 1
         }
         let nominates = role == .controlling && (selected == nil || selected == index)
         let credentials = pending ?? credentials
@@ -57,7 +58,7 @@ extension ICEAgent {
             if moving == index { select(index) }
         case .controlling:
             let spread = Limits.consentCheckMaxNs - Limits.consentCheckMinNs
-            paths[index].checkIntervalNs = Limits.checkFirstNs
+            paths[index].checkCount = 0
             paths[index].nextCheckNs = now &+ Limits.consentCheckMinNs &+ random.next() % spread
             let isSilent = selected.map { now &- paths[$0].lastHeardNs > Limits.consentCheckMaxNs } ?? true
             if isSilent { select(index) }

@@ -53,7 +53,7 @@ struct ICEAgent {
         guard role == .controlling else { return }
         for index in paths.indices {
             paths[index].check = nil
-            paths[index].checkIntervalNs = Limits.checkFirstNs
+            paths[index].checkCount = 0
             paths[index].nextCheckNs = now
         }
     }

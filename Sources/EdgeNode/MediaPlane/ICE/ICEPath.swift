@@ -19,7 +19,8 @@ struct ICEPath {
     /// Our own check in flight, repeated with the same transaction until answered.
     var check: STUNTransaction?
     var nextCheckNs: UInt64 = .max
-    var checkIntervalNs: UInt64 = Limits.checkFirstNs
+    /// How often the check in flight was sent.
+    var checkCount = 0
     /// Probes a lite agent may still send before the peer speaks again.
     var probesLeft = 0
 

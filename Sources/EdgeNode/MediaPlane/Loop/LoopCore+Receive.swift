@@ -131,7 +131,16 @@ extension LoopCore {
         switch publisher.pointee.place(header, extensions, in: bytes) {
         case .unknown(let reason): counters.pointee.count(reason)
         case .track(let track, isRepair: false):
-            if publisher.pointee.tracks[track].latch(header.ssrc) { restartSource(session, track: track, now) }
+            if publisher.pointee.tracks[track].isOther(header.ssrc) {
+                guard publisher.pointee.mayRestart(now: now) else {
+                    counters.pointee.count(.staleSource)
+                    return
+                }
+                publisher.pointee.tracks[track].latch(header.ssrc)
+                restartSource(session, track: track, now)
+            } else {
+                publisher.pointee.tracks[track].latch(header.ssrc)
+            }
             let payload = UnsafeRawBufferPointer(
                 rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
             placeMedia(header.sequence, header, payload, extensions.forwarded, session, publisher, track, false, now)
@@ -158,7 +167,7 @@ extension LoopCore {
         let span = payload.bindMemory(to: UInt8.self).span
         var verdict = incoming.pointee.receive(
             sequence: sequence, header: header, payload: span, extensions: extensions, now: now, isRepair: isRepair)
-        if case .jump = verdict {
+        if case .jump = verdict, publisher.pointee.mayRestart(now: now) {
             incoming.pointee.restartNumbering()
             restartSource(session, track: track, now)
             verdict = incoming.pointee.receive(

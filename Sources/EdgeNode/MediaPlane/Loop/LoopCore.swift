@@ -133,8 +133,12 @@ final class LoopCore {
         return Int32(clamping: (deadline - now + 999_999) / 1_000_000)
     }
 
-    private func iterate(_ woke: UInt64) {
+    /// One wake: datagrams, commands, timers, then everything goes out.
+    func iterate(_ woke: UInt64) {
         var now = woke
+        // Commands first: what they set up may already be meant by datagrams that wait in the socket.
+        mailbox.wake.clear()
+        for command in mailbox.takeAll() { handle(command, now) }
         // A flood of datagrams must not keep commands and timers waiting for ever.
         for _ in 0..<16 {
             let count = batch.receive(socket.descriptor)
@@ -144,9 +148,6 @@ final class LoopCore {
             if count < MediaLimits.receiveBatch { break }
             now = tributary_monotonic_ns()
         }
-        mailbox.wake.clear()
-        for command in mailbox.takeAll() { handle(command, now) }
-        drainInlets(now)
         fireTimers(now)
         afterBatch(now)
         arena.pointee.flush()

@@ -26,8 +26,8 @@ struct SRTPCipher: ~Copyable {
     private let context: OpaquePointer
     private let saltHigh: UInt64
     private let saltLow: UInt64
-    /// Only used by the HMAC profile.
-    let authentication: HMACSHA1
+    /// Only used by the HMAC profile. On the heap, so that it can be wiped.
+    private let hmac: UnsafeMutablePointer<HMACSHA1>
 
     /// Derives the session keys from a master key.
     init(profile: SRTPProfile, master: SRTPMasterKey, labels: Labels, encrypts: Bool) throws(TransportError) {
@@ -59,10 +59,21 @@ struct SRTPCipher: ~Copyable {
         self.context = context
         saltHigh = salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
         saltLow = salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
-        authentication = authenticationKey.withUnsafeBytes { HMACSHA1(key: $0) }
+        hmac = .allocate(capacity: 1)
+        hmac.initialize(to: authenticationKey.withUnsafeBytes { HMACSHA1(key: $0) })
     }
 
-    deinit { EVP_CIPHER_CTX_free(context) }
+    deinit {
+        EVP_CIPHER_CTX_free(context)
+        OPENSSL_cleanse(hmac, MemoryLayout<HMACSHA1>.size)
+        hmac.deallocate()
+    }
+
+    /// HMAC-SHA1 over two pieces, 20 bytes to `digest` (RFC 3711 section 4.2.1).
+    @inline(__always)
+    func sign(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, into digest: UnsafeMutableRawPointer) {
+        hmac.pointee.sign(first, second, into: digest)
+    }
 
     /// AES-CM key derivation with rate 0 (RFC 3711 section 4.3); a 96-bit salt counts as padded with zeros (RFC 7714 section 11).
     static func derive(_ master: SRTPMasterKey, label: UInt8, count: Int) throws(TransportError) -> [UInt8] {

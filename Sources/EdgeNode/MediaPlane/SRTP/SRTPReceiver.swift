@@ -85,7 +85,7 @@ struct SRTPReceiver: ~Copyable {
             let rollover = UInt32(truncatingIfNeeded: index >> 16).bigEndian
             let signed = UnsafeRawBufferPointer(start: base, count: count)
             let isAuthentic = withUnsafeBytes(of: rollover) {
-                Self.matches(rtp.authentication, signed, $0, tag: base + count)
+                Self.matches(rtp, signed, $0, tag: base + count)
             }
             guard isAuthentic, rtp.counterMode(ssrc: ssrc, index: index, input: body, count: count - headerBytes, into: body)
             else { return .dropped(.srtpAuthentication) }
@@ -124,7 +124,7 @@ struct SRTPReceiver: ~Copyable {
         } else {
             let signed = UnsafeRawBufferPointer(start: base, count: count + 4)
             let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
-            guard Self.matches(rtcp.authentication, signed, nothing, tag: base + count + 4),
+            guard Self.matches(rtcp, signed, nothing, tag: base + count + 4),
                 rtcp.counterMode(ssrc: ssrc, index: index, input: body, count: count - 8, into: body)
             else { return .dropped(.srtpAuthentication) }
         }
@@ -145,7 +145,7 @@ struct SRTPReceiver: ~Copyable {
     /// Compares an 80-bit tag in constant time.
     @inline(__always)
     private static func matches(
-        _ key: HMACSHA1, _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, tag: UnsafeRawPointer
+        _ key: borrowing SRTPCipher, _ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, tag: UnsafeRawPointer
     ) -> Bool {
         var digest: HMACSHA1.Digest = (0, 0, 0)
         return withUnsafeMutableBytes(of: &digest) { place in

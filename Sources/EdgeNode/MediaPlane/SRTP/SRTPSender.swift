@@ -47,7 +47,7 @@ struct SRTPSender: ~Copyable {
         let rollover = rollover.bigEndian
         withUnsafeMutableBytes(of: &digest) { place in
             guard let base = place.baseAddress else { return }
-            withUnsafeBytes(of: rollover) { rtp.authentication.sign(packet, $0, into: base) }
+            withUnsafeBytes(of: rollover) { rtp.sign(packet, $0, into: base) }
             out.copyMemory(from: base, byteCount: 10)
         }
     }
@@ -78,7 +78,8 @@ struct SRTPSender: ~Copyable {
         var digest: HMACSHA1.Digest = (0, 0, 0)
         withUnsafeMutableBytes(of: &digest) { place in
             guard let base = place.baseAddress else { return }
-            rtcp.authentication.sign(UnsafeRawBufferPointer(start: out, count: count), into: base)
+            rtcp.sign(
+                UnsafeRawBufferPointer(start: out, count: count), UnsafeRawBufferPointer(start: nil, count: 0), into: base)
             (out + count).copyMemory(from: base, byteCount: 10)
         }
         return count + 10

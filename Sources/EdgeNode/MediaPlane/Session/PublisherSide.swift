@@ -20,6 +20,9 @@ struct PublisherSide: ~Copyable {
     var nextEstimateNs: UInt64 = .max
     var epoch: UInt32 = 0
     var announcedProfile: UInt32 = 0
+    private var restartedNs: UInt64 = 0
+    /// Encoders restart now and then; a sender that does all the time would keep every viewer and recorder busy with it.
+    static let restartIntervalNs: UInt64 = 500_000_000
 
     init(_ spec: PublisherSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
@@ -42,7 +45,7 @@ struct PublisherSide: ~Copyable {
         for (index, declared) in declaredSSRCs.prefix(trackCount).enumerated() {
             if let ssrc = declared.primary {
                 add(ssrc, track: index, isRepair: false)
-                _ = tracks[index].latch(ssrc)
+                tracks[index].latch(ssrc)
             }
             if let ssrc = declared.repair { add(ssrc, track: index, isRepair: true) }
         }
@@ -119,6 +122,13 @@ struct PublisherSide: ~Copyable {
         }
         add(header.ssrc, track: found.track, isRepair: found.isRepair)
         return .track(found.track, isRepair: found.isRepair)
+    }
+
+    /// Whether another source may begin now; counts as begun when it may.
+    mutating func mayRestart(now: UInt64) -> Bool {
+        guard restartedNs == 0 || now &- restartedNs >= Self.restartIntervalNs else { return false }
+        restartedNs = now
+        return true
     }
 
     /// The track whose media has this SSRC now.

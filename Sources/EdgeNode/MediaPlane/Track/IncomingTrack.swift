@@ -28,16 +28,17 @@ struct IncomingTrack: ~Copyable {
 
     init(_ spec: TrackConstants) { self.spec = spec }
 
-    /// The source is known by this SSRC now; a change means that the encoder started anew (4.4 of any switch applies).
-    ///
-    /// Returns true when another source was there before.
-    mutating func latch(_ ssrc: UInt32) -> Bool {
-        guard !isLatched || self.ssrc != ssrc else { return false }
-        let isChange = isLatched && hasMedia
+    /// Whether media of another SSRC was there before: the encoder started anew.
+    @inline(__always)
+    func isOther(_ ssrc: UInt32) -> Bool { isLatched && hasMedia && self.ssrc != ssrc }
+
+    /// The source is known by this SSRC now; numbering begins anew if it was another.
+    @inline(__always)
+    mutating func latch(_ ssrc: UInt32) {
+        guard !isLatched || self.ssrc != ssrc else { return }
+        if isOther(ssrc) { restart() }
         self.ssrc = ssrc
         isLatched = true
-        if isChange { restart() }
-        return isChange
     }
 
     private mutating func restart() {

@@ -27,6 +27,12 @@ enum RecordingLayout {
         return String(max(0, atUs / 1_000_000), radix: 36) + String(repeating: "0", count: 6 - random.count) + random
     }
 
+    /// The session a journal belongs to.
+    static func id(ofJournal key: ObjectKey) -> String? {
+        guard SessionDirectory.isJournal(key) else { return nil }
+        return String(key.name.dropFirst(SessionDirectory.journalPrefix.count).dropLast(SessionDirectory.journalSuffix.count))
+    }
+
     private static func padded(_ value: Int, _ width: Int) -> String {
         let digits = String(value)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits

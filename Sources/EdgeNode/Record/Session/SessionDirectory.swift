@@ -76,6 +76,13 @@ struct SessionDirectory {
         }
     }
 
+    /// Removes initialization objects of tracks that never got a segment; no manifest will name them.
+    func removeUnused(of session: RecordedSession) throws(StoreError) {
+        for track in session.periods.flatMap(\.tracks) where track.segments.isEmpty {
+            try store.deleteNow(try object(track.initialization))
+        }
+    }
+
     /// Removes a session's objects and its journal, the journal last, so that an interruption can be taken up again.
     func remove(_ session: RecordedSession) throws(StoreError) {
         for track in session.periods.flatMap(\.tracks) {

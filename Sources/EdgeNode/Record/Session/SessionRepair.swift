@@ -31,6 +31,7 @@ struct SessionRepair {
             try directory.writeManifest(own: nil, publishUs: clock.next(), segmentSeconds: segmentSeconds)
             return nil
         }
+        try directory.removeUnused(of: work.session)
         var line = JournalLine(.end, at: clock.next())
         line.reason = reason
         try work.write(line)
@@ -66,7 +67,7 @@ struct SessionRepair {
             return line
         }
 
-        /// A segment that is gone ends its track: a Period must not have holes.
+        /// A segment that is gone ends its track: a Period must not have holes. What comes after it stays, unlisted.
         mutating func checkSegments() throws(StoreError) {
             for period in session.periods {
                 for track in period.tracks {
@@ -124,6 +125,7 @@ struct SessionRepair {
             line.duration = extent.duration
             line.bytes = Int64(scan.wholeBytes)
             line.samples = scan.fragments.map(\.samples).reduce(0, +)
+            line.sync = scan.fragments.first?.startsWithSync ?? true ? nil : false
             try write(line)
             return extent.time + extent.duration
         }

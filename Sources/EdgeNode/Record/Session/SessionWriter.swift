@@ -12,9 +12,9 @@ final class SessionWriter {
     let baseDirectory: ObjectKey?
     let segmentSeconds: Double
     private let clock: UpdateClock
-    private let onChange: (RecordedSession) -> Void
+    private let index: RecordingIndex
 
-    private(set) var session: RecordedSession?
+    private var live: LiveSession?
     private(set) var directory: SessionDirectory
     private var journal: AppendFile?
     private var hasPlainNames = false
@@ -25,10 +25,10 @@ final class SessionWriter {
 
     /// - Parameters:
     ///   - firstID: the id of the first session, because it has been told to someone already.
-    ///   - onChange: called with the session after each change that others should see.
+    ///   - index: told of every change that others should see.
     init(
         store: FileStore, stream: String, node: String, baseDirectory: ObjectKey?, segmentSeconds: Double, firstID: String,
-        clock: UpdateClock, onChange: @escaping (RecordedSession) -> Void
+        clock: UpdateClock, index: RecordingIndex
     ) throws(StoreError) {
         self.store = store
         self.stream = stream
@@ -36,10 +36,18 @@ final class SessionWriter {
         self.baseDirectory = baseDirectory
         self.segmentSeconds = segmentSeconds
         self.clock = clock
-        self.onChange = onChange
+        self.index = index
         nextID = firstID
         directory = SessionDirectory(
             store: store, key: try RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: 0))
+    }
+
+    /// The open session, as far as it is durable.
+    var session: RecordedSession? { live?.value }
+
+    /// Where the open session is kept track of; nil when there is none.
+    var journalKey: ObjectKey? {
+        live.flatMap { try? directory.object(SessionDirectory.journalName($0.id)) }
     }
 
     func perform(_ action: RecordingAction) throws(StoreError) {
@@ -48,8 +56,8 @@ final class SessionWriter {
         case .periodBegan(let startUs): try beginPeriod(startUs: startUs)
         case .trackBegan(let kind, let format, let bytes): try beginTrack(kind, format, bytes)
         case .chunk(let kind, let bytes): try append(kind, bytes)
-        case .segmentEnded(let kind, let time, let duration, let samples):
-            try endSegment(kind, time: time, duration: duration, samples: samples)
+        case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
+            try endSegment(kind, time: time, duration: duration, samples: samples, startsWithSync: startsWithSync)
         case .periodEnded: try endPeriod()
         case .sessionEnded: try endSession(reason: nil)
         case .keyframeWanted: break
@@ -65,6 +73,7 @@ final class SessionWriter {
     }
 
     private func claimSession(startUs: Int64) throws(StoreError) {
+        guard try directory.sessions().allSatisfy({ $0.stream == stream }) else { throw .exists }
         let names = try directory.names()
         hasPlainNames = !names.contains {
             $0.hasPrefix(SessionDirectory.journalPrefix) || $0 == "init.m4s" || $0 == "audio_init.m4s" || $0 == DayManifest.name
@@ -83,9 +92,11 @@ final class SessionWriter {
                 guard file.claim() else { throw .exists }
                 try file.append(line.encoded())
                 journal = file
-                session = RecordedSession(line, directory: directory.key.path)
                 manifestDueUs = 0
-                session.map(onChange)
+                guard let session = RecordedSession(line, directory: directory.key.path) else { return }
+                let live = LiveSession(session)
+                self.live = live
+                index.begin(live)
                 return
             } catch {
                 guard error == .exists else { throw error }
@@ -101,24 +112,27 @@ final class SessionWriter {
         files = [:]
         if !ending.hasSegments {
             journal = nil
-            session = nil
+            live = nil
+            index.remove(ending.id)
             try directory.remove(ending)
             try directory.writeManifest(own: nil, publishUs: clock.next(), segmentSeconds: segmentSeconds)
             return
         }
+        try directory.removeUnused(of: ending)
         var line = JournalLine(.end, at: clock.next())
         line.reason = reason
         line.failed = isFailed ? true : nil
         try write(line)
         try publish(isDue: true)
         journal = nil
-        session = nil
+        live = nil
+        index.end(ending.id)
     }
 
     /// Storage failed: lets go of everything, for `SessionRepair` to finish when storage works again.
     func abandon() {
         journal = nil
-        session = nil
+        live = nil
         files = [:]
     }
 
@@ -175,7 +189,9 @@ final class SessionWriter {
         try files[kind]?.append(bytes)
     }
 
-    private func endSegment(_ kind: LaneKind, time: Int64, duration: Int64, samples: Int) throws(StoreError) {
+    private func endSegment(
+        _ kind: LaneKind, time: Int64, duration: Int64, samples: Int, startsWithSync: Bool
+    ) throws(StoreError) {
         guard let file = files.removeValue(forKey: kind), let number = segmentNumbers[kind],
             let period = session?.periods.last?.number
         else { return }
@@ -188,6 +204,7 @@ final class SessionWriter {
         line.duration = duration
         line.bytes = file.size
         line.samples = samples
+        line.sync = startsWithSync ? nil : false
         try write(line)
         try publish(isDue: false)
     }
@@ -196,8 +213,7 @@ final class SessionWriter {
 
     private func write(_ line: JournalLine) throws(StoreError) {
         try journal?.append(line.encoded())
-        session?.apply(line)
-        session.map(onChange)
+        live?.apply(line)
     }
 
     /// Writes the manifest; a long one less often, so that a day's recording does not spend its time on rewriting it.

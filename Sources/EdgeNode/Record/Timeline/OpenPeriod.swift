@@ -4,10 +4,10 @@ import Media
 struct OpenPeriod {
     /// The first picture's timestamp; media time 0. Of sound in a Period without video.
     let videoOrigin: Int64
-    /// The sound timestamp that belongs to media time 0.
-    let soundOrigin: Int64
-    /// How sound and video timestamps were related when the Period began, in nanoseconds.
-    let relationNs: Int64?
+    /// The sound timestamp that belongs to media time 0; nil while no sound has come to compare with.
+    var soundOrigin: Int64?
+    /// How sound and video timestamps were related when `soundOrigin` was found, in nanoseconds.
+    var relationNs: Int64?
     /// What has been added to video times so far, in ticks, to follow the sender's reports.
     var correction: Int64 = 0
     var video: TrackLane?
@@ -32,6 +32,6 @@ struct OpenPeriod {
 
     /// The media time of sound, in its ticks; below 0 before the Period.
     func soundTime(of timestamp: Int64) -> Int64 {
-        timestamp - soundOrigin
+        timestamp - (soundOrigin ?? timestamp)
     }
 }

@@ -9,16 +9,23 @@ extension StreamRecorder {
     /// A whole packet of sound, in order.
     mutating func receiveSound(_ unit: AccessUnit) throws(RecordingFault) {
         if firstSoundNs == nil { firstSoundNs = nowNs }
-        if let last = soundQueue.last?.unit.timestamp ?? lastSoundTimestamp, let rate = audio?.clock.rate,
-            abs(unit.timestamp - last) > TimelineSettings.discontinuitySeconds * rate
-        {
+        if let last = lastSound, let clock = audio?.clock, isSoundJump(from: last, to: unit.timestamp, clock: clock) {
             try endPeriod()
             soundQueue = []
         }
+        lastSound = (unit.timestamp, nowNs)
         soundQueue.append((unit, nowNs))
+        placeSoundBesideVideo()
         if period == nil, video == nil { try beginSoundPeriod() }
         if period != nil, period?.video == nil { try releaseSound(before: nil) }
         if period == nil { dropOldSound() }
+    }
+
+    /// A pause as long as time itself is silence, however long; anything else is a sender that counts anew.
+    private func isSoundJump(from last: (timestamp: Int64, ns: UInt64), to timestamp: Int64, clock: TrackClock) -> Bool {
+        let mediaNs = clock.nanoseconds(timestamp - last.timestamp)
+        let passedNs = Int64(clamping: nowNs) - Int64(clamping: last.ns)
+        return abs(mediaNs - passedNs) > TrackClock.jumpNs
     }
 
     /// Keeps what may belong to a Period that begins with a key frame still on its way.
@@ -40,7 +47,6 @@ extension StreamRecorder {
     /// Puts one packet on the timeline, filling what is missing before it.
     private mutating func place(_ unit: AccessUnit) throws(RecordingFault) {
         guard let open = period, let nominal = unit.duration else { return }
-        lastSoundTimestamp = unit.timestamp
         let time = open.soundTime(of: unit.timestamp)
         guard time + nominal > 240 else { return }
         if open.audio == nil {
@@ -60,7 +66,7 @@ extension StreamRecorder {
             try addSound(unit.data, time: 0, nominal: max(240, time + nominal))
             return
         }
-        if time > end + Self.stretchMax { try fillSilence(until: time) }
+        if isFirst || time > end + Self.stretchMax { try fillSilence(until: time) }
         guard time > period?.audio?.pendingTime ?? -1 else { return }
         try addSound(unit.data, time: time, nominal: nominal)
     }
@@ -128,8 +134,7 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: origin, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs))
-        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin, relationNs: nil)
-        lastSoundTimestamp = nil
+        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
     }
 
     /// Ends the open Period: both tracks end at `atVideo` when video goes on in another, else where what is there ends.
@@ -144,6 +149,7 @@ extension StreamRecorder {
         if let lane = period?.audio { try period?.audio?.cut(at: lane.end, actions: &actions) }
         if let videoEnd { try period?.video?.cut(at: videoEnd, actions: &actions) }
         period = nil
+        firstSoundNs = nil
         actions.append(.periodEnded)
     }
 

@@ -4,7 +4,7 @@ extension StreamRecorder {
     /// A whole picture, in decoding order.
     mutating func receivePicture(_ unit: AccessUnit) throws(RecordingFault) {
         guard let clock = video?.clock else { return }
-        guard let timestamp = try continued(unit, rate: clock.rate) else { return }
+        guard let timestamp = try continued(unit, clock: clock) else { return }
         guard period?.video != nil else {
             if unit.isSync { try beginPeriod(with: unit, timestamp: timestamp) }
             return
@@ -18,20 +18,21 @@ extension StreamRecorder {
             return
         }
         try releaseSound(before: time)
-        if unit.isSync { try cutIfDue(at: time) }
+        try cutIfDue(at: time, isSync: unit.isSync)
         try addPicture(unit, time: time)
     }
 
     /// The timestamp to use, nil for a picture that cannot be placed; a jump ends the Period.
-    private mutating func continued(_ unit: AccessUnit, rate: Int64) throws(RecordingFault) -> Int64? {
-        guard let last = lastVideoTimestamp else {
-            lastVideoTimestamp = unit.timestamp
+    private mutating func continued(_ unit: AccessUnit, clock: TrackClock) throws(RecordingFault) -> Int64? {
+        guard let last = lastPicture else {
+            lastPicture = (unit.timestamp, nowNs)
             return unit.timestamp
         }
-        let delta = unit.timestamp - last
-        if abs(delta) > TimelineSettings.discontinuitySeconds * rate {
+        let delta = unit.timestamp - last.timestamp
+        let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: nowNs)
+        if isJump || delta < -clock.rate {
             try endPeriod()
-            lastVideoTimestamp = unit.timestamp
+            lastPicture = (unit.timestamp, nowNs)
             return unit.timestamp
         }
         if delta < 0 {
@@ -40,8 +41,9 @@ extension StreamRecorder {
             guard backwardFrames < 3 else { throw .bFrames }
             return nil
         }
-        lastVideoTimestamp = max(unit.timestamp, last + 1)
-        return lastVideoTimestamp
+        let timestamp = max(unit.timestamp, last.timestamp + 1)
+        lastPicture = (timestamp, nowNs)
+        return timestamp
     }
 
     private func beginsPeriod(_ unit: AccessUnit, timestamp: Int64, clock: TrackClock) throws(RecordingFault) -> Bool {
@@ -59,14 +61,12 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs))
-        let relation = soundRelationNs()
-        let soundOrigin = audio.map { $0.clock.ticks(clock.nanoseconds(timestamp) + (relation ?? 0)) } ?? 0
-        var open = OpenPeriod(videoOrigin: timestamp, soundOrigin: soundOrigin, relationNs: relation)
+        var open = OpenPeriod(videoOrigin: timestamp)
         open.video = try TrackLane(
             kind: .video, format: .h264(format), chunkSeconds: settings.chunkSeconds, actions: &actions)
         period = open
+        placeSoundBesideVideo()
         wantsNewPeriod = false
-        lastSoundTimestamp = nil
         try addPicture(unit, time: 0)
     }
 
@@ -74,9 +74,12 @@ extension StreamRecorder {
         try period?.video?.add(unit.data, time: time, nominal: 0, isSync: unit.isSync, actions: &actions)
     }
 
-    /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant.
-    private mutating func cutIfDue(at time: Int64) throws(RecordingFault) {
-        guard let lane = period?.video, time - lane.segmentStart >= settings.segmentTicks(of: lane) else { return }
+    /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant. A sender that makes no key
+    /// frames, whoever asks, cannot be waited for without end.
+    private mutating func cutIfDue(at time: Int64, isSync: Bool) throws(RecordingFault) {
+        guard let lane = period?.video else { return }
+        let due = isSync ? settings.segmentTicks(of: lane) : settings.segmentTicksMax(of: lane)
+        guard time - lane.segmentStart >= due else { return }
         try period?.video?.cut(at: time, actions: &actions)
         period?.hasFixedTracks = true
         if let audio = period?.audio {
@@ -85,6 +88,17 @@ extension StreamRecorder {
     }
 
     // MARK: Sound and video together
+
+    /// Finds the sound timestamp of media time 0, once there is sound to compare with.
+    mutating func placeSoundBesideVideo() {
+        guard let open = period, open.video != nil, open.soundOrigin == nil, let video = video?.clock, let sound = audio?.clock,
+            let relation = soundRelationNs()
+        else { return }
+        // Where video has been moved since, sound must follow.
+        let origin = video.nanoseconds(open.videoOrigin - open.correction)
+        period?.soundOrigin = sound.ticks(origin + relation)
+        period?.relationNs = relation - video.nanoseconds(open.correction)
+    }
 
     /// What must be added to a video time in nanoseconds to get the sound time of the same instant; both on the sender's clock when
     /// it reports plausibly, else by arrival. Nil while there is no sound.

@@ -18,11 +18,13 @@ struct StreamRecorder {
     var period: OpenPeriod?
     /// Sound that is whole but not placed yet; with the time it came.
     var soundQueue: [(unit: AccessUnit, arrivalNs: UInt64)] = []
-    var lastVideoTimestamp: Int64?
-    var lastSoundTimestamp: Int64?
+    /// The newest picture and sound: timestamp and when they became whole.
+    var lastPicture: (timestamp: Int64, ns: UInt64)?
+    var lastSound: (timestamp: Int64, ns: UInt64)?
     var backwardFrames = 0
     /// The next key frame begins a new Period.
     var wantsNewPeriod = false
+    /// The first sound since there is no Period; from then on pictures are waited for.
     var firstSoundNs: UInt64?
     var nowNs: UInt64 = 0
     private var keyframes = KeyframeAsker()
@@ -116,8 +118,8 @@ struct StreamRecorder {
         video = nil
         audio = nil
         soundQueue = []
-        lastVideoTimestamp = nil
-        lastSoundTimestamp = nil
+        lastPicture = nil
+        lastSound = nil
         firstSoundNs = nil
         backwardFrames = 0
         wantsNewPeriod = false
@@ -210,11 +212,16 @@ struct TimelineSettings: Sendable {
     var rotatesAtMidnight = true
 
     /// Media without a picture or sound for longer is no long sample but another Period.
-    static let discontinuitySeconds: Int64 = 10
+    static let discontinuityNs: Int64 = 10_000_000_000
 
     func segmentTicks(of lane: TrackLane) -> Int64 {
         // A key frame a little early is better than waiting a whole group of pictures for the next.
         Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
+    }
+
+    /// After this a segment ends without a key frame; far above what encoders that ignore requests do.
+    func segmentTicksMax(of lane: TrackLane) -> Int64 {
+        Int64(max(3 * segmentSeconds, 30) * Double(lane.timescale))
     }
 }
 

@@ -12,12 +12,15 @@ struct ReorderBuffer {
     static let waitNs: UInt64 = 500_000_000
     /// How many packets may wait behind a missing one.
     static let packetsMax = 512
+    /// Nothing comes out for this long after the first packet, which need not have been sent first.
+    static let settleNs: UInt64 = 60_000_000
     /// A jump that no loss explains: the sender counts anew.
     static let jump: UInt64 = 3000
 
     private var waiting: [UInt64: RecordedPacket] = [:]
     private var next: UInt64?
     private var afterLoss = false
+    private var settledNs: UInt64?
     private(set) var lostPackets: UInt64 = 0
     private(set) var latePackets: UInt64 = 0
 
@@ -28,19 +31,23 @@ struct ReorderBuffer {
                 waiting = [:]
                 self.next = sequence
                 afterLoss = true
+            } else if sequence < next, settledNs != nil {
+                self.next = sequence
             } else if sequence < next {
                 latePackets &+= 1
                 return
             }
         } else {
             next = sequence
+            settledNs = packet.arrivalNs &+ Self.settleNs
         }
         waiting[sequence] = packet
     }
 
     /// The next packet in order, or the one after a hole nobody will fill any more; nil when it is worth waiting.
     mutating func pop(nowNs: UInt64) -> (packet: RecordedPacket, afterLoss: Bool)? {
-        guard let expected = next, !waiting.isEmpty else { return nil }
+        guard let expected = next, !waiting.isEmpty, nowNs >= settledNs ?? 0 else { return nil }
+        settledNs = nil
         var sequence = expected
         if waiting[expected] == nil {
             guard let oldest = waiting.keys.min() else { return nil }

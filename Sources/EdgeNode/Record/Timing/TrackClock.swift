@@ -5,6 +5,7 @@ struct TrackClock {
     /// Ticks a second.
     let rate: Int64
     private var last: Int64?
+    private var lastArrivalNs: UInt64?
     private var window = OffsetWindow()
     private var report: Report?
 
@@ -27,10 +28,26 @@ struct TrackClock {
     /// Unwraps the timestamp of the next packet in order and learns from its arrival.
     mutating func observe(_ timestamp: UInt32, arrivalNs: UInt64) -> Int64 {
         let value = unwrapped(timestamp)
+        if let last, let lastArrivalNs, isJump(from: last, atNs: lastArrivalNs, to: value, atNs: arrivalNs) {
+            window = OffsetWindow()
+            report = nil
+            isTrusted = true
+        }
         last = value
+        lastArrivalNs = arrivalNs
         window.add(Int64(clamping: arrivalNs) - nanoseconds(value), nowNs: arrivalNs)
         return value
     }
+
+    /// Media time went another way than time: the sender counts anew, or nothing came for longer than a sample may last.
+    func isJump(from old: Int64, atNs oldNs: UInt64, to new: Int64, atNs newNs: UInt64) -> Bool {
+        let mediaNs = nanoseconds(new - old)
+        let passedNs = Int64(clamping: newNs) - Int64(clamping: oldNs)
+        return abs(mediaNs) > TimelineSettings.discontinuityNs || abs(mediaNs - passedNs) > Self.jumpNs
+    }
+
+    /// More than networks and reordering make of it.
+    static let jumpNs: Int64 = 2_000_000_000
 
     /// Takes a sender report; one that contradicts the last or the passage of time is left out (OBS and others send nonsense).
     mutating func receiveReport(ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64) {

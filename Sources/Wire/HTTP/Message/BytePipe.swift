@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A bounded byte queue between a task and a C library's thread.
 ///
 /// One end is asynchronous (`read`, `write`: they wait) and one is synchronous (`take`, `offer`: they never wait). When the
@@ -80,7 +78,7 @@ final class BytePipe: Sendable {
     }
 
     let capacity: Int
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let wake: @Sendable () -> Void
 
     init(capacity: Int, wake: @escaping @Sendable () -> Void = {}) {
@@ -157,6 +155,8 @@ final class BytePipe: Sendable {
     private func wait(
         _ side: Side, until isReady: @escaping @Sendable (borrowing State) -> Bool
     ) async throws {
+        // What is there comes before cancellation, so that the peer's failure is told rather than the clean-up that follows it.
+        try Task.checkCancellation()
         let id = state.withLock { state -> UInt64 in
             state.nextWaiter &+= 1
             return state.nextWaiter
@@ -170,7 +170,6 @@ final class BytePipe: Sendable {
                 }
                 if resumesNow { continuation.resume() }
             }
-            try Task.checkCancellation()
         } onCancel: {
             let waiter = state.withLock { state -> Waiter? in
                 guard let index = state[side].firstIndex(where: { $0.id == id }) else { return nil }
@@ -204,6 +203,16 @@ final class BytePipe: Sendable {
         }
         perform(release)
         return taken
+    }
+
+    /// The next chunk as it was written, or nil when there is none now.
+    func takeChunk() -> [UInt8]? {
+        let (chunk, release) = state.withLock { state -> ([UInt8]?, Release) in
+            guard let chunk = state.popChunk() else { return (nil, Release()) }
+            return (chunk, releaseWriters(&state))
+        }
+        perform(release)
+        return chunk
     }
 
     /// Appends without waiting. False when the pipe has failed, so that the bytes are lost.

@@ -1,6 +1,5 @@
 import CMicrohttpd
 import Log
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -45,6 +44,8 @@ final class ConnectionWatcher: Sendable {
         var records: [UInt64: Record] = [:]
         var lingering: [UInt64: Lingering] = [:]
         var sockets: [UInt64: any WatchedSocket] = [:]
+        /// Sockets with something to do besides their descriptor's events.
+        var woken: Set<UInt64> = []
         var nextID: UInt64 = 1
         var lastTickNs: UInt64 = 0
         var isStopping = false
@@ -65,7 +66,7 @@ final class ConnectionWatcher: Sendable {
     private let wakeup: Int32
     private let headerNs: UInt64
     private let idleNs: UInt64
-    let state = Mutex(State())
+    let state = Locked(State())
 
     /// Nil when the system has no descriptor left.
     init?(_ settings: HTTPServerSettings) {
@@ -135,7 +136,11 @@ final class ConnectionWatcher: Sendable {
         if id == 0 {
             var value: eventfd_t = 0
             eventfd_read(wakeup, &value)
-            for socket in state.withLock({ Array($0.sockets.values) }) { socket.wakened() }
+            let woken = state.withLock { state in
+                defer { state.woken = [] }
+                return state.woken.compactMap { state.sockets[$0] }
+            }
+            for socket in woken { socket.wakened() }
             return
         }
         if let socket = state.withLock({ $0.sockets[id] }) { return socket.ready(events) }
@@ -162,7 +167,7 @@ final class ConnectionWatcher: Sendable {
             guard var lingering = state.lingering[id] else { return false }
             let isOver = withUnsafeTemporaryAllocation(byteCount: 65536, alignment: 1) { buffer -> Bool in
                 while lingering.budget > 0 {
-                    let count = recv(lingering.descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+                    let count = cmicrohttpd_receive_now(lingering.descriptor, buffer.baseAddress, buffer.count)
                     if count < 0 { return errno != EAGAIN && errno != EINTR }
                     if count == 0 { return true }
                     lingering.budget -= count
@@ -186,7 +191,7 @@ final class ConnectionWatcher: Sendable {
             var slow: [UInt64] = []
             for id in state.records.keys where isTooSlow(&state.records[id], now, elapsed) { slow.append(id) }
             // Not close: the descriptor is the library's, which sees the end of the stream and closes.
-            for id in slow { if let record = state.records[id] { shutdown(record.descriptor, Int32(SHUT_RDWR)) } }
+            for id in slow { if let record = state.records[id] { cmicrohttpd_break(record.descriptor) } }
             let left = state.records.values.compactMap { record -> Exchange? in
                 guard case .busy(let exchange) = record.phase, let since = record.halfClosedNs else { return nil }
                 return now - since > Self.halfClosedGraceNs ? exchange : nil
@@ -230,7 +235,7 @@ final class ConnectionWatcher: Sendable {
             guard record.lingers, !state.isStopping, state.lingering.count < Self.lingeringMax else { return }
             let own = fcntl(record.descriptor, F_DUPFD_CLOEXEC, 0)
             guard own >= 0 else { return }
-            shutdown(own, Int32(SHUT_WR))
+            cmicrohttpd_end_sending(own)
             let deadline = Self.now() + Self.lingerNs
             state.lingering[id] = Lingering(descriptor: own, deadlineNs: deadline, budget: Self.lingerBytes)
             control(EPOLL_CTL_ADD, own, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)
@@ -252,7 +257,12 @@ final class ConnectionWatcher: Sendable {
         }
     }
 
-    func upgraded(_ exchange: Exchange) { update(exchange) { $0.phase = .upgraded } }
+    func upgraded(_ exchange: Exchange) {
+        update(exchange) { record in
+            record.phase = .upgraded
+            control(EPOLL_CTL_DEL, record.descriptor, 0, 0)
+        }
+    }
 
     /// The answer goes out before the body was read.
     func lingerWhenClosed(_ exchange: Exchange) { update(exchange) { $0.lingers = true } }
@@ -267,18 +277,28 @@ final class ConnectionWatcher: Sendable {
 
     // MARK: WebSockets
 
-    func add(_ socket: any WatchedSocket, _ descriptor: Int32) -> UInt64 {
+    func reserveID() -> UInt64 {
         state.withLock { state in
-            let id = state.nextID
-            state.nextID += 1
-            state.sockets[id] = socket
-            control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)
-            return id
+            defer { state.nextID += 1 }
+            return state.nextID
         }
     }
 
-    func watch(_ id: UInt64, _ descriptor: Int32, writable: Bool) {
-        control(EPOLL_CTL_MOD, descriptor, EPOLLIN.rawValue | EPOLLRDHUP.rawValue | (writable ? EPOLLOUT.rawValue : 0), id)
+    func add(_ id: UInt64, _ socket: any WatchedSocket, _ descriptor: Int32) {
+        state.withLock { state in
+            state.sockets[id] = socket
+            control(EPOLL_CTL_ADD, descriptor, EPOLLIN.rawValue, id)
+        }
+    }
+
+    /// Calls `wakened` of a socket soon, on the watcher's thread.
+    func wake(_ id: UInt64) {
+        state.withLock { state in _ = state.woken.insert(id) }
+        wake()
+    }
+
+    func watch(_ id: UInt64, _ descriptor: Int32, reads: Bool, writes: Bool) {
+        control(EPOLL_CTL_MOD, descriptor, (reads ? EPOLLIN.rawValue : 0) | (writes ? EPOLLOUT.rawValue : 0), id)
     }
 
     func remove(_ id: UInt64, _ descriptor: Int32) {

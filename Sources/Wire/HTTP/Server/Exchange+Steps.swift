@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Synchronization
 
 /// What the server's thread does each time the library asks how to go on with a request.
 extension Exchange {
@@ -120,7 +119,7 @@ extension Exchange {
     }
 
     private func answer(_ response: HTTPResponse) {
-        state.withLock { $0.response = response }
+        state.withLock { if !$0.isAborted { $0.response = response } }
         // Only a streamed answer can still read the body.
         if case .stream = response.body {} else { incoming.fail(Self.bodyLost) }
         waker.wake()
@@ -137,11 +136,14 @@ extension Exchange {
 
     /// The client is gone, the answer is sent, or the server stops: nothing of this exchange is needed any more.
     func abort() {
-        let task = state.withLock { state in
+        let (task, webSocket) = state.withLock { state in
             state.isAborted = true
-            return state.task.take()
+            // A streamed answer may hold the request, whose body holds this exchange.
+            state.response = nil
+            return (state.task.take(), state.webSocket.take())
         }
         task?.cancel()
+        webSocket?.end(WebSocket.Broken())
         incoming.fail(CancellationError())
         outgoing.fail(CancellationError())
         waker.wake()
@@ -166,7 +168,10 @@ extension Exchange {
 
     /// Tells a stream that never ends by itself that the server stops.
     func endStream() {
-        let task = state.withLock { state in state.response?.endsWhenCancelled == true ? state.task : nil }
+        let (task, webSocket) = state.withLock { state in
+            (state.response?.endsWhenCancelled == true ? state.task : nil, state.webSocket)
+        }
         task?.cancel()
+        webSocket?.goAway()
     }
 }

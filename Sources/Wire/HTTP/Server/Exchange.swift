@@ -34,6 +34,7 @@ final class Exchange: Sendable {
         var discarded = 0
         var response: HTTPResponse?
         var task: Task<Void, Never>?
+        var webSocket: WebSocketConnection?
     }
 
     let id: UInt64
@@ -46,7 +47,7 @@ final class Exchange: Sendable {
     let core: ServerCore
     let incoming: BytePipe
     let outgoing: BytePipe
-    let state = Mutex(State())
+    let state = Locked(State())
 
     init(id: UInt64, target: UnsafePointer<CChar>?, connection: OpaquePointer, core: ServerCore) {
         self.id = id

@@ -24,6 +24,8 @@ public struct HTTPServerSettings: Sendable {
     public var maxConnectionsPerAddress = 0
     /// What may be buffered of one body in each direction before its sender has to wait, in bytes.
     public var bodyBufferBytes = 256 << 10
+    /// The longest WebSocket message taken, in bytes.
+    public var webSocketMessageBytes = 1 << 20
     /// How long ``HTTPServer/stop()`` lets running handlers finish, in seconds.
     public var stopSeconds = 5
 

@@ -1,3 +1,5 @@
+import CMicrohttpd
+
 #if canImport(Glibc)
     import Glibc
 #endif
@@ -14,7 +16,6 @@ struct ListenSocket {
             throw .badListenAddress(listen: listen)
         }
         var hints = addrinfo()
-        hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
         hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
         // An empty host means all interfaces; an IPv6 socket takes IPv4 as well.
         var found: UnsafeMutablePointer<addrinfo>?
@@ -22,8 +23,7 @@ struct ListenSocket {
             throw .badListenAddress(listen: listen)
         }
         defer { freeaddrinfo(address) }
-        let kind = Int32(SOCK_STREAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-        let descriptor = socket(address.pointee.ai_family, kind, 0)
+        let descriptor = cmicrohttpd_stream_socket(address.pointee.ai_family, 0)
         guard descriptor >= 0 else { throw .cannotListen(listen: listen, reason: Self.reason()) }
         var (on, off): (Int32, Int32) = (1, 0)
         let size = socklen_t(MemoryLayout<Int32>.size)

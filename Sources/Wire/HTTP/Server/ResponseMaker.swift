@@ -45,7 +45,10 @@ enum ResponseMaker {
             let made = MHD_create_response_from_callback(size, readerBlockBytes, readBody, context.toOpaque(), releaseBody)
             if made == nil { context.release() }
             return made
-        case .webSocket: return nil
+        case .webSocket(let body):
+            let webSocket = WebSocketConnection(core: exchange.core, body: body)
+            exchange.state.withLock { $0.webSocket = webSocket }
+            return MHD_create_response_for_upgrade(onUpgrade, nil)
         }
     }
 }

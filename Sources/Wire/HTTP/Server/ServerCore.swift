@@ -1,6 +1,9 @@
 import CMicrohttpd
 import Log
-import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// What the library's callbacks reach: the router and the exchanges that run.
 final class ServerCore: Sendable {
@@ -8,13 +11,15 @@ final class ServerCore: Sendable {
         var exchanges: [UInt64: Exchange] = [:]
         var nextID: UInt64 = 0
         var isStopping = false
+        /// New requests are given up at once: a connection left suspended would abort the library's stop.
+        var isAborting = false
     }
 
     let settings: HTTPServerSettings
     let router: Router
     let watcher: ConnectionWatcher
     var isTLS: Bool { settings.tlsCertificate != nil }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ settings: HTTPServerSettings, router: Router, watcher: ConnectionWatcher) {
         (self.settings, self.router, self.watcher) = (settings, router, watcher)
@@ -31,8 +36,12 @@ final class ServerCore: Sendable {
     }
 
     func add(_ exchange: Exchange) {
-        state.withLock { $0.exchanges[exchange.id] = exchange }
+        let isLate = state.withLock { state in
+            state.exchanges[exchange.id] = exchange
+            return state.isAborting
+        }
         watcher.began(exchange)
+        if isLate { exchange.abort() }
     }
 
     func remove(_ exchange: Exchange) {
@@ -51,11 +60,22 @@ final class ServerCore: Sendable {
     }
 
     func abortAll() {
-        for exchange in state.withLock({ Array($0.exchanges.values) }) { exchange.abort() }
+        let running = state.withLock { state in
+            state.isAborting = true
+            return Array(state.exchanges.values)
+        }
+        for exchange in running { exchange.abort() }
     }
 }
 
 // MARK: Callbacks of the library, on its threads
+
+/// Someone connects. A stopping server turns them away here: `MHD_quiesce_daemon` races with the library's own threads, and
+/// aborts the process when it loses.
+func onAccept(_ context: UnsafeMutableRawPointer?, _ address: UnsafePointer<sockaddr>?, _ size: socklen_t) -> MHD_Result {
+    guard let context else { return .NO }
+    return Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue().isStopping ? .NO : .YES
+}
 
 /// A request line has been read.
 func onTarget(

@@ -1,4 +1,7 @@
 /// The server's end of a WebSocket (RFC 6455): an asynchronous sequence of messages, and `send`.
+///
+/// Pings go out every 15 s; a client that answers nothing for 45 s counts as gone. A message over the server's
+/// `webSocketMessageBytes` closes the connection with 1009. Messages that are not read yet hold the client back.
 public final class WebSocket: AsyncSequence, Sendable {
     /// A message.
     public enum Message: Sendable, Equatable {
@@ -28,6 +31,10 @@ public final class WebSocket: AsyncSequence, Sendable {
         public static let internalError = CloseCode(rawValue: 1011)
     }
 
+    /// The connection vanished or broke the protocol.
+    public struct Broken: Error, Equatable {}
+
+    // A message is one chunk: its opcode, then its bytes. The pipes keep chunks whole.
     let incoming: BytePipe
     let outgoing: BytePipe
 
@@ -35,23 +42,45 @@ public final class WebSocket: AsyncSequence, Sendable {
         (self.incoming, self.outgoing) = (incoming, outgoing)
     }
 
-    /// Sends a text message; waits while the client is slow. Throws when the connection is gone.
-    public func send(text: String) async throws { _ = text }
+    /// Sends a text message; waits while the client is slow. Throws when the connection is gone. Any task may call it.
+    public func send(text: String) async throws { try await outgoing.write([Opcode.text] + Array(text.utf8)) }
 
-    /// Sends a binary message; waits while the client is slow. Throws when the connection is gone.
-    public func send(binary: [UInt8]) async throws { _ = binary }
+    /// Sends a binary message; waits while the client is slow. Throws when the connection is gone. Any task may call it.
+    public func send(binary: [UInt8]) async throws { try await outgoing.write([Opcode.binary] + binary) }
 
-    /// Starts the closing handshake. Messages that are still to be read are lost.
-    public func close(_ code: CloseCode = .normal, reason: String = "") async { _ = (code, reason) }
+    /// Starts the closing handshake; what was sent before still arrives. Safe to call twice.
+    /// - Parameter reason: at most 123 bytes of UTF-8, more is cut off.
+    public func close(_ code: CloseCode = .normal, reason: String = "") {
+        var bytes: [UInt8] = []
+        for scalar in reason.unicodeScalars {
+            let next = Array(String(scalar).utf8)
+            guard bytes.count + next.count <= 123 else { break }
+            bytes += next
+        }
+        _ = outgoing.offer([Opcode.close, UInt8(code.rawValue >> 8), UInt8(truncatingIfNeeded: code.rawValue)] + bytes)
+        outgoing.finish()
+    }
 
     /// Starts reading; one task at a time.
     public func makeAsyncIterator() -> Iterator { Iterator(socket: self) }
 
-    /// Gives the messages in order, then nil when the client closed properly; throws when it vanished or broke the protocol.
+    /// Gives the messages in order, then nil when the client closed properly.
     public struct Iterator: AsyncIteratorProtocol {
         let socket: WebSocket
 
-        /// The next message.
-        public mutating func next() async throws -> Message? { nil }
+        /// The next message. Throws ``WebSocket/Broken`` when the client vanished or broke the protocol.
+        public mutating func next() async throws -> Message? {
+            guard let chunk = try await socket.incoming.read(), let opcode = chunk.first else { return nil }
+            let payload = chunk.dropFirst()
+            return opcode == Opcode.text ? .text(String(decoding: payload, as: UTF8.self)) : .binary(Array(payload))
+        }
     }
+}
+
+/// Opcodes of frames (RFC 6455 section 5.2).
+enum Opcode {
+    static let text: UInt8 = 1
+    static let binary: UInt8 = 2
+    static let close: UInt8 = 8
+    static let ping: UInt8 = 9
 }

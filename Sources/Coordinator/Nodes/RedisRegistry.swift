@@ -1,0 +1,137 @@
+import Cluster
+import Log
+import Redis
+
+/// The nodes that write themselves into Redis: one key a node with its record, one with its streams, both short-lived,
+/// and a channel that tells whose have changed.
+public final class RedisRegistry: NodeRegistry {
+    /// All keys are read this often. A dead node's key lives up to three seconds, but its record stops changing at once.
+    static let poll = Duration.milliseconds(500)
+
+    private let keys: StateKeys
+    private let connection: RedisConnection
+    private let subscriber: RedisSubscriber
+    private let log = Logger("registry")
+
+    /// Starts to connect; Redis need not be there yet.
+    public init(_ address: RedisAddress, prefix: String) {
+        keys = StateKeys(prefix: prefix)
+        connection = RedisConnection(address)
+        subscriber = RedisSubscriber(address, channels: [keys.changed])
+    }
+
+    /// Whether Redis answers now.
+    public var status: RedisStatus { connection.status }
+
+    /// Reports the nodes in Redis until the task is cancelled. While Redis is away nothing is reported, and the directory
+    /// is told so: then its silence says nothing about the nodes.
+    public func follow(into directory: NodeDirectory) async {
+        await withTaskGroup(of: Void.self) { group in
+            group.addTask { await self.hear(directory) }
+            group.addTask { await self.pollAll(directory) }
+            await group.next()
+            group.cancelAll()
+        }
+        await subscriber.close()
+        await connection.close()
+    }
+
+    /// Remembers in Redis that a node is drained, for every coordinator and across restarts.
+    public func setDrained(_ alias: String, _ isDrained: Bool) async {
+        do throws(RedisError) {
+            _ = try await connection.send(RedisCommand(isDrained ? "SADD" : "SREM", drainedKey, alias))
+            _ = try await connection.send(RedisCommand("PUBLISH", keys.changed, alias))
+        } catch {
+            log.warning("a drain is only known here", ["node": alias, "reason": error.description])
+        }
+    }
+
+    private var drainedKey: String { "\(keys.prefix):drained" }
+
+    private func hear(_ directory: NodeDirectory) async {
+        for await event in subscriber.events {
+            guard !Task.isCancelled else { return }
+            switch event {
+            case .subscribed: break
+            case .lost: await directory.registryIsDown()
+            case .message(_, let payload):
+                let alias = String(decoding: payload, as: UTF8.self)
+                guard NodeAlias.isValid(alias) else { continue }
+                await attempt(directory) { () async throws(RedisError) in
+                    try await self.read([alias], into: directory)
+                    try await self.readDrained(into: directory)
+                }
+            }
+        }
+    }
+
+    private func pollAll(_ directory: NodeDirectory) async {
+        while !Task.isCancelled {
+            await attempt(directory) { () async throws(RedisError) in
+                let found = try await self.scan()
+                await directory.registryIsUp()
+                let gone = Set(await directory.registeredAliases).subtracting(found)
+                try await self.read(found.union(gone).sorted(), into: directory)
+                try await self.readDrained(into: directory)
+            }
+            try? await Task.sleep(for: Self.poll)
+        }
+    }
+
+    private func attempt(_ directory: NodeDirectory, _ body: () async throws(RedisError) -> Void) async {
+        do throws(RedisError) {
+            try await body()
+        } catch {
+            await directory.registryIsDown()
+        }
+    }
+
+    /// Aliases of all node keys.
+    private func scan() async throws(RedisError) -> Set<String> {
+        var found: Set<String> = []
+        var cursor = "0"
+        repeat {
+            let answer = try await connection.send(RedisCommand("SCAN", cursor, "MATCH", keys.nodePattern, "COUNT", "500"))
+            guard let parts = answer.elements, parts.count == 2, let next = parts[0].text else { return found }
+            for key in parts[1].elements ?? [] {
+                if let alias = key.text.flatMap({ keys.alias(ofNodeKey: $0) }) { found.insert(alias) }
+            }
+            cursor = next
+        } while cursor != "0"
+        return found
+    }
+
+    private func read(_ aliases: [String], into directory: NodeDirectory) async throws(RedisError) {
+        let commands = aliases.flatMap { alias in
+            [RedisCommand("GET", keys.node(alias)), RedisCommand("GET", keys.streams(alias))]
+        }
+        guard !commands.isEmpty else { return }
+        let answers = try await connection.send(commands)
+        for (index, alias) in aliases.enumerated() where answers.count >= 2 * index + 2 {
+            switch answers[2 * index] {
+            case .bytes(let bytes): await take(bytes, answers[2 * index + 1].bytes, alias, directory)
+            case .null: await directory.unregistered(alias)
+            // Such as LOADING while Redis reads its file: nothing is known of the key.
+            default: await directory.registryIsDown()
+            }
+        }
+    }
+
+    private func take(_ node: [UInt8], _ streams: [UInt8]?, _ alias: String, _ directory: NodeDirectory) async {
+        do throws(ClusterJSONError) {
+            var record = try ClusterJSON.decode(NodeRecord.self, from: node)
+            record.alias = alias
+            await directory.heard(record, from: .registry)
+            guard let streams else { return }
+            await directory.heard(try ClusterJSON.decode([StreamRecord].self, from: streams), alias: alias, from: .registry)
+        } catch {
+            log.warning("a node's keys can't be read", ["node": alias, "reason": error.description])
+        }
+    }
+
+    private func readDrained(into directory: NodeDirectory) async throws(RedisError) {
+        let answer = try await connection.send(RedisCommand("SMEMBERS", drainedKey))
+        guard let members = answer.elements else { return }
+        await directory.setDrained(Set(members.compactMap(\.text)))
+    }
+}

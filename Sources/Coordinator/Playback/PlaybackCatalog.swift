@@ -1,0 +1,115 @@
+import Cluster
+import HTTP
+import Media
+import Nodes
+import Records
+
+/// One recording in the list of a stream: a row of `GET /api/playback/{stream}`.
+public struct PlaybackRow: Sendable, Equatable, Encodable {
+    /// UTC year of the first frame.
+    public let year: Int
+    /// 1 to 12.
+    public let month: Int
+    /// 1 to 31.
+    public let day: Int
+    /// Key of the recorder's own manifest.
+    public let mpdPath: String
+    /// Directory of the objects.
+    public let recordDir: String
+    /// The node that recorded it.
+    public let nodeAlias: String
+    /// The recording's identifier on that node.
+    public let id: String
+    /// RFC 3339, UTC.
+    public let start: String
+    /// RFC 3339, UTC; null while it grows.
+    public let end: String?
+    /// Seconds of media.
+    public let duration: Double?
+    /// `active`, `completed`, `failed` or `lost`.
+    public let status: PlaybackStatus
+
+    private enum CodingKeys: String, CodingKey {
+        case year, month, day, id, start, end, duration, status
+        case mpdPath = "mpd_path"
+        case recordDir = "record_dir"
+        case nodeAlias = "node_alias"
+    }
+
+    init(_ recording: IndexedRecording, liveNodes: Set<String>) {
+        (year, month, day) = ISO8601.date(microseconds: recording.startUs)
+        mpdPath = recording.mpdPath
+        recordDir = recording.recordDir
+        nodeAlias = recording.node
+        id = recording.session
+        start = ISO8601.dateTime(microseconds: recording.startUs)
+        end = recording.endUs.map { ISO8601.dateTime(microseconds: $0) }
+        duration = recording.durationMs.map { Double($0) / 1_000 }
+        status = recording.shownStatus(liveNodes: liveNodes)
+    }
+}
+
+/// Part of a stream's recordings, newest first.
+public struct PlaybackPage: Sendable {
+    /// The rows.
+    public let rows: [PlaybackRow]
+    /// Where to go on; nil at the end.
+    public let next: RecordingCursor?
+}
+
+/// What has been recorded and how it is played back, for any stream and range of time.
+public struct PlaybackCatalog: Sendable {
+    /// Recordings in one manifest at most; a wider range is refused rather than cut in silence.
+    public static let recordingsMax = 1_000
+
+    private let index: RecordingIndex
+    private let directory: NodeDirectory
+
+    /// A catalogue of `index`; `directory` tells which recordings still grow.
+    public init(index: RecordingIndex, directory: NodeDirectory) {
+        self.index = index
+        self.directory = directory
+    }
+
+    /// Names of the streams that have recordings.
+    public func streams() async throws -> [String] { try await index.streams() }
+
+    /// A page of a stream's recordings.
+    public func page(_ query: RecordingQuery) async throws -> PlaybackPage {
+        let live = await directory.view().liveAliases
+        var wanted = query
+        wanted.limit = query.limit + 1
+        let found = try await index.recordings(wanted)
+        let shown = found.prefix(query.limit)
+        return PlaybackPage(
+            rows: shown.map { PlaybackRow($0, liveNodes: live) },
+            next: found.count > query.limit ? shown.last.map { RecordingCursor(after: $0) } : nil)
+    }
+
+    /// The recordings of a range on one line.
+    ///
+    /// While its last recording grows, gaps are kept whatever is asked for: the line must agree with the clock then.
+    /// - Parameter gaps: nil leaves gaps out of what is finished.
+    /// - Throws: 404 when nothing was recorded in the range, 400 when it holds too much for one manifest.
+    public func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
+        let found = try await index.recordings(
+            RecordingQuery(stream: stream, fromUs: fromUs, toUs: toUs, limit: Self.recordingsMax + 1))
+        guard found.count <= Self.recordingsMax else {
+            throw HTTPError(
+                .badRequest, "more than \(Self.recordingsMax) recordings lie in this range: give a smaller one by from and to")
+        }
+        let live = await directory.view().liveAliases
+        var material: [RecordedMaterial] = []
+        for recording in found.reversed() {
+            let periods = try await index.periods(of: recording, fromUs: fromUs, toUs: toUs)
+            // A range with an end is over, whatever happens behind it.
+            let isGrowing = toUs == nil && recording.shownStatus(liveNodes: live) == .active
+            material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
+        }
+        guard let timeline = Timeline(material, gaps: gaps ?? .collapse) else {
+            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
+        }
+        guard timeline.isGrowing, gaps != .keep else { return timeline }
+        return Timeline(material, gaps: .keep) ?? timeline
+    }
+}

@@ -1,0 +1,146 @@
+import Auth
+import Config
+import HTTP
+import Log
+import Nodes
+import Playback
+import Records
+import Redis
+import Route
+import Store
+
+/// A running coordinator: everything its configuration asks for, put together.
+public final class Coordinator: Sendable {
+    private let server: HTTPServer
+    private let client: HTTPClient
+    private let directory: NodeDirectory
+    private let index: RecordingIndex
+    private let sync: RecordingSync
+    private let log = Logger("coordinator")
+
+    /// `http://host:port` it listens on.
+    public var url: String { server.url }
+    /// The port it listens on.
+    public var port: UInt16 { server.port }
+
+    /// Opens the index and the port. Nothing is answered or followed before `start()`.
+    /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
+    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
+    public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
+        guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
+        index = RecordingIndex(path: path)
+        try await index.open()
+        client = HTTPClient()
+        let registry = try Self.registry(config.redis)
+        directory = NodeDirectory(
+            nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
+            registry: registry)
+        sync = RecordingSync(directory: directory, index: index, client: client)
+        let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
+        if web == nil { log.warning("the web page's files are not found; only the API is served") }
+        let router = try Self.router(config, client, directory, index, sync, web)
+        server = try HTTPServer(HTTPServerSettings(config), router: router)
+    }
+
+    /// Begins to follow nodes and to answer requests.
+    public func start() async throws {
+        await directory.start()
+        await sync.start()
+        try server.start()
+    }
+
+    /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
+    public func stop() async {
+        // The feeds end first: an event stream would otherwise hold the server open.
+        await sync.stop()
+        await directory.stop()
+        await server.stop()
+        await client.shutdown()
+        await index.close()
+    }
+
+    private static func registry(_ settings: RedisSettings) throws -> RedisRegistry? {
+        guard !settings.url.isEmpty else { return nil }
+        return RedisRegistry(try RedisAddress(settings.url), prefix: settings.prefix)
+    }
+
+    private static func router(
+        _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
+        _ sync: RecordingSync, _ web: WebFolder?
+    ) throws -> Router {
+        let authorizer = Authorizer(AuthSettings(config.auth))
+        let requests = RequestMetrics()
+        let desk = RouteDesk()
+        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
+        let store = try store(config.storage)
+        let objects = ObjectProxy(index: index, directory: directory, client: client, store: store)
+        var router = GuardedRouter(authorizer: authorizer)
+        router.use(requests.middleware)
+        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests)
+            .add(to: &router, features: config.features)
+        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing).add(to: &router)
+        ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
+        RecordRoutes(directory: directory, caller: caller).add(to: &router)
+        PlaybackRoutes(catalog: PlaybackCatalog(index: index, directory: directory), objects: objects).add(to: &router)
+        StorageRoutes(store: store).add(to: &router)
+        TokenRoutes(authorizer: authorizer).add(to: &router)
+        let document = router.router.openAPI(title: "Tributary coordinator", version: CoordinatorVersion.text)
+        router.open("/api/openapi.json", RouteDescription("This interface", tag: "system")) { _ in
+            .text(document, contentType: "application/json", headers: ["ETag": ContentTag.of(document)])
+        }
+        web?.add(to: &router)
+        return router.router
+    }
+
+    private static func store(_ settings: StorageSettings?) throws -> (any ObjectStore)? {
+        switch settings {
+        case nil: nil
+        case .fs(let root): try FileStore(root: root)
+        case .s3, .oss: throw CoordinatorError.noBucket
+        }
+    }
+}
+
+/// What a valid configuration may ask for and this program can't do yet.
+public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
+    /// `database.url` is PostgreSQL's.
+    case noPostgreSQL
+    /// `recorder.storage.type` is `s3` or `oss`.
+    case noBucket
+
+    /// One line for the operator.
+    public var description: String {
+        switch self {
+        case .noPostgreSQL: "database.url: PostgreSQL is not supported yet; use sqlite:PATH"
+        case .noBucket:
+            "recorder.storage.type: s3 and oss are not supported yet; leave the section out to read objects from the nodes"
+        }
+    }
+}
+
+extension CoordinatorConfig {
+    fileprivate var features: [String] {
+        var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
+        if !redis.url.isEmpty { features.append("redis") }
+        if storage != nil { features.append("storage") }
+        return features
+    }
+}
+
+extension AuthSettings {
+    fileprivate init(_ settings: CredentialSettings) {
+        self.init(
+            tokens: settings.tokens, secret: settings.secret, roomTokens: settings.roomTokens,
+            accounts: Dictionary(settings.accounts.map { ($0.username, $0.password) }) { first, _ in first })
+    }
+}
+
+extension HTTPServerSettings {
+    fileprivate init(_ config: CoordinatorConfig) {
+        self.init(listen: config.http.listen.description)
+        tlsCertificate = config.http.tlsCert.isEmpty ? nil : config.http.tlsCert
+        tlsKey = config.http.tlsKey.isEmpty ? nil : config.http.tlsKey
+        cors = !config.http.corsOrigins.isEmpty
+        maxBody = config.http.maxBody
+    }
+}

@@ -1,0 +1,50 @@
+import Auth
+import Cluster
+import HTTP
+import Nodes
+
+/// Starting and stopping recordings on the node that has the stream.
+struct RecordRoutes: Sendable {
+    let directory: NodeDirectory
+    let caller: NodeCaller
+
+    func add(to router: inout GuardedRouter) {
+        let node = RouteParameter.query("node", "The node that records; else the one with the publisher")
+        let absent = RouteResponse(404, "No such stream")
+        router.on(
+            .post, "/api/record/{stream}",
+            RouteDescription(
+                "Record a stream", tag: "recordings", requestType: "application/json", parameters: [node],
+                responses: [RouteResponse(200, "Where it is written", contentType: "application/json"), absent]),
+            needs: { .administrate(stream: try $0.streamName()) }, passOn)
+        router.on(
+            .get, "/api/record/{stream}",
+            RouteDescription(
+                "Whether a stream is being recorded", tag: "recordings", parameters: [node],
+                responses: [RouteResponse(200, "{recording}", contentType: "application/json"), absent]),
+            needs: { .observe(stream: try $0.streamName()) }, passOn)
+        router.on(
+            .delete, "/api/record/{stream}",
+            RouteDescription(
+                "Stop recording a stream", tag: "recordings", parameters: [node],
+                responses: [RouteResponse(200, "Stopped"), absent]),
+            needs: { .administrate(stream: try $0.streamName()) }, passOn)
+    }
+
+    private func passOn(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let stream = try request.streamName()
+        let answer = try await caller.forward(
+            request, to: try await node(for: stream, request), path: "/api/record/\(PercentCoding.encode(stream))")
+        return answer.response
+    }
+
+    private func node(for stream: String, _ request: HTTPRequest) async throws -> NodeView {
+        let view = await directory.view()
+        if let alias = request.query.first("node") { return try await directory.node(called: alias) }
+        let holders = view.holders(of: stream)
+        // A recording is asked about and stopped where it runs, also when the publisher has moved on.
+        let recording = request.method == .post ? nil : holders.first { $0.stream(stream)?.recording == true }
+        guard let node = recording ?? holders.first else { throw HTTPError(.notFound, "no such stream") }
+        return node
+    }
+}

@@ -1,0 +1,195 @@
+import Auth
+import Cluster
+import Config
+import HTTP
+import Log
+import Nodes
+import Route
+
+/// WHIP, WHEP and their sessions for the whole cluster. Keeps nothing about a session: its address says where it is.
+struct SignalingRoutes: Sendable {
+    let directory: NodeDirectory
+    let desk: RouteDesk
+    let caller: NodeCaller
+    let routing: RoutingSettings
+    private static let log = Logger("route")
+
+    private enum Kind: String, Sendable {
+        case whip, whep
+
+        func access(_ stream: String) -> Access { self == .whip ? .publish(stream: stream) : .subscribe(stream: stream) }
+    }
+
+    func add(to router: inout GuardedRouter) {
+        for kind in [Kind.whip, .whep] { add(kind, to: &router) }
+        let needs: GuardedRouter.Needs = { request in .session(stream: try request.streamName()) }
+        let errors = [
+            RouteResponse(404, "Unknown session or node"), RouteResponse(503, "The session's node can't be reached"),
+        ]
+        for method in [HTTPMethod.patch, .delete, .post, .get] {
+            router.on(
+                method, "/session/{stream}/{session}",
+                RouteDescription("Change or end a session (RFC 9725 section 4)", tag: "sessions", responses: errors),
+                needs: needs
+            ) { try await passOn($0, suffix: "") }
+        }
+        for method in [HTTPMethod.get, .post, .delete] {
+            router.on(
+                method, "/session/{stream}/{session}/layer",
+                RouteDescription("Simulcast layers of a session", tag: "sessions", responses: errors), needs: needs
+            ) { try await passOn($0, suffix: "/layer") }
+        }
+    }
+
+    private func add(_ kind: Kind, to router: inout GuardedRouter) {
+        let answers = [
+            RouteResponse(201, "The SDP answer; Location is the session", contentType: "application/sdp"),
+            RouteResponse(404, "No such stream"), RouteResponse(409, "Already published"),
+            RouteResponse(503, "No node can take it now; see Retry-After"),
+        ]
+        let preferences: [RouteParameter] = [
+            .query("node", "Only this node; may repeat"), .query("region", "Better a node of this region"),
+            .query("label", "Better a node with this label, name:value; may repeat"),
+        ]
+        let needs: GuardedRouter.Needs = { request in kind.access(try request.streamName()) }
+        let word = kind == .whip ? "Publish" : "Play"
+        router.on(
+            .post, "/\(kind.rawValue)/{stream}",
+            RouteDescription(
+                "\(word) a stream on a node of the cluster", tag: "sessions", requestType: "application/sdp",
+                parameters: preferences, responses: answers),
+            needs: needs
+        ) { try await start($0, kind) }
+        router.on(
+            .post, "/api/\(kind.rawValue)/{alias}/{stream}",
+            RouteDescription(
+                "\(word) a stream on a named node", tag: "sessions", requestType: "application/sdp", responses: answers),
+            needs: needs
+        ) { try await start($0, kind, on: $0.parameter("alias")) }
+        router.on(
+            .options, "/\(kind.rawValue)/{stream}", RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }
+        ) { _ in
+            HTTPResponse(.noContent, headers: ["Accept-Post": "application/sdp", "Allow": "OPTIONS, POST"])
+        }
+    }
+
+    // MARK: starting
+
+    private func start(_ request: HTTPRequest, _ kind: Kind, on alias: String) async throws -> HTTPResponse {
+        let stream = try request.streamName()
+        let node = try await directory.node(called: alias)
+        let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
+        if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+        let answer = try await caller.forward(request, to: node, path: path)
+        return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+    }
+
+    private func start(_ request: HTTPRequest, _ kind: Kind) async throws -> HTTPResponse {
+        let stream = try request.streamName()
+        let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
+        let preference = try RoutePreference(request)
+        let body = routing.mode == .redirect ? [] : try await request.body.bytes(limit: caller.bodyBytesMax)
+        var failed: Set<String> = []
+        var lastFailure: HTTPError?
+        // Two tries: a node may have died or filled up a moment ago, but a cluster that is down should say so soon.
+        while failed.count < 2, let node = try await pick(kind, stream, preference, excluding: failed, lastFailure) {
+            if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+            switch await attempt(caller.request(request, body: body, node: node, path: path), node) {
+            case .answered(let answer):
+                if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
+                return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+            case .failed(let failure, let mayTryAnother):
+                await desk.release(stream, node: node.alias, isPublisher: kind == .whip)
+                guard mayTryAnother else { throw failure }
+                lastFailure = failure
+                failed.insert(node.alias)
+            }
+        }
+        throw lastFailure ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
+    }
+
+    private enum Attempt {
+        case answered(NodeAnswer)
+        case failed(HTTPError, mayTryAnother: Bool)
+    }
+
+    private func attempt(_ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
+        let began = Monotonic.nowNs()
+        do throws(HTTPClientError) {
+            let answer = try await caller.send(outgoing)
+            guard answer.status == .serviceUnavailable else { return .answered(answer) }
+            let retryAfter = answer.headers["Retry-After"] ?? "5"
+            return .failed(
+                HTTPError(.serviceUnavailable, "\(node.alias) takes no more", headers: ["Retry-After": retryAfter]),
+                mayTryAnother: true)
+        } catch {
+            Self.log.warning("node did not answer", ["node": node.alias, "reason": error.description])
+            return .failed(
+                NodeRequest.failure(error, of: node),
+                mayTryAnother: Self.neverArrived(error, afterNs: Monotonic.nowNs() &- began))
+        }
+    }
+
+    /// Whether the node can't have acted on the request, so that sending it to another makes no second session.
+    private static func neverArrived(_ error: HTTPClientError, afterNs: UInt64) -> Bool {
+        switch error {
+        case .cannotConnect, .tls: true
+        case .timedOut: afterNs < UInt64(NodeRequest.connectMs + 500) * 1_000_000
+        default: false
+        }
+    }
+
+    private func pick(
+        _ kind: Kind, _ stream: String, _ preference: RoutePreference, excluding failed: Set<String>, _ lastFailure: HTTPError?
+    ) async throws(HTTPError) -> NodeView? {
+        let view = await directory.view()
+        let nowNs = Monotonic.nowNs()
+        let decision =
+            kind == .whip
+            ? await desk.publish(stream, in: view, preference: preference, excluding: failed, nowNs: nowNs)
+            : await desk.watch(stream, in: view, preference: preference, excluding: failed, nowNs: nowNs)
+        switch decision {
+        case .node(let alias): return view.node(alias)
+        case .noSuchStream: throw lastFailure ?? HTTPError(.notFound, "no such stream")
+        case .full:
+            throw HTTPError(.serviceUnavailable, "all nodes that could take it are full", headers: ["Retry-After": "5"])
+        case .noNode: return nil
+        }
+    }
+
+    // MARK: running sessions
+
+    private func passOn(_ request: HTTPRequest, suffix: String) async throws -> HTTPResponse {
+        guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
+            let node = await directory.view().node(address.alias)
+        else { throw HTTPError(.notFound, "unknown session") }
+        let answer = try await caller.forward(request, to: node, path: address.nodePath + suffix)
+        if request.method == .delete, answer.status.isSuccess {
+            await desk.release(address.stream, node: node.alias, isPublisher: true)
+        }
+        return answer.response
+    }
+}
+
+extension RoutePreference {
+    /// What the query asks for; throws 400 for a label that is no `name:value`.
+    init(_ request: HTTPRequest) throws(HTTPError) {
+        var labels: [String: String] = [:]
+        for label in request.query.all("label") {
+            let parts = label.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            guard parts.count == 2, !parts[0].isEmpty else { throw HTTPError(.badRequest, "label must be name:value") }
+            labels[String(parts[0])] = String(parts[1])
+        }
+        self.init(
+            nodes: request.set("node", "nodes"), region: request.query.first("region").flatMap { $0.isEmpty ? nil : $0 },
+            labels: labels)
+    }
+}
+
+extension NodeDirectory {
+    /// The node of an alias; throws 404 when there is none.
+    func node(called alias: String) throws(HTTPError) -> NodeView {
+        guard let node = view().node(alias) else { throw HTTPError(.notFound, "no node is called \(alias)") }
+        return node
+    }
+}

@@ -1,0 +1,143 @@
+import Cluster
+import Log
+import Store
+
+extension Recorder {
+    /// Reads what is in storage, and finishes recordings that a killed process left open. Call once, before anything is recorded.
+    ///
+    /// - Returns: how many recordings there are, and how many of them had to be finished.
+    @discardableResult
+    public func recover() async throws(RecordError) -> (recordings: Int, repaired: Int) {
+        let environment = environment
+        let result = await BlockingWork.run { () throws(StoreError) in try Self.recoverNow(environment) }
+        do throws(StoreError) {
+            return try result.get()
+        } catch {
+            throw .storage(error)
+        }
+    }
+
+    private static func recoverNow(_ environment: RecorderEnvironment) throws(StoreError) -> (recordings: Int, repaired: Int) {
+        let tool = SessionRepair(
+            store: environment.store, clock: environment.clock, segmentSeconds: environment.settings.segmentSeconds)
+        let journals = try environment.store.keysNow {
+            $0.hasPrefix(SessionDirectory.journalPrefix) && $0.hasSuffix(SessionDirectory.journalSuffix)
+        }
+        var open: [ObjectKey] = []
+        var recordings = 0
+        for key in journals.sorted() {
+            guard let session = try read(key, environment), session.node == environment.node else { continue }
+            environment.clock.skip(past: session.updatedUs)
+            if session.isForgotten { continue }
+            guard session.isEnded else {
+                open.append(key)
+                continue
+            }
+            environment.index.put(session.row)
+            recordings += 1
+        }
+        var repaired = 0
+        for key in open {
+            guard let session = try tool.repair(key, reason: "the process ended without closing it") else { continue }
+            environment.index.put(session.row)
+            environment.log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
+            repaired += 1
+        }
+        return (recordings + repaired, repaired)
+    }
+
+    private static func read(_ key: ObjectKey, _ environment: RecorderEnvironment) throws(StoreError) -> RecordedSession? {
+        guard let directory = key.parent else { return nil }
+        let bytes = try environment.store.readNow(key, limit: SessionDirectory.journalBytesMax)
+        return RecordedSession.read(bytes, directory: directory.path)?.session
+    }
+
+    // MARK: Rows
+
+    /// Recordings that changed after `sinceUs` (Unix microseconds), oldest change first; those an index has taken over are left out.
+    public func recordings(sinceUs: Int64 = 0, stream: String? = nil, limit: Int = 100) -> RecordingsPage {
+        RecordingsPage(sessions: environment.index.rows(sinceUs: sinceUs, stream: stream, limit: limit))
+    }
+
+    /// Everything about a recording that a manifest needs. Throws `notFound` or `storage`.
+    public func detail(id: String) async throws(RecordError) -> RecordingDetail {
+        if let live = environment.index.live(id) { return live.value.detail }
+        return try await session(id).detail
+    }
+
+    /// An index has taken over ended recordings; they are not listed any more, and stay.
+    ///
+    /// - Returns: how many.
+    public func acknowledge(_ records: [(stream: String, record: String)]) async throws(RecordError) -> Int {
+        try await note(.acked, records) { $0 == .completed || $0 == .failed }
+    }
+
+    /// Takes acknowledged recordings off the index; the media stay.
+    ///
+    /// - Returns: how many.
+    public func forget(_ records: [(stream: String, record: String)]) async throws(RecordError) -> Int {
+        let count = try await note(.forgotten, records) { $0 == .acked }
+        for record in records where environment.index.find(stream: record.stream, record: record.record)?.status == .acked {
+            environment.index.remove(record.record)
+        }
+        return count
+    }
+
+    /// Removes an ended recording with all its objects. Throws `notFound`, `active` or `storage`.
+    public func delete(id: String) async throws(RecordError) {
+        guard let row = environment.index.row(id) else { throw .notFound }
+        guard row.status != .active else { throw .active }
+        let session = try await session(id)
+        let environment = environment
+        let result = await BlockingWork.run { () throws(StoreError) in
+            var directory = SessionDirectory(store: environment.store, key: try ObjectKey(session.directory))
+            try directory.remove(session)
+            try directory.writeManifest(
+                own: nil, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
+        }
+        if case .failure(let error) = result { throw .storage(error) }
+        environment.index.remove(id)
+    }
+
+    // MARK: Steps
+
+    private func session(_ id: String) async throws(RecordError) -> RecordedSession {
+        guard let row = environment.index.row(id) else { throw .notFound }
+        let environment = environment
+        let result = await BlockingWork.run { () throws(StoreError) in
+            try Self.read(try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(id)), environment)
+        }
+        switch result {
+        case .success(let session):
+            guard let session else { throw .notFound }
+            return session
+        case .failure(let error): throw error == .notFound ? .notFound : .storage(error)
+        }
+    }
+
+    /// Adds a line to the journals of those records whose status allows it.
+    private func note(
+        _ event: JournalLine.Event, _ records: [(stream: String, record: String)], where fits: (RecordingStatus) -> Bool
+    ) async throws(RecordError) -> Int {
+        var count = 0
+        for record in records {
+            guard let row = environment.index.find(stream: record.stream, record: record.record), fits(row.status) else {
+                continue
+            }
+            let environment = environment
+            let result = await BlockingWork.run { () throws(StoreError) -> RecordedSession? in
+                let key = try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
+                let line = JournalLine(event, at: environment.clock.next())
+                try environment.store.appendingNow(key, exclusively: false).append(line.encoded())
+                return try Self.read(key, environment)
+            }
+            switch result {
+            case .success(let session):
+                if let session { environment.index.put(session.row) }
+                count += 1
+            case .failure(let error): throw .storage(error)
+            }
+        }
+        return count
+    }
+}

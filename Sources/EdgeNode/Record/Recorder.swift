@@ -1,0 +1,225 @@
+import Cluster
+import Log
+import MediaPlane
+import Store
+import Synchronization
+
+/// Records streams of this node as CMAF segments with a manifest, and keeps the index of what was recorded.
+///
+/// Works on threads of its own behind a bounded tap, so the media plane never waits for a disk. All methods may be called from any
+/// task.
+public final class Recorder: Sendable {
+    let environment: RecorderEnvironment
+    private let openTap: @Sendable (StreamKey) async throws(RecordError) -> StreamTap
+    private let threads = Mutex<[RecorderThread]>([])
+    private let state = Mutex<State>(State())
+
+    private struct State {
+        var entries: [String: Entry] = [:]
+        var isStopping = false
+        var nextThread = 0
+    }
+
+    private struct Entry {
+        let status: StreamStatus
+        let baseDirectory: ObjectKey?
+        let thread: Int
+    }
+
+    /// - Parameters:
+    ///   - store: where recordings go.
+    ///   - nodeAlias: written to every recording.
+    /// Throws when the system has no descriptors left.
+    public convenience init(
+        settings: RecordSettings, plane: MediaPlane, store: FileStore, nodeAlias: String
+    ) throws(RecordError) {
+        try self.init(
+            settings: settings, store: store, nodeAlias: nodeAlias,
+            openTap: { (key) async throws(RecordError) in
+                do throws(MediaPlaneError) {
+                    return try await plane.tap(stream: key)
+                } catch {
+                    throw .plane(error.description)
+                }
+            }, requestKeyframe: { plane.requestKeyframe(stream: $0) })
+    }
+
+    package init(
+        settings: RecordSettings, store: FileStore, nodeAlias: String,
+        openTap: @escaping @Sendable (StreamKey) async throws(RecordError) -> StreamTap,
+        requestKeyframe: @escaping @Sendable (StreamKey) -> Void
+    ) throws(RecordError) {
+        self.openTap = openTap
+        environment = RecorderEnvironment(
+            settings: settings, store: store, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
+            requestKeyframe: requestKeyframe)
+        var made: [RecorderThread] = []
+        for number in 0..<max(1, settings.threads) {
+            let thread = try RecorderThread(environment: environment, number: number) { [weak self] stream, status in
+                self?.forget(stream, status)
+            }
+            made.append(thread)
+        }
+        threads.withLock { $0 = made }
+    }
+
+    // MARK: Starting and stopping
+
+    /// Starts recording a stream, from its next key frame on; a stream that is recorded already stays as it is.
+    ///
+    /// - Parameters:
+    ///   - baseDirectory: where to; nil for `{stream}/YYYY/MM/DD` of the UTC day of the first frame.
+    ///   - isAutomatic: the recording ends with its publisher instead of waiting for another.
+    /// Throws `recordingElsewhere`, `directoryInUse`, `noSpace`, `storage`, `plane` or `stopped`.
+    @discardableResult
+    public func start(
+        stream: String, key: StreamKey, baseDirectory: ObjectKey? = nil, isAutomatic: Bool = false
+    ) async throws(RecordError) -> RecordingInfo {
+        if let running = try running(stream, baseDirectory) { return running }
+        let info = try prepare(stream, baseDirectory)
+        let status = StreamStatus(info)
+        guard let thread = try claim(stream, Entry(status: status, baseDirectory: baseDirectory, thread: 0)) else {
+            return self.status(stream: stream) ?? info
+        }
+        do throws(RecordError) {
+            let tap = try await openTap(key)
+            let seed = StreamTask.Seed(
+                stream: stream, key: key, tap: tap, shared: status, baseDirectory: baseDirectory, firstID: info.id,
+                isAutomatic: isAutomatic)
+            guard hand(seed, to: thread) else {
+                tap.close()
+                throw RecordError.stopped
+            }
+        } catch {
+            forget(stream, status)
+            throw error
+        }
+        environment.log.info("recording", ["stream": stream, "to": info.recordDirectory])
+        return info
+    }
+
+    /// Ends a recording: when this returns, everything is in storage and the manifest is static. False when there was none.
+    @discardableResult
+    public func stop(stream: String) async -> Bool {
+        let thread = state.withLock { state -> RecorderThread? in
+            guard let entry = state.entries.removeValue(forKey: stream) else { return nil }
+            return threads.withLock { $0[entry.thread] }
+        }
+        guard let thread else { return false }
+        await withCheckedContinuation { thread.post(.stop(stream: stream, $0)) }
+        environment.log.info("recording ended", ["stream": stream])
+        return true
+    }
+
+    /// Ends all recordings and the recorder.
+    public func stopAll() async {
+        let isFirst = state.withLock { state in
+            defer {
+                state.isStopping = true
+                state.entries = [:]
+            }
+            return !state.isStopping
+        }
+        guard isFirst else { return }
+        for thread in threads.withLock({ $0 }) { await withCheckedContinuation { thread.post(.end($0)) } }
+    }
+
+    /// The recording of a stream; nil when there is none.
+    public func status(stream: String) -> RecordingInfo? {
+        state.withLock { $0.entries[stream]?.status }?.info
+    }
+
+    /// Streams that are being recorded or wait for their publisher.
+    public var streams: [String] {
+        state.withLock { Array($0.entries.keys) }
+    }
+
+    /// A publisher has come: starts recording if the stream is one of `autoStreams`. What goes wrong is logged.
+    public func streamPublished(_ stream: String, key: StreamKey) async {
+        guard environment.settings.autoStreams.contains(where: { $0.matches(stream) }), status(stream: stream) == nil else {
+            return
+        }
+        do throws(RecordError) {
+            try await start(stream: stream, key: key, isAutomatic: true)
+        } catch {
+            environment.log.error("a stream could not be recorded", ["stream": stream, "error": "\(error)"])
+        }
+    }
+
+    /// Numbers for metrics.
+    public var metrics: RecordMetrics {
+        var numbers = environment.metrics
+        numbers.streams = state.withLock { $0.entries.count }
+        numbers.writing = environment.index.writingCount
+        numbers.freeBytes = try? environment.store.freeBytesNow()
+        return numbers
+    }
+
+    // MARK: Steps
+
+    private func running(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo? {
+        guard let entry = state.withLock({ $0.entries[stream] }) else { return nil }
+        guard baseDirectory == nil || baseDirectory == entry.baseDirectory else {
+            throw .recordingElsewhere(directory: entry.status.info.recordDirectory)
+        }
+        return entry.status.info
+    }
+
+    private func prepare(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo {
+        let nowUs = WallClock.realtimeUs()
+        do throws(StoreError) {
+            let free = try environment.store.freeBytesNow()
+            guard free >= environment.settings.freeBytesMin else { throw StoreError.noSpace(code: 0) }
+            let directory = try RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs)
+            var shared = SessionDirectory(store: environment.store, key: directory)
+            if let other = try shared.sessions().first(where: { $0.stream != stream }) {
+                throw StoreError.invalidKey(reason: other.stream)
+            }
+            let id = RecordingLayout.newID(atUs: nowUs)
+            return RecordingInfo(
+                id: id, recordID: id, recordDirectory: directory.path, mpdPath: directory.path + "/" + DayManifest.name,
+                isWriting: false, problem: nil)
+        } catch {
+            switch error {
+            case .noSpace:
+                let free = (try? environment.store.freeBytesNow()) ?? 0
+                throw .noSpace(free: free, need: environment.settings.freeBytesMin)
+            case .invalidKey(let other): throw .directoryInUse(by: other)
+            default: throw .storage(error)
+            }
+        }
+    }
+
+    /// Reserves stream and directory and chooses a thread; nil when someone else has just started the same.
+    private func claim(_ stream: String, _ entry: Entry) throws(RecordError) -> Int? {
+        let count = threads.withLock { $0.count }
+        let result = state.withLock { state -> Result<Int?, RecordError> in
+            if state.isStopping { return .failure(.stopped) }
+            if state.entries[stream] != nil { return .success(nil) }
+            let directory = entry.status.info.recordDirectory
+            let other = state.entries.first { $0.value.status.info.recordDirectory == directory }
+            if let other { return .failure(.directoryInUse(by: other.key)) }
+            let thread = state.nextThread % count
+            state.nextThread += 1
+            state.entries[stream] = Entry(status: entry.status, baseDirectory: entry.baseDirectory, thread: thread)
+            return .success(thread)
+        }
+        return try result.get()
+    }
+
+    /// False when the recording was stopped before it could begin.
+    private func hand(_ seed: StreamTask.Seed, to thread: Int) -> Bool {
+        // Under the lock, so that a stop which comes now is posted after this.
+        state.withLock { state in
+            guard state.entries[seed.stream]?.status === seed.shared else { return false }
+            threads.withLock { $0[thread] }.post(.add(seed))
+            return true
+        }
+    }
+
+    private func forget(_ stream: String, _ status: StreamStatus) {
+        state.withLock { state in
+            if state.entries[stream]?.status === status { state.entries[stream] = nil }
+        }
+    }
+}

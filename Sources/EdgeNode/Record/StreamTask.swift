@@ -1,0 +1,252 @@
+import CLinux
+import Glibc
+import Log
+import MediaPlane
+import Store
+
+/// One stream being recorded, from its tap to storage. Belongs to a recorder thread.
+///
+/// A storage that fails does not end it: what is written is closed as well as possible, and recording goes on by itself, in a new
+/// session, once storage works again.
+final class StreamTask {
+    let stream: String
+    let key: StreamKey
+    let tap: StreamTap
+    let shared: StreamStatus
+    private let environment: RecorderEnvironment
+    private let writer: SessionWriter
+    private let settings: TimelineSettings
+    private let isAutomatic: Bool
+    private var recorder: StreamRecorder
+    private var tracks: [TapTrack]?
+    private var sourceEndedNs: UInt64?
+    private var pausedUntilNs: UInt64?
+    private var repairs: [ObjectKey] = []
+
+    /// How long to leave a failed storage alone.
+    static let pauseNs: UInt64 = 2_000_000_000
+
+    init(_ seed: Seed, environment: RecorderEnvironment) throws(StoreError) {
+        stream = seed.stream
+        key = seed.key
+        tap = seed.tap
+        shared = seed.shared
+        isAutomatic = seed.isAutomatic
+        self.environment = environment
+        var settings = TimelineSettings()
+        settings.segmentSeconds = environment.settings.segmentSeconds
+        settings.sessionSecondsMax = environment.settings.recordingSecondsMax > 0 ? environment.settings.recordingSecondsMax : nil
+        settings.rotatesAtMidnight = seed.baseDirectory == nil
+        self.settings = settings
+        recorder = StreamRecorder(settings: settings, wallClock: .now())
+        writer = try SessionWriter(
+            store: environment.store, stream: stream, node: environment.node, baseDirectory: seed.baseDirectory,
+            segmentSeconds: settings.segmentSeconds, firstID: seed.firstID, clock: environment.clock, index: environment.index)
+    }
+
+    /// What a task is made of; crosses threads.
+    struct Seed: Sendable {
+        let stream: String
+        let key: StreamKey
+        let tap: StreamTap
+        let shared: StreamStatus
+        let baseDirectory: ObjectKey?
+        let firstID: String
+        let isAutomatic: Bool
+    }
+
+    /// Takes what has come; call when the tap's descriptor is readable.
+    func drain() {
+        tap.drain { event in take(event) }
+        perform()
+    }
+
+    /// Lets time pass. False when the task has nothing left to do and can be removed.
+    func tick(nowNs: UInt64) -> Bool {
+        if let until = pausedUntilNs {
+            if nowNs >= until { resume(nowNs: nowNs) }
+            return true
+        }
+        recorder.tick(nowNs: nowNs)
+        let isAway = sourceEndedNs.map { nowNs >= $0 &+ UInt64(environment.settings.reconnectSeconds) * 1_000_000_000 } ?? false
+        if isAway, recorder.isRecording { recorder.endSession(nowNs: nowNs) }
+        perform()
+        return !(isAway && isAutomatic)
+    }
+
+    /// Finishes everything.
+    func stop() {
+        tap.drain { event in take(event) }
+        if pausedUntilNs == nil {
+            recorder.endSource(nowNs: WallClock.monotonicNs())
+            recorder.endSession(nowNs: WallClock.monotonicNs())
+            perform()
+        }
+        tap.close()
+        repair()
+        shared.update(isWriting: false, problem: nil, session: nil)
+    }
+
+    // MARK: Events
+
+    private func take(_ event: borrowing TapEvent) {
+        switch event {
+        case .source(_, let tracks):
+            self.tracks = tracks
+            sourceEndedNs = nil
+            if pausedUntilNs == nil { beginSource(tracks) }
+        case .packet(let track, let sequence, let timestamp, let arrivalNs, let marker, let payload):
+            guard pausedUntilNs == nil, !payload.isEmpty else { return }
+            recorder.receive(
+                track: track, sequence: sequence, timestamp: timestamp, arrivalNs: arrivalNs, marker: marker,
+                payload: Array(payload))
+        case .senderReport(let track, let ntp, let timestamp, let arrivalNs):
+            recorder.receiveReport(track: track, ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
+        case .gap(let lost):
+            environment.count { $0.overflowedPackets += Int64(lost) }
+            recorder.receiveGap(lost: lost)
+        case .sourceEnded:
+            tracks = nil
+            sourceEndedNs = WallClock.monotonicNs()
+            if pausedUntilNs == nil { recorder.endSource(nowNs: WallClock.monotonicNs()) }
+        }
+        // At once: a long backlog must not pile up in memory, nor a full disk be noticed late.
+        if !recorder.actions.isEmpty { perform() }
+    }
+
+    private func beginSource(_ tracks: [TapTrack]) {
+        recorder.beginSource(tracks, nowNs: WallClock.monotonicNs(), wallClock: .now())
+        for track in tracks where TrackInput(track) == nil {
+            environment.log.warning(
+                "a track cannot be recorded", ["stream": stream, "kind": "\(track.kind)", "codec": "\(track.codec)"])
+        }
+    }
+
+    // MARK: Actions
+
+    private func perform() {
+        let lostBefore = recorder.lostPackets
+        let actions = recorder.actions
+        recorder.actions = []
+        var isFull = false
+        do throws(StoreError) {
+            for action in actions {
+                switch action {
+                case .keyframeWanted: environment.requestKeyframe(key)
+                case .sessionBegan: try requireSpace()
+                default: break
+                }
+                try writer.perform(action)
+                guard case .segmentEnded = action else { continue }
+                environment.count { $0.segments += 1 }
+                isFull = isFull || !hasSpace()
+            }
+            if isFull { try closeForSpace() }
+        } catch {
+            fail(error)
+        }
+        let lost = Int64(clamping: recorder.lostPackets &- lostBefore)
+        if lost > 0 { environment.count { $0.lostPackets += lost } }
+        report()
+    }
+
+    private func report() {
+        guard pausedUntilNs == nil else { return }
+        shared.update(isWriting: writer.session != nil, problem: recorder.fault.map(Self.text), session: writer.session)
+    }
+
+    private func hasSpace() -> Bool {
+        guard let free = try? environment.store.freeBytesNow() else { return true }
+        return free >= environment.settings.freeBytesMin
+    }
+
+    private func requireSpace() throws(StoreError) {
+        guard hasSpace() else { throw .noSpace(code: ENOSPC) }
+    }
+
+    /// Room is running out: ends cleanly while there still is some.
+    private func closeForSpace() throws(StoreError) {
+        recorder.endSession(nowNs: WallClock.monotonicNs())
+        let actions = recorder.actions
+        recorder.actions = []
+        for action in actions where action != .sessionEnded { try writer.perform(action) }
+        try writer.endSession(reason: "no space")
+        throw .noSpace(code: ENOSPC)
+    }
+
+    // MARK: Failure
+
+    private func fail(_ error: StoreError) {
+        environment.count { $0.storageErrors += 1 }
+        environment.log.error(
+            "recording stops until storage works again", ["stream": stream, "error": "\(error)"])
+        if let key = writer.journalKey { repairs.append(key) }
+        writer.abandon()
+        pausedUntilNs = WallClock.monotonicNs() &+ Self.pauseNs
+        recorder = StreamRecorder(settings: settings, wallClock: .now())
+        shared.update(isWriting: false, problem: Self.text(error), session: nil)
+        repair()
+    }
+
+    private func resume(nowNs: UInt64) {
+        repair()
+        guard repairs.isEmpty, hasSpace() else {
+            pausedUntilNs = nowNs &+ Self.pauseNs
+            return
+        }
+        pausedUntilNs = nil
+        environment.log.info("recording goes on", ["stream": stream])
+        if let tracks { beginSource(tracks) }
+        perform()
+    }
+
+    /// Closes what a failure left open, as far as storage lets us.
+    private func repair() {
+        let tool = SessionRepair(store: environment.store, clock: environment.clock, segmentSeconds: settings.segmentSeconds)
+        repairs.removeAll { key in
+            do throws(StoreError) {
+                let session = try tool.repair(key, reason: "storage failed")
+                if let session {
+                    environment.index.put(session.row)
+                } else if let id = RecordingLayout.id(ofJournal: key) {
+                    environment.index.remove(id)
+                }
+                return true
+            } catch {
+                return false
+            }
+        }
+    }
+
+    private static func text(_ error: StoreError) -> String {
+        if case .noSpace = error { return "no space left where recordings go" }
+        return "storage failed: \(error)"
+    }
+
+    private static func text(_ fault: RecordingFault) -> String {
+        switch fault {
+        case .noRecordableTrack: "no track is in a codec that can be recorded (H.264, Opus)"
+        case .bFrames: "the video has B-frames; turn them off in the encoder"
+        case .muxer(let error): "the muxer failed: \(error)"
+        }
+    }
+}
+
+extension WallClock {
+    /// Both clocks, now.
+    static func now() -> WallClock {
+        WallClock(monotonicNs: monotonicNs(), realtimeUs: realtimeUs())
+    }
+
+    static func monotonicNs() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return UInt64(time.tv_sec) &* 1_000_000_000 &+ UInt64(time.tv_nsec)
+    }
+
+    static func realtimeUs() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) &* 1_000_000 &+ Int64(time.tv_nsec) / 1000
+    }
+}

@@ -1,0 +1,88 @@
+import Auth
+import HTTP
+import Store
+
+/// `GET /api/record/object/{path}`: recorded objects, with ranges and conditions answered by the router.
+struct ObjectRoutes {
+    let store: any ObjectStore
+    let gate: Gate
+
+    func add(to router: inout Router) {
+        let description = RouteDescription(
+            "A recorded object", tag: "recordings",
+            parameters: [.path("path", "Its key under the storage root"), .header("Range", "One range of bytes")],
+            responses: [
+                RouteResponse(.ok, "All of it"), RouteResponse(.partialContent, "The range"),
+                RouteResponse(.notFound, "No such object"), RouteResponse(.rangeNotSatisfiable, "Outside of the object"),
+            ])
+        router.get("/api/record/object/{path*}", description) { request in
+            let key: ObjectKey
+            do throws(StoreError) { key = try ObjectKey(request.parameter("path")) } catch {
+                throw HTTPError(error, about: "the path")
+            }
+            // Recordings stand under the name of their stream, so its viewers may read them; elsewhere it takes a token for all.
+            try gate.check(request, .subscribe(stream: key.components[0]))
+            guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
+            do throws(StoreError) {
+                return try await answer(request, key, type)
+            } catch {
+                throw HTTPError(error, about: "the path")
+            }
+        }
+    }
+
+    private func answer(_ request: HTTPRequest, _ key: ObjectKey, _ type: String) async throws(StoreError) -> HTTPResponse {
+        // A manifest changes while it is live, everything else is written once.
+        let isManifest = key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8")
+        let headers: HTTPHeaders = ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable"]
+        if let local = try await store.localFile(key) {
+            do throws(HTTPError) {
+                return .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag), contentType: type, headers: headers)
+            } catch {
+                throw .notFound
+            }
+        }
+        return try await remote(request, key, type, headers)
+    }
+
+    /// From a store without local files; only the range that was asked for is fetched.
+    private func remote(
+        _ request: HTTPRequest, _ key: ObjectKey, _ type: String, _ headers: HTTPHeaders
+    ) async throws(StoreError) -> HTTPResponse {
+        let info = try await store.head(key)
+        var headers = headers
+        headers["ETag"] = info.etag
+        headers["Accept-Ranges"] = "bytes"
+        if request.headers.list("If-None-Match").contains(where: { $0 == info.etag || $0 == "*" }) {
+            return HTTPResponse(.notModified, headers: headers)
+        }
+        var range: Range<Int64>?
+        switch ByteRange(request.headers["Range"], size: info.size) {
+        case .whole: break
+        case .part(let part):
+            range = part
+            headers["Content-Range"] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(info.size)"
+        case .unsatisfiable: throw .rangeNotSatisfiable(size: info.size)
+        }
+        let body = try await store.get(key, range: range)
+        return .stream(
+            status: range == nil ? .ok : .partialContent, contentType: type,
+            length: body.range.upperBound - body.range.lowerBound,
+            headers: headers
+        ) { writer in
+            for try await chunk in body.chunks { try await writer.write(chunk) }
+        }
+    }
+
+    /// What a player may ask for; journals and unfinished files are nobody's business.
+    static func mediaType(of key: ObjectKey) -> String? {
+        let name = key.name
+        guard let dot = name.lastIndex(of: "."), !name.hasPrefix(".") else { return nil }
+        switch name[dot...] {
+        case ".mpd": return "application/dash+xml"
+        case ".m3u8": return "application/vnd.apple.mpegurl"
+        case ".m4s", ".mp4": return name.hasPrefix("audio_") ? "audio/mp4" : "video/mp4"
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,198 @@
+import Auth
+import Cluster
+import HTTP
+import Record
+import Store
+import Streams
+
+/// `/api/record` and `/api/recordings`: starting, stopping and listing recordings (live777's shapes).
+struct RecordRoutes {
+    let registry: StreamRegistry
+    let recorder: Recorder
+    let following: RecordingFollower
+    let gate: Gate
+
+    func add(to router: inout Router) {
+        addSwitch(to: &router)
+        addIndex(to: &router)
+        addDetail(to: &router)
+    }
+
+    // MARK: One stream
+
+    private struct StartRequest: Decodable {
+        let base_dir: String?
+    }
+
+    private struct Status: Encodable {
+        let recording: Bool
+        let id: String?
+        let record_dir: String?
+        let mpd_path: String?
+        let problem: String?
+    }
+
+    private func addSwitch(to router: inout Router) {
+        let pattern = "/api/record/{stream}"
+        let start = RouteDescription(
+            "Record a stream", tag: "recordings", requestType: "application/json",
+            responses: [
+                RouteResponse(.ok, "Where it is recorded to", contentType: "application/json"),
+                RouteResponse(.notFound, "No such stream"), RouteResponse(.conflict, "Recorded elsewhere already"),
+                RouteResponse(.insufficientStorage, "Too little space"),
+            ])
+        router.post(pattern, start) { request in
+            let name = try WHIPRoutes.stream(request)
+            try gate.check(request, .administrate(stream: name))
+            let directory = try Self.directory(try await request.body.bytes())
+            guard let key = await registry.key(of: name) else { throw HTTPError(StreamError.streamNotFound) }
+            let info = try await Self.recording { () throws(RecordError) in
+                try await recorder.start(stream: name, key: key, baseDirectory: directory)
+            }
+            await following.update()
+            return try .json(info)
+        }
+        router.get(pattern, RouteDescription("Whether a stream is being recorded", tag: "recordings")) { request in
+            let name = try WHIPRoutes.stream(request)
+            try gate.check(request, .observe(stream: name))
+            let info = recorder.status(stream: name)
+            if info == nil, await registry.key(of: name) == nil { throw HTTPError(StreamError.streamNotFound) }
+            return try .json(
+                Status(
+                    recording: info != nil, id: info?.id, record_dir: info?.recordDirectory, mpd_path: info?.mpdPath,
+                    problem: info?.problem))
+        }
+        router.delete(pattern, RouteDescription("Stop recording a stream", tag: "recordings")) { request in
+            let name = try WHIPRoutes.stream(request)
+            try gate.check(request, .administrate(stream: name))
+            let wasRecording = await recorder.stop(stream: name)
+            // Stopping twice is no mistake, stopping what was never there is.
+            if !wasRecording, await registry.key(of: name) == nil { throw HTTPError(StreamError.streamNotFound) }
+            await following.update()
+            return HTTPResponse(.ok)
+        }
+    }
+
+    /// The body may be missing, empty or `{}`.
+    private static func directory(_ body: [UInt8]) throws(HTTPError) -> ObjectKey? {
+        guard !body.isEmpty else { return nil }
+        let request: StartRequest
+        do throws(ClusterJSONError) {
+            request = try ClusterJSON.decode(StartRequest.self, from: body)
+        } catch {
+            throw HTTPError(.badRequest, "the body is not the JSON expected: \(error)")
+        }
+        guard let text = request.base_dir, !text.isEmpty else { return nil }
+        do throws(StoreError) { return try ObjectKey(text) } catch { throw HTTPError(error, about: "base_dir") }
+    }
+
+    // MARK: The index
+
+    private struct Reference: Decodable {
+        let stream: String
+        let record: String
+    }
+
+    private struct References: Decodable {
+        let records: [Reference]
+    }
+
+    private func addIndex(to router: inout Router) {
+        let pattern = "/api/recordings"
+        let list = RouteDescription(
+            "Recordings that changed", tag: "recordings",
+            parameters: [
+                .query("limit", "At most so many, 100 when not given", kind: .integer),
+                .query("since_ts", "Only those changed after this, Unix microseconds", kind: .integer),
+                .query("stream", "Only those of this stream"),
+            ])
+        router.get(pattern, list) { request in
+            try gate.check(request, .browse)
+            let limit = try Self.number(request, "limit", in: 0...1000) ?? 0
+            let since = try Self.number(request, "since_ts", in: 0...Int64.max) ?? 0
+            let stream = request.query.first("stream")
+            if let stream, !StreamName.isValid(stream) { throw HTTPError(StreamError.invalidName) }
+            return try StreamRoutes.json(
+                recorder.recordings(sinceUs: since, stream: stream, limit: limit == 0 ? 100 : Int(limit)))
+        }
+        router.patch(
+            pattern, RouteDescription("Acknowledge recordings", tag: "recordings", requestType: "application/json")
+        ) { request in
+            try gate.check(request, .cluster)
+            let records = try await Self.references(request)
+            let count = try await Self.recording { () throws(RecordError) in try await recorder.acknowledge(records) }
+            return try .json(["acked": count])
+        }
+        router.delete(
+            pattern, RouteDescription("Forget acknowledged recordings", tag: "recordings", requestType: "application/json")
+        ) { request in
+            try gate.check(request, .cluster)
+            let records = try await Self.references(request)
+            let count = try await Self.recording { () throws(RecordError) in try await recorder.forget(records) }
+            return try .json(["deleted": count])
+        }
+    }
+
+    private func addDetail(to router: inout Router) {
+        let pattern = "/api/recordings/{id}"
+        router.get(pattern, RouteDescription("A recording with all its segments", tag: "recordings")) { request in
+            try gate.check(request, .browse)
+            let id = request.parameter("id")
+            return try StreamRoutes.json(
+                try await Self.recording { () throws(RecordError) in try await recorder.detail(id: id) })
+        }
+        router.delete(pattern, RouteDescription("Delete a recording and its media", tag: "recordings")) { request in
+            try gate.check(request, .cluster)
+            let id = request.parameter("id")
+            try await Self.recording { () throws(RecordError) in try await recorder.delete(id: id) }
+            return HTTPResponse(.noContent)
+        }
+    }
+
+    // MARK: Reading and answering
+
+    private static func references(_ request: HTTPRequest) async throws -> [(stream: String, record: String)] {
+        try await request.body.json(References.self).records.map { ($0.stream, $0.record) }
+    }
+
+    private static func number(_ request: HTTPRequest, _ name: String, in range: ClosedRange<Int64>) throws(HTTPError) -> Int64? {
+        guard let text = request.query.first(name) else { return nil }
+        guard let value = Int64(text), range.contains(value) else {
+            throw HTTPError(.badRequest, "\(name) is not a number that fits")
+        }
+        return value
+    }
+
+    private static func recording<T>(_ body: () async throws(RecordError) -> T) async throws(HTTPError) -> T {
+        do throws(RecordError) { return try await body() } catch { throw HTTPError(error) }
+    }
+}
+
+extension HTTPError {
+    init(_ error: RecordError) {
+        switch error {
+        case .notFound: self.init(.notFound, "no such recording")
+        case .directoryInUse(let other): self.init(.conflict, "the directory is used by recordings of \(other)")
+        case .recordingElsewhere(let directory): self.init(.conflict, "the stream is being recorded to \(directory)")
+        case .active: self.init(.conflict, "the recording is still being written")
+        case .noSpace(let free, let need): self.init(.insufficientStorage, "\(free) bytes are free, \(need) are needed")
+        case .storage(let error): self.init(error, about: "the storage")
+        case .plane, .stopped:
+            self.init(.serviceUnavailable, "the node cannot record now", headers: ["Retry-After": "5"])
+        }
+    }
+
+    /// - Parameter what: what the client asked about, for the message.
+    init(_ error: StoreError, about what: String) {
+        switch error {
+        case .invalidKey(let reason): self.init(.badRequest, "\(what) is not a path that can be used: \(reason)")
+        case .notFound: self.init(.notFound, "no such object")
+        case .exists: self.init(.conflict, "the object exists")
+        case .rangeNotSatisfiable(let size):
+            self.init(.rangeNotSatisfiable, "the range is outside of the object", headers: ["Content-Range": "bytes */\(size)"])
+        case .noSpace: self.init(.insufficientStorage, "the storage is full or read-only")
+        case .failed(let operation, let code): self.init(.serviceUnavailable, "the storage failed: \(operation), error \(code)")
+        case .unavailable: self.init(.serviceUnavailable, "the storage cannot be reached", headers: ["Retry-After": "5"])
+        }
+    }
+}

@@ -1,0 +1,150 @@
+import Cluster
+import Foundation
+import HTTP
+import Record
+import SDP
+import Streams
+import Testing
+
+@testable import EdgeServe
+
+@Suite("Recordings over HTTP")
+struct RecordRouteTests {
+    private static let json: HTTPHeaders = ["Content-Type": "application/json"]
+
+    @Test("start, ask, start again, stop; with a body and without")
+    func startAndStop() async throws {
+        try await TestNode.with { node in
+            #expect(try await node.send(.post, "/api/record/demo").status == 404)
+            #expect(try await node.send(.get, "/api/record/demo").status == 404)
+            #expect(try await node.send(.delete, "/api/record/demo").status == 404)
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
+            #expect(try await node.send(.get, "/api/record/demo").body.contains(#""recording":false"#))
+
+            let started = try await node.send(.post, "/api/record/demo")
+            #expect(started.status == 200 && started.headers["Content-Type"] == "application/json")
+            #expect(started.body.contains(#""mpd_path":"demo/"#) && started.body.contains(#""record_dir":"demo/"#))
+            let again = try await node.send(.post, "/api/record/demo/", headers: Self.json, body: "{}")
+            #expect(again.status == 200)
+            #expect(try await node.send(.get, "/api/record/demo").body.contains(#""recording":true"#))
+            #expect(await node.services.registry.record(of: "demo")?.recording == true)
+            let elsewhere = try await node.send(
+                .post, "/api/record/demo", headers: Self.json, body: #"{"base_dir":"other/place"}"#)
+            #expect(elsewhere.status == 409)
+
+            #expect(try await node.send(.delete, "/api/record/demo").status == 200)
+            #expect(try await node.send(.get, "/api/record/demo").body.contains(#""recording":false"#))
+            #expect(try await node.send(.delete, "/api/record/demo").status == 200)
+        }
+    }
+
+    @Test("base_dir that would leave the root, and bodies that are no JSON, are 400 and record nothing")
+    func badStart() async throws {
+        try await TestNode.with { node in
+            #expect(try await node.send(.post, "/api/streams/demo").status == 204)
+            let directories = ["../x", "/etc", "a/../../b", "a//b", "a\\\\b", "a\\u0000b", ".", ".."]
+            for directory in directories {
+                let answer = try await node.send(
+                    .post, "/api/record/demo", headers: Self.json, body: "{\"base_dir\":\"\(directory)\"}")
+                #expect(answer.status == 400, "\(directory)")
+            }
+            for body in ["{", "[]", #"{"base_dir":5}"#] {
+                #expect(try await node.send(.post, "/api/record/demo", headers: Self.json, body: body).status == 400)
+            }
+            #expect(try await node.send(.post, "/api/record/%2e%2e").status == 400)
+            #expect(node.services.recorder.streams.isEmpty)
+        }
+    }
+
+    @Test("the index: an empty page, parameters that are checked, unknown recordings")
+    func index() async throws {
+        try await TestNode.with { node in
+            let page = try await node.send(.get, "/api/recordings?limit=10&since_ts=0")
+            #expect(page.status == 200 && page.body == #"{"sessions":[]}"#)
+            for query in ["limit=x", "limit=-1", "since_ts=9999999999999999999999", "stream=a%2fb"] {
+                #expect(try await node.send(.get, "/api/recordings?\(query)").status == 400)
+            }
+            #expect(try await node.send(.get, "/api/recordings/none").status == 404)
+            #expect(try await node.send(.delete, "/api/recordings/none").status == 404)
+            let body = #"{"records":[{"stream":"demo","record":"1"}]}"#
+            #expect(try await node.send(.patch, "/api/recordings", headers: Self.json, body: body).body == #"{"acked":0}"#)
+            #expect(try await node.send(.delete, "/api/recordings", headers: Self.json, body: body).body == #"{"deleted":0}"#)
+            #expect(try await node.send(.patch, "/api/recordings", headers: Self.json, body: "{}").status == 400)
+        }
+    }
+}
+
+@Suite("Objects over HTTP (RFC 9110 section 13 and 14)")
+struct ObjectRouteTests {
+    /// A node with one segment, one manifest and one journal in its storage, and a secret beside it.
+    private func with(_ toml: String = "", _ body: (TestNode) async throws -> Void) async throws {
+        try await TestNode.with(toml) { node in
+            let folder = URL(fileURLWithPath: node.folder + "/storage/demo/2026/01/02")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            for (name, text) in [
+                ("seg_0001.m4s", "0123456789"), ("audio_seg_0001.m4s", "sound"), ("manifest.mpd", "<MPD/>"),
+                ("session_1.jsonl", "{}"),
+                ("seg_0002.m4s.tmp", "half"),
+            ] {
+                try Data(text.utf8).write(to: folder.appendingPathComponent(name))
+            }
+            try Data("secret".utf8).write(to: URL(fileURLWithPath: node.folder + "/secret.mpd"))
+            try FileManager.default.createSymbolicLink(
+                at: folder.appendingPathComponent("link.mpd"),
+                withDestinationURL: URL(fileURLWithPath: node.folder + "/secret.mpd"))
+            try await body(node)
+        }
+    }
+
+    private static let base = "/api/record/object/demo/2026/01/02/"
+
+    @Test("media types, whole bodies, ranges and conditions")
+    func serving() async throws {
+        try await with { node in
+            let whole = try await node.send(.get, Self.base + "seg_0001.m4s")
+            #expect(whole.status == 200 && whole.body == "0123456789" && whole.headers["Content-Type"] == "video/mp4")
+            let etag = try #require(whole.headers["ETag"])
+            #expect(try await node.send(.get, Self.base + "audio_seg_0001.m4s").headers["Content-Type"] == "audio/mp4")
+            #expect(try await node.send(.get, Self.base + "manifest.mpd").headers["Content-Type"] == "application/dash+xml")
+            let part = try await node.send(.get, Self.base + "seg_0001.m4s", headers: ["Range": "bytes=2-4"])
+            #expect(part.status == 206 && part.body == "234" && part.headers["Content-Range"] == "bytes 2-4/10")
+            #expect(try await node.send(.get, Self.base + "seg_0001.m4s", headers: ["Range": "bytes=-3"]).body == "789")
+            #expect(try await node.send(.get, Self.base + "seg_0001.m4s", headers: ["Range": "bytes=10-"]).status == 416)
+            #expect(try await node.send(.get, Self.base + "seg_0001.m4s", headers: ["If-None-Match": etag]).status == 304)
+            let head = try await node.send(.head, Self.base + "seg_0001.m4s")
+            #expect(head.status == 200 && head.headers["Content-Length"] == "10" && head.body.isEmpty)
+        }
+    }
+
+    @Test(
+        "nothing outside of the root, and nothing that is no recording",
+        arguments: [
+            ("%2e%2e/%2e%2e/%2e%2e/%2e%2e/secret.mpd", 400), ("..%2f..%2fsecret.mpd", 400),
+            ("%2fetc%2fpasswd", 400), ("a%00.mpd", 400), ("a%5c..%5cb.mpd", 400), ("none.mpd", 404), ("session_1.jsonl", 404),
+            ("seg_0002.m4s.tmp", 404), ("link.mpd", 404), ("", 404),
+        ])
+    func outside(_ path: String, _ status: Int) async throws {
+        try await with { node in
+            let answer = try await node.send(.get, Self.base + path)
+            #expect(answer.status == status || (path == "link.mpd" && answer.status >= 400), "\(answer.status)")
+            #expect(!answer.body.contains("secret"))
+        }
+    }
+
+    @Test("a stream's token reads its own recordings only")
+    func authorization() async throws {
+        let toml = """
+            [auth]
+            tokens = ["all"]
+            room_tokens = { demo = "room", other = "elsewhere" }
+            """
+        try await with(toml) { node in
+            for (token, status) in [("room", 200), ("all", 200), ("elsewhere", 403)] {
+                let headers: HTTPHeaders = ["Authorization": "Bearer \(token)"]
+                let answer = try await node.send(.get, Self.base + "manifest.mpd", headers: headers)
+                #expect(answer.status == status)
+            }
+            #expect(try await node.send(.get, Self.base + "manifest.mpd").status == 401)
+        }
+    }
+}

@@ -1,0 +1,242 @@
+import CLinux
+import Testing
+
+@testable import MediaPlane
+
+@Suite("Timer wheel: 10 ms resolution, never early, nothing forgotten")
+struct TimerWheelTests {
+    @Test("every node fires once, in time, whatever was rescheduled", arguments: 0..<10)
+    func model(seed: Int) {
+        var random = Mutator.Random(seed: UInt64(seed))
+        var now: UInt64 = 1_000_000_000_000
+        var wheel = TimerWheel(now: now)
+        let fanout = UnsafeMutablePointer<Fanout>.allocate(capacity: 1)
+        defer { fanout.deallocate() }
+        let nodes = UnsafeMutablePointer<TimerNode>.allocate(capacity: 50)
+        nodes.initialize(repeating: TimerNode(.fanout(fanout)), count: 50)
+        defer { nodes.deallocate() }
+        var wanted: [Int: UInt64] = [:]
+        for _ in 0..<2000 {
+            let which = Int.random(in: 0..<50, using: &random)
+            switch Int.random(in: 0..<4, using: &random) {
+            case 0:
+                wheel.cancel(nodes + which)
+                wanted[which] = nil
+            case 1:
+                let deadline = now + UInt64.random(in: 0...3_000_000_000, using: &random)
+                wheel.hasten(nodes + which, to: deadline)
+                wanted[which] = min(wanted[which] ?? .max, deadline)
+            default:
+                let deadline = now + UInt64.random(in: 0...3_000_000_000, using: &random)
+                wheel.schedule(nodes + which, at: deadline)
+                wanted[which] = deadline
+            }
+            now += UInt64.random(in: 0...200_000_000, using: &random)
+            while let node = wheel.takeDue(now: now) {
+                let fired = node - nodes
+                guard let deadline = wanted.removeValue(forKey: fired) else {
+                    Issue.record("fired without being asked")
+                    continue
+                }
+                // Hastening keeps an earlier wake, which may come before the deadline by one tick at most.
+                #expect(now + TimerWheel.tickNs >= deadline)
+            }
+            for deadline in wanted.values { #expect(deadline + 2 * TimerWheel.tickNs > now, "late") }
+            let next = wheel.nextDeadlineNs
+            let count = wheel.count
+            #expect(count == wanted.count)
+            #expect((next == .max) == wanted.isEmpty)
+        }
+    }
+
+    @Test("a deadline past the ring fires early rather than never, and a long sleep costs nothing")
+    func far() {
+        var wheel = TimerWheel(now: 0)
+        let fanout = UnsafeMutablePointer<Fanout>.allocate(capacity: 1)
+        defer { fanout.deallocate() }
+        let node = UnsafeMutablePointer<TimerNode>.allocate(capacity: 1)
+        defer { node.deallocate() }
+        node.initialize(to: TimerNode(.fanout(fanout)))
+        wheel.schedule(node, at: 3_600_000_000_000)
+        let early = wheel.nextDeadlineNs
+        #expect(early < 11_000_000_000)
+        let fired = wheel.takeDue(now: 3_600_000_000_000)
+        #expect(fired == node)
+        let nothing = wheel.takeDue(now: 7_200_000_000_000_000)
+        #expect(nothing == nil)
+    }
+}
+
+@Suite("Address table")
+struct AddressTableTests {
+    @Test("behaves like a dictionary over inserts, moves and removals", arguments: 0..<6)
+    func model(seed: Int) {
+        var random = Mutator.Random(seed: UInt64(seed))
+        var table = AddressTable(seed: UInt64(seed))
+        let sessions = UnsafeMutablePointer<PeerSession>.allocate(capacity: 8)
+        defer { sessions.deallocate() }
+        var model: [SocketAddress: UnsafeMutablePointer<PeerSession>] = [:]
+        for _ in 0..<5000 {
+            let address = SocketAddress(
+                ipv4: 0x7F00_0001 + UInt32.random(in: 0...3, using: &random), port: UInt16.random(in: 1...300, using: &random))
+            let session = sessions + Int.random(in: 0..<8, using: &random)
+            if Int.random(in: 0..<3, using: &random) == 0 {
+                table.remove(address, of: session)
+                if model[address] == session { model[address] = nil }
+            } else {
+                table.insert(address, session)
+                model[address] = session
+            }
+            let count = table.count
+            #expect(count == model.count)
+        }
+        for host in 0..<4 {
+            for port in 1...300 {
+                let address = SocketAddress(ipv4: 0x7F00_0001 + UInt32(host), port: UInt16(port))
+                let found = table.find(address)
+                #expect(found == model[address])
+            }
+        }
+    }
+}
+
+@Suite("Requests to a publisher: NACK (RFC 4585 §6.2.1) and keyframes (§6.3.1)")
+struct RequestTests {
+    private func due(_ nacks: inout NackGenerator, _ ms: UInt64, rttMs: UInt64 = 0) -> [UInt16] {
+        var buffer = [UInt16](repeating: 0, count: 64)
+        let count = buffer.withUnsafeMutableBufferPointer {
+            nacks.due(now: ms * 1_000_000, rttNs: rttMs * 1_000_000, into: $0)
+        }
+        return Array(buffer[0..<count])
+    }
+
+    private func receive(_ nacks: inout NackGenerator, _ sequence: UInt64, _ ms: UInt64) {
+        _ = nacks.receive(sequence, now: ms * 1_000_000)
+    }
+
+    @Test("a gap is held for 10 ms or three packets, then asked for every 40 ms, ten times", arguments: sequenceStarts)
+    func rhythm(start: Int) {
+        var nacks = NackGenerator()
+        let base = UInt64(1 << 16 | start)
+        receive(&nacks, base, 1000)
+        receive(&nacks, base + 3, 1000)
+        let wanted = [UInt16(truncatingIfNeeded: base + 1), UInt16(truncatingIfNeeded: base + 2)]
+        var asked = [due(&nacks, 1005)]
+        asked.append(due(&nacks, 1010))
+        asked.append(due(&nacks, 1049))
+        asked.append(due(&nacks, 1050))
+        #expect(asked == [[], wanted, [], wanted])
+        receive(&nacks, base + 1, 1055)
+        var times = 0
+        for step in 0..<100 where !due(&nacks, 1060 + UInt64(step) * 10).isEmpty { times += 1 }
+        #expect(times == 8, "ten requests for the one that never comes")
+        let left = nacks.count
+        #expect(left == 0)
+    }
+
+    @Test("three newer packets end the hold; a long round trip stretches the repeats")
+    func reorder() {
+        var nacks = NackGenerator()
+        for sequence in [100, 102, 103] as [UInt64] { receive(&nacks, sequence, 1000) }
+        let held = due(&nacks, 1000)
+        receive(&nacks, 104, 1000)
+        let asked = due(&nacks, 1000)
+        let early = due(&nacks, 1100, rttMs: 200)
+        let later = due(&nacks, 1200, rttMs: 200)
+        #expect([held, asked, early, later] == [[], [101], [], [101]])
+    }
+
+    @Test("more missing than can be repaired: a keyframe is better")
+    func hopeless() {
+        var nacks = NackGenerator()
+        receive(&nacks, 100_000, 1)
+        let isHopeless = if case .hopeless = nacks.receive(100_000 + 1500, now: 2) { true } else { false }
+        let left = nacks.count
+        #expect(isHopeless && left == 0)
+    }
+
+    @Test("wishes are joined, repeated until answered, and ever more rarely when ignored")
+    func keyframes() {
+        var requester = KeyframeRequester()
+        let second: UInt64 = 1_000_000_000
+        #expect(requester.take(now: 10 * second) == false)
+        for _ in 0..<500 { requester.want() }
+        var sent: [UInt64] = []
+        for step in 0..<4000 {
+            let now = 10 * second + UInt64(step) * 10_000_000
+            if requester.take(now: now) { sent.append(now / 10_000_000 - 1000) }
+        }
+        #expect(sent == [0, 50, 100, 150, 250, 450, 850, 1650, 2450, 3250])
+        #expect(requester.isIgnored)
+        requester.keyframeArrived()
+        #expect(requester.take(now: 100 * second) == false)
+        requester.want()
+        #expect(requester.take(now: 100 * second) == true)
+        requester.keyframeArrived()
+        requester.want()
+        #expect(requester.take(now: 100 * second + 400_000_000) == false)
+        #expect(requester.take(now: 100 * second + 500_000_000) == true)
+    }
+}
+
+@Suite("Clocks: receiver statistics (RFC 3550 A.3, A.8) and the mapping to a wall clock (§6.4.1)")
+struct ClockTests {
+    @Test("loss, jitter and delay as the RFC computes them", arguments: sequenceStarts)
+    func statistics(start: Int) {
+        var stats = ReceiverStats()
+        let base = UInt64(1 << 16 | start)
+        for index in 0..<100 where index % 10 != 3 {
+            // 20 ms apart, every other packet 5 ms late: a jitter of 5 ms in the limit.
+            let arrival = 1_000_000_000 + UInt64(index) * 20_000_000 + (index % 2 == 0 ? 0 : 5_000_000)
+            stats.record(
+                sequence: base + UInt64(index), timestamp: 0xFFFF_F000 &+ UInt32(index) * 960, arrivalNs: arrival,
+                clockRate: 48000)
+        }
+        stats.recordSenderReport(ntp: 0x0001_0002_0003_0004, arrivalNs: 3_000_000_000)
+        let block = stats.report(ssrc: 5, now: 4_500_000_000)
+        #expect(block.cumulativeLost == 10)
+        #expect(block.fractionLost == 25)
+        #expect(block.highestSequence == UInt32(start + 99))
+        #expect(block.lastReport == 0x0002_0003)
+        #expect(block.delaySinceLastReport == 65536 * 3 / 2)
+        #expect(block.jitter > 150 && block.jitter < 260)
+        let quiet = stats.report(ssrc: 5, now: 5_000_000_000)
+        #expect(quiet.fractionLost == 0 && quiet.cumulativeLost == 10)
+        stats.record(sequence: base + 98, timestamp: 0, arrivalNs: 1, clockRate: 48000)
+        #expect(stats.lost == 9, "a duplicate counts against loss")
+    }
+
+    @Test("NTP fixed point is exact to a nanosecond")
+    func ntp() {
+        for ns in [0, 1, 999_999_999, 1_000_000_000, 3_900_000_000_123_456_789] as [UInt64] {
+            let back = NTP.ns(fixed: NTP.fixed(ns: ns))
+            #expect(ns - back <= 1)
+        }
+    }
+
+    @Test("reports move the mapping gently once it is known, and nonsense not at all")
+    func mapping() {
+        var clock = SourceClock()
+        #expect(!clock.isUsable)
+        clock.anchorAtArrival(timestamp: 0xFFFF_FF00, wallNs: 50_000_000_000)
+        #expect(clock.wall(of: 0xFFFF_FF00 &+ 90_000, clockRate: 90_000) == 51_000_000_000)
+        func report(_ seconds: UInt64, ntp: UInt64, errorMs: Int64, mayJump: Bool) -> Bool {
+            clock.report(
+                timestamp: 0xFFFF_FF00 &+ UInt32(seconds) * 90_000, ntpNs: ntp,
+                wallNs: UInt64(Int64(50_000_000_000 + seconds * 1_000_000_000) + errorMs * 1_000_000),
+                arrivalNs: seconds * 1_000_000_000 + 1, clockRate: 90_000, mayJump: mayJump)
+        }
+        func error(_ seconds: UInt64) -> Int64 {
+            let wall = clock.wall(of: 0xFFFF_FF00 &+ UInt32(seconds) * 90_000, clockRate: 90_000)
+            return (Int64(wall) - Int64(50_000_000_000 + seconds * 1_000_000_000)) / 1_000_000
+        }
+        #expect(report(1, ntp: 0, errorMs: 900, mayJump: true) == false)
+        #expect(report(1, ntp: 7_000_000_000, errorMs: 900, mayJump: true) == true)
+        #expect(error(1) == 900)
+        #expect(report(2, ntp: 8_000_000_000, errorMs: 870, mayJump: false) == true)
+        #expect(error(2) == 890, "10 ms a step")
+        #expect(report(3, ntp: 20_000_000_000, errorMs: 0, mayJump: false) == false, "a clock that ran 12 s in one")
+        #expect(error(3) == 890)
+        #expect(report(4, ntp: 21_000_000_000, errorMs: 890, mayJump: false) == true, "it goes on from there")
+    }
+}

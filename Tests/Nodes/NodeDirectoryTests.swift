@@ -1,0 +1,116 @@
+import Cluster
+import EdgeFixtures
+import HTTP
+import Nodes
+import Testing
+
+@Suite("Node directory over SSE", .timeLimit(.minutes(1)))
+struct NodeDirectoryTests {
+    private func following(
+        _ edges: [TestEdge], _ body: (NodeDirectory) async throws -> Void
+    ) async throws {
+        let client = HTTPClient()
+        let directory = NodeDirectory(
+            nodes: edges.map { ConfiguredNode(alias: $0.alias, url: $0.url + "/", token: $0.token) }, client: client)
+        await directory.start()
+        do {
+            try await body(directory)
+        } catch {
+            Issue.record(error)
+        }
+        await directory.stop()
+        for edge in edges { await edge.stop() }
+        await client.shutdown()
+    }
+
+    private func status(_ alias: String, _ directory: NodeDirectory) async -> NodeStatus? {
+        await directory.view().node(alias)?.status
+    }
+
+    @Test("nodes appear with their streams, with a token and without; a change shows")
+    func followsNodes() async throws {
+        let edges = [try TestEdge("a"), try TestEdge("b", token: "secret")]
+        edges[0].setStreams([TestRecords.stream("demo")])
+        try await following(edges) { directory in
+            try await eventually("both nodes run and a has demo") {
+                let view = await directory.view()
+                return view.reachable.count == 2 && view.holders(of: "demo").map(\.alias) == ["a"]
+            }
+            #expect(await directory.view().node("a")?.record.url == edges[0].url)
+            edges[1].setStreams([TestRecords.stream("other")])
+            try await eventually("b has the new stream") { await !directory.view().holders(of: "other").isEmpty }
+        }
+    }
+
+    @Test("a node whose socket closes is lost within three seconds, another is not, and it comes back on the same port")
+    func losesAndRegains() async throws {
+        let first = try TestEdge("a")
+        let second = try TestEdge("b")
+        first.setStreams([TestRecords.stream("demo")])
+        try await following([first, second]) { directory in
+            try await eventually("both run") { await directory.view().reachable.count == 2 }
+            let port = first.port
+            await first.stop()
+            try await eventually("a is lost", within: .seconds(3)) { await status("a", directory) == .lost }
+            #expect(await status("b", directory) == .running)
+            #expect(await directory.view().node("a")?.stream("demo") != nil)
+            #expect(await directory.view().holders(of: "demo").isEmpty)
+            let again = try TestEdge("a", listen: "127.0.0.1:\(port)", startedAtMs: 2)
+            try await eventually("a runs again") { await status("a", directory) == .running }
+            await again.stop()
+        }
+    }
+
+    @Test("a node that keeps its connection but says nothing is lost within three seconds")
+    func losesSilent() async throws {
+        let edge = try TestEdge("a")
+        try await following([edge]) { directory in
+            try await eventually("a runs") { await status("a", directory) == .running }
+            edge.setSilent(true)
+            try await eventually("a is lost", within: .seconds(3)) { await status("a", directory) == .lost }
+            edge.setSilent(false)
+            try await eventually("a runs again") { await status("a", directory) == .running }
+        }
+    }
+
+    @Test("the change feed tells each change and skips what nobody waited for")
+    func changeFeed() async throws {
+        let edge = try TestEdge("a")
+        try await following([edge]) { directory in
+            let changes = await directory.changes()
+            var seen: [NodeStatus?] = []
+            for await view in changes {
+                seen.append(view.node("a")?.status)
+                if view.node("a")?.status == .running { break }
+            }
+            #expect(seen.first == .lost)
+            #expect(seen.last == .running)
+        }
+    }
+
+    @Test("a drain holds until it is taken back; an unknown alias has none")
+    func drains() async throws {
+        let edge = try TestEdge("a")
+        try await following([edge]) { directory in
+            try await eventually("a runs") { await status("a", directory) == .running }
+            #expect(await directory.setDraining("a", true)?.status == .draining)
+            #expect(await status("a", directory) == .draining)
+            #expect(await directory.setDraining("a", false)?.status == .running)
+            #expect(await directory.setDraining("nobody", true) == nil)
+        }
+    }
+
+    @Test("a node that refuses us stays lost, and stopping while it does ends at once")
+    func refused() async throws {
+        let edge = try TestEdge("a", token: "secret")
+        let client = HTTPClient()
+        let directory = NodeDirectory(
+            nodes: [ConfiguredNode(alias: "a", url: edge.url, token: "wrong")], client: client)
+        await directory.start()
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(await status("a", directory) == .lost)
+        await directory.stop()
+        await edge.stop()
+        await client.shutdown()
+    }
+}

@@ -1,0 +1,138 @@
+import Cluster
+import EdgeFixtures
+import Foundation
+import HTTP
+import Nodes
+import Redis
+import RedisFixtures
+import Testing
+
+@Suite("Node registry in Redis", .timeLimit(.minutes(1)))
+struct RedisRegistryTests {
+    /// Writes a node as an edge does, over and over, until told to stop.
+    private actor Writer {
+        private let connection: RedisConnection
+        private let keys = StateKeys(prefix: "t")
+        private var updatedAtMs: Int64 = 0
+        private var task: Task<Void, Never>?
+        let alias: String
+
+        init(_ alias: String, _ address: RedisAddress) {
+            self.alias = alias
+            connection = RedisConnection(address)
+        }
+
+        func start() {
+            task = Task { [weak self] in
+                while !Task.isCancelled {
+                    await self?.write()
+                    try? await Task.sleep(for: .milliseconds(200))
+                }
+            }
+        }
+
+        /// As a killed process: the keys stay until they expire.
+        func kill() async {
+            task?.cancel()
+            await task?.value
+        }
+
+        /// As a clean stop.
+        func leave() async {
+            await kill()
+            _ = try? await connection.send(RedisCommand("DEL", keys.node(alias), keys.streams(alias)))
+            _ = try? await connection.send(RedisCommand("PUBLISH", keys.changed, alias))
+        }
+
+        func close() async {
+            await kill()
+            await connection.close()
+        }
+
+        private func write() async {
+            updatedAtMs += 1
+            let node = NodeRecord(alias: alias, url: "http://127.0.0.1:9", startedAtMs: 1, updatedAtMs: updatedAtMs)
+            guard let record = try? ClusterJSON.encode(node),
+                let streams = try? ClusterJSON.encode([TestRecords.stream("of-\(alias)")])
+            else { return }
+            _ = try? await connection.send([
+                RedisCommand(["SET", keys.node(alias)], bytes: record, ["PX", "3000"]),
+                RedisCommand(["SET", keys.streams(alias)], bytes: streams, ["PX", "3000"]),
+                RedisCommand("PUBLISH", keys.changed, alias),
+            ])
+        }
+    }
+
+    private func withRegistry(
+        _ aliases: [String], _ body: (RedisServerProcess, [Writer], NodeDirectory) async throws -> Void
+    ) async throws {
+        let redis = try RedisServerProcess()
+        try redis.start()
+        let writers = aliases.map { Writer($0, redis.address) }
+        for writer in writers { await writer.start() }
+        let client = HTTPClient()
+        let directory = NodeDirectory(
+            nodes: [], client: client, registry: RedisRegistry(redis.address, prefix: "t"))
+        await directory.start()
+        do {
+            try await EdgeFixtures.eventually("all nodes run") {
+                await directory.view().reachable.map(\.alias) == aliases.sorted()
+            }
+            try await body(redis, writers, directory)
+        } catch {
+            Issue.record(error)
+        }
+        await directory.stop()
+        for writer in writers { await writer.close() }
+        await client.shutdown()
+        redis.stop()
+    }
+
+    private func status(_ alias: String, _ directory: NodeDirectory) async -> NodeStatus? {
+        await directory.view().node(alias)?.status
+    }
+
+    @Test("a killed node is lost within three seconds, one that leaves at once, and the other stays")
+    func killAndLeave() async throws {
+        try await withRegistry(["a", "b", "c"]) { _, writers, directory in
+            #expect(await directory.view().holders(of: "of-b").map(\.alias) == ["b"])
+            await writers[0].kill()
+            try await EdgeFixtures.eventually("a is lost", within: .seconds(3)) { await status("a", directory) == .lost }
+            await writers[1].leave()
+            try await EdgeFixtures.eventually("b is lost", within: .seconds(2)) { await status("b", directory) == .lost }
+            #expect(await status("c", directory) == .running)
+        }
+    }
+
+    @Test("while Redis is away, and after it came back empty, living nodes stay running")
+    func restart() async throws {
+        try await withRegistry(["a"]) { redis, _, directory in
+            redis.stop(SIGKILL)
+            for _ in 0..<40 {
+                #expect(await status("a", directory) == .running)
+                try await Task.sleep(for: .milliseconds(100))
+            }
+            redis.forgetData()
+            try redis.start()
+            for _ in 0..<30 {
+                #expect(await status("a", directory) == .running)
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+
+    @Test("a drain is known to another coordinator, and again after a restart")
+    func sharedDrain() async throws {
+        try await withRegistry(["a"]) { redis, _, directory in
+            let client = HTTPClient()
+            let other = NodeDirectory(nodes: [], client: client, registry: RedisRegistry(redis.address, prefix: "t"))
+            await other.start()
+            _ = await directory.setDraining("a", true)
+            try await EdgeFixtures.eventually("the other sees the drain") { await status("a", other) == .draining }
+            _ = await other.setDraining("a", false)
+            try await EdgeFixtures.eventually("the first sees it end") { await status("a", directory) == .running }
+            await other.stop()
+            await client.shutdown()
+        }
+    }
+}

@@ -1,0 +1,89 @@
+import Foundation
+import FoundationXML
+import MediaFixtures
+import Testing
+
+/// Holds a directory's manifest against the objects in it (ISO/IEC 23009-1, DASH-IF timing).
+struct ManifestCheck {
+    let place: RecordingDirectory
+    let directory: String
+
+    init(_ place: RecordingDirectory, _ directory: String) {
+        self.place = place
+        self.directory = directory
+    }
+
+    private func attribute(_ name: String, _ element: XMLElement) -> String {
+        element.attributes?.first { $0.name == name }?.stringValue ?? ""
+    }
+
+    private func number(_ name: String, _ element: XMLElement) -> Int64 {
+        Int64(attribute(name, element)) ?? -1
+    }
+
+    private func seconds(_ text: String) -> Double {
+        Double(text.dropFirst(2).dropLast()) ?? -1
+    }
+
+    /// - Parameters:
+    ///   - periods: how many there must be; nil for any number above 0.
+    ///   - seconds: how long the presentation is; nil when not looked at.
+    /// - Returns: the objects the manifest names.
+    @discardableResult
+    func check(isStatic: Bool, periods: Int?, seconds expected: Double?) throws -> Set<String> {
+        let text = String(decoding: try place.bytes(directory + "/manifest.mpd"), as: UTF8.self)
+        let root = try #require(try XMLDocument(xmlString: text).rootElement())
+        #expect(attribute("type", root) == (isStatic ? "static" : "dynamic"))
+        #expect(attribute("minimumUpdatePeriod", root).isEmpty == isStatic)
+        let list = root.elements(forName: "Period")
+        if let periods { #expect(list.count == periods) } else { #expect(!list.isEmpty) }
+        var objects: Set<String> = []
+        var start = 0.0
+        for period in list {
+            if isStatic { #expect(abs(seconds(attribute("start", period)) - start) < 0.000_002) }
+            let length = try checkPeriod(period, isStatic: isStatic, objects: &objects)
+            if isStatic { #expect(abs(seconds(attribute("duration", period)) - length) < 0.000_002) }
+            start += length
+        }
+        #expect(Set(list.map { attribute("id", $0) }).count == list.count)
+        if isStatic { #expect(abs(seconds(attribute("mediaPresentationDuration", root)) - start) < 0.000_01) }
+        if let expected { #expect(abs(start - expected) < 0.05) }
+        return objects
+    }
+
+    private func checkPeriod(_ period: XMLElement, isStatic: Bool, objects: inout Set<String>) throws -> Double {
+        var longest = 0.0
+        let sets = period.elements(forName: "AdaptationSet")
+        #expect(!sets.isEmpty)
+        for set in sets {
+            let isVideo = attribute("mimeType", set) == "video/mp4"
+            let representation = try #require(set.elements(forName: "Representation").first)
+            #expect(number("bandwidth", representation) > 0)
+            #expect(attribute("codecs", representation) == "opus" || attribute("codecs", representation).hasPrefix("avc1."))
+            let template = try #require(representation.elements(forName: "SegmentTemplate").first)
+            let timescale = number("timescale", template)
+            let initialization = attribute("initialization", template)
+            #expect(objects.insert(initialization).inserted)
+            let rules = try CMAFCheck.initialization(try place.bytes("\(directory)/\(initialization)"), timescale: timescale)
+            #expect(rules == [])
+            var end = number("presentationTimeOffset", template)
+            var at = number("startNumber", template)
+            for entry in try #require(template.elements(forName: "SegmentTimeline").first).elements(forName: "S") {
+                if !attribute("t", entry).isEmpty { #expect(number("t", entry) == end) }
+                for _ in 0...max(0, number("r", entry)) {
+                    let name = attribute("media", template).replacingOccurrences(
+                        of: "$Number%04d$", with: String(format: "%04d", Int(at)))
+                    #expect(objects.insert(name).inserted)
+                    let (fragments, broken) = try CMAFCheck.segment(try place.bytes("\(directory)/\(name)"), isVideo: isVideo)
+                    #expect(broken == [])
+                    #expect(fragments.first?.time == end)
+                    end += number("d", entry)
+                    #expect(fragments.last?.end == end)
+                    at += 1
+                }
+            }
+            longest = max(longest, Double(end) / Double(timescale))
+        }
+        return longest
+    }
+}

@@ -1,0 +1,116 @@
+/// What is wrong with the command line.
+enum OptionError: Error, CustomStringConvertible {
+    case unknown(String)
+    case missingValue(String)
+    case missing(String)
+    case badValue(option: String, value: String)
+
+    var description: String {
+        switch self {
+        case .unknown(let option): "unknown option or command: \(option)"
+        case .missingValue(let option): "\(option) needs a value"
+        case .missing(let option): "\(option) is required"
+        case .badValue(let option, let value): "\(option): not a value it can take: \(value)"
+        }
+    }
+}
+
+struct PublishOptions {
+    var url = ""
+    var token: String?
+    /// A path, or "-" for standard input.
+    var input = "-"
+    var loops = false
+    var durationSeconds: Int?
+}
+
+struct PlayOptions {
+    var url = ""
+    var token: String?
+    var viewers = 1
+    /// Viewers that may be joining at the same time.
+    var joining = 8
+    var durationSeconds: Int?
+    var json = false
+}
+
+/// The command line.
+enum Command {
+    case help
+    case publish(PublishOptions)
+    case play(PlayOptions)
+
+    static let usage = """
+        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S]
+          Sends the H.264 and Opus tracks of a file, or of standard input, in their own time.
+        edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--duration S] [--json]
+          Joins N viewers and reports packets, loss, key frames and join times.
+        Ctrl-C ends either and its sessions.
+        """
+
+    init(parsing arguments: [String]) throws(OptionError) {
+        guard let name = arguments.first else { throw .missing("publish or play") }
+        var scanner = Scanner(arguments: Array(arguments.dropFirst()))
+        switch name {
+        case "--help", "-h", "help": self = .help
+        case "publish": self = .publish(try Self.publish(&scanner))
+        case "play": self = .play(try Self.play(&scanner))
+        default: throw .unknown(name)
+        }
+    }
+
+    private static func publish(_ scanner: inout Scanner) throws(OptionError) -> PublishOptions {
+        var options = PublishOptions()
+        while let option = scanner.next() {
+            switch option {
+            case "--url": options.url = try scanner.value(option)
+            case "--token": options.token = try scanner.value(option)
+            case "--input": options.input = try scanner.value(option)
+            case "--loop": options.loops = true
+            case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
+            default: throw .unknown(option)
+            }
+        }
+        guard !options.url.isEmpty else { throw .missing("--url") }
+        return options
+    }
+
+    private static func play(_ scanner: inout Scanner) throws(OptionError) -> PlayOptions {
+        var options = PlayOptions()
+        while let option = scanner.next() {
+            switch option {
+            case "--url": options.url = try scanner.value(option)
+            case "--token": options.token = try scanner.value(option)
+            case "--viewers": options.viewers = try scanner.number(option, 1...5000)
+            case "--joining": options.joining = try scanner.number(option, 1...256)
+            case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
+            case "--json": options.json = true
+            default: throw .unknown(option)
+            }
+        }
+        guard !options.url.isEmpty else { throw .missing("--url") }
+        return options
+    }
+
+    private struct Scanner {
+        var arguments: [String]
+        var position = 0
+
+        mutating func next() -> String? {
+            guard position < arguments.count else { return nil }
+            defer { position += 1 }
+            return arguments[position]
+        }
+
+        mutating func value(_ option: String) throws(OptionError) -> String {
+            guard let value = next() else { throw .missingValue(option) }
+            return value
+        }
+
+        mutating func number(_ option: String, _ range: ClosedRange<Int>) throws(OptionError) -> Int {
+            let text = try value(option)
+            guard let number = Int(text), range.contains(number) else { throw .badValue(option: option, value: text) }
+            return number
+        }
+    }
+}

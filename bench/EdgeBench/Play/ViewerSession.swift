@@ -1,0 +1,130 @@
+import CLinux
+import MediaPlane
+import SDP
+
+/// One WHEP viewer: its socket, its transport, and what came in.
+final class ViewerSession {
+    private static let reportEveryNs: UInt64 = 1_000_000_000
+    private static let keyframeEveryNs: UInt64 = 1_000_000_000
+
+    let session: String
+    let socket: PeerSocket
+    private let transport: PeerTransport
+    private let ssrc = UInt32.random(in: 1 ... .max)
+    private let videoPayloadTypes: Set<UInt8>
+    private let startNs: UInt64
+    private(set) var streams: [IncomingStream] = []
+    /// From the POST to ICE and DTLS done, to the first media, and to the first picture that decodes.
+    private(set) var connectedMs: Double?
+    private(set) var mediaMs: Double?
+    private(set) var keyframeMs: Double?
+    private(set) var closed: TransportCloseReason?
+    private var nextReportNs: UInt64 = 0
+    private var nextKeyframeNs: UInt64 = 0
+
+    init(_ joined: Joined) throws(TransportError) {
+        guard let socket = PeerSocket() else { throw .crypto("no UDP socket") }
+        self.socket = socket
+        session = joined.session
+        startNs = joined.startNs
+        videoPayloadTypes = Set(joined.negotiated.tracks.filter { $0.kind == .video }.map(\.payloadType))
+        transport = try joined.identity.transport(joined.negotiated, now: tributary_monotonic_ns())
+    }
+
+    private func elapsedMs(_ now: UInt64) -> Double { Double(now - startNs) / 1_000_000 }
+
+    /// Timers: retransmission, reports, NACKs, key frame requests.
+    func tick(now: UInt64, output: inout TransportOutput, scratch: UnsafeMutableRawBufferPointer) {
+        guard closed == nil else { return }
+        if transport.nextDeadlineNs <= now {
+            transport.handleTimeout(now: now, output: &output)
+            socket.flush(&output)
+        }
+        if case .closed(let reason) = transport.state { closed = reason }
+        guard transport.state == .connected else { return }
+        for index in streams.indices {
+            let missing = streams[index].due(now: now)
+            if !missing.isEmpty { send(ControlPackets.nack(from: ssrc, of: streams[index].ssrc, missing: missing), scratch) }
+        }
+        if now >= nextReportNs, !streams.isEmpty {
+            nextReportNs = now + Self.reportEveryNs
+            let reports = streams.indices.map { streams[$0].report(now: now) }
+            send(ControlPackets.receiverReport(ssrc: ssrc, cname: "bench", reports: reports), scratch)
+        }
+        if keyframeMs == nil, now >= nextKeyframeNs, let video = streams.first(where: \.isVideo) {
+            nextKeyframeNs = now + Self.keyframeEveryNs
+            send(ControlPackets.pictureLoss(from: ssrc, of: video.ssrc), scratch)
+        }
+    }
+
+    private func send(_ packet: [UInt8], _ scratch: UnsafeMutableRawBufferPointer) {
+        guard let address = transport.selectedAddress, let base = scratch.baseAddress,
+            packet.count + Limits.srtpTrailerBytes <= scratch.count
+        else { return }
+        // A feedback packet alone is allowed: the offer asks for reduced-size RTCP (RFC 5506).
+        let count = packet.withUnsafeBytes { transport.protectRTCP($0, into: base) }
+        if count > 0 { socket.send(UnsafeRawBufferPointer(start: base, count: count), to: address) }
+    }
+
+    /// Reads what is there, at most 64 datagrams so that other viewers get their turn.
+    func receive(now: UInt64, output: inout TransportOutput, scratch: UnsafeMutableRawBufferPointer) {
+        for _ in 0..<64 {
+            guard let (count, from) = socket.receive(scratch) else { break }
+            let datagram = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
+            switch transport.receive(datagram, from: from, now: now, output: &output) {
+            case .rtp(let count): take(UnsafeRawBufferPointer(rebasing: scratch[..<count]), now: now)
+            case .rtcp(let count):
+                ControlPackets.parse(UnsafeRawBufferPointer(rebasing: scratch[..<count])) { note($0, now: now) }
+            case .none, .dropped: break
+            }
+        }
+        socket.flush(&output)
+        switch transport.state {
+        case .connected where connectedMs == nil:
+            connectedMs = elapsedMs(now)
+            nextKeyframeNs = now + Self.keyframeEveryNs
+        case .closed(let reason): closed = reason
+        case .new, .checking, .handshaking, .connected: break
+        }
+    }
+
+    private func note(_ packet: ControlPackets.Incoming, now: UInt64) {
+        guard case .senderReport(let ssrc, let middleNTP) = packet,
+            let index = streams.firstIndex(where: { $0.ssrc == ssrc })
+        else { return }
+        streams[index].lastSenderReport = (middleNTP, now)
+    }
+
+    /// One plain RTP packet; its authenticity is proven, its form is not.
+    private func take(_ packet: UnsafeRawBufferPointer, now: UInt64) {
+        guard packet.count >= 12 else { return }
+        var offset = 12 + 4 * Int(packet[0] & 15)
+        if packet[0] & 0x10 != 0 {
+            guard packet.count >= offset + 4 else { return }
+            offset += 4 + 4 * (Int(packet[offset + 2]) << 8 | Int(packet[offset + 3]))
+        }
+        var end = packet.count
+        if packet[0] & 0x20 != 0, let padding = packet.last { end -= Int(padding) }
+        guard offset <= end else { return }
+        let sequence = UInt16(packet[2]) << 8 | UInt16(packet[3])
+        let timestamp = packet[4..<8].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let source = packet[8..<12].reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        let index: Int
+        if let known = streams.firstIndex(where: { $0.ssrc == source }) {
+            index = known
+        } else {
+            streams.append(
+                IncomingStream(ssrc: source, isVideo: videoPayloadTypes.contains(packet[1] & 0x7F), sequence: sequence))
+            index = streams.count - 1
+        }
+        streams[index].take(
+            sequence, timestamp: timestamp, payload: UnsafeRawBufferPointer(rebasing: packet[offset..<end]), now: now)
+        if mediaMs == nil { mediaMs = elapsedMs(now) }
+        if keyframeMs == nil, streams[index].keyframes > 0 { keyframeMs = elapsedMs(now) }
+    }
+
+    func close(output: inout TransportOutput) {
+        transport.close(output: &output)
+        socket.flush(&output)
+    }
+}
