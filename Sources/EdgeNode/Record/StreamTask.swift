@@ -68,10 +68,12 @@ final class StreamTask {
             return true
         }
         recorder.tick(nowNs: nowNs)
-        let isAway = sourceEndedNs.map { nowNs >= $0 &+ UInt64(environment.settings.reconnectSeconds) * 1_000_000_000 } ?? false
+        let graceNs = UInt64(environment.settings.reconnectSeconds) * 1_000_000_000
+        let isAway = sourceEndedNs.map { nowNs >= $0 &+ graceNs } ?? false
         if isAway, recorder.isRecording { recorder.endSession(nowNs: nowNs) }
         perform()
-        return !(isAway && isAutomatic)
+        guard isAway, isAutomatic else { return true }
+        return !shared.beginClosing(unlessWantedSince: nowNs &- min(nowNs, graceNs))
     }
 
     /// Finishes everything.

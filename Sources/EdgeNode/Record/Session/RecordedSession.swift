@@ -42,6 +42,7 @@ struct RecordedSession: Equatable, Sendable {
         let duration: Int64
         let bytes: Int64
         let samples: Int
+        let startsWithSync: Bool
     }
 
     /// Nil when the line does not begin a session.
@@ -148,6 +149,7 @@ extension RecordedSession.Segment {
         self.duration = duration
         self.bytes = bytes
         samples = line.samples ?? 0
+        startsWithSync = line.sync ?? true
     }
 }
 

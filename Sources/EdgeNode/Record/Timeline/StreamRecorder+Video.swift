@@ -18,7 +18,7 @@ extension StreamRecorder {
             return
         }
         try releaseSound(before: time)
-        if unit.isSync { try cutIfDue(at: time) }
+        try cutIfDue(at: time, isSync: unit.isSync)
         try addPicture(unit, time: time)
     }
 
@@ -74,9 +74,12 @@ extension StreamRecorder {
         try period?.video?.add(unit.data, time: time, nominal: 0, isSync: unit.isSync, actions: &actions)
     }
 
-    /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant.
-    private mutating func cutIfDue(at time: Int64) throws(RecordingFault) {
-        guard let lane = period?.video, time - lane.segmentStart >= settings.segmentTicks(of: lane) else { return }
+    /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant. A sender that makes no key
+    /// frames, whoever asks, cannot be waited for without end.
+    private mutating func cutIfDue(at time: Int64, isSync: Bool) throws(RecordingFault) {
+        guard let lane = period?.video else { return }
+        let due = isSync ? settings.segmentTicks(of: lane) : settings.segmentTicksMax(of: lane)
+        guard time - lane.segmentStart >= due else { return }
         try period?.video?.cut(at: time, actions: &actions)
         period?.hasFixedTracks = true
         if let audio = period?.audio {

@@ -218,6 +218,11 @@ struct TimelineSettings: Sendable {
         // A key frame a little early is better than waiting a whole group of pictures for the next.
         Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
     }
+
+    /// After this a segment ends without a key frame; far above what encoders that ignore requests do.
+    func segmentTicksMax(of lane: TrackLane) -> Int64 {
+        Int64(max(3 * segmentSeconds, 30) * Double(lane.timescale))
+    }
 }
 
 /// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media.
