@@ -59,6 +59,27 @@ struct PublisherFeedbackTests {
         await bed.plane.shutdown()
     }
 
+    @Test("a padding-only packet that comes late goes on as a filler, so no viewer waits for its number")
+    func fillsLatePadding() async throws {
+        let bed = try LoopBed()
+        let (publisher, _) = try await bed.publisher()
+        let (viewer, _) = try await bed.viewer()
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        let late = encoder.sequence
+        encoder.sequence &+= 1
+        encoder.frame(publisher)
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 6 })
+        publisher.sendMedia(
+            payloadType: 96, sequence: late, timestamp: 90_000, ssrc: LoopBed.videoSSRC, padding: 100, payload: [])
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 7 })
+        let video = viewer.packets(LoopBed.viewerVideo)
+        let filler = try #require(video.last)
+        #expect(filler.header.sequence == video[0].header.sequence &+ 3)
+        #expect(filler.payload.isEmpty && filler.header.paddingCount == 1)
+        await bed.plane.shutdown()
+    }
+
     @Test("receiver reports carry the sender report's time, and the numbers of the source")
     func reports() async throws {
         let bed = try LoopBed()

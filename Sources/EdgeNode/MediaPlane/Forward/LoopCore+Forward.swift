@@ -149,7 +149,8 @@ extension LoopCore {
         let payload =
             slot.pointee.flags.contains(.filler)
             ? UnsafeRawBufferPointer(start: fillerPayload, count: 1) : track.pointee.ring.payload(of: slot)
-        guard headerCount + payload.count + 16 <= MediaLimits.datagramBytesMax else {
+        let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
+        guard headerCount + payload.count + 16 <= room else {
             counters.pointee.count(.oversized)
             return 0
         }

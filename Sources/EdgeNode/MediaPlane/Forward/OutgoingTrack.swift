@@ -87,8 +87,8 @@ struct OutgoingTrack {
         let values = slot.pointee.extensions
         let hasMid = extensions.mid != 0 && slot.pointee.index >= midFirst && slot.pointee.index < midLast
         guard hasMid || !values.present.isEmpty else { return 0 }
-        // What would not fit a datagram goes without.
-        guard Int(slot.pointee.payloadCount) + Self.headerBytesMax + 16 <= MediaLimits.datagramBytesMax else { return 0 }
+        // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
+        guard Int(slot.pointee.payloadCount) + Self.headerBytesMax + 16 <= MediaLimits.datagramBytesMaxIPv6 else { return 0 }
         var writer = HeaderExtensionWriter(at: place, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
         if hasMid { mid.withBytes { writer.append(id: extensions.mid, bytes: $0) } }
         if values.present.contains(.audioLevel) {

@@ -85,13 +85,14 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     }
 
     /// Adds a packet, or counts it as lost when the consumer is too far behind.
-    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) {
+    @discardableResult
+    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) -> Bool {
         guard deferred.isEmpty, free > Self.packetFloor,
             payload.count <= MediaLimits.payloadBytesMax
         else {
             lost &+= 1
             droppedTotal &+= 1
-            return
+            return false
         }
         writeGapIfAny()
         let slot = Int(writeIndex & (capacity &- 1))
@@ -101,6 +102,7 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
             (payloads.start + slot * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
         }
         writeIndex &+= 1
+        return true
     }
 
     /// Tells the consumer of a new source; what its tracks are travels beside the ring.

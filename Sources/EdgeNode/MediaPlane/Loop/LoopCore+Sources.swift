@@ -45,7 +45,9 @@ extension LoopCore {
             entry.track = UInt8(truncatingIfNeeded: track)
             entry.flags = packet.flags
             entry.extensions = packet.extensions
-            fanout.pointee.outlets.forEach { $0.push(entry, payload: payload) }
+            fanout.pointee.outlets.forEach {
+                if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
+            }
         }
         accept(packet, payload: payload, track: track, fanout, now)
     }
