@@ -1,4 +1,3 @@
-import Synchronization
 import Testing
 
 @testable import HTTP
@@ -35,7 +34,7 @@ struct LifecycleTests {
         settings.stopSeconds = finishes ? 20 : 0
         var router = Router()
         let (began, release) = (AsyncStream<Void>.makeStream(), AsyncStream<Void>.makeStream())
-        let wasCancelled = Mutex(false)
+        let wasCancelled = Locked(false)
         router.get("/work", RouteDescription("work")) { _ in
             began.continuation.yield()
             var iterator = release.stream.makeAsyncIterator()
@@ -85,7 +84,7 @@ struct LifecycleTests {
         settings.stopSeconds = 0
         for _ in 0..<5 {
             var router = Router()
-            let count = Mutex(0)
+            let count = Locked(0)
             router.get("/wait", RouteDescription("wait")) { _ in
                 count.withLock { $0 += 1 }
                 try await Task.sleep(for: .seconds(600))

@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Synchronization
 import Testing
 
 @testable import HTTP
@@ -15,7 +14,7 @@ final class RawClient: Sendable {
     }
 
     private let descriptor: Int32
-    private let kept = Mutex<[UInt8]>([])
+    private let kept = Locked<[UInt8]>([])
 
     init(_ port: UInt16) throws {
         descriptor = cmicrohttpd_stream_socket(AF_INET, 1)

@@ -1,4 +1,3 @@
-import Synchronization
 import Testing
 
 @testable import HTTP
@@ -21,7 +20,7 @@ struct StreamingTests {
     @Test("100 MB down, known length or chunked", arguments: [true, false])
     func download(isKnown: Bool) async throws {
         let client = HTTPClient()
-        let peak = Mutex(0)
+        let peak = Locked(0)
         try await withServer { router in
             router.get("/big", RouteDescription("big")) { _ in
                 .stream(contentType: "application/octet-stream", length: isKnown ? Int64(Self.total) : nil) { writer in
@@ -42,7 +41,7 @@ struct StreamingTests {
     @Test("100 MB up, known length or chunked", arguments: [true, false])
     func upload(isKnown: Bool) async throws {
         let client = HTTPClient()
-        let peaks = Mutex((server: 0, client: 0))
+        let peaks = Locked((server: 0, client: 0))
         try await withServer { router in
             router.post("/sink", RouteDescription("sink")) { request in
                 var count = 0
@@ -82,7 +81,7 @@ struct StreamingTests {
     @Test("a reader that stops holds the writer back")
     func slowReader() async throws {
         let client = HTTPClient()
-        let written = Mutex(0)
+        let written = Locked(0)
         try await withServer { router in
             router.get("/endless", RouteDescription("endless")) { _ in
                 .stream(contentType: "a/b") { writer in

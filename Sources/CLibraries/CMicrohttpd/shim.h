@@ -18,6 +18,7 @@ struct CMicrohttpdSetup {
     const char *certificate;
     const char *key;
     void *context;
+    MHD_AcceptPolicyCallback accept;
     MHD_AccessHandlerCallback access;
     /// Sees the request target before the library changes it; what it returns becomes the request's context.
     void *(*target)(void *context, const char *target, struct MHD_Connection *connection);
@@ -70,7 +71,8 @@ static inline struct MHD_Daemon *cmicrohttpd_start(struct CMicrohttpdSetup *setu
     }
     CMICROHTTPD_OPTION(MHD_OPTION_END, 0, 0);
 #undef CMICROHTTPD_OPTION
-    return MHD_start_daemon(flags, 0, NULL, NULL, setup->access, setup->context, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
+    return MHD_start_daemon(
+        flags, 0, setup->accept, setup->context, setup->access, setup->context, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }
 
 static inline int cmicrohttpd_socket(struct MHD_Connection *connection) {

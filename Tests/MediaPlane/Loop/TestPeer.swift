@@ -49,14 +49,23 @@ final class TestPeer {
 
     func connect(to plane: MediaPlane, _ handle: SessionHandle) throws {
         let port = try #require(plane.candidates(loop: handle.loop).first?.port)
+        try connect(port: port, fingerprint: plane.fingerprint) {}
+    }
+
+    /// - Parameter meanwhile: called between two looks at the socket, for a loop that has no thread of its own.
+    func connect(port: UInt16, fingerprint: [UInt8], _ meanwhile: () -> Void) throws {
         transport = try PeerTransport(
             settings: TransportSettings(
                 local: ICECredentialPair(ufrag: local.ufrag, password: local.password),
                 remote: ICECredentialPair(ufrag: remote.ufrag, password: remote.password),
-                remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: plane.fingerprint)], iceRole: .controlling,
+                remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: fingerprint)], iceRole: .controlling,
                 dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: 0x7F00_0001, port: port)]),
             now: tributary_monotonic_ns())
-        guard run(until: { $0.isConnected }) else { throw TestPeerError.notConnected }
+        let isUp = run {
+            meanwhile()
+            return $0.isConnected
+        }
+        guard isUp else { throw TestPeerError.notConnected }
     }
 
     var isConnected: Bool { transport?.state == .connected }
@@ -169,6 +178,11 @@ final class TestPeer {
     func close() {
         transport?.close(output: &output)
         sendOutput()
+    }
+
+    /// Empties the socket without looking at anything.
+    func discard() {
+        while recv(socket.descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT)) > 0 {}
     }
 
     func forgetMedia() {

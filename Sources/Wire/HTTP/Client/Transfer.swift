@@ -1,5 +1,4 @@
 import CCurl
-import Synchronization
 
 /// One request of ours and its answer. The loop's thread owns the easy handle; tasks only touch the pipes and the locked state.
 final class Transfer: Sendable {
@@ -22,7 +21,7 @@ final class Transfer: Sendable {
     private let loop: TransferLoop
     /// Kept until the answer is read, or its end would end the thread.
     private let owner: HTTPClient
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(id: UInt64, _ request: HTTPClientRequest, loop: TransferLoop, owner: HTTPClient, capacity: Int) {
         self.id = id

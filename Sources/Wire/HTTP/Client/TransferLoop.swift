@@ -1,5 +1,4 @@
 import CCurl
-import Synchronization
 
 /// The thread that runs all transfers of a client: libcurl's multi interface, woken by commands from tasks.
 final class TransferLoop: Sendable {
@@ -27,7 +26,7 @@ final class TransferLoop: Sendable {
     private static let isLibraryReady = ccurl_global() == CURLE_OK
     private let settings: HTTPClient.Settings
     private nonisolated(unsafe) let multi: OpaquePointer?  // why: only curl_multi_wakeup is called off the thread, which may be.
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ settings: HTTPClient.Settings) {
         self.settings = settings

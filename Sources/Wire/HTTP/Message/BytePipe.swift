@@ -1,5 +1,3 @@
-import Synchronization
-
 /// A bounded byte queue between a task and a C library's thread.
 ///
 /// One end is asynchronous (`read`, `write`: they wait) and one is synchronous (`take`, `offer`: they never wait). When the
@@ -80,7 +78,7 @@ final class BytePipe: Sendable {
     }
 
     let capacity: Int
-    private let state = Mutex(State())
+    private let state = Locked(State())
     private let wake: @Sendable () -> Void
 
     init(capacity: Int, wake: @escaping @Sendable () -> Void = {}) {

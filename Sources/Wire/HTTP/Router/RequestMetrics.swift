@@ -1,5 +1,3 @@
-import Synchronization
-
 /// Counts requests and their durations by route, for Prometheus. Give its ``middleware`` to a router as the first.
 public final class RequestMetrics: Sendable {
     private struct Key: Hashable {
@@ -21,7 +19,7 @@ public final class RequestMetrics: Sendable {
 
     static let bucketSeconds = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 30]
     private static let knownMethods: Set<String> = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// All zero.
     public init() {}

@@ -1,6 +1,5 @@
 import CMicrohttpd
 import Log
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -67,7 +66,7 @@ final class ConnectionWatcher: Sendable {
     private let wakeup: Int32
     private let headerNs: UInt64
     private let idleNs: UInt64
-    let state = Mutex(State())
+    let state = Locked(State())
 
     /// Nil when the system has no descriptor left.
     init?(_ settings: HTTPServerSettings) {

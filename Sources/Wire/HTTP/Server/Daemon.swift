@@ -25,6 +25,7 @@ final class Daemon: @unchecked Sendable {  // why: the pointers are set in init 
         setup.pointee.key = certificate.flatMap { UnsafePointer(strdup($0.key)) }
         // The daemon's threads end before stop returns, and this object keeps the core until then.
         setup.pointee.context = Unmanaged.passUnretained(core).toOpaque()
+        setup.pointee.accept = onAccept
         setup.pointee.access = onAccess
         setup.pointee.target = onTarget
         setup.pointee.completed = onCompleted
@@ -41,11 +42,6 @@ final class Daemon: @unchecked Sendable {  // why: the pointers are set in init 
         Glibc.free(UnsafeMutableRawPointer(mutating: setup.pointee.certificate))
         Glibc.free(UnsafeMutableRawPointer(mutating: setup.pointee.key))
         setup.deallocate()
-    }
-
-    func stopAccepting() {
-        let socket = MHD_quiesce_daemon(raw)
-        if socket >= 0 { close(socket) }
     }
 
     /// Ends the daemon's threads. It blocks until they have, so it has a thread of its own.

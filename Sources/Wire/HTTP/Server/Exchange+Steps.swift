@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Synchronization
 
 /// What the server's thread does each time the library asks how to go on with a request.
 extension Exchange {
@@ -120,7 +119,7 @@ extension Exchange {
     }
 
     private func answer(_ response: HTTPResponse) {
-        state.withLock { $0.response = response }
+        state.withLock { if !$0.isAborted { $0.response = response } }
         // Only a streamed answer can still read the body.
         if case .stream = response.body {} else { incoming.fail(Self.bodyLost) }
         waker.wake()
@@ -139,6 +138,8 @@ extension Exchange {
     func abort() {
         let (task, webSocket) = state.withLock { state in
             state.isAborted = true
+            // A streamed answer may hold the request, whose body holds this exchange.
+            state.response = nil
             return (state.task.take(), state.webSocket.take())
         }
         task?.cancel()

@@ -47,7 +47,7 @@ final class Exchange: Sendable {
     let core: ServerCore
     let incoming: BytePipe
     let outgoing: BytePipe
-    let state = Mutex(State())
+    let state = Locked(State())
 
     init(id: UInt64, target: UnsafePointer<CChar>?, connection: OpaquePointer, core: ServerCore) {
         self.id = id

@@ -1,6 +1,5 @@
 import CMicrohttpd
 import Log
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -16,7 +15,7 @@ public final class HTTPServer: Sendable {
 
     private let settings: HTTPServerSettings
     private let core: ServerCore
-    private let phase: Mutex<Phase>
+    private let phase: Locked<Phase>
     private let certificate: (chain: String, key: String)?
     private let host: String
     /// The port it listens on.
@@ -35,7 +34,7 @@ public final class HTTPServer: Sendable {
         let listener = try ListenSocket(settings.listen)
         port = listener.port
         host = listener.host
-        phase = Mutex(.bound(listener.descriptor))
+        phase = Locked(.bound(listener.descriptor))
     }
 
     deinit {
@@ -75,7 +74,6 @@ public final class HTTPServer: Sendable {
         case .stopped: return
         case .bound(let descriptor): close(descriptor)
         case .running(let daemon):
-            daemon.stopAccepting()
             core.beginStop()
             let clock = ContinuousClock()
             let deadline = clock.now + .seconds(settings.stopSeconds)

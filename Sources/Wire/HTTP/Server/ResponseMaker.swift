@@ -1,6 +1,5 @@
 import CMicrohttpd
 import Log
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc

@@ -1,6 +1,9 @@
 import CMicrohttpd
 import Log
-import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
 
 /// What the library's callbacks reach: the router and the exchanges that run.
 final class ServerCore: Sendable {
@@ -16,7 +19,7 @@ final class ServerCore: Sendable {
     let router: Router
     let watcher: ConnectionWatcher
     var isTLS: Bool { settings.tlsCertificate != nil }
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     init(_ settings: HTTPServerSettings, router: Router, watcher: ConnectionWatcher) {
         (self.settings, self.router, self.watcher) = (settings, router, watcher)
@@ -66,6 +69,13 @@ final class ServerCore: Sendable {
 }
 
 // MARK: Callbacks of the library, on its threads
+
+/// Someone connects. A stopping server turns them away here: `MHD_quiesce_daemon` races with the library's own threads, and
+/// aborts the process when it loses.
+func onAccept(_ context: UnsafeMutableRawPointer?, _ address: UnsafePointer<sockaddr>?, _ size: socklen_t) -> MHD_Result {
+    guard let context else { return .NO }
+    return Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue().isStopping ? .NO : .YES
+}
 
 /// A request line has been read.
 func onTarget(

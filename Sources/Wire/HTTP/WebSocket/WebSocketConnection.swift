@@ -1,5 +1,4 @@
 import CMicrohttpd
-import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -19,8 +18,8 @@ final class WebSocketConnection: WatchedSocket {
     private let id: UInt64
     private let core: ServerCore
     private let body: @Sendable (WebSocket) async throws -> Void
-    private let link = Mutex<Link?>(nil)
-    private let task = Mutex<Task<Void, Never>?>(nil)
+    private let link = Locked<Link?>(nil)
+    private let task = Locked<Task<Void, Never>?>(nil)
 
     init(core: ServerCore, body: @escaping @Sendable (WebSocket) async throws -> Void) {
         let watcher = core.watcher
