@@ -152,7 +152,10 @@ struct PublisherFeedbackTests {
         var encoder = Encoder()
         encoder.frame(publisher, key: true, packets: 6)
         encoder.frame(publisher)
-        for viewer in viewers { #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 9 }) }
+        for viewer in viewers {
+            #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 9 })
+            #expect(viewer.encrypted.count == 9, "nothing is sent twice")
+        }
         let numbers = try #require(await bed.plane.snapshot(of: handle))
         // One at once and one each half second of the joining, however many join.
         #expect(numbers.keyframeRequests <= 2 + (tributary_monotonic_ns() - started) / KeyframeRequester.intervalNs)
@@ -289,6 +292,7 @@ struct ViewerTests {
         #expect(video.map(\.payload) == expected)
         let base = video[0].header.sequence
         #expect(video.map(\.header.sequence) == (0..<expected.count).map { base &+ UInt16($0) })
+        #expect(viewer.encrypted.count == expected.count, "nothing is sent twice")
         await bed.plane.shutdown()
     }
 

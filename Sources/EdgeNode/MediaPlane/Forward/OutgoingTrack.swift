@@ -34,6 +34,9 @@ struct OutgoingTrack {
     private(set) var lastTimestamp: UInt32 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
+    /// Of the track's flush with this serial, so many pending packets were sent already while catching up.
+    private var caughtUpSerial: UInt64 = .max
+    private var caughtUpCount = 0
 
     init(_ spec: OutgoingTrackSpec, initialSequence: UInt16, timestampOffset: UInt32) {
         kind = spec.kind
@@ -111,6 +114,16 @@ struct OutgoingTrack {
         lastTimestamp = slot.pointee.timestamp
         resends.earn(bytes)
     }
+
+    /// Everything pending by now has been looked at.
+    mutating func noteCaughtUp(serial: UInt64, count: Int) {
+        caughtUpSerial = serial
+        caughtUpCount = count
+    }
+
+    /// The first of the pending packets that this viewer hasn't been sent by catching up.
+    @inline(__always)
+    func firstPending(serial: UInt64) -> Int { serial == caughtUpSerial ? caughtUpCount : 0 }
 
     /// A timeline timestamp as this viewer sees it.
     func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ timestampOffset }

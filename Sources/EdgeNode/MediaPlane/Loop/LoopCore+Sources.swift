@@ -53,12 +53,14 @@ extension LoopCore {
     }
 
     func endLocalSource(_ fanout: UnsafeMutablePointer<Fanout>) {
-        let epoch = fanout.pointee.epoch
+        let epoch = fanout.pointee.publisher?.pointee.publisher?.pointee.epoch ?? 0
         fanout.pointee.publisher = nil
-        fanout.pointee.hasSource = false
-        fanout.pointee.outlets.forEach {
-            $0.pushSourceEnded(epoch: epoch)
-            $0.publish()
+        if epoch != 0 {
+            fanout.pointee.hasSource = false
+            fanout.pointee.outlets.forEach {
+                $0.pushSourceEnded(epoch: epoch)
+                $0.publish()
+            }
         }
         // Whoever publishes next fills them; until then nobody may.
         fanout.pointee.outlets.removeAll()
