@@ -106,7 +106,7 @@ struct Recorded {
     struct Track {
         var format: TrackFormat
         var initialization: [UInt8]
-        var segments: [(bytes: [UInt8], time: Int64, duration: Int64, samples: Int)] = []
+        var segments: [(bytes: [UInt8], time: Int64, duration: Int64, samples: Int, startsWithSync: Bool)] = []
         var open: [UInt8] = []
 
         var file: [UInt8] { initialization + segments.flatMap(\.bytes) }
@@ -139,9 +139,9 @@ struct Recorded {
         case .trackBegan(let kind, let format, let bytes):
             sessions[session][period].tracks[kind] = Track(format: format, initialization: bytes)
         case .chunk(let kind, let bytes): sessions[session][period].tracks[kind]?.open += bytes
-        case .segmentEnded(let kind, let time, let duration, let samples):
+        case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
             let open = sessions[session][period].tracks[kind]?.open ?? []
-            sessions[session][period].tracks[kind]?.segments.append((open, time, duration, samples))
+            sessions[session][period].tracks[kind]?.segments.append((open, time, duration, samples, startsWithSync))
             sessions[session][period].tracks[kind]?.open = []
         case .periodEnded: sessions[session][period].isEnded = true
         case .sessionEnded: isEnded = true
@@ -198,7 +198,9 @@ extension Recorded.Track {
         if !open.isEmpty { broken.append("bytes outside of a segment") }
         for (number, segment) in segments.enumerated() {
             let (fragments, rules) = try CMAFCheck.segment(segment.bytes, isVideo: format.isVideo)
-            broken += rules.map { "segment \(number + 1): \($0)" }
+            let unsynced = "segment starts with a sync sample"
+            broken += rules.filter { $0 != unsynced }.map { "segment \(number + 1): \($0)" }
+            if rules.contains(unsynced) == segment.startsWithSync { broken.append("segment \(number + 1): sync flag") }
             if fragments.first?.time != end || segment.time != end {
                 broken.append("segment \(number + 1) starts at \(fragments.first?.time ?? -1), not \(end)")
             }

@@ -348,6 +348,18 @@ struct PeriodTests {
         #expect(recorded.sessions.isEmpty)
     }
 
+    @Test("a sender that never makes a key frame is cut all the same, and the segment says what it is")
+    func forcedCut() throws {
+        var publisher = publisher(Array(try SyntheticMedia.h264(frames: 1300, gop: 1300, size: "64x64")))
+        publisher.sounds = []
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 2))
+        #expect(try counts(recorded) == [[1300, 0]])
+        let segments = try #require(recorded.periods.first?.tracks[.video]).segments
+        #expect(segments.map(\.startsWithSync) == [true, false])
+        #expect(segments.first?.duration == 2_700_000)
+        #expect(recorded.keyframeRequests >= 5)
+    }
+
     @Test("key frames are asked for until one comes, ever more rarely")
     func asking() {
         var publisher = publisher(Array(repeating: Self.pictures[1], count: 300))

@@ -42,7 +42,12 @@ package final class RedisServerProcess: @unchecked Sendable {  // why: used by o
     package func stop(_ signal: Int32 = SIGTERM) {
         guard let process else { return }
         kill(process.processIdentifier, signal)
-        process.waitUntilExit()
+        // A child of a dispatch thread inherits its blocked signals and may never see a polite one. Waiting is by polling,
+        // because waitUntilExit() wants the run loop of the thread that started the process.
+        for attempt in 0..<1_000 where process.isRunning {
+            if attempt == 100 { kill(process.processIdentifier, SIGKILL) }
+            usleep(10_000)
+        }
         self.process = nil
         if signal == SIGKILL { unlink(socketPath) }
     }

@@ -37,5 +37,4 @@ static inline uint64_t tributary_ssl_options(void) {
     return SSL_OP_NO_QUERY_MTU | SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE
         | SSL_OP_SINGLE_ECDH_USE;
 }
-static inline EVP_PKEY *tributary_p256_key(void) { return EVP_EC_gen("P-256"); }
-static inline const EVP_CIPHER *tributary_no_cipher(void) { return NULL; }
+static inline EVP_PKEY *tributary_ec_key(const char *curve) { return EVP_EC_gen(curve); }

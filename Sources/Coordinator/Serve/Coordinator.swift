@@ -13,6 +13,7 @@ import Store
 public final class Coordinator: Sendable {
     private let server: HTTPServer
     private let client: HTTPClient
+    private let objectClient: HTTPClient
     private let directory: NodeDirectory
     private let index: RecordingIndex
     private let sync: RecordingSync
@@ -31,6 +32,10 @@ public final class Coordinator: Sendable {
         index = RecordingIndex(path: path)
         try await index.open()
         client = HTTPClient()
+        // Players that read slowly hold connections; offers and records must not queue behind them.
+        var settings = HTTPClient.Settings()
+        settings.maxConnectionsPerHost = 2_048
+        objectClient = HTTPClient(settings)
         let registry = try Self.registry(config.redis)
         directory = NodeDirectory(
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
@@ -38,7 +43,9 @@ public final class Coordinator: Sendable {
         sync = RecordingSync(directory: directory, index: index, client: client)
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
-        let router = try Self.router(config, client, directory, index, sync, web)
+        let objects = ObjectProxy(
+            index: index, directory: directory, client: objectClient, store: try Self.store(config.storage))
+        let router = Self.router(config, client, directory, index, sync, objects, web)
         server = try HTTPServer(HTTPServerSettings(config), router: router)
     }
 
@@ -56,6 +63,7 @@ public final class Coordinator: Sendable {
         await directory.stop()
         await server.stop()
         await client.shutdown()
+        await objectClient.shutdown()
         await index.close()
     }
 
@@ -66,23 +74,25 @@ public final class Coordinator: Sendable {
 
     private static func router(
         _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
-        _ sync: RecordingSync, _ web: WebFolder?
-    ) throws -> Router {
+        _ sync: RecordingSync, _ objects: ObjectProxy, _ web: WebFolder?
+    ) -> Router {
         let authorizer = Authorizer(AuthSettings(config.auth))
         let requests = RequestMetrics()
         let desk = RouteDesk()
         let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
-        let store = try store(config.storage)
-        let objects = ObjectProxy(index: index, directory: directory, client: client, store: store)
         var router = GuardedRouter(authorizer: authorizer)
         router.use(requests.middleware)
+        if config.limits.rateRPS > 0 {
+            router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
+        }
         SystemRoutes(directory: directory, index: index, sync: sync, requests: requests)
             .add(to: &router, features: config.features)
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing).add(to: &router)
+        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
+            to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         PlaybackRoutes(catalog: PlaybackCatalog(index: index, directory: directory), objects: objects).add(to: &router)
-        StorageRoutes(store: store).add(to: &router)
+        StorageRoutes(store: objects.store).add(to: &router)
         TokenRoutes(authorizer: authorizer).add(to: &router)
         let document = router.router.openAPI(title: "Tributary coordinator", version: CoordinatorVersion.text)
         router.open("/api/openapi.json", RouteDescription("This interface", tag: "system")) { _ in

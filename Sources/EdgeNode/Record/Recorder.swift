@@ -83,11 +83,13 @@ public final class Recorder: Sendable {
         }
         do throws(RecordError) {
             let tap = try await openTap(key)
-            threads.withLock { $0[thread] }.post(
-                .add(
-                    StreamTask.Seed(
-                        stream: stream, key: key, tap: tap, shared: status, baseDirectory: baseDirectory, firstID: info.id,
-                        isAutomatic: isAutomatic)))
+            let seed = StreamTask.Seed(
+                stream: stream, key: key, tap: tap, shared: status, baseDirectory: baseDirectory, firstID: info.id,
+                isAutomatic: isAutomatic)
+            guard hand(seed, to: thread) else {
+                tap.close()
+                throw RecordError.stopped
+            }
         } catch {
             forget(stream, status)
             throw error
@@ -134,9 +136,7 @@ public final class Recorder: Sendable {
 
     /// A publisher has come: starts recording if the stream is one of `autoStreams`. What goes wrong is logged.
     public func streamPublished(_ stream: String, key: StreamKey) async {
-        guard environment.settings.autoStreams.contains(where: { $0.matches(stream) }), status(stream: stream) == nil else {
-            return
-        }
+        guard environment.settings.autoStreams.contains(where: { $0.matches(stream) }) else { return }
         do throws(RecordError) {
             try await start(stream: stream, key: key, isAutomatic: true)
         } catch {
@@ -157,6 +157,11 @@ public final class Recorder: Sendable {
 
     private func running(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo? {
         guard let entry = state.withLock({ $0.entries[stream] }) else { return nil }
+        guard entry.status.want(nowNs: WallClock.monotonicNs()) else {
+            // It is ending by itself at this moment; what starts now is another.
+            forget(stream, entry.status)
+            return nil
+        }
         guard baseDirectory == nil || baseDirectory == entry.baseDirectory else {
             throw .recordingElsewhere(directory: entry.status.info.recordDirectory)
         }
@@ -203,6 +208,16 @@ public final class Recorder: Sendable {
             return .success(thread)
         }
         return try result.get()
+    }
+
+    /// False when the recording was stopped before it could begin.
+    private func hand(_ seed: StreamTask.Seed, to thread: Int) -> Bool {
+        // Under the lock, so that a stop which comes now is posted after this.
+        state.withLock { state in
+            guard state.entries[seed.stream]?.status === seed.shared else { return false }
+            threads.withLock { $0[thread] }.post(.add(seed))
+            return true
+        }
     }
 
     private func forget(_ stream: String, _ status: StreamStatus) {

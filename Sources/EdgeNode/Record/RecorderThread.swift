@@ -12,10 +12,15 @@ final class RecorderThread: Sendable {
         case end(CheckedContinuation<Void, Never>)
     }
 
-    private let commands = Mutex<[Command]>([])
+    private let inbox = Mutex<Inbox>(Inbox())
     private let wake: Int32
     private let environment: RecorderEnvironment
     private let onRemoved: @Sendable (_ stream: String, _ status: StreamStatus) -> Void
+
+    private struct Inbox {
+        var commands: [Command] = []
+        var isClosed = false
+    }
 
     /// How often time passes for every stream.
     static let tickMs: Int32 = 50
@@ -37,10 +42,20 @@ final class RecorderThread: Sendable {
         close(wake)
     }
 
-    /// Any thread.
+    /// Any thread. What comes after the end is answered as if there were nothing to do.
     func post(_ command: Command) {
-        commands.withLock { $0.append(command) }
-        _ = eventfd_write(wake, 1)
+        let isTaken = inbox.withLock { inbox in
+            if !inbox.isClosed { inbox.commands.append(command) }
+            return !inbox.isClosed
+        }
+        if isTaken { _ = eventfd_write(wake, 1) } else { Self.refuse(command) }
+    }
+
+    private static func refuse(_ command: Command) {
+        switch command {
+        case .add(let seed): seed.tap.close()
+        case .stop(_, let done), .end(let done): done.resume()
+        }
     }
 
     private func run() {
@@ -71,12 +86,17 @@ final class RecorderThread: Sendable {
     private func obey(_ tasks: inout [String: StreamTask]) -> Bool {
         var counter: eventfd_t = 0
         _ = eventfd_read(wake, &counter)
-        let taken = commands.withLock { list in
-            defer { list = [] }
-            return list
+        let taken = inbox.withLock { inbox in
+            inbox.isClosed = inbox.commands.contains { if case .end = $0 { true } else { false } }
+            defer { inbox.commands = [] }
+            return inbox.commands
         }
         var goesOn = true
         for command in taken {
+            guard goesOn else {
+                Self.refuse(command)
+                continue
+            }
             switch command {
             case .add(let seed):
                 do throws(StoreError) {

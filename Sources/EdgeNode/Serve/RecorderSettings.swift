@@ -38,7 +38,7 @@ public struct RecorderSettings: Sendable, Hashable {
         }
         nodeAlias = alias.isEmpty ? fallback : alias
         layout = recorder.choice("layout", default: Layout.date)
-        segmentSeconds = recorder.number("segment_seconds", default: 2, in: 0.5...60)
+        segmentSeconds = recorder.number("segment_seconds", default: 4, in: 0.5...60)
         maxRecordingSeconds = recorder.integer("max_recording_seconds", default: 86_400, in: 0...31_536_000)
         minFreeSpace = recorder.bytes("min_free_space", default: 512 << 20, in: 0...1 << 50)
         storage = StorageSettings(reading: recorder)

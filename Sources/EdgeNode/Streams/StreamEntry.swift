@@ -55,6 +55,8 @@ struct Session {
     /// When `stats` was sampled, for the bit rate.
     var sampledNs: UInt64 = 0
 
+    mutating func apply(_ change: (inout Session) -> Void) { change(&self) }
+
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, stats: stats)
     }
@@ -92,6 +94,24 @@ struct StreamEntry {
     }
 
     func session(_ id: String) -> Session? { publisher?.id == id ? publisher : viewers[id] }
+
+    /// Changes a session where it stands: copying a thousand viewers for each counter would be work by the square.
+    mutating func update(_ id: String, _ change: (inout Session) -> Void) -> Bool {
+        if publisher?.id == id {
+            publisher?.apply(change)
+        } else if viewers[id] != nil {
+            viewers[id]?.apply(change)
+        } else {
+            return false
+        }
+        return true
+    }
+
+    /// Takes a session out as if it had never been.
+    mutating func discard(_ id: String) {
+        if publisher?.id == id { publisher = nil }
+        viewers[id] = nil
+    }
 
     /// Takes a session out and keeps its record; the caller tells the media plane.
     mutating func remove(_ id: String, state: Cluster.SessionState, now: StreamTime) -> Session? {

@@ -102,7 +102,9 @@ public actor StreamRegistry {
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             log.info("viewer came", ["stream": name])
             // The publisher may have changed while this waited.
-            closeUnplayable(name)
+            if let entry = streams[name], entry.source != source {
+                closeUnplayable(name, entry.viewers[session.id].map { [$0] } ?? [])
+            }
             noteChange()
             return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
         } catch {
@@ -222,26 +224,13 @@ public actor StreamRegistry {
     /// Changes a session in place; false when it is gone.
     @discardableResult
     func update(_ id: String, on name: String, _ change: (inout Session) -> Void) -> Bool {
-        guard var entry = streams[name] else { return false }
-        if var session = entry.publisher, session.id == id {
-            change(&session)
-            entry.publisher = session
-        } else if var session = entry.viewers[id] {
-            change(&session)
-            entry.viewers[id] = session
-        } else {
-            return false
-        }
-        streams[name] = entry
-        return true
+        streams[name]?.update(id, change) ?? false
     }
 
     /// Forgets a session that never came to be.
     private func discard(_ id: String, on name: String) {
-        guard var entry = streams[name] else { return }
-        if entry.publisher?.id == id { entry.publisher = nil }
-        entry.viewers[id] = nil
-        streams[name] = entry
+        streams[name]?.discard(id)
+        guard let entry = streams[name] else { return }
         if entry.publisher == nil, entry.viewers.isEmpty, !entry.hadPublisher, !entry.isLasting { forget(name) }
     }
 
@@ -269,7 +258,7 @@ public actor StreamRegistry {
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])
-        closeUnplayable(name)
+        closeUnplayable(name, Array(entry.viewers.values))
         emit(.published(stream: name, key: entry.key))
         noteChange()
     }

@@ -52,7 +52,8 @@ extension MPD.Track {
             "AdaptationSet",
             [
                 ("id", String(index)), ("contentType", isVideo ? "video" : "audio"),
-                ("mimeType", isVideo ? "video/mp4" : "audio/mp4"), ("segmentAlignment", "true"), ("startWithSAP", "1"),
+                ("mimeType", isVideo ? "video/mp4" : "audio/mp4"), ("segmentAlignment", "true"),
+                ("startWithSAP", startsWithSAP ? "1" : "0"),
             ])
         if let wallClockUs {
             out.empty(

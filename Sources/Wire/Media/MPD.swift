@@ -84,6 +84,8 @@ public struct MPD: Equatable, Sendable {
         public var initialization: String
         /// URL template of the segments with `$Number$`.
         public var template: String
+        /// Every segment starts with a sync sample.
+        public var startsWithSAP: Bool
         /// Number of the first segment in `timeline`.
         public var startNumber: Int
         /// Media time at the Period's start, in ticks.
@@ -94,7 +96,7 @@ public struct MPD: Equatable, Sendable {
         /// A track.
         public init(
             media: Media, codecs: String, bandwidth: Int, timescale: Int, initialization: String, template: String,
-            startNumber: Int = 1, presentationTimeOffset: Int64 = 0, timeline: [TimelineEntry]
+            startsWithSAP: Bool = true, startNumber: Int = 1, presentationTimeOffset: Int64 = 0, timeline: [TimelineEntry]
         ) {
             self.media = media
             self.codecs = codecs
@@ -102,6 +104,7 @@ public struct MPD: Equatable, Sendable {
             self.timescale = timescale
             self.initialization = initialization
             self.template = template
+            self.startsWithSAP = startsWithSAP
             self.startNumber = startNumber
             self.presentationTimeOffset = presentationTimeOffset
             self.timeline = timeline

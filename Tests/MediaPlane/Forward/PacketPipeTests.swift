@@ -27,6 +27,18 @@ struct PacketPipeTests {
         #expect(pipe.front() == nil)
     }
 
+    @Test("a consumer that keeps up never loses a packet, however long it lasts", arguments: [1, 3, 40])
+    func endurance(batch: UInt64) throws {
+        let pipe = PacketPipe(slots: 64, wake: try WakeDescriptor())
+        for sequence in 0..<1000 as Range<UInt64> {
+            push(pipe, sequence)
+            guard sequence % batch == batch - 1 else { continue }
+            pipe.publish()
+            while pipe.front() != nil { pipe.pop() }
+        }
+        #expect(pipe.droppedTotal == 0)
+    }
+
     @Test("a full pipe drops, tells how many, and still takes source changes", arguments: [64, 128])
     func overflow(slots: Int) throws {
         let pipe = PacketPipe(slots: slots, wake: try WakeDescriptor())

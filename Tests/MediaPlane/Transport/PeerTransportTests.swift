@@ -39,6 +39,15 @@ struct PeerTransportTests {
         }
     }
 
+    @Test(
+        "peers with certificates on other curves connect, in both roles", arguments: ["P-224", "P-384", "P-521"], [false, true])
+    func otherCurves(curve: String, serverIsDTLSClient: Bool) throws {
+        try withWallClock { clock in
+            let pair = try TransportPair(clock: clock, serverIsDTLSClient: serverIsDTLSClient, clientCurve: curve)
+            #expect(pair.run(limitMs: 2000) { $0.isConnected }, "\(pair.server.state) \(pair.client.state)")
+        }
+    }
+
     @Test("each flight lost once still connects in two seconds", arguments: 0..<12, [false, true])
     func survivesLostFlight(flight: Int, serverIsDTLSClient: Bool) throws {
         try withWallClock { clock in

@@ -42,10 +42,6 @@ final class ViewerSession {
         }
         if case .closed(let reason) = transport.state { closed = reason }
         guard transport.state == .connected else { return }
-        if connectedMs == nil {
-            connectedMs = elapsedMs(now)
-            nextKeyframeNs = now + Self.keyframeEveryNs
-        }
         for index in streams.indices {
             let missing = streams[index].due(now: now)
             if !missing.isEmpty { send(ControlPackets.nack(from: ssrc, of: streams[index].ssrc, missing: missing), scratch) }
@@ -83,7 +79,13 @@ final class ViewerSession {
             }
         }
         socket.flush(&output)
-        if case .closed(let reason) = transport.state { closed = reason }
+        switch transport.state {
+        case .connected where connectedMs == nil:
+            connectedMs = elapsedMs(now)
+            nextKeyframeNs = now + Self.keyframeEveryNs
+        case .closed(let reason): closed = reason
+        case .new, .checking, .handshaking, .connected: break
+        }
     }
 
     private func note(_ packet: ControlPackets.Incoming, now: UInt64) {

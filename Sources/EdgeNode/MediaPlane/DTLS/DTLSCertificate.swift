@@ -14,8 +14,11 @@ public final class DTLSCertificate: @unchecked Sendable {  // why: pointers set 
     /// Generates key and certificate, about 0.2 ms.
     ///
     /// - Throws: ``DTLSCertificateError`` when OpenSSL cannot.
-    public init() throws(DTLSCertificateError) {
-        guard let key = tributary_p256_key() else { throw .generation(opensslError()) }
+    public convenience init() throws(DTLSCertificateError) { try self.init(curve: "P-256") }
+
+    /// On another curve, as some peers do.
+    init(curve: String) throws(DTLSCertificateError) {
+        guard let key = tributary_ec_key(curve) else { throw .generation(opensslError()) }
         guard let certificate = Self.selfSigned(key) else {
             EVP_PKEY_free(key)
             throw .generation(opensslError())

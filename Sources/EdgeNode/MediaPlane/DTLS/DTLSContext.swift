@@ -19,8 +19,9 @@ enum DTLSContext {
         tributary_ssl_ctx_release_buffers(context)
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nil)
         SSL_CTX_set_cert_verify_callback(context, verifyPeerCertificate, nil)
+        // The list also says which curves a peer's certificate may have: FFmpeg built on GnuTLS makes one on P-224.
         guard tributary_ssl_ctx_set_dtls12_only(context) == 1, SSL_CTX_set_cipher_list(context, ciphers) == 1,
-            tributary_ssl_ctx_set_groups(context, "P-256:X25519:P-384") == 1
+            tributary_ssl_ctx_set_groups(context, "P-256:X25519:P-384:P-521:P-224") == 1
         else {
             SSL_CTX_free(context)
             return nil

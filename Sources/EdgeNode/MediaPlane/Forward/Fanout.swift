@@ -69,7 +69,8 @@ struct Fanout: ~Copyable {
             taken |= 1 << UInt64(track)
             trackOfSource[source] = Int8(track)
             if restarted & (1 << UInt64(source)) != 0 {
-                tracks[track].beginSource(codec: wanted.codec, clockRate: wanted.clockRate)
+                let place = tracks + track
+                place.pointee.beginSource(codec: wanted.codec, clockRate: wanted.clockRate)
             }
         }
     }

@@ -58,7 +58,10 @@ extension LoopCore {
                 forward(fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, fanout, now)
             }
         }
-        for track in 0..<trackCount { fanout.pointee.tracks[track].clearPending() }
+        for track in 0..<trackCount {
+            let cleared = fanout.pointee.tracks + track
+            cleared.pointee.clearPending()
+        }
     }
 
     @inline(__always)

@@ -73,8 +73,12 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
 
     // MARK: Producer
 
+    /// A packet needs more free slots than this: the reserve, and one for a gap entry that may have to go first.
+    private static let packetFloor = UInt64(MediaLimits.pipeControlReserve) + 1
+
+    /// Free slots, at least; the consumer's progress is only looked at when what was known is too little for a packet.
     private var free: UInt64 {
-        if capacity &- (writeIndex &- knownHead) <= UInt64(MediaLimits.pipeControlReserve) {
+        if capacity &- (writeIndex &- knownHead) <= Self.packetFloor {
             knownHead = head.load(ordering: .acquiring)
         }
         return capacity &- (writeIndex &- knownHead)
@@ -82,8 +86,7 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
 
     /// Adds a packet, or counts it as lost when the consumer is too far behind.
     func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) {
-        // One slot more than the reserve: a gap entry may have to go first.
-        guard deferred.isEmpty, free > UInt64(MediaLimits.pipeControlReserve) &+ 1,
+        guard deferred.isEmpty, free > Self.packetFloor,
             payload.count <= MediaLimits.payloadBytesMax
         else {
             lost &+= 1

@@ -52,13 +52,15 @@ struct JournalLine: Codable, Equatable, Sendable {
     var duration: Int64?
     var bytes: Int64?
     var samples: Int?
+    /// False when the segment does not start with a sync sample.
+    var sync: Bool?
 
     var failed: Bool?
     var reason: String?
 
     enum CodingKeys: String, CodingKey {
         case event, at, version, id, stream, node, period, kind, codecs, timescale, width, height, channels, prefix, bytes,
-            samples
+            samples, sync
         case failed, reason
         case startUs = "start_us"
         case initialization = "init"

@@ -125,6 +125,7 @@ struct SessionRepair {
             line.duration = extent.duration
             line.bytes = Int64(scan.wholeBytes)
             line.samples = scan.fragments.map(\.samples).reduce(0, +)
+            line.sync = scan.fragments.first?.startsWithSync ?? true ? nil : false
             try write(line)
             return extent.time + extent.duration
         }

@@ -56,8 +56,8 @@ final class SessionWriter {
         case .periodBegan(let startUs): try beginPeriod(startUs: startUs)
         case .trackBegan(let kind, let format, let bytes): try beginTrack(kind, format, bytes)
         case .chunk(let kind, let bytes): try append(kind, bytes)
-        case .segmentEnded(let kind, let time, let duration, let samples):
-            try endSegment(kind, time: time, duration: duration, samples: samples)
+        case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
+            try endSegment(kind, time: time, duration: duration, samples: samples, startsWithSync: startsWithSync)
         case .periodEnded: try endPeriod()
         case .sessionEnded: try endSession(reason: nil)
         case .keyframeWanted: break
@@ -189,7 +189,9 @@ final class SessionWriter {
         try files[kind]?.append(bytes)
     }
 
-    private func endSegment(_ kind: LaneKind, time: Int64, duration: Int64, samples: Int) throws(StoreError) {
+    private func endSegment(
+        _ kind: LaneKind, time: Int64, duration: Int64, samples: Int, startsWithSync: Bool
+    ) throws(StoreError) {
         guard let file = files.removeValue(forKey: kind), let number = segmentNumbers[kind],
             let period = session?.periods.last?.number
         else { return }
@@ -202,6 +204,7 @@ final class SessionWriter {
         line.duration = duration
         line.bytes = file.size
         line.samples = samples
+        line.sync = startsWithSync ? nil : false
         try write(line)
         try publish(isDue: false)
     }

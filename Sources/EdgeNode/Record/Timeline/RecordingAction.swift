@@ -16,7 +16,7 @@ enum RecordingAction: Equatable {
     /// Whole fragments that belong to the track's open segment.
     case chunk(LaneKind, [UInt8])
     /// The track's segment is complete; times in the track's timescale.
-    case segmentEnded(LaneKind, time: Int64, duration: Int64, samples: Int)
+    case segmentEnded(LaneKind, time: Int64, duration: Int64, samples: Int, startsWithSync: Bool)
     /// Nothing follows in this Period.
     case periodEnded
     /// Nothing follows in this session.

@@ -12,6 +12,7 @@ struct TrackLane {
     private var samplesInSegment = 0
     private var samplesInChunk = 0
     private var hasBytesInSegment = false
+    private var segmentStartsWithSync = true
     private(set) var segmentStart: Int64 = 0
     /// The last sample's length, a guess for one that has no successor.
     private(set) var lastDuration: Int64
@@ -61,7 +62,9 @@ struct TrackLane {
         try flush(&actions)
         guard samplesInSegment > 0 else { return }
         actions.append(
-            .segmentEnded(kind, time: segmentStart, duration: time - segmentStart, samples: samplesInSegment))
+            .segmentEnded(
+                kind, time: segmentStart, duration: time - segmentStart, samples: samplesInSegment,
+                startsWithSync: segmentStartsWithSync))
         segmentStart = time
         samplesInSegment = 0
         hasBytesInSegment = false
@@ -91,6 +94,7 @@ struct TrackLane {
             throw .muxer(error)
         }
         if samplesInChunk == 0 { chunkStart = sample.time }
+        if samplesInSegment == 0 { segmentStartsWithSync = sample.isSync }
         samplesInChunk += 1
         samplesInSegment += 1
         if time - chunkStart >= chunkTicks { try flush(&actions) }
