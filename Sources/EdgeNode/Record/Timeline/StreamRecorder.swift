@@ -167,7 +167,7 @@ struct StreamRecorder {
 
     private mutating func askForKeyframe() {
         guard let video, fault == nil else { return }
-        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.segmentTicks(of: $0) } ?? false
+        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.requestTicks(of: $0) } ?? false
         let isWanted = video.needsKeyframe || (period?.video == nil && video.lastArrivalNs != nil) || wantsNewPeriod || isLate
         if keyframes.shouldAsk(isWanted: isWanted, nowNs: nowNs) { actions.append(.keyframeWanted) }
     }
@@ -219,6 +219,11 @@ struct TimelineSettings: Sendable {
     func segmentTicks(of lane: TrackLane) -> Int64 {
         // A key frame a little early is better than waiting a whole group of pictures for the next.
         Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
+    }
+
+    /// After this a key frame is asked for: a little late, so that an encoder that makes one in time anyway is left alone.
+    func requestTicks(of lane: TrackLane) -> Int64 {
+        Int64((segmentSeconds + 0.1) * Double(lane.timescale))
     }
 
     /// After this a segment ends without a key frame; far above what encoders that ignore requests do.
