@@ -94,12 +94,15 @@ struct TimelineTests {
     func unrepaired(lostPicture: Int) throws {
         var publisher = publisher()
         publisher.network = { track, packet in track == 0 && packet.unit == lostPicture ? nil : 0 }
-        let recorded = Recorded.run([publisher])
+        var losses = StreamRecorder.Losses()
+        let recorded = Recorded.run([publisher]) { losses = $0.losses }
         #expect(recorded.periods.count == 1)
         let period = try #require(recorded.periods.first)
         let (video, sound) = try samples(period)
         let resumed = (lostPicture / 60 + 1) * 60
         let kept = (0..<360).filter { $0 < lostPicture || $0 >= resumed }
+        // The lost picture itself was never seen, so it is no dropped one.
+        #expect(losses.packets > 0 && Int(losses.frames) == resumed - lostPicture - 1)
         #expect(video.map(\.data) == kept.map { Publisher.sample(Self.pictures[$0]) })
         #expect(video.map(\.time) == kept.map { Int64($0) * 3000 })
         #expect(sound.count == 600)
@@ -433,7 +436,7 @@ struct PeriodTests {
                 let timestamp = dice == 2 ? UInt32.random(in: 0 ... .max, using: &generator) : packet.timestamp
                 let payload = dice < 6 ? packet.payload.mutated(by: &generator) : packet.payload
                 let arrival = dice == 7 ? UInt64.random(in: 0...ns * 2, using: &generator) : ns
-                if dice == 8 { recorder.receiveGap(lost: 3) }
+                if dice == 8 { recorder.receiveGap() }
                 if dice == 9 { continue }
                 recorder.receive(
                     track: track, sequence: sequence, timestamp: timestamp, arrivalNs: arrival,

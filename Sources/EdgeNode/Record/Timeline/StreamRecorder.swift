@@ -33,10 +33,24 @@ struct StreamRecorder {
     private var session: OpenSession?
     private var wallClock: WallClock
 
-    /// What the recorder could not use, for status and metrics.
-    private(set) var lostPackets: UInt64 = 0
-    private(set) var overflowedPackets = 0
     private(set) var fault: RecordingFault?
+    /// Of sources that have ended.
+    private var endedLosses = Losses()
+
+    /// What never made it into the recording.
+    struct Losses: Equatable {
+        /// Packets that were missing when their time came.
+        var packets: Int64 = 0
+        /// Frames that were dropped because of that, or because they were malformed.
+        var frames: Int64 = 0
+
+        static func + (left: Losses, right: Losses) -> Losses {
+            Losses(packets: left.packets &+ right.packets, frames: left.frames &+ right.frames)
+        }
+    }
+
+    /// Since the recorder was made.
+    var losses: Losses { [video, audio].compactMap { $0?.losses }.reduce(endedLosses, +) }
 
     private struct OpenSession {
         let startUs: Int64
@@ -92,8 +106,7 @@ struct StreamRecorder {
     }
 
     /// The tap dropped packets because the recorder was too slow.
-    mutating func receiveGap(lost: Int) {
-        overflowedPackets &+= lost
+    mutating func receiveGap() {
         video?.giveUp()
         audio?.giveUp()
         process()
@@ -116,7 +129,7 @@ struct StreamRecorder {
         audio?.giveUp()
         takeUnits(nowNs: later)
         attempt { recorder throws(RecordingFault) in try recorder.endPeriod() }
-        lostPackets &+= (video?.lostPackets ?? 0) &+ (audio?.lostPackets ?? 0)
+        endedLosses = losses
         video = nil
         audio = nil
         soundQueue = []
