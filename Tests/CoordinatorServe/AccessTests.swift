@@ -115,3 +115,42 @@ struct AccessTests {
         }
     }
 }
+
+@Suite("Limits of the coordinator", .timeLimit(.minutes(1)))
+struct LimitTests {
+    @Test("more requests than the rate are 429 with a time to come back; health is not counted")
+    func rate() async throws {
+        try await Bench.run([], extra: "limits.rate_rps = 0.1\nlimits.rate_burst = 4") { bench in
+            var statuses: [Int] = []
+            for _ in 0..<6 {
+                let answer = try await bench.get("/api/streams")
+                statuses.append(answer.status)
+                if answer.status == 429 { #expect(answer.headers["Retry-After"] != nil) }
+            }
+            // Bench.run has asked once itself.
+            #expect(statuses == [200, 200, 200, 429, 429, 429])
+            let health = try await bench.get("/healthz")
+            #expect(health.status == 200)
+        }
+    }
+
+    @Test("sessions of the cluster and viewers of a stream are limited")
+    func sessions() async throws {
+        let edge = try TestEdge("edge-1")
+        edge.setStreams([TestRecords.stream("demo", viewers: 2), TestRecords.stream("other")])
+        try await Bench.run([edge], extra: "limits.max_subs_per_stream = 2\nlimits.max_sessions = 5") { bench in
+            try await eventually("the streams show") { try await bench.get("/api/streams").text.contains("other") }
+            let full = try await bench.offer("/whep/demo")
+            #expect(full.status == 403)
+            let other = try await bench.offer("/whep/other")
+            #expect(other.status == 201)
+            edge.setStreams([TestRecords.stream("demo", viewers: 2), TestRecords.stream("other", viewers: 1)])
+            try await eventually("the fifth session shows") {
+                try await bench.get("/api/streams").text.occurrences(of: "~v0") == 2
+            }
+            let publisher = try await bench.offer("/whip/third")
+            #expect(publisher.status == 503)
+            #expect(publisher.headers["Retry-After"] == "5")
+        }
+    }
+}

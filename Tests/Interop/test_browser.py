@@ -58,10 +58,10 @@ def test_publish_page_says_in_words_that_the_name_is_taken(cluster, browsers, pe
     assert "already publishing" in page.script("return document.querySelector('[role=alert]').innerText")
 
 
-def test_overview_shows_the_cluster_and_a_picture_of_it(cluster, browsers, peers):
-    peers.publish(f"{cluster.url}/whip/demo")
-    peers.publish(f"{cluster.url}/whip/rec-stage")
-    viewer, page = browsers(), browsers()
+def test_overview_shows_the_cluster_and_a_picture_of_it(own_cluster, browsers, peers):
+    peers.publish(f"{own_cluster.url}/whip/demo")
+    peers.publish(f"{own_cluster.url}/whip/rec-stage")
+    viewer, page = browsers(own_cluster.url), browsers(own_cluster.url)
     viewer.watch("demo", frames=30)
     page.open("/")
     page.until("live by events", "document.body.dataset.cluster === 'live'")

@@ -82,9 +82,13 @@ public final class Coordinator: Sendable {
         let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
         var router = GuardedRouter(authorizer: authorizer)
         router.use(requests.middleware)
+        if config.limits.rateRPS > 0 {
+            router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
+        }
         SystemRoutes(directory: directory, index: index, sync: sync, requests: requests)
             .add(to: &router, features: config.features)
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing).add(to: &router)
+        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
+            to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         PlaybackRoutes(catalog: PlaybackCatalog(index: index, directory: directory), objects: objects).add(to: &router)

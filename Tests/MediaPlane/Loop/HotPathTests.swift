@@ -1,5 +1,6 @@
 import CAllocationCounter
 import CLinux
+import Glibc
 import Testing
 
 @testable import MediaPlane
@@ -8,7 +9,7 @@ import Testing
 final class SteppedLoop {
     let core: LoopCore
     let plane: MediaPlane
-    private(set) var iterationsNs: UInt64 = 0
+    private(set) var usedNs: UInt64 = 0
     private(set) var allocations: UInt64 = 0
     private let directory: PlaneDirectory
     private let certificate: DTLSCertificate
@@ -46,14 +47,21 @@ final class SteppedLoop {
     /// One iteration as the thread would do it; only this is counted.
     func step() {
         let before = tributary_allocations()
-        let started = tributary_monotonic_ns()
-        core.iterate(started)
-        iterationsNs += tributary_monotonic_ns() - started
+        let started = Self.used()
+        core.iterate(tributary_monotonic_ns())
+        usedNs += Self.used() - started
         allocations += tributary_allocations() - before
     }
 
+    /// Processor time of this thread in nanoseconds: other work on the machine doesn't show in it.
+    private static func used() -> UInt64 {
+        var time = timespec()
+        clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time)
+        return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    }
+
     func resetCounts() {
-        iterationsNs = 0
+        usedNs = 0
         allocations = 0
     }
 }
@@ -94,12 +102,13 @@ struct HotPathTests {
         let sent = loop.core.arena.pointee.sent - sentBefore
         let messages = loop.core.arena.pointee.sentMessages - messagesBefore
         #expect(sent >= UInt64(Self.frames * 8 * Self.viewerCount))
-        if tributary_counts_allocations() {
-            #expect(loop.allocations == 0, "\(loop.allocations) allocations for \(sent) packets")
-        }
         #if !DEBUG
+            // Only the optimiser takes closures and copies off the heap.
+            if tributary_counts_allocations() {
+                #expect(loop.allocations == 0, "\(loop.allocations) allocations for \(sent) packets")
+            }
             print(
-                "segmentation \(segmentation): \(sent) packets, \(loop.iterationsNs / max(sent, 1)) ns each all in,",
+                "segmentation \(segmentation): \(sent) packets, \(loop.usedNs / max(sent, 1)) ns of processor time each,",
                 "\(Double(sent) / Double(max(messages, 1))) packets a message, \(loop.allocations) allocations")
         #endif
         #expect(messages > 0)

@@ -32,6 +32,10 @@ final class TestPeer {
     private(set) var encrypted: [[UInt8]] = []
     /// Return true to lose a datagram of RTP before it is looked at.
     var loses: (UInt16) -> Bool = { _ in false }
+    /// Return true to lose a packet of ours on its way out; it can be resent.
+    var losesOutgoing: (UInt16) -> Bool = { _ in false }
+    private var sent: [UInt16: [UInt8]] = [:]
+    private var answered = 0
 
     init() throws {
         certificate = try DTLSCertificate()
@@ -159,7 +163,20 @@ final class TestPeer {
                 }
             }
         }
-        if let address = transport?.selectedAddress { send(Array(packet[0..<count]), to: address) }
+        sent[sequence] = Array(packet[0..<count])
+        if !losesOutgoing(sequence) { resend(sequence) }
+    }
+
+    /// Sends a packet again as it was.
+    func resend(_ sequence: UInt16) {
+        if let address = transport?.selectedAddress, let packet = sent[sequence] { send(packet, to: address) }
+    }
+
+    /// Resends what the other side has asked for since the last call.
+    func answerNacks() {
+        let wanted = nackedSequences
+        for sequence in wanted[min(answered, wanted.count)...] { resend(sequence) }
+        answered = wanted.count
     }
 
     /// Encrypts and sends a compound that `write` builds.
@@ -173,6 +190,31 @@ final class TestPeer {
             into.baseAddress.map { transport?.protectRTCP(writer.bytes, into: $0) ?? 0 } ?? 0
         }
         if let address = transport?.selectedAddress { send(Array(packet[0..<count]), to: address) }
+    }
+
+    /// Encrypts and sends bytes that need not be RTP, as long as they would be taken for it.
+    func sendRaw(_ bytes: [UInt8], sequence: UInt64) {
+        guard bytes.count >= 12, let address = transport?.selectedAddress else { return }
+        var packet = [UInt8](repeating: 0, count: bytes.count + 32)
+        let count = packet.withUnsafeMutableBytes { into in
+            bytes.withUnsafeBytes { bytes in
+                guard let base = into.baseAddress else { return 0 }
+                return transport?.protectRTP(
+                    header: UnsafeRawBufferPointer(rebasing: bytes[0..<12]),
+                    payload: UnsafeRawBufferPointer(rebasing: bytes[12...]), extendedSequence: sequence, into: base) ?? 0
+            }
+        }
+        send(Array(packet[0..<count]), to: address)
+    }
+
+    /// Encrypts and sends bytes as a compound.
+    func sendRawReports(_ bytes: [UInt8]) {
+        guard bytes.count >= 8, let address = transport?.selectedAddress else { return }
+        var packet = [UInt8](repeating: 0, count: bytes.count + 64)
+        let count = packet.withUnsafeMutableBytes { into in
+            bytes.withUnsafeBytes { bytes in into.baseAddress.map { transport?.protectRTCP(bytes, into: $0) ?? 0 } ?? 0 }
+        }
+        send(Array(packet[0..<count]), to: address)
     }
 
     func close() {
@@ -189,6 +231,7 @@ final class TestPeer {
         media = []
         encrypted = []
         reports = []
+        answered = 0
     }
 }
 
