@@ -25,7 +25,10 @@ extension TestEdge {
             router.on(method, "/session/{stream}/{session}/layer", RouteDescription("layer")) {
                 try await late.get().noted($0, .ok)
             }
-            router.on(method, "/api/record/{stream}", RouteDescription("record")) { try await late.get().noted($0, .ok) }
+            router.on(method, "/api/record/{stream}", RouteDescription("record")) { request in
+                let edge = try late.get()
+                return try await edge.noted(request, edge.state.withLock { $0.recordStatus })
+            }
             router.on(method, "/api/streams/{stream}", RouteDescription("stream")) { try await late.get().noted($0, .noContent) }
         }
         addRecordings(&router, late)

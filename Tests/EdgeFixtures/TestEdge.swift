@@ -24,6 +24,7 @@ package final class TestEdge: Sendable {
         var seen: [Seen] = []
         var nextSession = 0
         var whipStatus: HTTPStatus = .created
+        var recordStatus: HTTPStatus = .ok
         var brokenBodies = 0
         var isSilent = false
     }
@@ -75,6 +76,9 @@ package final class TestEdge: Sendable {
 
     /// What WHIP and WHEP answer from now on.
     package func setAnswer(_ status: HTTPStatus) { state.withLock { $0.whipStatus = status } }
+
+    /// What requests to record answer from now on.
+    package func setRecordStatus(_ status: HTTPStatus) { state.withLock { $0.recordStatus = status } }
 
     /// Stays connected but says nothing any more.
     package func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }

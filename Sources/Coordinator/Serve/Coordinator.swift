@@ -1,5 +1,7 @@
 import Auth
+import Cluster
 import Config
+import Foundation
 import HTTP
 import Log
 import Nodes
@@ -17,6 +19,7 @@ public final class Coordinator: Sendable {
     private let directory: NodeDirectory
     private let index: RecordingIndex
     private let sync: RecordingSync
+    private let autoRecorder: AutoRecorder?
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -41,6 +44,11 @@ public final class Coordinator: Sendable {
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
             registry: registry)
         sync = RecordingSync(directory: directory, index: index, client: client)
+        autoRecorder = AutoRecordRules(config.autoRecord).map { [directory, index, client] rules in
+            AutoRecorder(rules, directory: directory, index: index, client: client) {
+                Int64(Date().timeIntervalSince1970 * 1e6)
+            }
+        }
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
         let objects = ObjectProxy(
@@ -53,12 +61,14 @@ public final class Coordinator: Sendable {
     public func start() async throws {
         await directory.start()
         await sync.start()
+        await autoRecorder?.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await autoRecorder?.stop()
         await sync.stop()
         await directory.stop()
         await server.stop()
@@ -133,7 +143,17 @@ extension CoordinatorConfig {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
         if !redis.url.isEmpty { features.append("redis") }
         if storage != nil { features.append("storage") }
+        if autoRecord.isEnabled { features.append("auto_record") }
         return features
+    }
+}
+
+extension AutoRecordRules {
+    fileprivate init?(_ settings: AutoRecordSettings) {
+        guard settings.isEnabled else { return nil }
+        self.init(
+            patterns: settings.autoStreams.compactMap { StreamPattern($0) }, basePrefix: settings.basePrefix,
+            tickMs: settings.tickMs, maxSeconds: settings.maxRecordingSeconds)
     }
 }
 
