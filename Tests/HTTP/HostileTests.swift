@@ -146,6 +146,21 @@ struct HostileTests {
         }
     }
 
+    @Test("a body that trickles in is cut off")
+    func slowBody() async throws {
+        var settings = HTTPServerSettings()
+        settings.idleSeconds = 1
+        try await echoServer(settings) { server in
+            let client = try RawClient(server.port)
+            await client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")
+            let trickle = Task {
+                while await client.send("a") { try await Task.sleep(for: .milliseconds(100)) }
+            }
+            #expect(await client.receiveAll() == "")
+            trickle.cancel()
+        }
+    }
+
     @Test("a client that vanishes in its body ends the handler")
     func vanishing() async throws {
         let (began, failed) = (AsyncStream<Void>.makeStream(), AsyncStream<Bool>.makeStream())

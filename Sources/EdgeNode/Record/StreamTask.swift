@@ -23,8 +23,9 @@ final class StreamTask {
     private var pausedUntilNs: UInt64?
     private var repairs: [ObjectKey] = []
 
-    /// How long to leave a failed storage alone.
-    static let pauseNs: UInt64 = 2_000_000_000
+    /// How long to leave a failed storage alone: at first, and at most.
+    static let pauseNs: ClosedRange<UInt64> = 2_000_000_000...30_000_000_000
+    private var pauseNs = pauseNs.lowerBound
 
     init(_ seed: Seed, environment: RecorderEnvironment) throws(StoreError) {
         stream = seed.stream
@@ -63,15 +64,19 @@ final class StreamTask {
 
     /// Lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
+        // A stall elsewhere on the thread must not make what has arrived meanwhile look late.
+        tap.drain { event in take(event) }
         if let until = pausedUntilNs {
             if nowNs >= until { resume(nowNs: nowNs) }
             return true
         }
         recorder.tick(nowNs: nowNs)
-        let isAway = sourceEndedNs.map { nowNs >= $0 &+ UInt64(environment.settings.reconnectSeconds) * 1_000_000_000 } ?? false
+        let graceNs = UInt64(environment.settings.reconnectSeconds) * 1_000_000_000
+        let isAway = sourceEndedNs.map { nowNs >= $0 &+ graceNs } ?? false
         if isAway, recorder.isRecording { recorder.endSession(nowNs: nowNs) }
         perform()
-        return !(isAway && isAutomatic)
+        guard isAway, isAutomatic else { return true }
+        return !shared.beginClosing(unlessWantedSince: nowNs &- min(nowNs, graceNs))
     }
 
     /// Finishes everything.
@@ -139,6 +144,7 @@ final class StreamTask {
                 try writer.perform(action)
                 guard case .segmentEnded = action else { continue }
                 environment.count { $0.segments += 1 }
+                pauseNs = Self.pauseNs.lowerBound
                 isFull = isFull || !hasSpace()
             }
             if isFull { try closeForSpace() }
@@ -182,7 +188,8 @@ final class StreamTask {
             "recording stops until storage works again", ["stream": stream, "error": "\(error)"])
         if let key = writer.journalKey { repairs.append(key) }
         writer.abandon()
-        pausedUntilNs = WallClock.monotonicNs() &+ Self.pauseNs
+        pausedUntilNs = WallClock.monotonicNs() &+ pauseNs
+        pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: .now())
         shared.update(isWriting: false, problem: Self.text(error), session: nil)
         repair()
@@ -191,7 +198,7 @@ final class StreamTask {
     private func resume(nowNs: UInt64) {
         repair()
         guard repairs.isEmpty, hasSpace() else {
-            pausedUntilNs = nowNs &+ Self.pauseNs
+            pausedUntilNs = nowNs &+ Self.pauseNs.lowerBound
             return
         }
         pausedUntilNs = nil

@@ -110,4 +110,8 @@ export async function isAuthorized() {
   return response.status !== 401 && response.status !== 403;
 }
 
-export const objectPath = (path) => `/api/record/object/${path.split("/").map(encodeURIComponent).join("/")}`;
+/** Where an object is read; `node` says which node's when several have one of that name. */
+export function objectPath(path, node = null) {
+  const query = node ? `?node=${encodeURIComponent(node)}` : "";
+  return `/api/record/object/${path.split("/").map(encodeURIComponent).join("/")}${query}`;
+}

@@ -130,11 +130,15 @@ extension RecordedSession.Track {
         return max(1, Int(rates.max() ?? 1))
     }
 
-    /// Pictures a second, from the first segment; nil when there is none.
+    /// Pictures a second: what most segments have, because losses and corrections make some differ. Nil when unknown.
     var frameRate: String? {
-        guard kind == .video, let first = segments.first, first.duration > 0 else { return nil }
-        let rate = (Int64(first.samples) * Int64(timescale) + first.duration / 2) / first.duration
-        return rate > 0 ? String(rate) : nil
+        guard kind == .video else { return nil }
+        var counts: [Int64: Int] = [:]
+        for segment in segments where segment.duration > 0 {
+            counts[(Int64(segment.samples) * Int64(timescale) + segment.duration / 2) / segment.duration, default: 0] += 1
+        }
+        let most = counts.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
+        return most.flatMap { $0 > 0 ? String($0) : nil }
     }
 }
 

@@ -18,10 +18,12 @@ struct StreamRecorder {
     var period: OpenPeriod?
     /// Sound that is whole but not placed yet; with the time it came.
     var soundQueue: [(unit: AccessUnit, arrivalNs: UInt64)] = []
-    /// The newest picture and sound: timestamp and when they became whole.
+    /// The newest picture and sound: timestamp and arrival.
     var lastPicture: (timestamp: Int64, ns: UInt64)?
     var lastSound: (timestamp: Int64, ns: UInt64)?
+    /// Pictures whose timestamps went back, since a hundred in a row did not; and how many in a row did not.
     var backwardFrames = 0
+    var forwardFrames = 0
     /// The next key frame begins a new Period.
     var wantsNewPeriod = false
     /// The first sound since there is no Period; from then on pictures are waited for.
@@ -97,7 +99,7 @@ struct StreamRecorder {
         process()
     }
 
-    /// Lets time pass; at least every 100 ms.
+    /// Lets time pass; at least every 100 ms, and after everything that has arrived until then was handed in.
     mutating func tick(nowNs: UInt64) {
         self.nowNs = max(self.nowNs, nowNs)
         process()
@@ -141,11 +143,11 @@ struct StreamRecorder {
 
     private mutating func takeUnits(nowNs now: UInt64) {
         // Sound first: it must be in the queue when the picture of the same instant releases it.
-        for unit in audio?.units(nowNs: now) ?? [] {
-            attempt { recorder throws(RecordingFault) in try recorder.receiveSound(unit) }
+        for (unit, arrivalNs) in audio?.units(nowNs: now) ?? [] {
+            attempt { recorder throws(RecordingFault) in try recorder.receiveSound(unit, arrivalNs: arrivalNs) }
         }
-        for unit in video?.units(nowNs: now) ?? [] {
-            attempt { recorder throws(RecordingFault) in try recorder.receivePicture(unit) }
+        for (unit, arrivalNs) in video?.units(nowNs: now) ?? [] {
+            attempt { recorder throws(RecordingFault) in try recorder.receivePicture(unit, arrivalNs: arrivalNs) }
         }
         askForKeyframe()
     }

@@ -44,14 +44,17 @@ struct TrackInput {
         clock.receiveReport(ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
     }
 
-    /// Access units that have become whole.
-    mutating func units(nowNs: UInt64) -> [AccessUnit] {
+    /// Access units that have become whole, each with the arrival of the packet that completed it.
+    mutating func units(nowNs: UInt64) -> [(unit: AccessUnit, arrivalNs: UInt64)] {
+        var list: [(unit: AccessUnit, arrivalNs: UInt64)] = []
         var units: [AccessUnit] = []
         while let (packet, afterLoss) = reorder.pop(nowNs: nowNs) {
             let timestamp = clock.observe(packet.timestamp, arrivalNs: packet.arrivalNs)
             depacketizer.push(packet.payload, timestamp: timestamp, marker: packet.marker, afterLoss: afterLoss, into: &units)
+            for unit in units { list.append((unit, packet.arrivalNs)) }
+            units.removeAll(keepingCapacity: true)
         }
-        return units
+        return list
     }
 
     /// Nothing that is missing will come any more.

@@ -14,6 +14,7 @@ const STUCK_TICKS = 10;
 const EDGE_S = 0.5;
 const REFRESH_MIN_S = 1;
 const REFRESH_FAILURES_MAX = 10;
+const FIRST_SEGMENT_ATTEMPTS = 15;
 
 /** Events: "state". States: loading, ready, playing, paused, buffering, ended, error. */
 export class DashPlayer extends EventTarget {
@@ -46,13 +47,14 @@ export class DashPlayer extends EventTarget {
     }, { signal });
   }
 
-  /** Loads the manifest and plays from its start, or from `startS`. Resolves when playback can begin; errors come as the "error" state. */
-  async load(url, { startS } = {}) {
+  /** Loads the manifest and plays from its start, or from `startS`. A growing recording may have no manifest or segment yet: it is
+      waited for. Resolves when playback can begin; errors come as the "error" state. */
+  async load(url, { startS, isGrowing = false } = {}) {
     if (!globalThis.MediaSource) return this.#fail(problems.unsupported());
     this.#set("loading");
     try {
       this.#url = new URL(url, document.baseURI).href;
-      this.presentation = await this.#read();
+      this.presentation = isGrowing ? await this.#readPatiently() : await this.#read();
       await this.#open(this.#chapterAt(startS ?? this.presentation.startS), startS ?? this.presentation.startS);
       this.#ticks = setInterval(() => this.#tick(), TICK_MS);
       this.#scheduleRefresh();
@@ -73,6 +75,18 @@ export class DashPlayer extends EventTarget {
     clearInterval(this.#ticks);
     clearTimeout(this.#refreshTimer);
     this.#closeChapter();
+  }
+
+  /** A recording is listed a few seconds before its first segment is finished. */
+  async #readPatiently() {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await this.#read();
+      } catch (error) {
+        if (!["missing", "empty"].includes(error.code) || attempt === FIRST_SEGMENT_ATTEMPTS) throw error;
+        await new Promise((resolve) => setTimeout(resolve, 1000));
+      }
+    }
   }
 
   async #read() {

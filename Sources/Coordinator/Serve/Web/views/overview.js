@@ -31,7 +31,9 @@ export function overviewView(_params, signal) {
     page.dataset.state = known ? "ready" : "loading";
     const running = cluster.nodes.filter((node) => node.status === "running").length;
     setText(nodeCount, known ? `${running} of ${plural(cluster.nodes.length, "node")} running` : "Loading");
-    const streams = cluster.streams.map(summary).sort((a, b) => a.name.localeCompare(b.name));
+    // What is live comes first.
+    const rank = (stream) => (stream.publisher && !stream.isLost ? 0 : 1);
+    const streams = cluster.streams.map(summary).sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name));
     setText(streamCount, known ? plural(streams.length, "stream") : "");
     keyed(nodes, cluster.nodes, (node) => node.alias, nodeCard, updateNodeCard);
     keyed(rows, streams, (stream) => stream.name, streamRow, updateStreamRow);
@@ -118,7 +120,7 @@ function updateStreamRow(row, stream) {
   row.querySelector("[data-value=recording]").hidden = !stream.recording;
   const set = (name, text) => setText(row.querySelector(`[data-value=${name}]`), text);
   const codecs = stream.codecs.join(" + ");
-  set("publisher", stream.isLost ? "node lost" : stream.publisher ? [stream.publisher.state, codecs].filter(Boolean).join(" · ") : "none");
+  set("publisher", stream.isLost ? "node lost" : stream.publisher ? [stream.publisher.state, codecs].filter(Boolean).join(" · ") : "not live");
   set("viewers", stream.viewers);
   set("bitrate", bitrate(stream.bitrate));
   set("nodes", stream.nodes.join(", ") || "–");

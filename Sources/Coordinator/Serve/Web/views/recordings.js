@@ -69,7 +69,7 @@ export function recordingsView({ stream, query }, signal) {
   load();
   const refreshing = setInterval(() => { if (document.visibilityState === "visible") load(); }, REFRESH_MS);
   signal.addEventListener("abort", () => clearInterval(refreshing));
-  if (query.get("mpd")) theatre.play(api.objectPath(query.get("mpd")), query.get("mpd"));
+  if (query.get("mpd")) theatre.play(api.objectPath(query.get("mpd"), query.get("node")), query.get("mpd"));
   else if (query.get("from") || query.get("to")) theatre.play(stitched(stream, query.get("from"), query.get("to")), "Chosen time");
   return page;
 }
@@ -125,9 +125,10 @@ function recordingRow(row, stream, theatre) {
     // Two nodes can hold a file of the same name; then only the coordinator's own manifest tells them apart.
     const isShared = [...element.parentElement.children].some((other) => other !== element && other.dataset.path === element.dataset.path);
     const url = isShared || !row.path ? stitched(stream, row.start?.toISOString(), element.dataset.end) : api.objectPath(row.path);
+    const isGrowing = element.dataset.status === "recording";
     for (const other of document.querySelectorAll("tr[aria-current]")) other.removeAttribute("aria-current");
     element.setAttribute("aria-current", "true");
-    theatre.play(url, `${row.node}, ${clock(row.start)}`, isShared ? null : row.start);
+    theatre.play(url, `${row.node}, ${clock(row.start)}`, { start: isShared ? null : row.start, isGrowing });
   }
   return element;
 }
@@ -169,7 +170,7 @@ function createTheatre(signal) {
   let player = null;
   let startedAt = null;
 
-  function play(url, text, start = null) {
+  function play(url, text, { start = null, isGrowing = false } = {}) {
     player?.destroy();
     element.hidden = false;
     setText(title, text);
@@ -179,7 +180,7 @@ function createTheatre(signal) {
     const current = player;
     current.addEventListener("state", () => current === player && show());
     show();
-    current.load(url).then(() => {
+    current.load(url, { isGrowing }).then(() => {
       if (current === player && current.state !== "error") return video.play();
     }).catch(() => {}); // Autoplay refused: the play button is on the screen.
     stage.scrollIntoView({ block: "nearest" });
