@@ -3,9 +3,10 @@ import HTTP
 import Synchronization
 
 extension TestEdge {
-    static func router(_ late: Late, token: String?) -> Router {
+    static func router(_ late: Late) -> Router {
         var router = Router()
         router.use { request, next in
+            let token = try late.get().state.withLock { $0.token }
             if let token, request.headers["Authorization"] != "Bearer \(token)" {
                 throw HTTPError(.unauthorized, "unauthorized")
             }

@@ -31,6 +31,7 @@ public final class Coordinator: Sendable {
     /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
     /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
     public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
+        if let problem = CoordinatorError(config) { throw problem }
         guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
         index = RecordingIndex(path: path)
         try await index.open()
@@ -127,6 +128,18 @@ public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
     case noPostgreSQL
     /// `recorder.storage.type` is `s3` or `oss`.
     case noBucket
+
+    /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
+    init?(_ config: CoordinatorConfig) {
+        if case .postgresql = config.database.location {
+            self = .noPostgreSQL
+            return
+        }
+        switch config.storage {
+        case .s3, .oss: self = .noBucket
+        case .fs, nil: return nil
+        }
+    }
 
     /// One line for the operator.
     public var description: String {
