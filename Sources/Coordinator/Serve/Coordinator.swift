@@ -54,7 +54,7 @@ public final class Coordinator: Sendable {
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
         let objects = ObjectProxy(
             index: index, directory: directory, client: objectClient, store: try Self.store(config.storage))
-        let router = Self.router(config, client, directory, index, sync, objects, web)
+        let router = Self.router(config, client, directory, index, sync, objects, registry, web)
         server = try HTTPServer(HTTPServerSettings(config), router: router)
     }
 
@@ -85,7 +85,8 @@ public final class Coordinator: Sendable {
 
     private static func router(
         _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
-        _ sync: RecordingSync, _ objects: ObjectProxy, _ web: WebFolder?
+        _ sync: RecordingSync, _ objects: ObjectProxy, _ registry: RedisRegistry?,
+        _ web: WebFolder?
     ) -> Router {
         let authorizer = Authorizer(AuthSettings(config.auth))
         let requests = RequestMetrics()
@@ -96,7 +97,7 @@ public final class Coordinator: Sendable {
         if config.limits.rateRPS > 0 {
             router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
         }
-        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests)
+        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests, registry: registry)
             .add(to: &router, features: config.features)
         SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
             to: &router)
