@@ -3,7 +3,7 @@ extension LoopCore {
     /// A keyframe this fresh serves a joiner at once, without asking for another.
     static let freshKeyframeNs: UInt64 = 300_000_000
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
-    static let keyframePatienceNs: UInt64 = 700_000_000
+    static let keyframePatienceNs: UInt64 = 500_000_000
     /// The longest group of pictures that is sent to a joiner.
     static let cachedPacketsMax: UInt64 = 1500
     static let fanoutTickNs: UInt64 = 50_000_000

@@ -158,6 +158,15 @@ struct PublisherSide: ~Copyable {
         tracks[track].isLatched && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir)
     }
 
+    /// Whether some video can be asked for a keyframe, by what was negotiated.
+    var canAskAny: Bool {
+        for track in 0..<trackCount
+        where tracks[track].spec.kind == .video && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir) {
+            return true
+        }
+        return false
+    }
+
     /// When feedback is to be looked at again.
     func deadlineNs(now: UInt64) -> UInt64 {
         var deadline = min(nextReportNs, nextEstimateNs)
