@@ -68,10 +68,26 @@ struct SignalingRoutes: Sendable {
                 "\(word) a stream on a named node", tag: "sessions", requestType: "application/sdp", responses: answers),
             needs: needs
         ) { try await start($0, kind, on: $0.parameter("alias")) }
+        addDescription(kind, needs, to: &router)
+    }
+
+    /// What the endpoint says of itself: several players look at OPTIONS before they offer, and there for PATCH too.
+    private func addDescription(_ kind: Kind, _ needs: @escaping GuardedRouter.Needs, to router: inout GuardedRouter) {
+        let pattern = "/\(kind.rawValue)/{stream}"
+        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { _ in
+            HTTPResponse(
+                .noContent,
+                headers: [
+                    "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
+                    "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
+                ])
+        }
         router.on(
-            .options, "/\(kind.rawValue)/{stream}", RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }
-        ) { _ in
-            HTTPResponse(.noContent, headers: ["Accept-Post": "application/sdp", "Allow": "OPTIONS, POST"])
+            .get, pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: "sessions"), needs: needs
+        ) { request in
+            let headers: HTTPHeaders = ["Accept-Post": "application/sdp"]
+            guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
+            return .bytes([], contentType: "application/sdp", headers: headers)
         }
     }
 
