@@ -68,10 +68,26 @@ struct SignalingRoutes: Sendable {
                 "\(word) a stream on a named node", tag: "sessions", requestType: "application/sdp", responses: answers),
             needs: needs
         ) { try await start($0, kind, on: $0.parameter("alias")) }
+        addDescription(kind, needs, to: &router)
+    }
+
+    /// What the endpoint says of itself: several players look at OPTIONS before they offer, and there for PATCH too.
+    private func addDescription(_ kind: Kind, _ needs: @escaping GuardedRouter.Needs, to router: inout GuardedRouter) {
+        let pattern = "/\(kind.rawValue)/{stream}"
+        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { _ in
+            HTTPResponse(
+                .noContent,
+                headers: [
+                    "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
+                    "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
+                ])
+        }
         router.on(
-            .options, "/\(kind.rawValue)/{stream}", RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }
-        ) { _ in
-            HTTPResponse(.noContent, headers: ["Accept-Post": "application/sdp", "Allow": "OPTIONS, POST"])
+            .get, pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: "sessions"), needs: needs
+        ) { request in
+            let headers: HTTPHeaders = ["Accept-Post": "application/sdp"]
+            guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
+            return .bytes([], contentType: "application/sdp", headers: headers)
         }
     }
 
@@ -133,7 +149,7 @@ struct SignalingRoutes: Sendable {
     private func attempt(_ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
         let began = Monotonic.nowNs()
         do throws(HTTPClientError) {
-            let answer = try await caller.send(outgoing)
+            let answer = try await caller.send(outgoing, to: node)
             guard answer.status == .serviceUnavailable else { return .answered(answer) }
             let retryAfter = answer.headers["Retry-After"] ?? "5"
             return .failed(
@@ -180,11 +196,7 @@ struct SignalingRoutes: Sendable {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
             let node = await directory.view().node(address.alias)
         else { throw HTTPError(.notFound, "unknown session") }
-        let answer = try await caller.forward(request, to: node, path: address.nodePath + suffix)
-        if request.method == .delete, answer.status.isSuccess {
-            await desk.release(address.stream, node: node.alias, isPublisher: true)
-        }
-        return answer.response
+        return try await caller.forward(request, to: node, path: address.nodePath + suffix).response
     }
 }
 
