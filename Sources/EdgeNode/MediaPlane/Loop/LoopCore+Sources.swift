@@ -54,7 +54,7 @@ extension LoopCore {
             entry.flags = packet.flags
             entry.extensions = packet.extensions
             fanout.pointee.outlets.forEach {
-                if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
+                if !$0.offer(entry, payload: payload) { counters.pointee.count(.pipeFull) }
             }
         }
         accept(packet, payload: payload, track: track, fanout, now)
