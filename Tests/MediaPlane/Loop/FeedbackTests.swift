@@ -274,16 +274,18 @@ struct ViewerTests {
         await bed.plane.shutdown()
     }
 
-    @Test("a publisher that ignores requests: joiners get the cached group of pictures, contiguous with live")
-    func servesCachedGroup() async throws {
-        let bed = try LoopBed()
-        let (publisher, _) = try await bed.publisher()
+    @Test(
+        "a publisher that ignores requests: joiners get the cached group of pictures, contiguous with live, on any loop",
+        arguments: [1, 2])
+    func servesCachedGroup(loops: Int) async throws {
+        let bed = try LoopBed(loops: loops)
+        let (publisher, _) = try await bed.publisher(loop: 0)
         var encoder = Encoder()
         encoder.frame(publisher, key: true, packets: 50)
         for _ in 0..<40 { encoder.frame(publisher) }
         #expect(publisher.run { $0.feedbackCount(.transportCC) > 0 })
         publisher.run(seconds: 0.4) { _ in false }
-        let (viewer, _) = try await bed.viewer()
+        let (viewer, _) = try await bed.viewer(loop: loops - 1)
         #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count >= 170 }, "waits for a keyframe, then is helped")
         encoder.frame(publisher)
         let expected = encoder.sentPayloads
