@@ -21,12 +21,12 @@ func program(_ name: String, path: String, _ dependencies: [Target.Dependency]) 
 }
 
 func tests(
-    of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], exporting symbol: String? = nil
+    of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], exporting symbols: [String] = []
 ) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, path: "Tests/\(name)",
         resources: resources, swiftSettings: strict,
-        linkerSettings: symbol.map { [.unsafeFlags(["-Xlinker", "--export-dynamic-symbol=\($0)"])] } ?? [])
+        linkerSettings: symbols.map { .unsafeFlags(["-Xlinker", "--export-dynamic-symbol=\($0)"]) })
 }
 
 let package = Package(
@@ -100,7 +100,11 @@ let package = Package(
         tests(of: "Redis", ["Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
-        tests(of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux"], exporting: "gettimeofday"),
+        // Counts allocations for the packet path's test; empty under a sanitizer.
+        .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
+        tests(
+            of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux", "CAllocationCounter"],
+            exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
@@ -109,9 +113,9 @@ let package = Package(
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
-        tests(of: "Route", ["Nodes", "Cluster"]),
+        tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
-        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
+        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),
         tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
     ],
     swiftLanguageModes: [.v6],

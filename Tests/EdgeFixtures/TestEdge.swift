@@ -5,14 +5,14 @@ import Synchronization
 
 /// An edge node's HTTP side on a port of its own, for tests of what stands before it: real requests over real sockets,
 /// with streams, sessions, recordings and objects as the test sets them.
-public final class TestEdge: Sendable {
+package final class TestEdge: Sendable {
     /// A request as it arrived.
-    public struct Seen: Sendable {
-        public let method: String
-        public let path: String
-        public let query: String
-        public let headers: HTTPHeaders
-        public let body: [UInt8]
+    package struct Seen: Sendable {
+        package let method: String
+        package let path: String
+        package let query: String
+        package let headers: HTTPHeaders
+        package let body: [UInt8]
     }
 
     struct State {
@@ -24,65 +24,73 @@ public final class TestEdge: Sendable {
         var seen: [Seen] = []
         var nextSession = 0
         var whipStatus: HTTPStatus = .created
+        var recordStatus: HTTPStatus = .ok
         var brokenBodies = 0
         var isSilent = false
+        var token: String?
     }
 
-    public let alias: String
+    package let alias: String
     /// Wanted as bearer token when not nil.
-    public let token: String?
+    package let token: String?
     let state: Mutex<State>
     private let server: HTTPServer
 
     /// Listens and answers at once.
-    public init(
+    package init(
         _ alias: String, token: String? = nil, listen: String = "127.0.0.1:0", startedAtMs: Int64 = 1,
         load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0
     ) throws {
         self.alias = alias
         self.token = token
-        let shared = Mutex(
+        state = Mutex(
             State(
                 node: NodeRecord(
                     alias: alias, url: "http://unreachable.invalid", startedAtMs: startedAtMs, updatedAtMs: 1, load: load,
                     pubMax: pubMax, subMax: subMax)))
-        state = shared
+        state.withLock { $0.token = token }
         let late = Late()
         var settings = HTTPServerSettings(listen: listen)
         settings.stopSeconds = 0
-        server = try HTTPServer(settings, router: Self.router(late, token: token))
+        server = try HTTPServer(settings, router: Self.router(late))
         late.edge.withLock { $0 = self }
         try server.start()
     }
 
     /// Where it answers.
-    public var url: String { server.url }
-    public var port: UInt16 { server.port }
+    package var url: String { server.url }
+    package var port: UInt16 { server.port }
 
     /// Closes its socket, as a node that died.
-    public func stop() async { await server.stop() }
+    package func stop() async { await server.stop() }
 
     // MARK: what tests set and look at
 
     /// Every request so far but event streams.
-    public var seen: [Seen] { state.withLock { $0.seen } }
+    package var seen: [Seen] { state.withLock { $0.seen } }
     /// How often a client went away in the middle of an endless object.
-    public var brokenBodies: Int { state.withLock { $0.brokenBodies } }
+    package var brokenBodies: Int { state.withLock { $0.brokenBodies } }
 
-    public func setStreams(_ streams: [StreamRecord]) { state.withLock { $0.streams = streams } }
+    package func setStreams(_ streams: [StreamRecord]) { state.withLock { $0.streams = streams } }
 
-    public func setLoad(_ load: NodeLoad) { state.withLock { $0.node.load = load } }
+    package func setLoad(_ load: NodeLoad) { state.withLock { $0.node.load = load } }
 
     /// What WHIP and WHEP answer from now on.
-    public func setAnswer(_ status: HTTPStatus) { state.withLock { $0.whipStatus = status } }
+    package func setAnswer(_ status: HTTPStatus) { state.withLock { $0.whipStatus = status } }
+
+    /// Wants another token than the one it began with.
+    package func setToken(_ token: String) { state.withLock { $0.token = token } }
+
+    /// What requests to record answer from now on.
+    package func setRecordStatus(_ status: HTTPStatus) { state.withLock { $0.recordStatus = status } }
 
     /// Stays connected but says nothing any more.
-    public func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }
+    package func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }
 
-    public func setObject(_ path: String, _ bytes: [UInt8]) { state.withLock { $0.objects[path] = bytes } }
+    package func setObject(_ path: String, _ bytes: [UInt8]) { state.withLock { $0.objects[path] = bytes } }
 
     /// Adds or replaces a recording.
-    public func setRecording(_ row: RecordingRecord, _ detail: RecordingDetail) {
+    package func setRecording(_ row: RecordingRecord, _ detail: RecordingDetail) {
         state.withLock { state in
             state.rows.removeAll { $0.id == row.id }
             state.rows.append(row)

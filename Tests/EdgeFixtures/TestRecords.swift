@@ -2,12 +2,12 @@ import Cluster
 import Foundation
 
 /// Records as an edge makes them, for tests.
-public enum TestRecords {
+package enum TestRecords {
     /// 2026-11-20T10:00:00Z
-    public static let tenOClockUs: Int64 = 1_795_168_800_000_000
+    package static let tenOClockUs: Int64 = 1_795_168_800_000_000
 
     /// A stream with a publisher or without.
-    public static func stream(_ name: String, isPublished: Bool = true, isRecording: Bool = false, viewers: Int = 0)
+    package static func stream(_ name: String, isPublished: Bool = true, isRecording: Bool = false, viewers: Int = 0)
         -> StreamRecord
     {
         let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected)
@@ -18,7 +18,7 @@ public enum TestRecords {
     }
 
     /// A recording of two-second segments, H.264 and Opus, with its row.
-    public static func recording(
+    package static func recording(
         _ id: String, stream: String = "demo", node: String, startUs: Int64 = tenOClockUs, segments: Int,
         status: RecordingStatus = .completed, updatedAt: Int64 = tenOClockUs
     ) -> (row: RecordingRecord, detail: RecordingDetail) {
@@ -64,10 +64,10 @@ public enum TestRecords {
 }
 
 /// A directory of its own; gone when the value is.
-public final class TemporaryFolder: Sendable {
-    public let path: String
+package final class TemporaryFolder: Sendable {
+    package let path: String
 
-    public init() throws {
+    package init() throws {
         let url = FileManager.default.temporaryDirectory.appendingPathComponent("tributary-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
         path = url.path
@@ -75,12 +75,12 @@ public final class TemporaryFolder: Sendable {
 
     deinit { try? FileManager.default.removeItem(atPath: path) }
 
-    public func file(_ name: String) -> String { "\(path)/\(name)" }
+    package func file(_ name: String) -> String { "\(path)/\(name)" }
 }
 
 /// Asks again and again until `condition` holds.
 /// - Throws: ``NeverTrue`` when it does not within the time.
-public func eventually(
+package func eventually(
     _ what: String, within limit: Duration = .seconds(10), _ condition: () async throws -> Bool
 ) async throws {
     let clock = ContinuousClock()
@@ -93,8 +93,8 @@ public func eventually(
 }
 
 /// What a test waited for in vain.
-public struct NeverTrue: Error, CustomStringConvertible {
+package struct NeverTrue: Error, CustomStringConvertible {
     let what: String
 
-    public var description: String { "never came true: \(what)" }
+    package var description: String { "never came true: \(what)" }
 }

@@ -145,6 +145,71 @@ struct StreamingTests {
         }
     }
 
+    @Test("a refusal arrives while the body is still being sent")
+    func refusedUpload() async throws {
+        let client = HTTPClient()
+        try await withServer { router in
+            router.post("/sink", RouteDescription("sink")) { .bytes(try await $0.body.bytes(limit: 10), contentType: "a/b") }
+        } _: { server in
+            let body = HTTPClientRequest.Body.stream(length: Int64(Self.total)) { writer in
+                for _ in 0..<(Self.total / Self.chunk.count) { try await writer.write(Self.chunk) }
+            }
+            for _ in 0..<10 {
+                let response = try await client.send(HTTPClientRequest(.post, server.url + "/sink", body: body))
+                #expect(response.status == .contentTooLarge)
+                #expect(try await response.json([String: String].self)["error"]?.isEmpty == false)
+            }
+        }
+    }
+
+    @Test("a streamed answer that leaves the body unread still goes out", arguments: [0, 1, 300])
+    func unreadBody(chunks: Int) async throws {
+        let client = HTTPClient()
+        try await withServer { router in
+            router.post("/half", RouteDescription("half")) { request in
+                var iterator = request.body.chunks.makeAsyncIterator()
+                for _ in 0..<chunks { _ = try await iterator.next() }
+                return .stream(contentType: "a/b") { try await $0.write("enough") }
+            }
+        } _: { server in
+            let bytes = [UInt8](repeating: 1, count: 3 << 20)
+            for _ in 0..<10 {
+                let answer = try await client.send(HTTPClientRequest(.post, server.url + "/half", body: .bytes(bytes)))
+                #expect(try await answer.collect() == Array("enough".utf8))
+            }
+        }
+    }
+
+    @Test("a proxy streams both ways")
+    func proxy() async throws {
+        let client = HTTPClient()
+        let total = 3 << 20
+        try await withServer { router in
+            router.post("/upper", RouteDescription("upper")) { request in
+                let bytes = try await request.body.bytes(limit: 8 << 20)
+                return .stream(contentType: "a/b", length: Int64(bytes.count)) { try await $0.write(bytes.map { $0 &+ 1 }) }
+            }
+        } _: { upstream in
+            try await withServer { router in
+                router.post("/{path*}", RouteDescription("proxy")) { request in
+                    let body = HTTPClientRequest.Body.stream(length: request.body.declaredLength.map(Int64.init)) { writer in
+                        for try await chunk in request.body.chunks { try await writer.write(chunk) }
+                    }
+                    let answer = try await client.send(HTTPClientRequest(.post, upstream.url + request.path, body: body))
+                    return .stream(status: answer.status, contentType: answer.headers["Content-Type"] ?? "") { writer in
+                        for try await chunk in answer.body { try await writer.write(chunk) }
+                    }
+                }
+            } _: { server in
+                let bytes = (0..<total).map { UInt8(truncatingIfNeeded: $0 / 5) }
+                let answer = try await client.send(HTTPClientRequest(.post, server.url + "/upper", body: .bytes(bytes)))
+                #expect(try await answer.collect() == bytes.map { $0 &+ 1 })
+                let missing = try await client.send(HTTPClientRequest(.post, server.url + "/none", body: .bytes(bytes)))
+                #expect(missing.status == .notFound)
+            }
+        }
+    }
+
     @Test("a request body that fails aborts the request")
     func failedUpload() async throws {
         struct Lost: Error {}

@@ -40,7 +40,8 @@ struct DiskFullTests {
             ["demo": feed], settings: RecordSettings(segmentSeconds: 1, freeBytesMin: 0, threads: 1))
         try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
         feed.send(Array(publisher().events().dropLast()))
-        #expect(await eventually { recorder.metrics.storageErrors > 0 })
+        #expect(await eventually { recorder.status(stream: "demo")?.problem != nil })
+        #expect(recorder.metrics.storageErrors > 0)
         #expect(recorder.status(stream: "demo")?.problem?.contains("no space") == true)
         #expect(recorder.status(stream: "demo")?.isWriting == false)
         let finished = recorder.metrics.segments

@@ -209,6 +209,17 @@ struct RecorderTests {
         await recorder.stopAll()
     }
 
+    @Test("a publisher that comes back while its recording ends is recorded, now or anew")
+    func comesBack() throws {
+        let info = RecordingInfo(id: "a", recordID: "a", recordDirectory: "d", mpdPath: "d/m", isWriting: false, problem: nil)
+        let kept = StreamStatus(info)
+        #expect(kept.want(nowNs: 100))
+        #expect(!kept.beginClosing(unlessWantedSince: 100))
+        #expect(kept.beginClosing(unlessWantedSince: 101))
+        #expect(!kept.want(nowNs: 200))
+        #expect(kept.beginClosing(unlessWantedSince: 0))
+    }
+
     @Test("a recording that got no picture leaves nothing behind")
     func empty() async throws {
         let feed = try RecorderFeed()

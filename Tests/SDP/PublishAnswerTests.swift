@@ -43,6 +43,16 @@ struct PublishAnswerTests {
         }
     }
 
+    @Test("REMB is agreed on with senders that offer it and no transport-cc, and with nobody else")
+    func estimate() throws {
+        let obs = try answer(OfferCorpus.obs.text)
+        #expect(obs.tracks.last?.feedback == FeedbackMessages(nack: true, pli: true, remb: true))
+        #expect(obs.sdp(local: OfferCorpus.local).contains("a=rtcp-fb:96 goog-remb\r\n"))
+        let chrome = try answer(OfferCorpus.chrome.text)
+        #expect(!chrome.tracks.contains { $0.feedback.remb } && chrome.tracks.allSatisfy { $0.feedback.transportCC })
+        #expect(!chrome.sdp(local: OfferCorpus.local).contains("goog-remb"))
+    }
+
     @Test("ffmpeg's slips are understood: colon-less feedback, seven profile digits, a missing bundle member")
     func ffmpeg() throws {
         let result = try answer(OfferCorpus.ffmpeg.text)

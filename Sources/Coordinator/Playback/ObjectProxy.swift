@@ -11,7 +11,8 @@ public struct ObjectProxy: Sendable {
     private let index: RecordingIndex
     private let directory: NodeDirectory
     private let client: HTTPClient
-    private let store: (any ObjectStore)?
+    /// The storage all nodes share; nil when each has its own.
+    public let store: (any ObjectStore)?
     private static let log = Logger("objects")
 
     /// - Parameter store: the storage all nodes share, as configured; nil when each node has its own.

@@ -91,7 +91,7 @@ struct ClusterRoutes: Sendable {
         let view = await directory.view()
         guard view.holders(of: name).isEmpty else { throw HTTPError(.conflict, "there is a stream of that name") }
         let decision = await desk.publish(
-            name, in: view, preference: try RoutePreference(request), nowNs: Monotonic.nowNs())
+            name, in: view, preference: RoutePreference(nodes: request.set("node", "nodes")), nowNs: Monotonic.nowNs())
         guard case .node(let alias) = decision, let node = view.node(alias) else {
             throw HTTPError(.serviceUnavailable, "no node can take it now", headers: ["Retry-After": "2"])
         }

@@ -1,5 +1,7 @@
 import Auth
+import Cluster
 import Config
+import Foundation
 import HTTP
 import Log
 import Nodes
@@ -13,9 +15,11 @@ import Store
 public final class Coordinator: Sendable {
     private let server: HTTPServer
     private let client: HTTPClient
+    private let objectClient: HTTPClient
     private let directory: NodeDirectory
     private let index: RecordingIndex
     private let sync: RecordingSync
+    private let autoRecorder: AutoRecorder?
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -27,18 +31,30 @@ public final class Coordinator: Sendable {
     /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
     /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
     public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
+        if let problem = CoordinatorError(config) { throw problem }
         guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
         index = RecordingIndex(path: path)
         try await index.open()
         client = HTTPClient()
+        // Players that read slowly hold connections; offers and records must not queue behind them.
+        var settings = HTTPClient.Settings()
+        settings.maxConnectionsPerHost = 2_048
+        objectClient = HTTPClient(settings)
         let registry = try Self.registry(config.redis)
         directory = NodeDirectory(
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
             registry: registry)
         sync = RecordingSync(directory: directory, index: index, client: client)
+        autoRecorder = AutoRecordRules(config.autoRecord).map { [directory, index, client] rules in
+            AutoRecorder(rules, directory: directory, index: index, client: client) {
+                Int64(Date().timeIntervalSince1970 * 1e6)
+            }
+        }
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
-        let router = try Self.router(config, client, directory, index, sync, web)
+        let objects = ObjectProxy(
+            index: index, directory: directory, client: objectClient, store: try Self.store(config.storage))
+        let router = Self.router(config, client, directory, index, sync, objects, registry, web)
         server = try HTTPServer(HTTPServerSettings(config), router: router)
     }
 
@@ -46,16 +62,19 @@ public final class Coordinator: Sendable {
     public func start() async throws {
         await directory.start()
         await sync.start()
+        await autoRecorder?.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await autoRecorder?.stop()
         await sync.stop()
         await directory.stop()
         await server.stop()
         await client.shutdown()
+        await objectClient.shutdown()
         await index.close()
     }
 
@@ -66,23 +85,26 @@ public final class Coordinator: Sendable {
 
     private static func router(
         _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
-        _ sync: RecordingSync, _ web: WebFolder?
-    ) throws -> Router {
+        _ sync: RecordingSync, _ objects: ObjectProxy, _ registry: RedisRegistry?,
+        _ web: WebFolder?
+    ) -> Router {
         let authorizer = Authorizer(AuthSettings(config.auth))
         let requests = RequestMetrics()
         let desk = RouteDesk()
         let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
-        let store = try store(config.storage)
-        let objects = ObjectProxy(index: index, directory: directory, client: client, store: store)
         var router = GuardedRouter(authorizer: authorizer)
         router.use(requests.middleware)
-        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests)
+        if config.limits.rateRPS > 0 {
+            router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
+        }
+        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests, registry: registry)
             .add(to: &router, features: config.features)
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing).add(to: &router)
+        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
+            to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         PlaybackRoutes(catalog: PlaybackCatalog(index: index, directory: directory), objects: objects).add(to: &router)
-        StorageRoutes(store: store).add(to: &router)
+        StorageRoutes(store: objects.store).add(to: &router)
         TokenRoutes(authorizer: authorizer).add(to: &router)
         let document = router.router.openAPI(title: "Tributary coordinator", version: CoordinatorVersion.text)
         router.open("/api/openapi.json", RouteDescription("This interface", tag: "system")) { _ in
@@ -108,6 +130,18 @@ public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
     /// `recorder.storage.type` is `s3` or `oss`.
     case noBucket
 
+    /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
+    init?(_ config: CoordinatorConfig) {
+        if case .postgresql = config.database.location {
+            self = .noPostgreSQL
+            return
+        }
+        switch config.storage {
+        case .s3, .oss: self = .noBucket
+        case .fs, nil: return nil
+        }
+    }
+
     /// One line for the operator.
     public var description: String {
         switch self {
@@ -123,7 +157,17 @@ extension CoordinatorConfig {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
         if !redis.url.isEmpty { features.append("redis") }
         if storage != nil { features.append("storage") }
+        if autoRecord.isEnabled { features.append("auto_record") }
         return features
+    }
+}
+
+extension AutoRecordRules {
+    fileprivate init?(_ settings: AutoRecordSettings) {
+        guard settings.isEnabled else { return nil }
+        self.init(
+            patterns: settings.autoStreams.compactMap { StreamPattern($0) }, basePrefix: settings.basePrefix,
+            tickMs: settings.tickMs, maxSeconds: settings.maxRecordingSeconds)
     }
 }
 

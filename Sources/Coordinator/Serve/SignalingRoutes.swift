@@ -12,6 +12,7 @@ struct SignalingRoutes: Sendable {
     let desk: RouteDesk
     let caller: NodeCaller
     let routing: RoutingSettings
+    let limits: LimitSettings
     private static let log = Logger("route")
 
     private enum Kind: String, Sendable {
@@ -48,7 +49,8 @@ struct SignalingRoutes: Sendable {
             RouteResponse(503, "No node can take it now; see Retry-After"),
         ]
         let preferences: [RouteParameter] = [
-            .query("node", "Only this node; may repeat"), .query("region", "Better a node of this region"),
+            .query("node", "Only this node; may repeat"),
+            .query("region", "Under the nearest policy, better a node of this region"),
             .query("label", "Better a node with this label, name:value; may repeat"),
         ]
         let needs: GuardedRouter.Needs = { request in kind.access(try request.streamName()) }
@@ -66,10 +68,26 @@ struct SignalingRoutes: Sendable {
                 "\(word) a stream on a named node", tag: "sessions", requestType: "application/sdp", responses: answers),
             needs: needs
         ) { try await start($0, kind, on: $0.parameter("alias")) }
+        addDescription(kind, needs, to: &router)
+    }
+
+    /// What the endpoint says of itself: several players look at OPTIONS before they offer, and there for PATCH too.
+    private func addDescription(_ kind: Kind, _ needs: @escaping GuardedRouter.Needs, to router: inout GuardedRouter) {
+        let pattern = "/\(kind.rawValue)/{stream}"
+        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { _ in
+            HTTPResponse(
+                .noContent,
+                headers: [
+                    "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
+                    "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
+                ])
+        }
         router.on(
-            .options, "/\(kind.rawValue)/{stream}", RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }
-        ) { _ in
-            HTTPResponse(.noContent, headers: ["Accept-Post": "application/sdp", "Allow": "OPTIONS, POST"])
+            .get, pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: "sessions"), needs: needs
+        ) { request in
+            let headers: HTTPHeaders = ["Accept-Post": "application/sdp"]
+            guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
+            return .bytes([], contentType: "application/sdp", headers: headers)
         }
     }
 
@@ -87,7 +105,8 @@ struct SignalingRoutes: Sendable {
     private func start(_ request: HTTPRequest, _ kind: Kind) async throws -> HTTPResponse {
         let stream = try request.streamName()
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
-        let preference = try RoutePreference(request)
+        let preference = try RoutePreference(request, policy: routing.policy)
+        try await checkLimits(kind, stream)
         let body = routing.mode == .redirect ? [] : try await request.body.bytes(limit: caller.bodyBytesMax)
         var failed: Set<String> = []
         var lastFailure: HTTPError?
@@ -108,6 +127,20 @@ struct SignalingRoutes: Sendable {
         throw lastFailure ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
     }
 
+    /// `[limits]` over the whole cluster, as far as nodes have told of their sessions.
+    private func checkLimits(_ kind: Kind, _ stream: String) async throws(HTTPError) {
+        guard limits.maxSessions > 0 || limits.maxSubsPerStream > 0 else { return }
+        let reachable = await directory.view().reachable
+        let sessions = reachable.reduce(0) { $0 + $1.publisherCount + $1.viewerCount }
+        if limits.maxSessions > 0, sessions >= limits.maxSessions {
+            throw HTTPError(.serviceUnavailable, "the cluster takes no more sessions", headers: ["Retry-After": "5"])
+        }
+        let viewers = reachable.reduce(0) { $0 + ($1.stream(stream)?.viewerCount ?? 0) }
+        if kind == .whep, limits.maxSubsPerStream > 0, viewers >= limits.maxSubsPerStream {
+            throw HTTPError(.forbidden, "the stream takes no more viewers")
+        }
+    }
+
     private enum Attempt {
         case answered(NodeAnswer)
         case failed(HTTPError, mayTryAnother: Bool)
@@ -116,7 +149,7 @@ struct SignalingRoutes: Sendable {
     private func attempt(_ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
         let began = Monotonic.nowNs()
         do throws(HTTPClientError) {
-            let answer = try await caller.send(outgoing)
+            let answer = try await caller.send(outgoing, to: node)
             guard answer.status == .serviceUnavailable else { return .answered(answer) }
             let retryAfter = answer.headers["Retry-After"] ?? "5"
             return .failed(
@@ -163,17 +196,14 @@ struct SignalingRoutes: Sendable {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
             let node = await directory.view().node(address.alias)
         else { throw HTTPError(.notFound, "unknown session") }
-        let answer = try await caller.forward(request, to: node, path: address.nodePath + suffix)
-        if request.method == .delete, answer.status.isSuccess {
-            await desk.release(address.stream, node: node.alias, isPublisher: true)
-        }
-        return answer.response
+        return try await caller.forward(request, to: node, path: address.nodePath + suffix).response
     }
 }
 
 extension RoutePreference {
     /// What the query asks for; throws 400 for a label that is no `name:value`.
-    init(_ request: HTTPRequest) throws(HTTPError) {
+    /// The region counts under the `nearest` policy only.
+    init(_ request: HTTPRequest, policy: RoutingSettings.Policy) throws(HTTPError) {
         var labels: [String: String] = [:]
         for label in request.query.all("label") {
             let parts = label.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
@@ -181,7 +211,8 @@ extension RoutePreference {
             labels[String(parts[0])] = String(parts[1])
         }
         self.init(
-            nodes: request.set("node", "nodes"), region: request.query.first("region").flatMap { $0.isEmpty ? nil : $0 },
+            nodes: request.set("node", "nodes"),
+            region: policy == .nearest ? request.query.first("region").flatMap { $0.isEmpty ? nil : $0 } : nil,
             labels: labels)
     }
 }

@@ -40,9 +40,11 @@ package enum Limits {
     /// Consent checks of a controlling agent, drawn between these.
     static let consentCheckMinNs: UInt64 = 2500 * millisecondNs
     static let consentCheckMaxNs: UInt64 = 5000 * millisecondNs
-    /// A selected path that is silent this long gives way to the first nominated other one.
+    /// A selected path silent for the first of these gives way to an address nominated for the first time, silent for the second (longer
+    /// than the slowest keep-alive, 5 s) to any nominated one.
     static let pathSilentNs: UInt64 = 500 * millisecondNs
-    /// A path nothing was heard on for this long is the first to be replaced.
+    static let pathDeadNs: UInt64 = 6000 * millisecondNs
+    /// Between two probes of a new address.
     static let probeIntervalNs: UInt64 = 200 * millisecondNs
     /// Probes sent to a new address before it must speak again.
     static let probesPerRequest = 2

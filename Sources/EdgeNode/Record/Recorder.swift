@@ -136,9 +136,7 @@ public final class Recorder: Sendable {
 
     /// A publisher has come: starts recording if the stream is one of `autoStreams`. What goes wrong is logged.
     public func streamPublished(_ stream: String, key: StreamKey) async {
-        guard environment.settings.autoStreams.contains(where: { $0.matches(stream) }), status(stream: stream) == nil else {
-            return
-        }
+        guard environment.settings.autoStreams.contains(where: { $0.matches(stream) }) else { return }
         do throws(RecordError) {
             try await start(stream: stream, key: key, isAutomatic: true)
         } catch {
@@ -159,6 +157,11 @@ public final class Recorder: Sendable {
 
     private func running(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo? {
         guard let entry = state.withLock({ $0.entries[stream] }) else { return nil }
+        guard entry.status.want(nowNs: WallClock.monotonicNs()) else {
+            // It is ending by itself at this moment; what starts now is another.
+            forget(stream, entry.status)
+            return nil
+        }
         guard baseDirectory == nil || baseDirectory == entry.baseDirectory else {
             throw .recordingElsewhere(directory: entry.status.info.recordDirectory)
         }

@@ -34,23 +34,45 @@ final class RecorderEnvironment: Sendable {
 
 /// How a recording stands, written by its thread and read by requests.
 final class StreamStatus: Sendable {
-    private let state: Mutex<RecordingInfo>
+    private let state: Mutex<State>
 
-    init(_ info: RecordingInfo) {
-        state = Mutex(info)
+    private struct State {
+        var info: RecordingInfo
+        var wantedNs: UInt64 = 0
+        var isClosing = false
     }
 
-    var info: RecordingInfo { state.withLock { $0 } }
+    init(_ info: RecordingInfo) {
+        state = Mutex(State(info: info))
+    }
+
+    var info: RecordingInfo { state.withLock { $0.info } }
 
     func update(isWriting: Bool, problem: String?, session: RecordedSession?) {
-        state.withLock { info in
-            info.isWriting = isWriting
-            info.problem = problem
+        state.withLock { state in
+            state.info.isWriting = isWriting
+            state.info.problem = problem
             guard let session else { return }
-            info.id = session.id
-            info.recordID = session.id
-            info.recordDirectory = session.directory
-            info.mpdPath = session.mpdPath
+            state.info.id = session.id
+            state.info.recordID = session.id
+            state.info.recordDirectory = session.directory
+            state.info.mpdPath = session.mpdPath
+        }
+    }
+
+    /// Someone wants the stream recorded now; false when it is too late because the recording is ending by itself.
+    func want(nowNs: UInt64) -> Bool {
+        state.withLock { state in
+            state.wantedNs = max(state.wantedNs, nowNs)
+            return !state.isClosing
+        }
+    }
+
+    /// The recording wants to end by itself; false when someone has wanted it since.
+    func beginClosing(unlessWantedSince time: UInt64) -> Bool {
+        state.withLock { state in
+            state.isClosing = state.isClosing || state.wantedNs < time
+            return state.isClosing
         }
     }
 }

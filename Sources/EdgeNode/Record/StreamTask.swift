@@ -22,9 +22,11 @@ final class StreamTask {
     private var sourceEndedNs: UInt64?
     private var pausedUntilNs: UInt64?
     private var repairs: [ObjectKey] = []
+    private var countedLosses = StreamRecorder.Losses()
 
-    /// How long to leave a failed storage alone.
-    static let pauseNs: UInt64 = 2_000_000_000
+    /// How long to leave a failed storage alone: at first, and at most.
+    static let pauseNs: ClosedRange<UInt64> = 2_000_000_000...30_000_000_000
+    private var pauseNs = pauseNs.lowerBound
 
     init(_ seed: Seed, environment: RecorderEnvironment) throws(StoreError) {
         stream = seed.stream
@@ -63,15 +65,19 @@ final class StreamTask {
 
     /// Lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
+        // A stall elsewhere on the thread must not make what has arrived meanwhile look late.
+        tap.drain { event in take(event) }
         if let until = pausedUntilNs {
             if nowNs >= until { resume(nowNs: nowNs) }
             return true
         }
         recorder.tick(nowNs: nowNs)
-        let isAway = sourceEndedNs.map { nowNs >= $0 &+ UInt64(environment.settings.reconnectSeconds) * 1_000_000_000 } ?? false
+        let graceNs = UInt64(environment.settings.reconnectSeconds) * 1_000_000_000
+        let isAway = sourceEndedNs.map { nowNs >= $0 &+ graceNs } ?? false
         if isAway, recorder.isRecording { recorder.endSession(nowNs: nowNs) }
         perform()
-        return !(isAway && isAutomatic)
+        guard isAway, isAutomatic else { return true }
+        return !shared.beginClosing(unlessWantedSince: nowNs &- min(nowNs, graceNs))
     }
 
     /// Finishes everything.
@@ -104,7 +110,7 @@ final class StreamTask {
             recorder.receiveReport(track: track, ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
         case .gap(let lost):
             environment.count { $0.overflowedPackets += Int64(lost) }
-            recorder.receiveGap(lost: lost)
+            recorder.receiveGap()
         case .sourceEnded:
             tracks = nil
             sourceEndedNs = WallClock.monotonicNs()
@@ -125,7 +131,6 @@ final class StreamTask {
     // MARK: Actions
 
     private func perform() {
-        let lostBefore = recorder.lostPackets
         let actions = recorder.actions
         recorder.actions = []
         var isFull = false
@@ -139,18 +144,26 @@ final class StreamTask {
                 try writer.perform(action)
                 guard case .segmentEnded = action else { continue }
                 environment.count { $0.segments += 1 }
+                pauseNs = Self.pauseNs.lowerBound
                 isFull = isFull || !hasSpace()
             }
             if isFull { try closeForSpace() }
         } catch {
             fail(error)
         }
-        let lost = Int64(clamping: recorder.lostPackets &- lostBefore)
-        if lost > 0 { environment.count { $0.lostPackets += lost } }
         report()
     }
 
     private func report() {
+        let losses = recorder.losses
+        if losses != countedLosses {
+            let (packets, frames) = (losses.packets - countedLosses.packets, losses.frames - countedLosses.frames)
+            countedLosses = losses
+            environment.count {
+                $0.lostPackets += packets
+                $0.droppedFrames += frames
+            }
+        }
         guard pausedUntilNs == nil else { return }
         shared.update(isWriting: writer.session != nil, problem: recorder.fault.map(Self.text), session: writer.session)
     }
@@ -182,8 +195,10 @@ final class StreamTask {
             "recording stops until storage works again", ["stream": stream, "error": "\(error)"])
         if let key = writer.journalKey { repairs.append(key) }
         writer.abandon()
-        pausedUntilNs = WallClock.monotonicNs() &+ Self.pauseNs
+        pausedUntilNs = WallClock.monotonicNs() &+ pauseNs
+        pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: .now())
+        countedLosses = StreamRecorder.Losses()
         shared.update(isWriting: false, problem: Self.text(error), session: nil)
         repair()
     }
@@ -191,7 +206,7 @@ final class StreamTask {
     private func resume(nowNs: UInt64) {
         repair()
         guard repairs.isEmpty, hasSpace() else {
-            pausedUntilNs = nowNs &+ Self.pauseNs
+            pausedUntilNs = nowNs &+ Self.pauseNs.lowerBound
             return
         }
         pausedUntilNs = nil

@@ -28,6 +28,7 @@ struct EdgeRoutes {
         let gate = Gate(authorizer: Authorizer(AuthSettings(config.auth)))
         WHIPRoutes(registry: registry, gate: gate, iceServers: config.webrtc.iceServers).add(to: &router)
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
+        CascadeRoutes(gate: gate).add(to: &router)
         EventRoutes(registry: registry, node: node, gate: gate).add(to: &router)
         RecordRoutes(registry: registry, recorder: recorder, following: following, gate: gate).add(to: &router)
         ObjectRoutes(store: store, gate: gate).add(to: &router)

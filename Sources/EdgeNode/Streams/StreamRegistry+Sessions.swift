@@ -142,10 +142,10 @@ extension StreamRegistry {
         emit(.ended(stream: name, key: key))
     }
 
-    /// Closes viewers that cannot play what is published now.
-    func closeUnplayable(_ name: String) {
+    /// Closes those of the viewers that cannot play what is published now.
+    func closeUnplayable(_ name: String, _ viewers: [Session]) {
         guard let entry = streams[name], entry.publisher != nil else { return }
-        for viewer in entry.viewers.values {
+        for viewer in viewers {
             let isPlayable = viewer.tracks.allSatisfy { track in
                 entry.source.filter { $0.kind == track.kind }.allSatisfy { track.codec.distance(toSource: $0.codec) != nil }
             }

@@ -102,7 +102,9 @@ public actor StreamRegistry {
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             log.info("viewer came", ["stream": name])
             // The publisher may have changed while this waited.
-            closeUnplayable(name)
+            if let entry = streams[name], entry.source != source {
+                closeUnplayable(name, entry.viewers[session.id].map { [$0] } ?? [])
+            }
             noteChange()
             return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
         } catch {
@@ -256,7 +258,7 @@ public actor StreamRegistry {
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])
-        closeUnplayable(name)
+        closeUnplayable(name, Array(entry.viewers.values))
         emit(.published(stream: name, key: entry.key))
         noteChange()
     }

@@ -13,7 +13,7 @@ public struct PublishAnswer: Sendable {
     private let writer: AnswerWriter
 
     private static let extensions: [HeaderExtension] = [.mid, .transportCC, .audioLevel, .videoOrientation]
-    private static let feedback = FeedbackMessages(nack: true, pli: true, fir: true, transportCC: true)
+    private static let feedback = FeedbackMessages(nack: true, pli: true, fir: true, transportCC: true, remb: true)
 
     /// Negotiates; nothing of ours is in it yet.
     ///
@@ -71,6 +71,8 @@ public struct PublishAnswer: Sendable {
             ids.transportCC = nil
             extensionLines.removeAll { $0.hasSuffix(HeaderExtension.transportCC.rawValue) }
         }
+        // An estimate is for senders that know nothing better (OBS, aiortc); with both, the newer one alone.
+        if agreed.transportCC { agreed.remb = false }
         let sources = try section.primarySources()
         let rtx = agreed.nack ? chosen.rtxPayloadType : nil
         let track = NegotiatedTrack(

@@ -49,14 +49,17 @@ private struct Walk {
     var found: [ObjectInfo] = []
 
     mutating func visit(_ directory: Int32, path: String) throws(StoreError) {
-        var entries = try FileCalls.entries(directory).map {
-            (name: $0.name, sortKey: Array(($0.name + ($0.isDirectory ? "/" : "")).utf8), isDirectory: $0.isDirectory)
+        var entries: [(name: String, sortKey: [UInt8], isDirectory: Bool)] = []
+        let base = Array(path.utf8)
+        for (name, isDirectory) in try FileCalls.entries(directory) {
+            guard !name.hasPrefix("."), !name.hasSuffix(FileStore.temporarySuffix) else { continue }
+            let sortKey = Array(name.utf8) + (isDirectory ? [0x2F] : [])
+            // Before sorting: a directory may hold a day of segments, of which few are asked for.
+            let key = base + sortKey
+            if isDirectory ? mayHold(key) : matches(key) { entries.append((name, sortKey, isDirectory)) }
         }
-        entries.removeAll { $0.name.hasPrefix(".") || $0.name.hasSuffix(FileStore.temporarySuffix) }
         entries.sort { $0.sortKey.lexicographicallyPrecedes($1.sortKey) }
         for entry in entries where found.count <= limit {
-            let key = Array(path.utf8) + entry.sortKey
-            guard entry.isDirectory ? mayHold(key) : matches(key) else { continue }
             if entry.isDirectory {
                 guard let inner = try? FileCalls.open(entry.name, in: directory, O_RDONLY | O_DIRECTORY) else { continue }
                 try visit(inner.raw, path: path + entry.name + "/")

@@ -32,6 +32,10 @@ final class TestPeer {
     private(set) var encrypted: [[UInt8]] = []
     /// Return true to lose a datagram of RTP before it is looked at.
     var loses: (UInt16) -> Bool = { _ in false }
+    /// Return true to lose a packet of ours on its way out; it can be resent.
+    var losesOutgoing: (UInt16) -> Bool = { _ in false }
+    private var sent: [UInt16: [UInt8]] = [:]
+    private var answered = 0
 
     init() throws {
         certificate = try DTLSCertificate()
@@ -49,14 +53,23 @@ final class TestPeer {
 
     func connect(to plane: MediaPlane, _ handle: SessionHandle) throws {
         let port = try #require(plane.candidates(loop: handle.loop).first?.port)
+        try connect(port: port, fingerprint: plane.fingerprint) {}
+    }
+
+    /// - Parameter meanwhile: called between two looks at the socket, for a loop that has no thread of its own.
+    func connect(port: UInt16, fingerprint: [UInt8], _ meanwhile: () -> Void) throws {
         transport = try PeerTransport(
             settings: TransportSettings(
                 local: ICECredentialPair(ufrag: local.ufrag, password: local.password),
                 remote: ICECredentialPair(ufrag: remote.ufrag, password: remote.password),
-                remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: plane.fingerprint)], iceRole: .controlling,
+                remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: fingerprint)], iceRole: .controlling,
                 dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: 0x7F00_0001, port: port)]),
             now: tributary_monotonic_ns())
-        guard run(until: { $0.isConnected }) else { throw TestPeerError.notConnected }
+        let isUp = run {
+            meanwhile()
+            return $0.isConnected
+        }
+        guard isUp else { throw TestPeerError.notConnected }
     }
 
     var isConnected: Bool { transport?.state == .connected }
@@ -64,7 +77,7 @@ final class TestPeer {
 
     /// Reads and answers until `done` or the deadline; returns whether `done` came true.
     @discardableResult
-    func run(seconds: Double = 5, until done: (TestPeer) -> Bool) -> Bool {
+    func run(seconds: Double = 30, until done: (TestPeer) -> Bool) -> Bool {
         let deadline = tributary_monotonic_ns() + UInt64(seconds * 1e9)
         while true {
             step()
@@ -150,7 +163,20 @@ final class TestPeer {
                 }
             }
         }
-        if let address = transport?.selectedAddress { send(Array(packet[0..<count]), to: address) }
+        sent[sequence] = Array(packet[0..<count])
+        if !losesOutgoing(sequence) { resend(sequence) }
+    }
+
+    /// Sends a packet again as it was.
+    func resend(_ sequence: UInt16) {
+        if let address = transport?.selectedAddress, let packet = sent[sequence] { send(packet, to: address) }
+    }
+
+    /// Resends what the other side has asked for since the last call.
+    func answerNacks() {
+        let wanted = nackedSequences
+        for sequence in wanted[min(answered, wanted.count)...] { resend(sequence) }
+        answered = wanted.count
     }
 
     /// Encrypts and sends a compound that `write` builds.
@@ -166,15 +192,46 @@ final class TestPeer {
         if let address = transport?.selectedAddress { send(Array(packet[0..<count]), to: address) }
     }
 
+    /// Encrypts and sends bytes that need not be RTP, as long as they would be taken for it.
+    func sendRaw(_ bytes: [UInt8], sequence: UInt64) {
+        guard bytes.count >= 12, let address = transport?.selectedAddress else { return }
+        var packet = [UInt8](repeating: 0, count: bytes.count + 32)
+        let count = packet.withUnsafeMutableBytes { into in
+            bytes.withUnsafeBytes { bytes in
+                guard let base = into.baseAddress else { return 0 }
+                return transport?.protectRTP(
+                    header: UnsafeRawBufferPointer(rebasing: bytes[0..<12]),
+                    payload: UnsafeRawBufferPointer(rebasing: bytes[12...]), extendedSequence: sequence, into: base) ?? 0
+            }
+        }
+        send(Array(packet[0..<count]), to: address)
+    }
+
+    /// Encrypts and sends bytes as a compound.
+    func sendRawReports(_ bytes: [UInt8]) {
+        guard bytes.count >= 8, let address = transport?.selectedAddress else { return }
+        var packet = [UInt8](repeating: 0, count: bytes.count + 64)
+        let count = packet.withUnsafeMutableBytes { into in
+            bytes.withUnsafeBytes { bytes in into.baseAddress.map { transport?.protectRTCP(bytes, into: $0) ?? 0 } ?? 0 }
+        }
+        send(Array(packet[0..<count]), to: address)
+    }
+
     func close() {
         transport?.close(output: &output)
         sendOutput()
+    }
+
+    /// Empties the socket without looking at anything.
+    func discard() {
+        while recv(socket.descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT)) > 0 {}
     }
 
     func forgetMedia() {
         media = []
         encrypted = []
         reports = []
+        answered = 0
     }
 }
 

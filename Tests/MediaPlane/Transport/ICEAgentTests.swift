@@ -121,6 +121,29 @@ struct ICEAgentTests {
         #expect(fixture.agent.selectedAddress == Self.b)
     }
 
+    @Test("keep-alives that nominate two paths in turn never make a silent viewer flap")
+    func keepAlives() {
+        let fixture = Fixture()
+        _ = fixture.request(from: Self.a, at: 5)
+        _ = fixture.request(from: Self.b, at: 6)
+        for round in UInt64(1)...40 {
+            let now = round * 5000 * Self.ms
+            _ = fixture.request(from: Self.a, at: now)
+            _ = fixture.request(from: Self.b, at: now + 2500 * Self.ms)
+            #expect(fixture.agent.selectedAddress == Self.a)
+        }
+    }
+
+    @Test("a selected path that died gives way to one that is still nominated")
+    func deadPath() {
+        let fixture = Fixture()
+        _ = fixture.request(from: Self.a, at: 5)
+        _ = fixture.request(from: Self.b, at: 6)
+        _ = fixture.request(from: Self.a, at: 7)
+        _ = fixture.request(from: Self.b, at: 7 + 6001 * Self.ms)
+        #expect(fixture.agent.selectedAddress == Self.b)
+    }
+
     @Test("a higher NOMINATION wins at once, a lower one never")
     func nominationAttribute() {
         let fixture = Fixture()

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// OpenSSL times DTLS retransmission with `gettimeofday`. The test program's own definition takes precedence over libc's, so a

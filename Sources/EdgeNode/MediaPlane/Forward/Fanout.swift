@@ -27,6 +27,8 @@ struct Fanout: ~Copyable {
     var ignoresRequests = false
     /// When another loop's publisher was last asked for a keyframe.
     var upstreamWishNs: UInt64 = 0
+    /// A wish came too soon after that one and waits for the timer.
+    var hasWish = false
 
     let timer: UnsafeMutablePointer<TimerNode>
     /// Sessions of this loop that point here, connected or not.

@@ -189,10 +189,11 @@ struct ICEAgent {
     }
 
     /// A request with USE-CANDIDATE. Clients that nominate every pair must not make media flap, clients that moved must be followed:
-    /// a higher NOMINATION wins at once, else the new path needs nominations in a row or the old one to be silent.
+    /// a higher NOMINATION wins at once, else the new path needs nominations in a row, or the old one to be silent.
     private mutating func nominate(_ index: Int, _ message: STUNMessage, now: UInt64, output: inout TransportOutput) {
         paths[index].priority = message.priority
         paths[index].nomination = max(paths[index].nomination, message.nomination)
+        let isNewcomer = paths[index].lastNominating == nil
         if paths[index].lastNominating != message.transaction {
             paths[index].lastNominating = message.transaction
             for other in paths.indices where other != index { paths[other].streak = 0 }
@@ -203,16 +204,18 @@ struct ICEAgent {
             moving = nil
             return
         }
-        guard shouldMove(from: paths[current], to: paths[index], now: now) else { return }
+        guard shouldMove(from: paths[current], to: paths[index], isNewcomer: isNewcomer, now: now) else { return }
         guard requiresProof && !paths[index].isProven else { return select(index) }
         moving = index
         paths[index].probesLeft = Limits.probesPerRequest
         sendCheck(index, now: now, output: &output)
     }
 
-    private func shouldMove(from current: ICEPath, to next: ICEPath, now: UInt64) -> Bool {
+    /// A viewer may say nothing for seconds, so short silence only counts for an address nominated for the first time.
+    private func shouldMove(from current: ICEPath, to next: ICEPath, isNewcomer: Bool, now: UInt64) -> Bool {
         if next.nomination != current.nomination { return next.nomination > current.nomination }
-        if now &- current.lastHeardNs > Limits.pathSilentNs { return true }
+        let silence = now &- current.lastHeardNs
+        if silence > (isNewcomer ? Limits.pathSilentNs : Limits.pathDeadNs) { return true }
         return next.streak >= (next.priority < current.priority ? 3 : 2)
     }
 

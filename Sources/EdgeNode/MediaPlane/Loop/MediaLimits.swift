@@ -9,6 +9,11 @@ package enum MediaLimits {
     package static let audioRingSlots = 512
     /// UDP payload that fits an Ethernet frame: 1500 - 20 (IPv4) - 8 (UDP).
     package static let datagramBytesMax = 1472
+    /// The same over IPv6, whose header is 40 bytes.
+    package static let datagramBytesMaxIPv6 = 1452
+    /// What one publisher may send in a second: 100 Mb/s of media is beyond any encoder meant for viewers.
+    package static let publisherPacketsPerSecond: UInt64 = 15_000
+    package static let publisherBytesPerSecond: UInt64 = 12_500_000
     /// Receive slots hold what a jumbo or broken sender may send without us cutting it unseen.
     package static let receiveSlotBytes = 2048
     /// Datagrams taken by one recvmmsg: 64 × 2 KiB stays in the second-level cache.

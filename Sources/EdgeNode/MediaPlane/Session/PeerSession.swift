@@ -35,7 +35,8 @@ struct PeerSession: ~Copyable {
         handle = order.handle
         transport = .passRetained(order.transport)
         localSSRC = UInt32.random(in: 1 ... .max)
-        cname = ShortText("tributary")
+        // Unlike any other's, and the same for the session's whole life (RFC 7022 §4.2).
+        cname = ShortText(String(UInt64.random(in: .min ... .max), radix: 36))
         self.fanout = fanout
         timer = .allocate(capacity: 1)
         timer.initialize(to: TimerNode(.session(place)))

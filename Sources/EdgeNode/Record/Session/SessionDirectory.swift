@@ -12,7 +12,11 @@ struct SessionDirectory {
     /// A day of short segments is some 10 MB; more is no journal of ours.
     static let journalBytesMax = 256 << 20
 
-    private var cache: [String: (etag: String, session: RecordedSession)] = [:]
+    private var cache: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
+    private var listedNs: UInt64?
+
+    /// How long others' new sessions may go unseen; a long recording's directory takes a while to list.
+    static let relistNs: UInt64 = 20_000_000_000
 
     init(store: FileStore, key: ObjectKey) {
         self.store = store
@@ -43,19 +47,28 @@ struct SessionDirectory {
 
     /// All sessions in the directory; journals that have not changed are not read again.
     mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
-        var found: [String: (etag: String, session: RecordedSession)] = [:]
-        let page = try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000)
-        for info in page.objects where Self.isJournal(info.key) && info.key.name != own.map(Self.journalName) {
-            if let known = cache[info.key.name], known.etag == info.etag {
-                found[info.key.name] = known
+        var found: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
+        for info in try journals() where info.key.name != own.map(Self.journalName) {
+            if let known = cache[info.key], known.etag == info.etag {
+                found[info.key] = known
             } else if let (session, _) = RecordedSession.read(
                 try store.readNow(info.key, limit: Self.journalBytesMax), directory: key.path)
             {
-                found[info.key.name] = (info.etag, session)
+                found[info.key] = (info.etag, session)
             }
         }
         cache = found
         return found.values.map(\.session)
+    }
+
+    private mutating func journals() throws(StoreError) -> [ObjectInfo] {
+        let nowNs = WallClock.monotonicNs()
+        if let listedNs, nowNs < listedNs &+ Self.relistNs {
+            return cache.keys.compactMap { try? store.headNow($0) }
+        }
+        listedNs = nowNs
+        return try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000).objects
+            .filter { Self.isJournal($0.key) }
     }
 
     /// Writes the manifest of what is in the directory, or removes it when nothing is; `own` is newer than its journal.

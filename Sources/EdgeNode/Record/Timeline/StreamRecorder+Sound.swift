@@ -7,25 +7,23 @@ extension StreamRecorder {
     static let videoWaitNs: UInt64 = 5_000_000_000
 
     /// A whole packet of sound, in order.
-    mutating func receiveSound(_ unit: AccessUnit) throws(RecordingFault) {
-        if firstSoundNs == nil { firstSoundNs = nowNs }
-        if let last = lastSound, let clock = audio?.clock, isSoundJump(from: last, to: unit.timestamp, clock: clock) {
-            try endPeriod()
-            soundQueue = []
+    mutating func receiveSound(_ unit: AccessUnit, arrivalNs: UInt64) throws(RecordingFault) {
+        if let last = lastSound, let clock = audio?.clock {
+            // A pause as long as time itself is silence, however long; anything else is a sender that counts anew.
+            let mediaNs = clock.nanoseconds(unit.timestamp - last.timestamp)
+            let passedNs = Int64(clamping: arrivalNs) - Int64(clamping: last.ns)
+            if abs(mediaNs - passedNs) > TrackClock.jumpNs {
+                try endPeriod()
+                soundQueue = []
+            }
         }
-        lastSound = (unit.timestamp, nowNs)
+        lastSound = (unit.timestamp, arrivalNs)
+        if firstSoundNs == nil { firstSoundNs = nowNs }
         soundQueue.append((unit, nowNs))
         placeSoundBesideVideo()
         if period == nil, video == nil { try beginSoundPeriod() }
         if period != nil, period?.video == nil { try releaseSound(before: nil) }
         if period == nil { dropOldSound() }
-    }
-
-    /// A pause as long as time itself is silence, however long; anything else is a sender that counts anew.
-    private func isSoundJump(from last: (timestamp: Int64, ns: UInt64), to timestamp: Int64, clock: TrackClock) -> Bool {
-        let mediaNs = clock.nanoseconds(timestamp - last.timestamp)
-        let passedNs = Int64(clamping: nowNs) - Int64(clamping: last.ns)
-        return abs(mediaNs - passedNs) > TrackClock.jumpNs
     }
 
     /// Keeps what may belong to a Period that begins with a key frame still on its way.

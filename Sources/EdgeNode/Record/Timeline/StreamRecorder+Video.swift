@@ -2,9 +2,9 @@ import Media
 
 extension StreamRecorder {
     /// A whole picture, in decoding order.
-    mutating func receivePicture(_ unit: AccessUnit) throws(RecordingFault) {
+    mutating func receivePicture(_ unit: AccessUnit, arrivalNs: UInt64) throws(RecordingFault) {
         guard let clock = video?.clock else { return }
-        guard let timestamp = try continued(unit, clock: clock) else { return }
+        guard let timestamp = try continued(unit, arrivalNs: arrivalNs, clock: clock) else { return }
         guard period?.video != nil else {
             if unit.isSync { try beginPeriod(with: unit, timestamp: timestamp) }
             return
@@ -23,26 +23,31 @@ extension StreamRecorder {
     }
 
     /// The timestamp to use, nil for a picture that cannot be placed; a jump ends the Period.
-    private mutating func continued(_ unit: AccessUnit, clock: TrackClock) throws(RecordingFault) -> Int64? {
+    private mutating func continued(
+        _ unit: AccessUnit, arrivalNs: UInt64, clock: TrackClock
+    ) throws(RecordingFault) -> Int64? {
         guard let last = lastPicture else {
-            lastPicture = (unit.timestamp, nowNs)
+            lastPicture = (unit.timestamp, arrivalNs)
             return unit.timestamp
         }
         let delta = unit.timestamp - last.timestamp
-        let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: nowNs)
+        let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
         if isJump || delta < -clock.rate {
             try endPeriod()
-            lastPicture = (unit.timestamp, nowNs)
+            lastPicture = (unit.timestamp, arrivalNs)
             return unit.timestamp
         }
         if delta < 0 {
             // One odd timestamp is a sender's slip; several are pictures shown before those they were sent after.
             backwardFrames += 1
+            forwardFrames = 0
             guard backwardFrames < 3 else { throw .bFrames }
             return nil
         }
+        forwardFrames += 1
+        if forwardFrames > 100 { backwardFrames = 0 }
         let timestamp = max(unit.timestamp, last.timestamp + 1)
-        lastPicture = (timestamp, nowNs)
+        lastPicture = (timestamp, arrivalNs)
         return timestamp
     }
 

@@ -18,10 +18,12 @@ struct StreamRecorder {
     var period: OpenPeriod?
     /// Sound that is whole but not placed yet; with the time it came.
     var soundQueue: [(unit: AccessUnit, arrivalNs: UInt64)] = []
-    /// The newest picture and sound: timestamp and when they became whole.
+    /// The newest picture and sound: timestamp and arrival.
     var lastPicture: (timestamp: Int64, ns: UInt64)?
     var lastSound: (timestamp: Int64, ns: UInt64)?
+    /// Pictures whose timestamps went back, since a hundred in a row did not; and how many in a row did not.
     var backwardFrames = 0
+    var forwardFrames = 0
     /// The next key frame begins a new Period.
     var wantsNewPeriod = false
     /// The first sound since there is no Period; from then on pictures are waited for.
@@ -31,10 +33,24 @@ struct StreamRecorder {
     private var session: OpenSession?
     private var wallClock: WallClock
 
-    /// What the recorder could not use, for status and metrics.
-    private(set) var lostPackets: UInt64 = 0
-    private(set) var overflowedPackets = 0
     private(set) var fault: RecordingFault?
+    /// Of sources that have ended.
+    private var endedLosses = Losses()
+
+    /// What never made it into the recording.
+    struct Losses: Equatable {
+        /// Packets that were missing when their time came.
+        var packets: Int64 = 0
+        /// Frames that were dropped because of that, or because they were malformed.
+        var frames: Int64 = 0
+
+        static func + (left: Losses, right: Losses) -> Losses {
+            Losses(packets: left.packets &+ right.packets, frames: left.frames &+ right.frames)
+        }
+    }
+
+    /// Since the recorder was made.
+    var losses: Losses { [video, audio].compactMap { $0?.losses }.reduce(endedLosses, +) }
 
     private struct OpenSession {
         let startUs: Int64
@@ -90,14 +106,13 @@ struct StreamRecorder {
     }
 
     /// The tap dropped packets because the recorder was too slow.
-    mutating func receiveGap(lost: Int) {
-        overflowedPackets &+= lost
+    mutating func receiveGap() {
         video?.giveUp()
         audio?.giveUp()
         process()
     }
 
-    /// Lets time pass; at least every 100 ms.
+    /// Lets time pass; at least every 100 ms, and after everything that has arrived until then was handed in.
     mutating func tick(nowNs: UInt64) {
         self.nowNs = max(self.nowNs, nowNs)
         process()
@@ -114,7 +129,7 @@ struct StreamRecorder {
         audio?.giveUp()
         takeUnits(nowNs: later)
         attempt { recorder throws(RecordingFault) in try recorder.endPeriod() }
-        lostPackets &+= (video?.lostPackets ?? 0) &+ (audio?.lostPackets ?? 0)
+        endedLosses = losses
         video = nil
         audio = nil
         soundQueue = []
@@ -141,11 +156,11 @@ struct StreamRecorder {
 
     private mutating func takeUnits(nowNs now: UInt64) {
         // Sound first: it must be in the queue when the picture of the same instant releases it.
-        for unit in audio?.units(nowNs: now) ?? [] {
-            attempt { recorder throws(RecordingFault) in try recorder.receiveSound(unit) }
+        for (unit, arrivalNs) in audio?.units(nowNs: now) ?? [] {
+            attempt { recorder throws(RecordingFault) in try recorder.receiveSound(unit, arrivalNs: arrivalNs) }
         }
-        for unit in video?.units(nowNs: now) ?? [] {
-            attempt { recorder throws(RecordingFault) in try recorder.receivePicture(unit) }
+        for (unit, arrivalNs) in video?.units(nowNs: now) ?? [] {
+            attempt { recorder throws(RecordingFault) in try recorder.receivePicture(unit, arrivalNs: arrivalNs) }
         }
         askForKeyframe()
     }
@@ -165,7 +180,7 @@ struct StreamRecorder {
 
     private mutating func askForKeyframe() {
         guard let video, fault == nil else { return }
-        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.segmentTicks(of: $0) } ?? false
+        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.requestTicks(of: $0) } ?? false
         let isWanted = video.needsKeyframe || (period?.video == nil && video.lastArrivalNs != nil) || wantsNewPeriod || isLate
         if keyframes.shouldAsk(isWanted: isWanted, nowNs: nowNs) { actions.append(.keyframeWanted) }
     }
@@ -217,6 +232,11 @@ struct TimelineSettings: Sendable {
     func segmentTicks(of lane: TrackLane) -> Int64 {
         // A key frame a little early is better than waiting a whole group of pictures for the next.
         Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
+    }
+
+    /// After this a key frame is asked for: a little late, so that an encoder that makes one in time anyway is left alone.
+    func requestTicks(of lane: TrackLane) -> Int64 {
+        Int64((segmentSeconds + 0.1) * Double(lane.timescale))
     }
 
     /// After this a segment ends without a key frame; far above what encoders that ignore requests do.

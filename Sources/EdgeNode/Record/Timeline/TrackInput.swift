@@ -32,8 +32,9 @@ struct TrackInput {
     }
 
     var needsKeyframe: Bool { depacketizer.needsKeyframe }
-    var lostPackets: UInt64 { reorder.lostPackets }
-    var droppedUnits: Int { depacketizer.droppedUnits }
+    var losses: StreamRecorder.Losses {
+        StreamRecorder.Losses(packets: Int64(clamping: reorder.lostPackets), frames: Int64(depacketizer.droppedUnits))
+    }
 
     mutating func receive(_ sequence: UInt64, _ packet: RecordedPacket) {
         lastArrivalNs = packet.arrivalNs
@@ -44,14 +45,17 @@ struct TrackInput {
         clock.receiveReport(ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
     }
 
-    /// Access units that have become whole.
-    mutating func units(nowNs: UInt64) -> [AccessUnit] {
+    /// Access units that have become whole, each with the arrival of the packet that completed it.
+    mutating func units(nowNs: UInt64) -> [(unit: AccessUnit, arrivalNs: UInt64)] {
+        var list: [(unit: AccessUnit, arrivalNs: UInt64)] = []
         var units: [AccessUnit] = []
         while let (packet, afterLoss) = reorder.pop(nowNs: nowNs) {
             let timestamp = clock.observe(packet.timestamp, arrivalNs: packet.arrivalNs)
             depacketizer.push(packet.payload, timestamp: timestamp, marker: packet.marker, afterLoss: afterLoss, into: &units)
+            for unit in units { list.append((unit, packet.arrivalNs)) }
+            units.removeAll(keepingCapacity: true)
         }
-        return units
+        return list
     }
 
     /// Nothing that is missing will come any more.

@@ -26,12 +26,12 @@ public struct HTTPRequest: Sendable {
     public let body: RequestBody
 
     /// A request from its parts. Throws 400 when path or query can't be decoded: a bad escape, NUL, or bytes that are not UTF-8.
-    /// - Parameter target: origin form, such as `/a/b?c=d` (RFC 9112 section 3.2.1).
+    /// - Parameter target: origin form, such as `/a/b?c=d`, or absolute form, whose host is not looked at (RFC 9112 section 3.2).
     public init(
         method: HTTPMethod, target: String, headers: HTTPHeaders = [:], body: RequestBody = RequestBody(),
         remoteAddress: String = "127.0.0.1", isTLS: Bool = false
     ) throws(HTTPError) {
-        let sides = target.split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
+        let sides = Self.withoutAuthority(target).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
         let raw = sides.first.map(String.init) ?? ""
         guard raw.hasPrefix("/") || (raw == "*" && method == .options) else {
             throw HTTPError(.badRequest, "the request target is not a path")
@@ -41,6 +41,14 @@ public struct HTTPRequest: Sendable {
         guard let query = Query(rawQuery) else { throw HTTPError(.badRequest, "the query is not valid") }
         (self.method, self.rawPath, self.path, self.rawQuery, self.query) = (method, raw, path, rawQuery, query)
         (self.headers, self.body, self.remoteAddress, self.isTLS) = (headers, body, remoteAddress, isTLS)
+    }
+
+    private static func withoutAuthority(_ target: String) -> Substring {
+        for scheme in ["http://", "https://"] where target.lowercased().hasPrefix(scheme) {
+            let rest = target.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
+            return rest.isEmpty ? "/" : rest
+        }
+        return target[...]
     }
 
     /// The path parameter `name`; empty when the pattern has none of that name.

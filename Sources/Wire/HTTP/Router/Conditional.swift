@@ -14,7 +14,8 @@ enum Conditional {
         }
         if let failed = precondition(request.headers, response, size) { return failed }
         response.headers["Accept-Ranges"] = "bytes"
-        guard isRangeCurrent(request.headers, response) else { return response }
+        // Section 14.2: ranges are for GET only.
+        guard request.method == .get, isRangeCurrent(request.headers, response) else { return response }
         switch ByteRange(request.headers["Range"], size: size) {
         case .whole: break
         case .unsatisfiable:

@@ -210,7 +210,7 @@ final class ConnectionWatcher: Sendable {
             guard let received = exchange.receivedWhileRoom() else { return false }
             let spent = (record?.receivingNs ?? 0) + elapsed
             record?.receivingNs = spent
-            return spent > idleNs + received / Self.bodyBytesPerSecondMin * 1_000_000_000
+            return spent > idleNs && (spent - idleNs) / 1_000_000_000 > received / Self.bodyBytesPerSecondMin
         case .upgraded, nil: return false
         }
     }
@@ -253,7 +253,7 @@ final class ConnectionWatcher: Sendable {
         let now = Self.now()
         update(exchange) { [idleNs, headerNs] record in
             record.phase = .idle
-            record.headerDeadlineNs = now + idleNs + headerNs
+            record.headerDeadlineNs = now + (record.halfClosedNs == nil ? idleNs + headerNs : Self.halfClosedGraceNs)
         }
     }
 

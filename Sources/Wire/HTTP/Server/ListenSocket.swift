@@ -15,16 +15,33 @@ struct ListenSocket {
         guard let (host, service) = Self.split(listen), let number = UInt16(service) else {
             throw .badListenAddress(listen: listen)
         }
+        // All interfaces: an IPv6 socket takes IPv4 as well, where the kernel has IPv6 at all.
+        let hosts = host.isEmpty ? ["::", "0.0.0.0"] : [host]
+        var failure = HTTPServerError.badListenAddress(listen: listen)
+        for host in hosts {
+            do throws(HTTPServerError) {
+                descriptor = try Self.open(host, number, listen)
+                self.host = host
+                port = Self.port(of: descriptor) ?? number
+                return
+            } catch {
+                failure = error
+            }
+        }
+        throw failure
+    }
+
+    private static func open(_ host: String, _ port: UInt16, _ listen: String) throws(HTTPServerError) -> Int32 {
         var hints = addrinfo()
         hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV
-        // An empty host means all interfaces; an IPv6 socket takes IPv4 as well.
         var found: UnsafeMutablePointer<addrinfo>?
-        guard getaddrinfo(host.isEmpty ? "::" : host, String(number), &hints, &found) == 0, let address = found else {
-            throw .badListenAddress(listen: listen)
-        }
-        defer { freeaddrinfo(address) }
+        guard getaddrinfo(host, String(port), &hints, &found) == 0, let found else { throw .badListenAddress(listen: listen) }
+        defer { freeaddrinfo(found) }
+        let all = sequence(first: found) { $0.pointee.ai_next }
+        // A name such as localhost means its IPv4 address first, which is what people type elsewhere.
+        let address = all.first { $0.pointee.ai_family == AF_INET } ?? found
         let descriptor = cmicrohttpd_stream_socket(address.pointee.ai_family, 0)
-        guard descriptor >= 0 else { throw .cannotListen(listen: listen, reason: Self.reason()) }
+        guard descriptor >= 0 else { throw .cannotListen(listen: listen, reason: reason()) }
         var (on, off): (Int32, Int32) = (1, 0)
         let size = socklen_t(MemoryLayout<Int32>.size)
         setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, size)
@@ -32,13 +49,11 @@ struct ListenSocket {
         guard bind(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen) == 0, Glibc.listen(descriptor, 1024) == 0
         else {
             let isTaken = errno == EADDRINUSE
-            let reason = Self.reason()
+            let reason = reason()
             close(descriptor)
             throw isTaken ? .addressInUse(listen: listen) : .cannotListen(listen: listen, reason: reason)
         }
-        self.descriptor = descriptor
-        self.host = host
-        port = Self.port(of: descriptor) ?? number
+        return descriptor
     }
 
     /// Host without brackets, and the port's text.

@@ -1,9 +1,8 @@
-import HTTP
-import Streams
+import Dispatch
 import Synchronization
 
-/// `[limits] rate_rps` and `rate_burst`: a token bucket for each client address; more gets 429 (RFC 6585 section 4).
-final class RateLimiter: Sendable {
+/// A token bucket for each client address; who has none left gets 429 with `Retry-After` (RFC 6585 section 4). Any thread.
+public final class RateLimiter: Sendable {
     private struct Bucket {
         var tokens: Double
         var filledNs: UInt64
@@ -15,16 +14,23 @@ final class RateLimiter: Sendable {
     private let buckets = Mutex<[String: Bucket]>([:])
     /// Addresses remembered; full buckets are forgotten first, since they say nothing.
     private static let addressesMax = 16_384
-    /// Scrapers and health checks must see a node under attack.
     private static let exempt: Set<String> = ["/healthz", "/metrics"]
 
-    init(perSecond: Double, burst: Int, now: @escaping @Sendable () -> UInt64 = { StreamTime.system().monotonicNs }) {
+    /// - Parameters:
+    ///   - perSecond: requests a second of one address over time; above 0.
+    ///   - burst: requests of one address at once; 0 means as many as in a second.
+    public convenience init(perSecond: Double, burst: Int) {
+        self.init(perSecond: perSecond, burst: burst) { DispatchTime.now().uptimeNanoseconds }
+    }
+
+    package init(perSecond: Double, burst: Int, now: @escaping @Sendable () -> UInt64) {
         self.perSecond = perSecond
         self.burst = max(1, burst > 0 ? Double(burst) : perSecond)
         self.now = now
     }
 
-    var middleware: Router.Middleware {
+    /// Stands before all routes but those for health and metrics: scrapers must see a program under attack.
+    public var middleware: Router.Middleware {
         { request, next in
             if !Self.exempt.contains(request.path), let seconds = self.wait(request.remoteAddress) {
                 throw HTTPError(.tooManyRequests, "too many requests", headers: ["Retry-After": String(seconds)])
@@ -34,7 +40,7 @@ final class RateLimiter: Sendable {
     }
 
     /// Takes a token; nil when there was one, else the whole seconds until there is.
-    func wait(_ address: String) -> Int? {
+    package func wait(_ address: String) -> Int? {
         let now = now()
         return buckets.withLock { buckets in
             if buckets.count >= Self.addressesMax, buckets[address] == nil { makeRoom(&buckets, now) }

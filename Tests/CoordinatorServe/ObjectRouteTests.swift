@@ -1,0 +1,145 @@
+import CoordinatorServe
+import EdgeFixtures
+import Foundation
+import HTTP
+import Testing
+
+@Suite("Objects through the coordinator (RFC 9110 sections 13 and 14)", .timeLimit(.minutes(1)))
+struct ObjectRouteTests {
+    private static let path = "/api/record/object/demo/2026/11/20/seg_0001.m4s"
+    private static let bytes = (0..<1_000).map { UInt8($0 % 251) }
+
+    private func withObject(_ body: (Bench, [TestEdge]) async throws -> Void) async throws {
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2", token: "secret")]
+        edges[0].setObject("demo/2026/11/20/seg_0001.m4s", Self.bytes)
+        edges[1].setObject("demo/2026/11/20/seg_0001.m4s", Array("other".utf8))
+        edges[1].setObject("demo/2026/11/20/manifest.mpd", Array("<MPD/>".utf8))
+        let recording = TestRecords.recording("one", node: "edge-1", segments: 1, updatedAt: 100)
+        edges[0].setRecording(recording.row, recording.detail)
+        try await Bench.run(edges) { bench in try await body(bench, edges) }
+    }
+
+    @Test("the whole object, parts of it, and nothing when it is known")
+    func ranges() async throws {
+        try await withObject { bench, _ in
+            let whole = try await bench.get(Self.path + "?node=edge-1")
+            #expect(whole.status == 200)
+            #expect(whole.body == Self.bytes)
+            #expect(whole.headers["Content-Type"] == "video/mp4")
+            #expect(whole.headers["Content-Length"] == "1000")
+            #expect(whole.headers["Cache-Control"]?.contains("immutable") == true)
+            #expect(whole.headers["Accept-Ranges"] == "bytes")
+            let part = try await bench.get(Self.path + "?node=edge-1", ["Range": "bytes=10-19"])
+            #expect(part.status == 206)
+            #expect(part.headers["Content-Range"] == "bytes 10-19/1000")
+            #expect(part.body == Array(Self.bytes[10...19]))
+            let beyond = try await bench.get(Self.path + "?node=edge-1", ["Range": "bytes=1000-"])
+            #expect(beyond.status == 416)
+            #expect(beyond.headers["Content-Range"] == "bytes */1000")
+            let known = try await bench.get(Self.path + "?node=edge-1", ["If-None-Match": whole.headers["ETag"] ?? "none"])
+            #expect(known.status == 304)
+            #expect(known.body.isEmpty)
+            let head = try await bench.send(.head, Self.path + "?node=edge-1")
+            #expect(head.status == 200)
+            #expect(head.body.isEmpty)
+            #expect(head.headers["ETag"] == whole.headers["ETag"])
+        }
+    }
+
+    @Test("two nodes' objects of one name never mix; without a name the index says whose it is")
+    func nodes() async throws {
+        try await withObject { (bench, edges) async throws in
+            #expect(try await bench.get(Self.path + "?node=edge-2").text == "other")
+            #expect(edges[1].seen.last?.headers["Authorization"] == "Bearer secret")
+            try await eventually("the index knows the directory") { try await bench.get(Self.path).status == 200 }
+            #expect(try await bench.get(Self.path).body == Self.bytes)
+            let manifest = try await bench.get("/api/record/object/demo/2026/11/20/manifest.mpd?node=edge-2")
+            #expect(manifest.headers["Cache-Control"] == "no-cache")
+        }
+    }
+
+    @Test("what is not there is 404, what can't be reached 503, whose node is unknown 404")
+    func failures() async throws {
+        try await withObject { (bench, edges) async throws in
+            try await eventually("the index knows the directory") { try await bench.get(Self.path).status == 200 }
+            #expect(try await bench.get("/api/record/object/demo/2026/11/20/seg_0002.m4s?node=edge-1").status == 404)
+            #expect(try await bench.get("/api/record/object/no/such/thing.m4s").status == 404)
+            #expect(try await bench.get(Self.path + "?node=nobody").status == 404)
+            await edges[0].stop()
+            let away = try await bench.get(Self.path)
+            #expect(away.status == 503)
+            #expect(away.headers["Retry-After"] != nil)
+        }
+    }
+
+    @Test(
+        "paths that are no keys are 400 and reach no node",
+        arguments: [
+            "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/etc/passwd", "demo/%2e%2e%2fsecret", "%2fetc/passwd", "demo//x.m4s",
+            "demo/%00.m4s",
+            "demo/a%5c..%5cb", "demo/%2e/x.m4s",
+        ])
+    func traversal(path: String) async throws {
+        try await withObject { (bench, edges) async throws in
+            #expect(try await bench.get("/api/record/object/\(path)?node=edge-1").status == 400)
+            #expect(!edges[0].seen.contains { $0.path.hasPrefix("/api/record/object") })
+        }
+    }
+
+    @Test("a player that goes away ends the transfer from the node, and a slow one holds it back")
+    func abort() async throws {
+        try await withObject { (bench, edges) async throws in
+            let request = HTTPClientRequest(.get, "\(bench.coordinator.url)/api/record/object/demo/endless.m4s?node=edge-1")
+            let response = try await bench.client.send(request)
+            #expect(response.status == 200)
+            #expect(response.headers["Content-Length"] == String(1 << 40))
+            var count = 0
+            while count < 1 << 20, let chunk = try await response.body.next() { count += chunk.count }
+            #expect(edges[0].brokenBodies == 0)
+            response.body.cancel()
+            try await eventually("the node notices") { edges[0].brokenBodies == 1 }
+        }
+    }
+
+    @Test("with a shared store here, objects are read from it, and from the node what it has not")
+    func sharedStore() async throws {
+        let edge = try TestEdge("edge-1")
+        edge.setObject("demo/1/seg_0002.m4s", Array("from the node".utf8))
+        let store = "recorder.storage.type = \"fs\"\nrecorder.storage.root = \"{folder}/objects\""
+        try await Bench.run([edge], extra: store) { bench in
+            let directory = bench.folder.file("objects/demo/1")
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            try Data("from the store".utf8).write(to: URL(fileURLWithPath: directory + "/audio_seg_0001.m4s"))
+            let local = try await bench.get("/api/record/object/demo/1/audio_seg_0001.m4s?node=edge-1", ["Range": "bytes=-5"])
+            #expect(local.status == 206)
+            #expect(local.text == "store")
+            #expect(local.headers["Content-Type"] == "audio/mp4")
+            #expect(try await bench.get("/api/record/object/demo/1/seg_0002.m4s?node=edge-1").text == "from the node")
+            #expect(try await bench.get("/api/storage/ping").text == "ok")
+            let presign = "{\"method\":\"GET\",\"path\":\"demo/1/x.m4s\",\"ttl_seconds\":60}"
+            let json: HTTPHeaders = ["Content-Type": "application/json"]
+            let signed = try await bench.send(.post, "/api/storage/presign", json, body: presign)
+            #expect(signed.status == 501)
+            let bad = try await bench.send(.post, "/api/storage/presign", json, body: presign.replacing("demo/1", with: ".."))
+            #expect(bad.status == 400)
+            chmod(bench.folder.file("objects"), 0o500)
+            defer { chmod(bench.folder.file("objects"), 0o700) }
+            if getuid() != 0 { #expect(try await bench.get("/api/storage/ping").status == 503) }
+        }
+    }
+
+    @Test("without a shared store the storage routes say so")
+    func noStore() async throws {
+        try await Bench.run([]) { bench in
+            #expect(try await bench.get("/api/storage/ping").status == 503)
+            let answer = try await bench.send(
+                .post, "/api/storage/presign", ["Content-Type": "application/json"], body: "{\"method\":\"GET\",\"path\":\"a/b\"}"
+            )
+            #expect(answer.status == 503)
+            let wrong = try await bench.send(
+                .post, "/api/storage/presign", ["Content-Type": "application/json"], body: "{\"method\":\"EAT\",\"path\":\"a/b\"}"
+            )
+            #expect(wrong.status == 400)
+        }
+    }
+}
