@@ -113,9 +113,9 @@ let package = Package(
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
-        tests(of: "Route", ["Nodes", "Cluster"]),
+        tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
-        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media"]),
+        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),
         tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
     ],
     swiftLanguageModes: [.v6],

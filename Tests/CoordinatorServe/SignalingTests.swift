@@ -42,6 +42,18 @@ struct SignalingTests {
         }
     }
 
+    @Test("a node that refuses the coordinator's own token is a bad gateway, not the client's fault")
+    func wrongToken() async throws {
+        let edge = try TestEdge("edge-1", token: "node-secret")
+        try await Bench.run([edge]) { bench in
+            edge.setToken("changed since")
+            let answer = try await bench.offer("/api/whip/edge-1/demo")
+            #expect(answer.status == 502)
+            #expect(answer.text.contains("token"))
+            #expect(answer.headers["WWW-Authenticate"] == nil)
+        }
+    }
+
     @Test("a session's requests find its node, through any coordinator", arguments: ["PATCH", "DELETE", "POST", "GET"])
     func sessions(method: String) async throws {
         let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
@@ -215,5 +227,29 @@ struct SessionAddressTests {
         ] as [(String, String?)])
     func locations(location: String, path: String?) {
         #expect(SessionAddress(location: location, stream: "demo", alias: "edge-1")?.path == path)
+    }
+
+    @Test("an address survives the way out and back, whatever the session is called", arguments: 1...10 as ClosedRange<UInt64>)
+    func roundTrip(seed: UInt64) throws {
+        var generator = SeededGenerator(state: seed)
+        let alphabet = Array("abz09-_.~% /?#&é~".unicodeScalars)
+        for _ in 0..<500 {
+            var text = String.UnicodeScalarView()
+            for _ in 0..<Int.random(in: 0...12, using: &generator) {
+                text.append(alphabet[Int.random(in: 0..<alphabet.count, using: &generator)])
+            }
+            let session = String(text)
+            let location = "/session/demo/\(PercentCoding.encode(session))"
+            guard let address = SessionAddress(location: location, stream: "demo", alias: "edge-1") else {
+                #expect(session.isEmpty || session.contains("/"))
+                continue
+            }
+            #expect(address.session == session)
+            let id = try #require(PercentCoding.decode(address.path.dropFirst("/session/demo/".count)))
+            #expect(SessionAddress(stream: "demo", id: id) == address)
+            // Whatever a client makes of it, nothing traps.
+            _ = SessionAddress(location: session, stream: "demo", alias: "edge-1")
+            _ = SessionAddress(stream: "demo", id: session)
+        }
     }
 }

@@ -3,9 +3,10 @@ import HTTP
 import Synchronization
 
 extension TestEdge {
-    static func router(_ late: Late, token: String?) -> Router {
+    static func router(_ late: Late) -> Router {
         var router = Router()
         router.use { request, next in
+            let token = try late.get().state.withLock { $0.token }
             if let token, request.headers["Authorization"] != "Bearer \(token)" {
                 throw HTTPError(.unauthorized, "unauthorized")
             }
@@ -25,7 +26,10 @@ extension TestEdge {
             router.on(method, "/session/{stream}/{session}/layer", RouteDescription("layer")) {
                 try await late.get().noted($0, .ok)
             }
-            router.on(method, "/api/record/{stream}", RouteDescription("record")) { try await late.get().noted($0, .ok) }
+            router.on(method, "/api/record/{stream}", RouteDescription("record")) { request in
+                let edge = try late.get()
+                return try await edge.noted(request, edge.state.withLock { $0.recordStatus })
+            }
             router.on(method, "/api/streams/{stream}", RouteDescription("stream")) { try await late.get().noted($0, .noContent) }
         }
         addRecordings(&router, late)

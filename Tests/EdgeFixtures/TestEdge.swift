@@ -24,8 +24,10 @@ package final class TestEdge: Sendable {
         var seen: [Seen] = []
         var nextSession = 0
         var whipStatus: HTTPStatus = .created
+        var recordStatus: HTTPStatus = .ok
         var brokenBodies = 0
         var isSilent = false
+        var token: String?
     }
 
     package let alias: String
@@ -41,16 +43,16 @@ package final class TestEdge: Sendable {
     ) throws {
         self.alias = alias
         self.token = token
-        let shared = Mutex(
+        state = Mutex(
             State(
                 node: NodeRecord(
                     alias: alias, url: "http://unreachable.invalid", startedAtMs: startedAtMs, updatedAtMs: 1, load: load,
                     pubMax: pubMax, subMax: subMax)))
-        state = shared
+        state.withLock { $0.token = token }
         let late = Late()
         var settings = HTTPServerSettings(listen: listen)
         settings.stopSeconds = 0
-        server = try HTTPServer(settings, router: Self.router(late, token: token))
+        server = try HTTPServer(settings, router: Self.router(late))
         late.edge.withLock { $0 = self }
         try server.start()
     }
@@ -75,6 +77,12 @@ package final class TestEdge: Sendable {
 
     /// What WHIP and WHEP answer from now on.
     package func setAnswer(_ status: HTTPStatus) { state.withLock { $0.whipStatus = status } }
+
+    /// Wants another token than the one it began with.
+    package func setToken(_ token: String) { state.withLock { $0.token = token } }
+
+    /// What requests to record answer from now on.
+    package func setRecordStatus(_ status: HTTPStatus) { state.withLock { $0.recordStatus = status } }
 
     /// Stays connected but says nothing any more.
     package func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }

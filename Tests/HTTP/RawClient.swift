@@ -15,6 +15,7 @@ final class RawClient: Sendable {
 
     private let descriptor: Int32
     private let kept = Locked<[UInt8]>([])
+    private let timedOut = Locked(false)
 
     init(_ port: UInt16) throws {
         descriptor = cmicrohttpd_stream_socket(AF_INET, 1)
@@ -60,13 +61,16 @@ final class RawClient: Sendable {
             defer { kept = [] }
             return kept
         }
-        let (all, end) = await blocking { [descriptor] in
+        let (all, end) = await blocking { [self] in
             var all = start
             var buffer = [UInt8](repeating: 0, count: 65536)
             while true {
                 if let end = cut(all) { return (all, end) }
                 let count = recv(descriptor, &buffer, buffer.count, 0)
-                if count <= 0 { return (all, all.count) }
+                if count <= 0 {
+                    if count < 0, errno == EAGAIN { timedOut.withLock { $0 = true } }
+                    return (all, all.count)
+                }
                 all += buffer[..<count]
             }
         }
@@ -88,6 +92,9 @@ final class RawClient: Sendable {
         let wanted = Array(text.utf8)
         return String(decoding: await receive { firstEnd(of: wanted, in: $0) }, as: UTF8.self)
     }
+
+    /// Whether the server kept silent for 20 s.
+    var hasTimedOut: Bool { timedOut.withLock { $0 } }
 
     func closeWriting() { cmicrohttpd_end_sending(descriptor) }
 

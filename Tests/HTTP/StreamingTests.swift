@@ -162,6 +162,24 @@ struct StreamingTests {
         }
     }
 
+    @Test("a streamed answer that leaves the body unread still goes out", arguments: [0, 1, 300])
+    func unreadBody(chunks: Int) async throws {
+        let client = HTTPClient()
+        try await withServer { router in
+            router.post("/half", RouteDescription("half")) { request in
+                var iterator = request.body.chunks.makeAsyncIterator()
+                for _ in 0..<chunks { _ = try await iterator.next() }
+                return .stream(contentType: "a/b") { try await $0.write("enough") }
+            }
+        } _: { server in
+            let bytes = [UInt8](repeating: 1, count: 3 << 20)
+            for _ in 0..<10 {
+                let answer = try await client.send(HTTPClientRequest(.post, server.url + "/half", body: .bytes(bytes)))
+                #expect(try await answer.collect() == Array("enough".utf8))
+            }
+        }
+    }
+
     @Test("a proxy streams both ways")
     func proxy() async throws {
         let client = HTTPClient()

@@ -1,3 +1,4 @@
+import EdgeFixtures
 import Media
 import Playback
 import Testing

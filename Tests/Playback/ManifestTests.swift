@@ -28,8 +28,11 @@ struct ManifestTests {
 
     @Test("a growing one is dynamic, with a clock and no end")
     func dynamicMPD() throws {
-        let xml = try timeline(isGrowing: true).mpd(addresses: ObjectAddresses(), isDynamic: true).xml
+        let xml = try timeline(isGrowing: true).mpd(
+            addresses: ObjectAddresses(), isDynamic: true, nextVersion: "manifest.mpd?from=1&gaps=keep"
+        ).xml
         for part in [
+            "<Location>manifest.mpd?from=1&amp;gaps=keep</Location>",
             #"type="dynamic""#, #"availabilityStartTime="2026-11-20T10:00:00Z""#, #"publishTime="#,
             #"minimumUpdatePeriod="PT1S""#,
             #"<Period id="edge 2&amp;.b.0.1" start="PT60S">"#,

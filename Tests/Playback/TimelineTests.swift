@@ -1,3 +1,4 @@
+import EdgeFixtures
 import Playback
 import Records
 import Testing
@@ -105,18 +106,5 @@ struct TimelineTests {
             period.tracks[0].track.segments.map { "\(period.node) \(period.tracks[0].track.object(number: $0.number))" }
         }
         #expect(Set(objects).count == objects.count)
-    }
-}
-
-/// A small reproducible generator (splitmix64).
-struct SeededGenerator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }

@@ -94,12 +94,15 @@ struct TimelineTests {
     func unrepaired(lostPicture: Int) throws {
         var publisher = publisher()
         publisher.network = { track, packet in track == 0 && packet.unit == lostPicture ? nil : 0 }
-        let recorded = Recorded.run([publisher])
+        var losses = StreamRecorder.Losses()
+        let recorded = Recorded.run([publisher]) { losses = $0.losses }
         #expect(recorded.periods.count == 1)
         let period = try #require(recorded.periods.first)
         let (video, sound) = try samples(period)
         let resumed = (lostPicture / 60 + 1) * 60
         let kept = (0..<360).filter { $0 < lostPicture || $0 >= resumed }
+        // The lost picture itself was never seen, so it is no dropped one.
+        #expect(losses.packets > 0 && Int(losses.frames) == resumed - lostPicture - 1)
         #expect(video.map(\.data) == kept.map { Publisher.sample(Self.pictures[$0]) })
         #expect(video.map(\.time) == kept.map { Int64($0) * 3000 })
         #expect(sound.count == 600)
@@ -148,6 +151,50 @@ struct TimelineTests {
         publisher.network = { track, packet in track == 0 && packet.unit == 0 ? nil : 0 }
         let (video, sound) = try samples(try #require(Recorded.run([publisher]).periods.first))
         #expect(offsets(video, sound).allSatisfy { abs($0) <= 2000 })
+    }
+
+    /// A camera clock that runs apart from the microphone's: without reports 10 minutes at 100 ppm are 60 ms.
+    @Test("clocks that drift apart are kept together by reports", arguments: [100.0, -100.0])
+    func drift(partsPerMillion: Double) throws {
+        let rate = 90_000 * (1 + partsPerMillion / 1_000_000)
+        let origin: UInt64 = 1_000_000_000_000
+        var recorder = StreamRecorder(settings: TimelineSettings(), wallClock: WallClock(monotonicNs: origin, realtimeUs: 0))
+        recorder.beginSource(
+            [Publisher.videoTrack, Publisher.soundTrack], nowNs: origin, wallClock: WallClock(monotonicNs: origin, realtimeUs: 0))
+        var packetizer = FixturePacketizer(extendedSequence: 1, payloadMax: 60_000)
+        var recorded = Recorded()
+        // Five pictures and fifty sounds a second; a key frame each twelve seconds.
+        for tick in 0..<600 * 50 {
+            let ns = origin + UInt64(tick) * 20_000_000
+            let media = UInt32(truncatingIfNeeded: Int64(Double(tick) / 50 * rate))
+            recorder.receive(
+                track: 1, sequence: UInt64(tick + 1), timestamp: UInt32(tick * 960), arrivalNs: ns, marker: false,
+                payload: Publisher.sound(tick))
+            if tick % 10 == 0 {
+                for packet in packetizer.picture(Self.pictures[tick / 10 % 60], timestamp: media, unit: tick) {
+                    recorder.receive(
+                        track: 0, sequence: packet.extendedSequence, timestamp: media, arrivalNs: ns + 1_000_000,
+                        marker: packet.marker,
+                        payload: packet.payload)
+                }
+            }
+            if tick % 100 == 50 {
+                let seconds = UInt64(3_900_000_000 + tick / 50)
+                recorder.receiveReport(track: 0, ntp: seconds << 32, timestamp: media, arrivalNs: ns)
+                recorder.receiveReport(track: 1, ntp: seconds << 32, timestamp: UInt32(tick * 960), arrivalNs: ns)
+            }
+            if tick % 5 == 0 { recorder.tick(nowNs: ns + 2_000_000) }
+            recorded.apply(recorder.actions)
+            recorder.actions = []
+        }
+        recorder.endSession(nowNs: 0)
+        recorded.apply(recorder.actions)
+        #expect(recorded.periods.count == 1)
+        let (video, sound) = try samples(try #require(recorded.periods.first))
+        #expect(video.count == 3000 && sound.count == 30_000)
+        for (index, picture) in video.enumerated() { #expect(abs(picture.time * 100 / 9 - Int64(index) * 200_000) < 5000) }
+        let isSteady = zip(sound.dropFirst(), sound.dropFirst(2)).allSatisfy { $1.time - $0.time == 960 }
+        #expect(isSteady)
     }
 
     @Test("senseless reports are ignored")
@@ -389,7 +436,7 @@ struct PeriodTests {
                 let timestamp = dice == 2 ? UInt32.random(in: 0 ... .max, using: &generator) : packet.timestamp
                 let payload = dice < 6 ? packet.payload.mutated(by: &generator) : packet.payload
                 let arrival = dice == 7 ? UInt64.random(in: 0...ns * 2, using: &generator) : ns
-                if dice == 8 { recorder.receiveGap(lost: 3) }
+                if dice == 8 { recorder.receiveGap() }
                 if dice == 9 { continue }
                 recorder.receive(
                     track: track, sequence: sequence, timestamp: timestamp, arrivalNs: arrival,

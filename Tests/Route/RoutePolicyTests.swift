@@ -1,4 +1,5 @@
 import Cluster
+import EdgeFixtures
 import Nodes
 import Route
 import Testing

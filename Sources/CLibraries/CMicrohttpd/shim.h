@@ -1,6 +1,7 @@
 #pragma once
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -115,8 +116,14 @@ static inline ssize_t cmicrohttpd_receive_now(int descriptor, void *bytes, size_
     return recv(descriptor, bytes, count, MSG_DONTWAIT);
 }
 
-static inline ssize_t cmicrohttpd_send_now(int descriptor, const void *bytes, size_t count) {
-    return send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+static inline ssize_t cmicrohttpd_send_now(int descriptor, const void *bytes, size_t count, int more) {
+    return send(descriptor, bytes, count, MSG_DONTWAIT | MSG_NOSIGNAL | (more ? MSG_MORE : 0));
+}
+
+/// Lets small segments go at once.
+static inline void cmicrohttpd_no_delay(int descriptor) {
+    int on = 1;
+    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
 /// Says that no more will be sent.

@@ -34,6 +34,7 @@ public enum NodeRequest {
         case .cannotConnect, .tls:
             HTTPError(.serviceUnavailable, "\(node.alias) can't be reached now", headers: ["Retry-After": "2"])
         case .cancelled: HTTPError(.serviceUnavailable, "the request was given up")
+        case .status(.unauthorized): HTTPError(.badGateway, "\(node.alias) refuses this coordinator's token")
         case .badURL, .broken, .tooLong, .bodyFailed, .status:
             HTTPError(.badGateway, "\(node.alias) broke off its answer")
         }

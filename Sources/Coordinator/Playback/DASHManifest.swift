@@ -25,8 +25,10 @@ public struct ObjectAddresses: Sendable {
 extension Timeline {
     /// The DASH manifest (ISO/IEC 23009-1): one Period for each stretch, its node in the Period's `@id` and in each
     /// object's `?node=`.
-    /// - Parameter isDynamic: the last period has no end yet, and clients should ask again.
-    public func mpd(addresses: ObjectAddresses, isDynamic: Bool) -> MPD {
+    /// - Parameters:
+    ///   - isDynamic: the last period has no end yet, and clients should ask again.
+    ///   - nextVersion: where they should, relative to the manifest; without it, where they asked first.
+    public func mpd(addresses: ObjectAddresses, isDynamic: Bool, nextVersion: String? = nil) -> MPD {
         let seconds = maxSegmentSeconds
         let wallStartUs = periods[0].wallStartUs
         let described = periods.enumerated().map { index, period in
@@ -43,7 +45,7 @@ extension Timeline {
         return MPD(
             kind: kind, maxSegmentSeconds: seconds,
             clock: isDynamic ? MPD.Clock(scheme: "urn:mpeg:dash:utc:http-xsdate:2014", value: "../../time") : nil,
-            periods: described)
+            location: isDynamic ? nextVersion : nil, periods: described)
     }
 
     private static func describe(_ entry: TimelineTrack, _ node: String, _ addresses: ObjectAddresses) -> MPD.Track {

@@ -61,6 +61,8 @@ public struct PlaybackPage: Sendable {
 public struct PlaybackCatalog: Sendable {
     /// Recordings in one manifest at most; a wider range is refused rather than cut in silence.
     public static let recordingsMax = 1_000
+    /// Segments in one manifest at most, about a month of two tracks; each takes some hundred bytes while it is made.
+    public static let segmentsMax = 3_000_000
 
     private let index: RecordingIndex
     private let directory: NodeDirectory
@@ -70,6 +72,9 @@ public struct PlaybackCatalog: Sendable {
         self.index = index
         self.directory = directory
     }
+
+    private static let tooMuch = HTTPError(
+        .badRequest, "too much is recorded in this range for one manifest: give a smaller one by from and to")
 
     /// Names of the streams that have recordings.
     public func streams() async throws -> [String] { try await index.streams() }
@@ -95,13 +100,15 @@ public struct PlaybackCatalog: Sendable {
         let found = try await index.recordings(
             RecordingQuery(stream: stream, fromUs: fromUs, toUs: toUs, limit: Self.recordingsMax + 1))
         guard found.count <= Self.recordingsMax else {
-            throw HTTPError(
-                .badRequest, "more than \(Self.recordingsMax) recordings lie in this range: give a smaller one by from and to")
+            throw Self.tooMuch
         }
         let live = await directory.view().liveAliases
         var material: [RecordedMaterial] = []
+        var segments = 0
         for recording in found.reversed() {
             let periods = try await index.periods(of: recording, fromUs: fromUs, toUs: toUs)
+            segments += periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.count } }
+            guard segments <= Self.segmentsMax else { throw Self.tooMuch }
             // A range with an end is over, whatever happens behind it.
             let isGrowing = toUs == nil && recording.shownStatus(liveNodes: live) == .active
             material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))

@@ -47,7 +47,7 @@ public struct IndexedRecording: Sendable, Equatable {
         status: PlaybackStatus, mpdPath: String, recordDir: String, updatedUs: Int64
     ) {
         self.stream = stream
-        self.day = String(ISO8601.dateTime(microseconds: startUs).prefix(10))
+        self.day = Self.day(ofUs: startUs)
         self.node = node
         self.session = session
         self.startUs = startUs
@@ -58,6 +58,9 @@ public struct IndexedRecording: Sendable, Equatable {
         self.recordDir = recordDir
         self.updatedUs = updatedUs
     }
+
+    /// The UTC day of an instant, `YYYY-MM-DD`.
+    static func day(ofUs us: Int64) -> String { String(ISO8601.dateTime(microseconds: us).prefix(10)) }
 
     /// What to show when only `liveNodes` are up: an active recording of another node is lost.
     public func shownStatus(liveNodes: Set<String>) -> PlaybackStatus {

@@ -1,5 +1,7 @@
 import Auth
+import Cluster
 import Config
+import Foundation
 import HTTP
 import Log
 import Nodes
@@ -17,6 +19,7 @@ public final class Coordinator: Sendable {
     private let directory: NodeDirectory
     private let index: RecordingIndex
     private let sync: RecordingSync
+    private let autoRecorder: AutoRecorder?
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -28,6 +31,7 @@ public final class Coordinator: Sendable {
     /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
     /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
     public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
+        if let problem = CoordinatorError(config) { throw problem }
         guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
         index = RecordingIndex(path: path)
         try await index.open()
@@ -41,11 +45,16 @@ public final class Coordinator: Sendable {
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
             registry: registry)
         sync = RecordingSync(directory: directory, index: index, client: client)
+        autoRecorder = AutoRecordRules(config.autoRecord).map { [directory, index, client] rules in
+            AutoRecorder(rules, directory: directory, index: index, client: client) {
+                Int64(Date().timeIntervalSince1970 * 1e6)
+            }
+        }
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
         let objects = ObjectProxy(
             index: index, directory: directory, client: objectClient, store: try Self.store(config.storage))
-        let router = Self.router(config, client, directory, index, sync, objects, web)
+        let router = Self.router(config, client, directory, index, sync, objects, registry, web)
         server = try HTTPServer(HTTPServerSettings(config), router: router)
     }
 
@@ -53,12 +62,14 @@ public final class Coordinator: Sendable {
     public func start() async throws {
         await directory.start()
         await sync.start()
+        await autoRecorder?.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await autoRecorder?.stop()
         await sync.stop()
         await directory.stop()
         await server.stop()
@@ -74,7 +85,8 @@ public final class Coordinator: Sendable {
 
     private static func router(
         _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
-        _ sync: RecordingSync, _ objects: ObjectProxy, _ web: WebFolder?
+        _ sync: RecordingSync, _ objects: ObjectProxy, _ registry: RedisRegistry?,
+        _ web: WebFolder?
     ) -> Router {
         let authorizer = Authorizer(AuthSettings(config.auth))
         let requests = RequestMetrics()
@@ -85,7 +97,7 @@ public final class Coordinator: Sendable {
         if config.limits.rateRPS > 0 {
             router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
         }
-        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests)
+        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests, registry: registry)
             .add(to: &router, features: config.features)
         SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
             to: &router)
@@ -118,6 +130,18 @@ public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
     /// `recorder.storage.type` is `s3` or `oss`.
     case noBucket
 
+    /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
+    init?(_ config: CoordinatorConfig) {
+        if case .postgresql = config.database.location {
+            self = .noPostgreSQL
+            return
+        }
+        switch config.storage {
+        case .s3, .oss: self = .noBucket
+        case .fs, nil: return nil
+        }
+    }
+
     /// One line for the operator.
     public var description: String {
         switch self {
@@ -133,7 +157,17 @@ extension CoordinatorConfig {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
         if !redis.url.isEmpty { features.append("redis") }
         if storage != nil { features.append("storage") }
+        if autoRecord.isEnabled { features.append("auto_record") }
         return features
+    }
+}
+
+extension AutoRecordRules {
+    fileprivate init?(_ settings: AutoRecordSettings) {
+        guard settings.isEnabled else { return nil }
+        self.init(
+            patterns: settings.autoStreams.compactMap { StreamPattern($0) }, basePrefix: settings.basePrefix,
+            tickMs: settings.tickMs, maxSeconds: settings.maxRecordingSeconds)
     }
 }
 

@@ -37,7 +37,11 @@ public enum CoordinatorProgram {
     }
 
     private static func check(_ file: String?) -> Int32 {
-        guard load(file, checking: .all) != nil else { return 1 }
+        guard let config = load(file, checking: .all) else { return 1 }
+        if let problem = CoordinatorError(config) {
+            write("\(problem)\n")
+            return 1
+        }
         print("configuration is valid")
         return 0
     }

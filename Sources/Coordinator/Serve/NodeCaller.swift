@@ -45,9 +45,11 @@ struct NodeCaller: Sendable {
         return outgoing
     }
 
-    /// Sends and reads the whole answer.
-    func send(_ request: HTTPClientRequest) async throws(HTTPClientError) -> NodeAnswer {
+    /// Sends and reads the whole answer. A node that refuses our own token has failed us; that is nothing the client could mend.
+    func send(_ request: HTTPClientRequest, to node: NodeView) async throws(HTTPClientError) -> NodeAnswer {
         let answer = try await client.send(request)
+        let isOurToken = !(node.token ?? "").isEmpty
+        if isOurToken, answer.status == .unauthorized { throw .status(answer.status) }
         return NodeAnswer(
             status: answer.status, headers: answer.headers, body: try await answer.collect(limit: Self.answerBytesMax))
     }
@@ -61,7 +63,7 @@ struct NodeCaller: Sendable {
     /// Sends, with the client's words for a failure.
     func call(_ outgoing: HTTPClientRequest, _ node: NodeView) async throws(HTTPError) -> NodeAnswer {
         do throws(HTTPClientError) {
-            return try await send(outgoing)
+            return try await send(outgoing, to: node)
         } catch {
             throw NodeRequest.failure(error, of: node)
         }

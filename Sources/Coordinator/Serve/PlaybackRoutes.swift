@@ -104,7 +104,10 @@ struct PlaybackRoutes: Sendable {
 
     private func mpd(_ request: HTTPRequest) async throws -> HTTPResponse {
         let timeline = try await timeline(request)
-        let document = timeline.mpd(addresses: Self.addresses(request), isDynamic: timeline.isGrowing)
+        // Whoever began with gaps on the line must keep them when the recording ends, or all positions would jump.
+        let next = "manifest.mpd?" + Self.childQuery(request, without: ["gaps"], and: "gaps=keep")
+        let document = timeline.mpd(
+            addresses: Self.addresses(request), isDynamic: timeline.isGrowing, nextVersion: next)
         return Self.text(document.xml, Self.mpdType)
     }
 
@@ -137,9 +140,13 @@ struct PlaybackRoutes: Sendable {
         ObjectAddresses(carriedQuery: request.query.first("token").map { "token=\(PercentCoding.encode($0))" } ?? "")
     }
 
-    private static func childQuery(_ request: HTTPRequest) -> String {
-        request.query.filter { ["from", "to", "gaps", "token"].contains($0.name) }
-            .map { "\($0.name)=\(PercentCoding.encode($0.value))" }.joined(separator: "&")
+    /// What of the query holds for the addresses a manifest leads to.
+    private static func childQuery(
+        _ request: HTTPRequest, without left: Set<String> = [], and more: String? = nil
+    ) -> String {
+        let kept = request.query.filter { ["from", "to", "gaps", "token"].contains($0.name) && !left.contains($0.name) }
+        let items = kept.map { "\($0.name)=\(PercentCoding.encode($0.value))" } + (more.map { [$0] } ?? [])
+        return items.joined(separator: "&")
     }
 
     /// A manifest made for this request; its tag is of the content, so that a client that has it is told so.

@@ -149,7 +149,7 @@ struct SignalingRoutes: Sendable {
     private func attempt(_ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
         let began = Monotonic.nowNs()
         do throws(HTTPClientError) {
-            let answer = try await caller.send(outgoing)
+            let answer = try await caller.send(outgoing, to: node)
             guard answer.status == .serviceUnavailable else { return .answered(answer) }
             let retryAfter = answer.headers["Retry-After"] ?? "5"
             return .failed(
@@ -196,11 +196,7 @@ struct SignalingRoutes: Sendable {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
             let node = await directory.view().node(address.alias)
         else { throw HTTPError(.notFound, "unknown session") }
-        let answer = try await caller.forward(request, to: node, path: address.nodePath + suffix)
-        if request.method == .delete, answer.status.isSuccess {
-            await desk.release(address.stream, node: node.alias, isPublisher: true)
-        }
-        return answer.response
+        return try await caller.forward(request, to: node, path: address.nodePath + suffix).response
     }
 }
 

@@ -5,6 +5,7 @@ import HTTP
 import Media
 import Nodes
 import Records
+import Redis
 
 /// The program about itself: health, metrics, version, clock. Open to everyone, for they are asked by machines.
 struct SystemRoutes: Sendable {
@@ -12,6 +13,7 @@ struct SystemRoutes: Sendable {
     let index: RecordingIndex
     let sync: RecordingSync
     let requests: RequestMetrics
+    let registry: RedisRegistry?
 
     private struct Info: Encodable {
         let name = "coordinator"
@@ -55,6 +57,11 @@ struct SystemRoutes: Sendable {
             text.gauge("node_viewers", "Viewers on a node.", node.viewerCount, ["node": node.alias])
             text.gauge(
                 "node_egress_bits_per_second", "Media a node sends.", Int(load.egressBitsPerSecond), ["node": node.alias])
+        }
+        if let registry {
+            text.gauge(
+                "redis_connected", "1 while Redis answers; while it doesn't, nodes are shown as they were last.",
+                registry.status == .ready ? 1 : 0)
         }
         let counts = try await index.counts()
         text.gauge("recordings", "Recordings in the index.", counts.all)

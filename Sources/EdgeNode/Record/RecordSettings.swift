@@ -87,6 +87,8 @@ public struct RecordMetrics: Sendable, Equatable {
     public var bytes: Int64 = 0
     /// RTP packets that were missing when their time came.
     public var lostPackets: Int64 = 0
+    /// Frames that were left out because packets were missing or malformed.
+    public var droppedFrames: Int64 = 0
     /// Packets the recorder was too slow for.
     public var overflowedPackets: Int64 = 0
     /// Times storage refused.

@@ -22,6 +22,7 @@ final class StreamTask {
     private var sourceEndedNs: UInt64?
     private var pausedUntilNs: UInt64?
     private var repairs: [ObjectKey] = []
+    private var countedLosses = StreamRecorder.Losses()
 
     /// How long to leave a failed storage alone: at first, and at most.
     static let pauseNs: ClosedRange<UInt64> = 2_000_000_000...30_000_000_000
@@ -109,7 +110,7 @@ final class StreamTask {
             recorder.receiveReport(track: track, ntp: ntp, timestamp: timestamp, arrivalNs: arrivalNs)
         case .gap(let lost):
             environment.count { $0.overflowedPackets += Int64(lost) }
-            recorder.receiveGap(lost: lost)
+            recorder.receiveGap()
         case .sourceEnded:
             tracks = nil
             sourceEndedNs = WallClock.monotonicNs()
@@ -130,7 +131,6 @@ final class StreamTask {
     // MARK: Actions
 
     private func perform() {
-        let lostBefore = recorder.lostPackets
         let actions = recorder.actions
         recorder.actions = []
         var isFull = false
@@ -151,12 +151,19 @@ final class StreamTask {
         } catch {
             fail(error)
         }
-        let lost = Int64(clamping: recorder.lostPackets &- lostBefore)
-        if lost > 0 { environment.count { $0.lostPackets += lost } }
         report()
     }
 
     private func report() {
+        let losses = recorder.losses
+        if losses != countedLosses {
+            let (packets, frames) = (losses.packets - countedLosses.packets, losses.frames - countedLosses.frames)
+            countedLosses = losses
+            environment.count {
+                $0.lostPackets += packets
+                $0.droppedFrames += frames
+            }
+        }
         guard pausedUntilNs == nil else { return }
         shared.update(isWriting: writer.session != nil, problem: recorder.fault.map(Self.text), session: writer.session)
     }
@@ -191,6 +198,7 @@ final class StreamTask {
         pausedUntilNs = WallClock.monotonicNs() &+ pauseNs
         pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: .now())
+        countedLosses = StreamRecorder.Losses()
         shared.update(isWriting: false, problem: Self.text(error), session: nil)
         repair()
     }

@@ -33,9 +33,6 @@ public protocol Depacketizer: Sendable {
     ///   - units: finished units are appended here, in decoding order.
     mutating func push(_ payload: [UInt8], timestamp: Int64, marker: Bool, afterLoss: Bool, into units: inout [AccessUnit])
 
-    /// The source has ended or a packet will not come: what is whole comes out.
-    mutating func flush(into units: inout [AccessUnit])
-
     /// Nothing decodable can come before the sender makes a key frame.
     var needsKeyframe: Bool { get }
 

@@ -33,6 +33,7 @@ public final class FragmentWriter {
     /// Throws `unsupported` or what libavformat says.
     public init(format: TrackFormat) throws(FragmentWriterError) {
         self.format = format
+        Self.silenceLibrary
         sink = MemorySink()
         var made: UnsafeMutablePointer<AVFormatContext>?
         let code = avformat_alloc_output_context2(&made, nil, "mp4", nil)
@@ -95,6 +96,9 @@ public final class FragmentWriter {
 
     // MARK: Set-up
 
+    /// The library writes to standard error by itself, past our log; its errors come as codes anyway.
+    private static let silenceLibrary: Void = av_log_set_level(AV_LOG_QUIET)
+
     private static func addStream(
         to context: UnsafeMutablePointer<AVFormatContext>, format: TrackFormat
     ) throws(FragmentWriterError) {
@@ -117,6 +121,8 @@ public final class FragmentWriter {
             parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
             parameters.pointee.codec_id = AV_CODEC_ID_OPUS
             parameters.pointee.sample_rate = 48_000
+            // Only tells the muxer that samples are packets; each has its own duration.
+            parameters.pointee.frame_size = 960
             av_channel_layout_default(&parameters.pointee.ch_layout, Int32(channels))
             extradata = opusHead(channels: channels)
         }

@@ -49,12 +49,6 @@ public struct H264Depacketizer: Depacketizer {
         if marker { finish(into: &units) }
     }
 
-    /// Nothing follows: a unit whose end has not been seen is not known to be whole, so it is dropped.
-    public mutating func flush(into units: inout [AccessUnit]) {
-        unit?.isDamaged = true
-        finish(into: &units)
-    }
-
     // MARK: Payload structures
 
     /// False when the payload breaks RFC 6184.

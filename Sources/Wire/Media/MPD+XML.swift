@@ -3,7 +3,8 @@ extension MPD {
     public var xml: String {
         var out = XMLWriter()
         out.open("MPD", attributes)
-        // In document order of the schema: Period, then UTCTiming.
+        // In document order of the schema: Location, Period, UTCTiming.
+        if let location { out.element("Location", text: location) }
         for period in periods { period.write(&out) }
         if let clock, case .dynamic = kind {
             out.empty("UTCTiming", [("schemeIdUri", clock.scheme), ("value", clock.value)])
@@ -141,6 +142,10 @@ struct XMLWriter {
 
     mutating func empty(_ name: String, _ attributes: [(String, String)]) {
         line("<\(name)\(Self.list(attributes))/>")
+    }
+
+    mutating func element(_ name: String, text content: String) {
+        line("<\(name)>\(Self.escaped(content))</\(name)>")
     }
 
     private mutating func line(_ content: String) {

@@ -14,6 +14,8 @@ public struct MPD: Equatable, Sendable {
     public var maxSegmentSeconds: Double
     /// Where a client of a growing presentation sets its clock; nil leaves UTCTiming out.
     public var clock: Clock?
+    /// Where a client asks for the next version of a growing presentation (5.3.1.2), relative to the MPD; nil: where it came from.
+    public var location: String?
     /// In order; at least one.
     public var periods: [Period]
 
@@ -32,10 +34,11 @@ public struct MPD: Equatable, Sendable {
     }
 
     /// A presentation.
-    public init(kind: Kind, maxSegmentSeconds: Double, clock: Clock? = nil, periods: [Period]) {
+    public init(kind: Kind, maxSegmentSeconds: Double, clock: Clock? = nil, location: String? = nil, periods: [Period]) {
         self.kind = kind
         self.maxSegmentSeconds = maxSegmentSeconds
         self.clock = clock
+        self.location = location
         self.periods = periods
     }
 

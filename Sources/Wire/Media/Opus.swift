@@ -54,7 +54,4 @@ public struct OpusDepacketizer: Depacketizer {
         }
         units.append(AccessUnit(timestamp: timestamp, data: payload, isSync: true, duration: duration))
     }
-
-    /// Nothing is held back.
-    public mutating func flush(into units: inout [AccessUnit]) {}
 }

@@ -21,11 +21,6 @@ public enum TrackFormat: Equatable, Sendable {
         }
     }
 
-    /// The media type of the track's objects (RFC 4337).
-    public var mimeType: String {
-        isVideo ? "video/mp4" : "audio/mp4"
-    }
-
     /// Pictures rather than sound.
     public var isVideo: Bool {
         if case .h264 = self { true } else { false }

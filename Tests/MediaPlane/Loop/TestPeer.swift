@@ -77,7 +77,7 @@ final class TestPeer {
 
     /// Reads and answers until `done` or the deadline; returns whether `done` came true.
     @discardableResult
-    func run(seconds: Double = 5, until done: (TestPeer) -> Bool) -> Bool {
+    func run(seconds: Double = 30, until done: (TestPeer) -> Bool) -> Bool {
         let deadline = tributary_monotonic_ns() + UInt64(seconds * 1e9)
         while true {
             step()

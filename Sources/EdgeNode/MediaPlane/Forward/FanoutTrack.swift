@@ -9,6 +9,8 @@ struct FanoutTrack: ~Copyable {
     /// Positions stored since the last flush, in order of arrival.
     private let pending: UnsafeMutablePointer<UInt64>
     private(set) var pendingCount = 0
+    /// Counts flushes, so that a viewer can tell one from the next.
+    private(set) var flushSerial: UInt64 = 0
     static let pendingMax = 64
 
     private var isAnchored = false
@@ -118,6 +120,7 @@ struct FanoutTrack: ~Copyable {
 
     mutating func clearPending() {
         pendingCount = 0
+        flushSerial &+= 1
         hasPendingKeyframe = false
     }
 

@@ -69,14 +69,15 @@ extension LoopCore {
         _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
+        let first = outgoing.pointee.firstPending(serial: track.pointee.flushSerial)
         switch outgoing.pointee.state {
         case .live:
-            for position in 0..<track.pointee.pendingCount {
+            for position in first..<track.pointee.pendingCount {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
         case .catchingUp(let next):
             // What lies ahead is reached in order; what comes late for a place passed already goes out at once.
-            for position in 0..<track.pointee.pendingCount where track.pointee.pendingIndex(position) < next {
+            for position in first..<track.pointee.pendingCount where track.pointee.pendingIndex(position) < next {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
             catchUp(track, outgoing, session, fanout, now)
@@ -113,6 +114,7 @@ extension LoopCore {
             next += 1
             room -= 1
         }
+        outgoing.pointee.noteCaughtUp(serial: track.pointee.flushSerial, count: track.pointee.pendingCount)
         if next > track.pointee.ring.highest {
             outgoing.pointee.state = .live
             fanout.pointee.unsettled -= 1
@@ -149,7 +151,8 @@ extension LoopCore {
         let payload =
             slot.pointee.flags.contains(.filler)
             ? UnsafeRawBufferPointer(start: fillerPayload, count: 1) : track.pointee.ring.payload(of: slot)
-        guard headerCount + payload.count + 16 <= MediaLimits.datagramBytesMax else {
+        let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
+        guard headerCount + payload.count + 16 <= room else {
             counters.pointee.count(.oversized)
             return 0
         }

@@ -3,7 +3,7 @@ extension LoopCore {
     /// A keyframe this fresh serves a joiner at once, without asking for another.
     static let freshKeyframeNs: UInt64 = 300_000_000
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
-    static let keyframePatienceNs: UInt64 = 700_000_000
+    static let keyframePatienceNs: UInt64 = 500_000_000
     /// The longest group of pictures that is sent to a joiner.
     static let cachedPacketsMax: UInt64 = 1500
     static let fanoutTickNs: UInt64 = 50_000_000
@@ -85,6 +85,7 @@ extension LoopCore {
 
     /// Goes on with viewers that are being sent a cached group of pictures, and helps those that wait too long.
     func fanoutTimer(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
+        if fanout.pointee.hasWish { wantKeyframes(fanout, now) }
         guard fanout.pointee.unsettled > 0 else { return }
         var isWaiting = false
         for position in 0..<fanout.pointee.viewers.count {
@@ -129,9 +130,14 @@ extension LoopCore {
             if session.pointee.isConnected { reschedule(session, now) }
             return
         }
-        guard fanout.pointee.inlet != nil, now &- fanout.pointee.upstreamWishNs >= KeyframeRequester.intervalNs / 2 else {
+        guard fanout.pointee.inlet != nil else { return }
+        let next = fanout.pointee.upstreamWishNs &+ KeyframeRequester.intervalNs / 2
+        guard now >= next else {
+            fanout.pointee.hasWish = true
+            wheel.pointee.hasten(fanout.pointee.timer, to: next)
             return
         }
+        fanout.pointee.hasWish = false
         fanout.pointee.upstreamWishNs = now
         directory.requestKeyframe(fanout.pointee.key)
     }

@@ -34,6 +34,9 @@ struct OutgoingTrack {
     private(set) var lastTimestamp: UInt32 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
+    /// Of the track's flush with this serial, so many pending packets were sent already while catching up.
+    private var caughtUpSerial: UInt64 = .max
+    private var caughtUpCount = 0
 
     init(_ spec: OutgoingTrackSpec, initialSequence: UInt16, timestampOffset: UInt32) {
         kind = spec.kind
@@ -87,8 +90,8 @@ struct OutgoingTrack {
         let values = slot.pointee.extensions
         let hasMid = extensions.mid != 0 && slot.pointee.index >= midFirst && slot.pointee.index < midLast
         guard hasMid || !values.present.isEmpty else { return 0 }
-        // What would not fit a datagram goes without.
-        guard Int(slot.pointee.payloadCount) + Self.headerBytesMax + 16 <= MediaLimits.datagramBytesMax else { return 0 }
+        // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
+        guard Int(slot.pointee.payloadCount) + Self.headerBytesMax + 16 <= MediaLimits.datagramBytesMaxIPv6 else { return 0 }
         var writer = HeaderExtensionWriter(at: place, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
         if hasMid { mid.withBytes { writer.append(id: extensions.mid, bytes: $0) } }
         if values.present.contains(.audioLevel) {
@@ -111,6 +114,16 @@ struct OutgoingTrack {
         lastTimestamp = slot.pointee.timestamp
         resends.earn(bytes)
     }
+
+    /// Everything pending by now has been looked at.
+    mutating func noteCaughtUp(serial: UInt64, count: Int) {
+        caughtUpSerial = serial
+        caughtUpCount = count
+    }
+
+    /// The first of the pending packets that this viewer hasn't been sent by catching up.
+    @inline(__always)
+    func firstPending(serial: UInt64) -> Int { serial == caughtUpSerial ? caughtUpCount : 0 }
 
     /// A timeline timestamp as this viewer sees it.
     func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ timestampOffset }

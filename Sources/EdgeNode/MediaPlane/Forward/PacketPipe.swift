@@ -16,6 +16,7 @@ struct PipeEntry {
     var timestamp: UInt32 = 0
     var epoch: UInt32 = 0
     var payloadCount: UInt16 = 0
+    /// Source: whether keyframes can be asked for.
     var track: UInt8 = 0
     var kind: PipeKind = .packet
     var flags = PacketFlags()
@@ -85,13 +86,14 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     }
 
     /// Adds a packet, or counts it as lost when the consumer is too far behind.
-    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) {
+    @discardableResult
+    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) -> Bool {
         guard deferred.isEmpty, free > Self.packetFloor,
             payload.count <= MediaLimits.payloadBytesMax
         else {
             lost &+= 1
             droppedTotal &+= 1
-            return
+            return false
         }
         writeGapIfAny()
         let slot = Int(writeIndex & (capacity &- 1))
@@ -101,14 +103,17 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
             (payloads.start + slot * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
         }
         writeIndex &+= 1
+        return true
     }
 
     /// Tells the consumer of a new source; what its tracks are travels beside the ring.
     ///
-    /// - Parameter restarted: a bit for each track whose numbering and timestamps begin anew.
-    func pushSource(epoch: UInt32, tracks: [TapTrack], restarted: UInt64) {
+    /// - Parameters:
+    ///   - restarted: a bit for each track whose numbering and timestamps begin anew.
+    ///   - canAsk: the source answers keyframe requests, for all it says.
+    func pushSource(epoch: UInt32, tracks: [TapTrack], restarted: UInt64, canAsk: Bool = true) {
         descriptions.withLock { $0[epoch] = tracks }
-        pushControl(PipeEntry(sequence: restarted, epoch: epoch, kind: .source))
+        pushControl(PipeEntry(sequence: restarted, epoch: epoch, track: canAsk ? 1 : 0, kind: .source))
     }
 
     /// Tells the consumer that the source is gone.

@@ -49,6 +49,10 @@ extension LoopCore {
                 counters.pointee.count(.unknownSource)
                 return
             }
+            guard publisher.pointee.admits(datagram.count, now: now) else {
+                counters.pointee.count(.publisherLimit)
+                return
+            }
             session.pointee.counters.packets &+= 1
             session.pointee.counters.bytes &+= UInt64(datagram.count)
             touch(session)

@@ -12,14 +12,22 @@ extension LoopCore {
             publisher.pointee.nextReportNs = now &+ 1_000_000_000
             if publisher.pointee.sendsEstimate { publisher.pointee.nextEstimateNs = now }
         }
-        beginSource(fanout, epoch: epoch, description: publisher.pointee.description, restarted: restarted, now)
+        beginSource(
+            fanout, epoch: epoch, description: publisher.pointee.description, restarted: restarted,
+            canAsk: publisher.pointee.canAskAny, now)
         fanout.pointee.outlets.forEach {
-            $0.pushSource(epoch: epoch, tracks: publisher.pointee.description, restarted: restarted)
-            $0.publish()
+            pushSource(publisher, to: $0, restarted: restarted)
         }
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
             if hasAudience(fanout) { publisher.pointee.tracks[track].keyframes.want() }
         }
+    }
+
+    private func pushSource(_ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe, restarted: UInt64) {
+        pipe.pushSource(
+            epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: restarted,
+            canAsk: publisher.pointee.canAskAny)
+        pipe.publish()
     }
 
     private func hasAudience(_ fanout: UnsafeMutablePointer<Fanout>) -> Bool {
@@ -45,18 +53,22 @@ extension LoopCore {
             entry.track = UInt8(truncatingIfNeeded: track)
             entry.flags = packet.flags
             entry.extensions = packet.extensions
-            fanout.pointee.outlets.forEach { $0.push(entry, payload: payload) }
+            fanout.pointee.outlets.forEach {
+                if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
+            }
         }
         accept(packet, payload: payload, track: track, fanout, now)
     }
 
     func endLocalSource(_ fanout: UnsafeMutablePointer<Fanout>) {
-        let epoch = fanout.pointee.epoch
+        let epoch = fanout.pointee.publisher?.pointee.publisher?.pointee.epoch ?? 0
         fanout.pointee.publisher = nil
-        fanout.pointee.hasSource = false
-        fanout.pointee.outlets.forEach {
-            $0.pushSourceEnded(epoch: epoch)
-            $0.publish()
+        if epoch != 0 {
+            fanout.pointee.hasSource = false
+            fanout.pointee.outlets.forEach {
+                $0.pushSourceEnded(epoch: epoch)
+                $0.publish()
+            }
         }
         // Whoever publishes next fills them; until then nobody may.
         fanout.pointee.outlets.removeAll()
@@ -67,8 +79,7 @@ extension LoopCore {
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
-        pipe.pushSource(epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: .max)
-        pipe.publish()
+        pushSource(publisher, to: pipe, restarted: .max)
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
             publisher.pointee.tracks[track].keyframes.want()
         }
@@ -94,8 +105,8 @@ extension LoopCore {
     func drainInlets(_ now: UInt64) {
         for fanout in inlets {
             guard let pipe = fanout.pointee.inlet else { continue }
-            // Bounded, so that a long queue can't hold up the socket; the rest wakes the loop again.
-            var room = 512
+            // Bounded, as each packet is many to send: the socket must not wait for a long queue. The rest wakes the loop again.
+            var room = FanoutTrack.pendingMax
             while room > 0, let entry = pipe.front() {
                 takeEntry(entry, pipe, fanout, now)
                 pipe.pop()
@@ -115,6 +126,15 @@ extension LoopCore {
                 counters.pointee.count(.staleSource)
                 return
             }
+            guard now < entry.pointee.arrivalNs &+ MediaLimits.pipeAgeMaxNs else {
+                counters.pointee.count(.overload)
+                fanout.pointee.hasGap = true
+                return
+            }
+            if fanout.pointee.hasGap {
+                fanout.pointee.hasGap = false
+                wantKeyframes(fanout, now)
+            }
             let packet = IncomingPacket(
                 sequence: entry.pointee.sequence, timestamp: entry.pointee.timestamp, arrivalNs: entry.pointee.arrivalNs,
                 flags: entry.pointee.flags, extensions: entry.pointee.extensions)
@@ -124,7 +144,8 @@ extension LoopCore {
             guard Int32(bitPattern: epoch &- fanout.pointee.epoch) > 0, fanout.pointee.publisher == nil else { return }
             flushDirty(now, force: true)
             beginSource(
-                fanout, epoch: epoch, description: pipe.tracks(of: epoch), restarted: entry.pointee.sequence, now)
+                fanout, epoch: epoch, description: pipe.tracks(of: epoch), restarted: entry.pointee.sequence,
+                canAsk: entry.pointee.track != 0, now)
         case .senderReport:
             guard epoch == fanout.pointee.epoch, fanout.pointee.publisher == nil else { return }
             acceptSenderReport(
@@ -132,19 +153,20 @@ extension LoopCore {
                 arrivalNs: entry.pointee.arrivalNs, now)
         case .sourceEnded:
             if epoch == fanout.pointee.epoch, fanout.pointee.publisher == nil { fanout.pointee.hasSource = false }
-        case .gap: break
+        case .gap: fanout.pointee.hasGap = true
         }
     }
 
     // MARK: Both
 
     private func beginSource(
-        _ fanout: UnsafeMutablePointer<Fanout>, epoch: UInt32, description: [TapTrack], restarted: UInt64, _ now: UInt64
+        _ fanout: UnsafeMutablePointer<Fanout>, epoch: UInt32, description: [TapTrack], restarted: UInt64, canAsk: Bool,
+        _ now: UInt64
     ) {
         // What is pending belongs to the source before, whose numbering it carries.
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
-        fanout.pointee.ignoresRequests = false
+        fanout.pointee.ignoresRequests = !canAsk
         for position in 0..<fanout.pointee.viewers.count {
             matchTracks(fanout.pointee.viewers[position], fanout, restarted: restarted, now)
         }

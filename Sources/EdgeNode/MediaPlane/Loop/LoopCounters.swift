@@ -22,6 +22,12 @@ package enum MediaDrop: Int, CaseIterable, Sendable {
     /// A viewer asks again before its round trip is over, too often, or for more than its share.
     case resendLimited
     case resendUnavailable
+    /// A publisher over ``MediaLimits/publisherPacketsPerSecond`` or its bytes.
+    case publisherLimit
+    /// Another loop or a recorder didn't keep up.
+    case pipeFull
+    /// Waited too long between two loops: this one has more to send than it can.
+    case overload
 }
 
 /// Counters of one loop; plain fields because one thread writes and reads them.
@@ -29,7 +35,7 @@ struct LoopCounters {
     var received: UInt64 = 0
     var receivedBytes: UInt64 = 0
     var busyNs: UInt64 = 0
-    private var media = InlineArray<14, UInt64>(repeating: 0)
+    private var media = InlineArray<24, UInt64>(repeating: 0)
     private var transport = InlineArray<32, UInt64>(repeating: 0)
 
     @inline(__always)

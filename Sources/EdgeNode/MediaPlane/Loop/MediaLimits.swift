@@ -9,6 +9,11 @@ package enum MediaLimits {
     package static let audioRingSlots = 512
     /// UDP payload that fits an Ethernet frame: 1500 - 20 (IPv4) - 8 (UDP).
     package static let datagramBytesMax = 1472
+    /// The same over IPv6, whose header is 40 bytes.
+    package static let datagramBytesMaxIPv6 = 1452
+    /// What one publisher may send in a second: 100 Mb/s of media is beyond any encoder meant for viewers.
+    package static let publisherPacketsPerSecond: UInt64 = 15_000
+    package static let publisherBytesPerSecond: UInt64 = 12_500_000
     /// Receive slots hold what a jumbo or broken sender may send without us cutting it unseen.
     package static let receiveSlotBytes = 2048
     /// Datagrams taken by one recvmmsg: 64 × 2 KiB stays in the second-level cache.
@@ -17,6 +22,8 @@ package enum MediaLimits {
     package static let payloadBytesMax = 1472
     /// Slots of a pipe between two loops: 1024 packets are 2 s of a 5 Mb/s stream.
     package static let loopPipeSlots = 1024
+    /// Packets that waited longer in a pipe between loops are dropped: viewers are better served by what is current.
+    package static let pipeAgeMaxNs: UInt64 = 1_000_000_000
     /// Slots of a pipe to the recorder: 4096 packets are 8 s of a 5 Mb/s stream, for a disk that hesitates.
     package static let tapPipeSlots = 4096
     /// Slots that packets leave free in a pipe, so that source changes always get in.

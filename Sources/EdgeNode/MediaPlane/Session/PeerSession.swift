@@ -35,7 +35,8 @@ struct PeerSession: ~Copyable {
         handle = order.handle
         transport = .passRetained(order.transport)
         localSSRC = UInt32.random(in: 1 ... .max)
-        cname = ShortText("tributary")
+        // Unlike any other's, and the same for the session's whole life (RFC 7022 §4.2).
+        cname = ShortText(String(UInt64.random(in: .min ... .max), radix: 36))
         self.fanout = fanout
         timer = .allocate(capacity: 1)
         timer.initialize(to: TimerNode(.session(place)))
@@ -140,7 +141,7 @@ struct ViewerSide: ~Copyable {
     mutating func noteBlock(_ block: ReportBlock, now: UInt64) {
         guard block.lastReport != 0 else { return }
         for index in 0..<4 where reports[index].middle == block.lastReport && reports[index].sentNs != 0 {
-            let held = UInt64(block.delaySinceLastReport) &* 1_000_000_000 >> 16
+            let held = (UInt64(block.delaySinceLastReport) &* 1_000_000_000) >> 16
             let since = now &- reports[index].sentNs
             guard since > held, since - held < 10_000_000_000 else { return }
             rttNs = rttNs == 0 ? since - held : (7 * rttNs + since - held) / 8

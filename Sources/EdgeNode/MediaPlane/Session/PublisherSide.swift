@@ -21,6 +21,9 @@ struct PublisherSide: ~Copyable {
     var epoch: UInt32 = 0
     var announcedProfile: UInt32 = 0
     private var restartedNs: UInt64 = 0
+    private var secondStartNs: UInt64 = 0
+    private var secondPackets: UInt64 = 0
+    private var secondBytes: UInt64 = 0
     /// Encoders restart now and then; a sender that does all the time would keep every viewer and recorder busy with it.
     static let restartIntervalNs: UInt64 = 500_000_000
 
@@ -124,6 +127,19 @@ struct PublisherSide: ~Copyable {
         return .track(found.track, isRepair: found.isRepair)
     }
 
+    /// Counts a packet against the publisher's share of the loop; false when it is over.
+    @inline(__always)
+    mutating func admits(_ bytes: Int, now: UInt64) -> Bool {
+        if now &- secondStartNs >= 1_000_000_000 {
+            secondStartNs = now
+            secondPackets = 0
+            secondBytes = 0
+        }
+        secondPackets &+= 1
+        secondBytes &+= UInt64(bytes)
+        return secondPackets <= MediaLimits.publisherPacketsPerSecond && secondBytes <= MediaLimits.publisherBytesPerSecond
+    }
+
     /// Whether another source may begin now; counts as begun when it may.
     mutating func mayRestart(now: UInt64) -> Bool {
         guard restartedNs == 0 || now &- restartedNs >= Self.restartIntervalNs else { return false }
@@ -140,6 +156,15 @@ struct PublisherSide: ~Copyable {
     /// Whether a keyframe can be asked of the track.
     func canAsk(_ track: Int) -> Bool {
         tracks[track].isLatched && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir)
+    }
+
+    /// Whether some video can be asked for a keyframe, by what was negotiated.
+    var canAskAny: Bool {
+        for track in 0..<trackCount
+        where tracks[track].spec.kind == .video && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir) {
+            return true
+        }
+        return false
     }
 
     /// When feedback is to be looked at again.

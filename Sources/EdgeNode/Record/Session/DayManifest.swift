@@ -7,6 +7,8 @@ import Media
 /// stop at a gap. The time of day of each Period stays in it.
 enum DayManifest {
     static let name = "manifest.mpd"
+    /// No presentation is longer, whatever journals say: some thirty thousand years.
+    private static let longestUs: Int64 = 1_000_000_000_000_000_000
 
     /// Nil when there is nothing to play yet.
     static func render(_ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double) -> MPD? {
@@ -20,6 +22,7 @@ enum DayManifest {
                 let origin = availabilityStartUs ?? period.startUs
                 availabilityStartUs = origin
                 let previousEnd = periods.last.map { $0.startUs + ($0.durationUs ?? 0) } ?? 0
+                guard previousEnd < longestUs else { break }
                 // Two nodes may have recorded at the same time; then the earlier one comes first, whole.
                 let start = isGrowing ? max(previousEnd, period.startUs - origin) : previousEnd
                 let isLast = isGrowing && session.id == sorted.last?.id && period.number == session.periods.last?.number

@@ -47,7 +47,9 @@ struct RecordedSession: Equatable, Sendable {
 
     /// Nil when the line does not begin a session.
     init?(_ line: JournalLine, directory: String) {
-        guard line.event == .session, let id = line.id, let stream = line.stream, let startUs = line.startUs else { return nil }
+        guard line.event == .session, let id = line.id, let stream = line.stream, let startUs = line.startUs,
+            JournalBounds.times.contains(startUs), JournalBounds.times.contains(line.at)
+        else { return nil }
         self.id = id
         self.stream = stream
         self.directory = directory
@@ -58,12 +60,15 @@ struct RecordedSession: Equatable, Sendable {
 
     /// Takes the next line; one that makes no sense here changes nothing.
     mutating func apply(_ line: JournalLine) {
+        guard JournalBounds.times.contains(line.at) else { return }
         updatedUs = max(updatedUs, line.at)
         let index = periods.firstIndex { $0.number == line.period }
         switch line.event {
         case .session: break
         case .period:
-            guard let number = line.period, let startUs = line.startUs, index == nil else { return }
+            guard let number = line.period, let startUs = line.startUs, index == nil, JournalBounds.numbers.contains(number),
+                JournalBounds.times.contains(startUs), periods.count < JournalBounds.periodsMax
+            else { return }
             periods.append(Period(number: number, startUs: startUs))
         case .track:
             guard let index, let track = Track(line) else { return }
@@ -74,7 +79,7 @@ struct RecordedSession: Equatable, Sendable {
             else { return }
             if line.event == .lost {
                 periods[index].tracks[track].segments.removeAll { $0.number >= number }
-            } else if let segment = Segment(line) {
+            } else if let segment = Segment(line), periods[index].tracks[track].canBeFollowed(by: segment) {
                 periods[index].tracks[track].segments.append(segment)
             }
         case .periodEnd:
@@ -92,9 +97,23 @@ struct RecordedSession: Equatable, Sendable {
     var hasSegments: Bool { periods.contains { $0.hasSegments } }
 }
 
+/// What numbers in a journal may be, so that no sum or product of them overflows: a file may have been damaged, or made by someone.
+private enum JournalBounds {
+    /// Unix microseconds, to the year 2540.
+    static let times: ClosedRange<Int64> = 0...18_000_000_000_000_000
+    static let numbers = 1...1_000_000_000
+    static let timescales = 1000...1_000_000
+    /// Ten years at the finest timescale.
+    static let ticks: ClosedRange<Int64> = 0...320_000_000_000_000
+    static let periodSecondsMax: Int64 = 320_000_000
+    static let periodsMax = 10_000
+    static let bytes: ClosedRange<Int64> = 0...1_000_000_000_000
+}
+
 extension RecordedSession.Track {
     fileprivate init?(_ line: JournalLine) {
-        guard let kind = line.kind, let codecs = line.codecs, let timescale = line.timescale, timescale > 0,
+        guard let kind = line.kind, let codecs = line.codecs, let timescale = line.timescale,
+            JournalBounds.timescales.contains(timescale),
             let initialization = line.initialization, let prefix = line.prefix
         else { return nil }
         self.kind = kind
@@ -105,6 +124,13 @@ extension RecordedSession.Track {
         channels = line.channels ?? 0
         self.initialization = initialization
         self.prefix = prefix
+    }
+
+    /// Numbers and times go on where they were.
+    fileprivate func canBeFollowed(by segment: RecordedSession.Segment) -> Bool {
+        guard (segment.time + segment.duration) / Int64(timescale) <= JournalBounds.periodSecondsMax else { return false }
+        guard let last = segments.last else { return true }
+        return segment.number == last.number + 1 && segment.time == last.time + last.duration
     }
 
     /// The name of a segment, in the session's directory.
@@ -144,10 +170,11 @@ extension RecordedSession.Track {
 
 extension RecordedSession.Segment {
     fileprivate init?(_ line: JournalLine) {
-        guard let number = line.number, let time = line.time, let duration = line.duration, duration > 0, let bytes = line.bytes
-        else {
-            return nil
-        }
+        guard let number = line.number, JournalBounds.numbers.contains(number), let time = line.time,
+            JournalBounds.ticks.contains(time), let duration = line.duration, duration > 0,
+            JournalBounds.ticks.contains(duration),
+            let bytes = line.bytes, JournalBounds.bytes.contains(bytes), JournalBounds.numbers.contains(line.samples ?? 1)
+        else { return nil }
         self.number = number
         self.time = time
         self.duration = duration

@@ -33,10 +33,24 @@ struct StreamRecorder {
     private var session: OpenSession?
     private var wallClock: WallClock
 
-    /// What the recorder could not use, for status and metrics.
-    private(set) var lostPackets: UInt64 = 0
-    private(set) var overflowedPackets = 0
     private(set) var fault: RecordingFault?
+    /// Of sources that have ended.
+    private var endedLosses = Losses()
+
+    /// What never made it into the recording.
+    struct Losses: Equatable {
+        /// Packets that were missing when their time came.
+        var packets: Int64 = 0
+        /// Frames that were dropped because of that, or because they were malformed.
+        var frames: Int64 = 0
+
+        static func + (left: Losses, right: Losses) -> Losses {
+            Losses(packets: left.packets &+ right.packets, frames: left.frames &+ right.frames)
+        }
+    }
+
+    /// Since the recorder was made.
+    var losses: Losses { [video, audio].compactMap { $0?.losses }.reduce(endedLosses, +) }
 
     private struct OpenSession {
         let startUs: Int64
@@ -92,8 +106,7 @@ struct StreamRecorder {
     }
 
     /// The tap dropped packets because the recorder was too slow.
-    mutating func receiveGap(lost: Int) {
-        overflowedPackets &+= lost
+    mutating func receiveGap() {
         video?.giveUp()
         audio?.giveUp()
         process()
@@ -116,7 +129,7 @@ struct StreamRecorder {
         audio?.giveUp()
         takeUnits(nowNs: later)
         attempt { recorder throws(RecordingFault) in try recorder.endPeriod() }
-        lostPackets &+= (video?.lostPackets ?? 0) &+ (audio?.lostPackets ?? 0)
+        endedLosses = losses
         video = nil
         audio = nil
         soundQueue = []
@@ -167,7 +180,7 @@ struct StreamRecorder {
 
     private mutating func askForKeyframe() {
         guard let video, fault == nil else { return }
-        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.segmentTicks(of: $0) } ?? false
+        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.requestTicks(of: $0) } ?? false
         let isWanted = video.needsKeyframe || (period?.video == nil && video.lastArrivalNs != nil) || wantsNewPeriod || isLate
         if keyframes.shouldAsk(isWanted: isWanted, nowNs: nowNs) { actions.append(.keyframeWanted) }
     }
@@ -219,6 +232,11 @@ struct TimelineSettings: Sendable {
     func segmentTicks(of lane: TrackLane) -> Int64 {
         // A key frame a little early is better than waiting a whole group of pictures for the next.
         Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
+    }
+
+    /// After this a key frame is asked for: a little late, so that an encoder that makes one in time anyway is left alone.
+    func requestTicks(of lane: TrackLane) -> Int64 {
+        Int64((segmentSeconds + 0.1) * Double(lane.timescale))
     }
 
     /// After this a segment ends without a key frame; far above what encoders that ignore requests do.

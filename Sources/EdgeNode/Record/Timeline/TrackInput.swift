@@ -32,8 +32,9 @@ struct TrackInput {
     }
 
     var needsKeyframe: Bool { depacketizer.needsKeyframe }
-    var lostPackets: UInt64 { reorder.lostPackets }
-    var droppedUnits: Int { depacketizer.droppedUnits }
+    var losses: StreamRecorder.Losses {
+        StreamRecorder.Losses(packets: Int64(clamping: reorder.lostPackets), frames: Int64(depacketizer.droppedUnits))
+    }
 
     mutating func receive(_ sequence: UInt64, _ packet: RecordedPacket) {
         lastArrivalNs = packet.arrivalNs

@@ -22,7 +22,6 @@ struct ReorderBuffer {
     private var afterLoss = false
     private var settledNs: UInt64?
     private(set) var lostPackets: UInt64 = 0
-    private(set) var latePackets: UInt64 = 0
 
     /// Takes a packet; one that is too late or there already is dropped.
     mutating func insert(_ sequence: UInt64, _ packet: RecordedPacket) {
@@ -34,7 +33,6 @@ struct ReorderBuffer {
             } else if sequence < next, settledNs != nil {
                 self.next = sequence
             } else if sequence < next {
-                latePackets &+= 1
                 return
             }
         } else {

@@ -253,7 +253,7 @@ final class ConnectionWatcher: Sendable {
         let now = Self.now()
         update(exchange) { [idleNs, headerNs] record in
             record.phase = .idle
-            record.headerDeadlineNs = now + idleNs + headerNs
+            record.headerDeadlineNs = now + (record.halfClosedNs == nil ? idleNs + headerNs : Self.halfClosedGraceNs)
         }
     }
 

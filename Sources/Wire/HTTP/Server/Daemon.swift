@@ -10,7 +10,7 @@ final class Daemon: @unchecked Sendable {  // why: the pointers are set in init 
     private let setup: UnsafeMutablePointer<CMicrohttpdSetup>
     private let core: ServerCore
 
-    /// Takes over the listening socket. Nil when the library refuses; the socket stays the caller's then.
+    /// Takes over the listening socket. Nil when the library refuses; it has closed the socket then.
     init?(_ socket: Int32, _ settings: HTTPServerSettings, _ certificate: (chain: String, key: String)?, _ core: ServerCore) {
         self.core = core
         setup = .allocate(capacity: 1)

@@ -70,7 +70,8 @@ extension Exchange {
         }
         if incoming.isFull {
             waker.suspend()
-            if !incoming.parkWriter() { waker.wake() }
+            // With the answer ready nobody may read on; the next call then throws the rest away.
+            if state.withLock({ $0.response != nil || $0.isAborted }) || !incoming.parkWriter() { waker.wake() }
         }
         return .YES
     }

@@ -54,6 +54,8 @@ public final class HTTPServer: Sendable {
             guard core.watcher.start() else { return .cannotStart(listen: settings.listen) }
             guard let daemon = Daemon(descriptor, settings, certificate, core) else {
                 core.watcher.requestStop()
+                // The library has closed the socket; its number may be another's by now.
+                phase = .stopped
                 return certificate == nil
                     ? .cannotStart(listen: settings.listen)
                     : .badCertificate(reason: "certificate and key are not valid or don't fit")

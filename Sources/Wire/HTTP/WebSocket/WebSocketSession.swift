@@ -126,8 +126,8 @@ final class WebSocketSession {
         return fail(context, mayRetry ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE)
     }
 
-    fileprivate func write(_ context: wslay_event_context_ptr?, _ bytes: UnsafeRawBufferPointer) -> Int {
-        let count = cmicrohttpd_send_now(descriptor, bytes.baseAddress, bytes.count)
+    fileprivate func write(_ context: wslay_event_context_ptr?, _ bytes: UnsafeRawBufferPointer, hasMore: Bool) -> Int {
+        let count = cmicrohttpd_send_now(descriptor, bytes.baseAddress, bytes.count, hasMore ? 1 : 0)
         if count >= 0 { return count }
         return fail(context, errno == EAGAIN || errno == EINTR ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE)
     }
@@ -158,7 +158,8 @@ private func onFrameBytesReady(
     _ context: wslay_event_context_ptr?, _ bytes: UnsafePointer<UInt8>?, _ count: Int, _ flags: Int32,
     _ user: UnsafeMutableRawPointer?
 ) -> Int {
-    session(user)?.write(context, UnsafeRawBufferPointer(start: bytes, count: count)) ?? -1
+    let hasMore = flags & Int32(WSLAY_MSG_MORE.rawValue) != 0
+    return session(user)?.write(context, UnsafeRawBufferPointer(start: bytes, count: count), hasMore: hasMore) ?? -1
 }
 
 private func onMessage(

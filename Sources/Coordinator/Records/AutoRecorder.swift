@@ -1,0 +1,150 @@
+import Cluster
+import HTTP
+import Log
+import Nodes
+
+/// What is to be recorded without being asked, from `[auto_record]`.
+public struct AutoRecordRules: Sendable {
+    /// Patterns of stream names.
+    public var patterns: [StreamPattern]
+    /// First part of the directories asked for; empty leaves the layout to the nodes.
+    public var basePrefix: String
+    /// How often to look, milliseconds.
+    public var tickMs: Int
+    /// After so long a recording ends and another begins; 0 means never.
+    public var maxSeconds: Int
+
+    /// Rules as configured.
+    public init(patterns: [StreamPattern], basePrefix: String = "", tickMs: Int = 5_000, maxSeconds: Int = 0) {
+        self.patterns = patterns
+        self.basePrefix = basePrefix
+        self.tickMs = tickMs
+        self.maxSeconds = maxSeconds
+    }
+
+    func covers(_ stream: String) -> Bool { patterns.contains { $0.matches(stream) } }
+
+    /// The directory asked for; nil leaves it to the node. The stream's name and the day are in it, so that recordings of
+    /// two streams never share one.
+    func directory(stream: String, day: String) -> String? {
+        basePrefix.isEmpty ? nil : "\(basePrefix)/\(stream)/\(day.replacing("-", with: "/"))"
+    }
+}
+
+/// Asks nodes to record what the rules say. Each node is asked by a task of its own, so that a slow one holds nobody up.
+public actor AutoRecorder {
+    static let retryMinNs: UInt64 = 5_000_000_000
+    static let retryMaxNs: UInt64 = 60_000_000_000
+    static let settleNs: UInt64 = 15_000_000_000
+    static let answerMs = 10_000
+
+    private struct Attempt {
+        var failures = 0
+        var notBeforeNs: UInt64 = 0
+    }
+
+    private let rules: AutoRecordRules
+    private let directory: NodeDirectory
+    private let index: RecordingIndex
+    private let client: HTTPClient
+    private let wallUs: @Sendable () -> Int64
+    private let log = Logger("auto-record")
+    private var attempts: [String: Attempt] = [:]
+    private var busy: Set<String> = []
+    private var task: Task<Void, Never>?
+
+    /// - Parameter wallUs: the time of day, Unix microseconds.
+    public init(
+        _ rules: AutoRecordRules, directory: NodeDirectory, index: RecordingIndex, client: HTTPClient,
+        wallUs: @escaping @Sendable () -> Int64
+    ) {
+        self.rules = rules
+        self.directory = directory
+        self.index = index
+        self.client = client
+        self.wallUs = wallUs
+    }
+
+    /// Begins to look, at once and then each tick.
+    public func start() {
+        guard task == nil else { return }
+        task = Task { [weak self, rules] in
+            while !Task.isCancelled {
+                await self?.look()
+                try? await Task.sleep(for: .milliseconds(rules.tickMs))
+            }
+        }
+    }
+
+    /// Stops looking; recordings go on.
+    public func stop() async {
+        task?.cancel()
+        await task?.value
+        task = nil
+    }
+
+    private func look() async {
+        let view = await directory.view()
+        let nowNs = Monotonic.nowNs()
+        attempts = attempts.filter { name, _ in !view.holders(of: name).isEmpty }
+        for stream in view.mergedStreams() where !stream.isLost && rules.covers(stream.record.id) {
+            let name = stream.record.id
+            guard let node = view.holders(of: name).first, node.stream(name)?.isPublished == true, !busy.contains(name),
+                nowNs >= attempts[name]?.notBeforeNs ?? 0
+            else { continue }
+            let isRecording = view.reachable.contains { $0.stream(name)?.recording == true }
+            if isRecording, rules.maxSeconds == 0 { continue }
+            busy.insert(name)
+            Task { await self.handle(name, node, isRecording: isRecording) }
+        }
+    }
+
+    private func handle(_ stream: String, _ node: NodeView, isRecording: Bool) async {
+        defer { busy.remove(stream) }
+        do {
+            if isRecording {
+                guard try await isOverdue(stream, node) else { return }
+                try await ask(.delete, stream, node)
+            }
+            try await ask(.post, stream, node)
+            // The index learns of the new recording a little later; until then the old one still looks overdue.
+            attempts[stream] = isRecording ? Attempt(notBeforeNs: Monotonic.nowNs() &+ Self.settleNs) : nil
+        } catch {
+            var attempt = attempts[stream] ?? Attempt()
+            attempt.failures += 1
+            let waitNs = min(Self.retryMinNs << UInt64(min(attempt.failures - 1, 8)), Self.retryMaxNs)
+            attempt.notBeforeNs = Monotonic.nowNs() &+ waitNs
+            attempts[stream] = attempt
+            log.warning(
+                "can't record", ["stream": stream, "node": node.alias, "reason": String(describing: error)])
+        }
+    }
+
+    private func isOverdue(_ stream: String, _ node: NodeView) async throws -> Bool {
+        let oldestUs = wallUs() - Int64(rules.maxSeconds) * 1_000_000
+        return try await index.activeRecordings(node: node.alias).contains { $0.stream == stream && $0.startUs < oldestUs }
+    }
+
+    private struct StartRequest: Encodable {
+        let baseDirectory: String?
+
+        enum CodingKeys: String, CodingKey { case baseDirectory = "base_dir" }
+    }
+
+    private func ask(_ method: HTTPMethod, _ stream: String, _ node: NodeView) async throws {
+        var request = HTTPClientRequest(
+            method, "\(node.record.url)/api/record/\(PercentCoding.encode(stream))",
+            headers: NodeRequest.headers(token: node.token))
+        if method == .post {
+            let day = IndexedRecording.day(ofUs: wallUs())
+            request.headers["Content-Type"] = "application/json"
+            request.body = .bytes(
+                try ClusterJSON.encode(StartRequest(baseDirectory: rules.directory(stream: stream, day: day))))
+        }
+        request.connectMs = NodeRequest.connectMs
+        request.totalMs = Self.answerMs
+        let answer = try await client.send(request)
+        _ = try await answer.collect(limit: 1 << 20)
+        guard answer.status.isSuccess else { throw HTTPClientError.status(answer.status) }
+    }
+}

@@ -1,0 +1,117 @@
+import Cluster
+import Foundation
+import Media
+import MediaFixtures
+import Testing
+
+@testable import Record
+
+@Suite("Session journals")
+struct JournalTests {
+    /// A journal of two Periods with both tracks.
+    private func journal() -> [UInt8] {
+        var lines: [JournalLine] = []
+        var at: Int64 = 1_795_190_400_000_000
+        func add(_ event: JournalLine.Event, _ change: (inout JournalLine) -> Void) {
+            at += 1
+            var line = JournalLine(event, at: at)
+            change(&line)
+            lines.append(line)
+        }
+        add(.session) {
+            ($0.id, $0.stream, $0.node, $0.startUs, $0.version) = ("abc", "demo", "edge-a", 1_795_190_400_000_000, 1)
+        }
+        for period in 1...2 {
+            add(.period) { ($0.period, $0.startUs) = (period, 1_795_190_400_000_000 + Int64(period) * 20_000_000) }
+            for kind in LaneKind.allCases {
+                add(.track) { line in
+                    (line.period, line.kind, line.timescale) = (period, kind, kind == .video ? 90_000 : 48_000)
+                    line.codecs = kind == .video ? "avc1.42e01f" : "opus"
+                    (line.initialization, line.prefix) = ("\(kind)\(period).m4s", "\(kind)\(period)_")
+                    (line.width, line.height, line.channels) = (320, 180, 2)
+                }
+                for number in 1...3 {
+                    add(.segment) { line in
+                        let ticks: Int64 = kind == .video ? 360_000 : 192_000
+                        (line.period, line.kind, line.number) = (period, kind, number)
+                        (line.time, line.duration, line.bytes, line.samples) = (Int64(number - 1) * ticks, ticks, 50_000, 120)
+                    }
+                }
+            }
+            add(.periodEnd) { $0.period = period }
+        }
+        add(.end) { _ in }
+        return lines.flatMap { $0.encoded() }
+    }
+
+    @Test("what was written is read, with everything that follows from it")
+    func roundTrip() throws {
+        let bytes = journal()
+        let (session, whole) = try #require(RecordedSession.read(bytes, directory: "demo/day"))
+        #expect(whole == bytes.count)
+        #expect(session.status == .completed && session.periods.count == 2)
+        #expect(session.row.durationMs == 24_000)
+        #expect(session.endUs == 1_795_190_452_000_000)
+        let detail = session.detail
+        #expect(detail.tracks.count == 2)
+        #expect(detail.periods[1].tracks[0].segments[2].object == "demo/day/video2_0003.m4s")
+        #expect(detail.tracks.first?.bandwidth == 100_000)
+        let mpd = try #require(DayManifest.render([session], publishUs: 0, segmentSeconds: 4))
+        #expect(mpd.kind == .static && mpd.periods.map(\.startUs) == [0, 12_000_000])
+    }
+
+    @Test("a journal cut anywhere gives what its whole lines say")
+    func torn() {
+        let bytes = journal()
+        for cut in stride(from: 0, to: bytes.count, by: 7) {
+            let lines = bytes.prefix(cut).split(separator: 0x0A, omittingEmptySubsequences: false).count - 1
+            let read = RecordedSession.read(Array(bytes.prefix(cut)), directory: "d")
+            #expect((read == nil) == (lines == 0))
+            #expect(read.map { $0.wholeBytes } ?? 0 == (bytes.prefix(cut).lastIndex(of: 0x0A).map { $0 + 1 } ?? 0))
+            #expect(read?.session.isEnded != true)
+        }
+    }
+
+    @Test("while a session is open its Periods stand where the clock had them; afterwards they follow each other")
+    func gaps() throws {
+        let lines = journal().split(separator: 0x0A).map { Array($0) + [0x0A] }
+        let open = try #require(RecordedSession.read(lines.dropLast().flatMap { $0 }, directory: "d")).session
+        let mpd = try #require(DayManifest.render([open], publishUs: 7, segmentSeconds: 4))
+        #expect(mpd.periods.map(\.startUs) == [0, 20_000_000])
+        #expect(mpd.kind == .dynamic(availabilityStartUs: 1_795_190_420_000_000, publishUs: 7, updateSeconds: 4))
+        // A growing Period of which one track has no segment yet is not shown: its tracks must not change afterwards.
+        let early = try #require(RecordedSession.read(lines.prefix(6).flatMap { $0 }, directory: "d")).session
+        #expect(DayManifest.render([early], publishUs: 7, segmentSeconds: 4) != nil)
+        let half = try #require(RecordedSession.read(lines.prefix(7).flatMap { $0 }, directory: "d")).session
+        #expect(DayManifest.render([half], publishUs: 7, segmentSeconds: 4) == nil)
+    }
+
+    @Test("damaged journals never trap, nor does what is made of them", arguments: 0..<8 as Range<UInt64>)
+    func fuzz(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        let numbers = ["-1", "0", "9223372036854775807", "-9223372036854775808", "1e400", "4611686018427387904", "null", "1.5"]
+        let plain = journal()
+        for round in 0..<150 {
+            var bytes = plain
+            if round % 2 == 0 {
+                for _ in 0..<3 { bytes = bytes.mutated(by: &generator) }
+            } else {
+                // A number made extreme, in the middle of valid JSON.
+                var text = String(decoding: plain, as: UTF8.self)
+                let keys = [
+                    "\"t\":", "\"d\":", "\"bytes\":", "\"n\":", "\"period\":", "\"timescale\":", "\"start_us\":", "\"at\":",
+                    "\"samples\":",
+                ]
+                let key = keys[Int.random(in: 0..<keys.count, using: &generator)]
+                let value = numbers[Int.random(in: 0..<numbers.count, using: &generator)]
+                text = text.replacingOccurrences(of: "\(key)[0-9]+", with: key + value, options: .regularExpression)
+                bytes = Array(text.utf8)
+            }
+            guard let (session, whole) = RecordedSession.read(bytes, directory: "d") else { continue }
+            #expect(whole <= bytes.count)
+            _ = session.row
+            _ = session.detail
+            _ = DayManifest.render([session, session], publishUs: 0, segmentSeconds: 4)?.xml
+        }
+    }
+}

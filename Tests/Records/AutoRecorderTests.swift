@@ -1,0 +1,99 @@
+import Cluster
+import EdgeFixtures
+import HTTP
+import Nodes
+import Records
+import Synchronization
+import Testing
+
+@Suite("Automatic recording", .timeLimit(.minutes(1)))
+struct AutoRecorderTests {
+    private func running(
+        _ edges: [TestEdge], _ rules: AutoRecordRules, wallUs: Int64 = TestRecords.tenOClockUs,
+        prepare: (RecordingIndex) async throws -> Void = { _ in }, _ body: () async throws -> Void
+    ) async throws {
+        let folder = try TemporaryFolder()
+        let client = HTTPClient()
+        let index = RecordingIndex(path: folder.file("index.db"))
+        try await index.open()
+        try await prepare(index)
+        let directory = NodeDirectory(
+            nodes: edges.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client)
+        let recorder = AutoRecorder(rules, directory: directory, index: index, client: client) { wallUs }
+        await directory.start()
+        await recorder.start()
+        do {
+            try await body()
+        } catch {
+            Issue.record(error)
+        }
+        await recorder.stop()
+        await directory.stop()
+        for edge in edges { await edge.stop() }
+        await client.shutdown()
+        await index.close()
+    }
+
+    private func rules(_ patterns: String..., prefix: String = "", maxSeconds: Int = 0) -> AutoRecordRules {
+        AutoRecordRules(
+            patterns: patterns.compactMap { StreamPattern($0) }, basePrefix: prefix, tickMs: 50, maxSeconds: maxSeconds)
+    }
+
+    private func requests(_ edge: TestEdge, _ path: String) -> [String] {
+        edge.seen.filter { $0.path == path }.map(\.method)
+    }
+
+    @Test("streams that match and are published are recorded on their node, in a directory of their own")
+    func records() async throws {
+        let edges = [try TestEdge("a"), try TestEdge("b", token: "secret")]
+        edges[0].setStreams([TestRecords.stream("other"), TestRecords.stream("cam-idle", isPublished: false)])
+        edges[1].setStreams([TestRecords.stream("cam-1"), TestRecords.stream("cam-2", isRecording: true)])
+        try await running(edges, rules("cam-*", prefix: "archive")) {
+            try await eventually("cam-1 is asked for") { !requests(edges[1], "/api/record/cam-1").isEmpty }
+            let seen = edges[1].seen.first { $0.path == "/api/record/cam-1" }
+            #expect(seen?.method == "POST")
+            #expect(seen.map { String(decoding: $0.body, as: UTF8.self) } == "{\"base_dir\":\"archive/cam-1/2026/11/20\"}")
+            edges[1].setStreams([TestRecords.stream("cam-1", isRecording: true), TestRecords.stream("cam-2", isRecording: true)])
+            #expect(requests(edges[0], "/api/record/other").isEmpty)
+            #expect(requests(edges[0], "/api/record/cam-idle").isEmpty)
+            #expect(requests(edges[1], "/api/record/cam-2").isEmpty)
+        }
+    }
+
+    @Test("a recording older than the limit ends and another begins; a younger one goes on")
+    func rotates() async throws {
+        let edge = try TestEdge("a")
+        edge.setStreams([TestRecords.stream("old", isRecording: true), TestRecords.stream("young", isRecording: true)])
+        let at = TestRecords.tenOClockUs
+        try await running(
+            [edge], rules("*", maxSeconds: 60), wallUs: at + 100_000_000,
+            prepare: { index in
+                for (name, startUs) in [("old", at), ("young", at + 90_000_000)] {
+                    let row = TestRecords.recording(name, stream: name, node: "a", startUs: startUs, segments: 1, status: .active)
+                        .row
+                    _ = try await index.upsert(try #require(IndexedRecording(row, node: "a")))
+                }
+            }
+        ) {
+            try await eventually("the old one is rotated") { requests(edge, "/api/record/old").count >= 2 }
+            try await Task.sleep(for: .milliseconds(300))
+            #expect(requests(edge, "/api/record/old") == ["DELETE", "POST"])
+            #expect(requests(edge, "/api/record/young").isEmpty)
+        }
+    }
+
+    @Test("a node that doesn't answer is asked again after a while, and keeps no other waiting")
+    func backsOff() async throws {
+        let edges = [try TestEdge("a"), try TestEdge("b")]
+        edges[1].setStreams([TestRecords.stream("fine")])
+        edges[0].setStreams([TestRecords.stream("stuck")])
+        edges[0].setRecordStatus(.insufficientStorage)
+        try await running(edges, rules("*")) {
+            try await eventually("both were asked") {
+                !requests(edges[0], "/api/record/stuck").isEmpty && !requests(edges[1], "/api/record/fine").isEmpty
+            }
+            try await Task.sleep(for: .milliseconds(500))
+            #expect(requests(edges[0], "/api/record/stuck").count == 1)
+        }
+    }
+}
