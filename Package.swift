@@ -88,7 +88,9 @@ let package = Package(
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         // Threads for tests that block.
-        .target(name: "TestThreads", path: "Tests/TestThreads", swiftSettings: strict),
+        .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),
+        // Shows ThreadSanitizer the contended locks; empty otherwise.
+        .target(name: "CMutexTrace", path: "Tests/CMutexTrace"),
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
         tests(of: "SDP"),
