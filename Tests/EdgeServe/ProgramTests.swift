@@ -1,10 +1,11 @@
 import Foundation
+import TestThreads
 import Testing
 
 @testable import EdgeServe
 
 /// The program as scripts see it: its own process, its lines on stderr and its exit status.
-@Suite("edge-node as a program", .serialized)
+@Suite("edge-node as a program", .offThePool, .serialized)
 struct ProgramTests {
     /// The executable that was built beside the tests.
     private static var executable: URL? {

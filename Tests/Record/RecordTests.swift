@@ -2,13 +2,14 @@ import Cluster
 import Foundation
 import FoundationXML
 import MediaFixtures
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 @testable import Record
 @testable import Store
 
-@Suite("Recordings in storage (contract: recording layout)")
+@Suite("Recordings in storage (contract: recording layout)", .offThePool)
 struct RecorderTests {
     private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 180, gop: 30, size: "160x90")) ?? []
     private static let sounds: [[UInt8]] = (try? SyntheticMedia.opus(packets: 300)) ?? []

@@ -1,9 +1,10 @@
 import CLinux
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("Feedback to publishers (RFC 3550 §6.4, RFC 4585 §6.2–6.3, transport-wide CC)", .serialized)
+@Suite("Feedback to publishers (RFC 3550 §6.4, RFC 4585 §6.2–6.3, transport-wide CC)", .offThePool, .serialized)
 struct PublisherFeedbackTests {
     @Test("a gap is asked for, and what comes late reaches viewers under its own number once")
     func repairsPublisherLoss() async throws {
@@ -164,7 +165,7 @@ struct PublisherFeedbackTests {
     }
 }
 
-@Suite("Viewers: repair, reports, joining and switching (RFC 4585, RFC 3550 §6.4.1)", .serialized)
+@Suite("Viewers: repair, reports, joining and switching (RFC 4585, RFC 3550 §6.4.1)", .offThePool, .serialized)
 struct ViewerTests {
     @Test("a NACK is answered with the same bytes, once in a round trip")
     func resendsIdenticalBytes() async throws {
