@@ -8,7 +8,7 @@ import Testing
 struct PacketPipeTests {
     private func push(_ pipe: PacketPipe, _ sequence: UInt64, bytes: Int = 8) {
         let payload = (0..<bytes).map { UInt8(truncatingIfNeeded: Int(sequence) + $0) }
-        payload.withUnsafeBytes { pipe.push(PipeEntry(sequence: sequence), payload: $0) }
+        _ = payload.withUnsafeBytes { pipe.push(PipeEntry(sequence: sequence), payload: $0) }
     }
 
     @Test("what goes in comes out, in order, once published")
@@ -82,7 +82,7 @@ struct PacketPipeTests {
             for sequence in 0..<total {
                 let count = Int(sequence % 1400)
                 let payload = [UInt8](repeating: UInt8(truncatingIfNeeded: sequence), count: count)
-                payload.withUnsafeBytes { pipe.push(PipeEntry(sequence: sequence), payload: $0) }
+                _ = payload.withUnsafeBytes { pipe.push(PipeEntry(sequence: sequence), payload: $0) }
                 if sequence % 7 == 0 { pipe.publish() }
             }
             pipe.pushSourceEnded(epoch: 9)

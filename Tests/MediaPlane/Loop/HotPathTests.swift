@@ -128,7 +128,7 @@ struct HotPathTests {
         let payload: [UInt8] = [0x65, 1, 2]
         for (sequence, arrival) in [(10, now - 3_000_000_000), (11, now - 2_000_000_000), (12, now)] as [(UInt64, UInt64)] {
             let entry = PipeEntry(sequence: sequence, arrivalNs: arrival, timestamp: UInt32(sequence), epoch: 1)
-            payload.withUnsafeBytes { pipe.push(entry, payload: $0) }
+            _ = payload.withUnsafeBytes { pipe.push(entry, payload: $0) }
         }
         pipe.publish()
         loop.core.iterate(now)

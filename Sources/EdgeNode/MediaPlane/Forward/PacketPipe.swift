@@ -97,12 +97,8 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     }
 
     /// Adds a packet, or counts it as lost when the consumer is too far behind.
-    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) {
-        _ = offer(entry, payload: payload)
-    }
-
-    /// As ``push(_:payload:)``; false when the packet was lost.
-    func offer(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) -> Bool {
+    @discardableResult
+    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) -> Bool {
         guard deferred.isEmpty, free > Self.packetFloor,
             payload.count <= MediaLimits.payloadBytesMax
         else {

@@ -49,7 +49,7 @@ extension LoopCore {
         if fanout.pointee.outlets.count > 0 {
             let entry = PipeEntry(packet, track: track, epoch: epoch)
             fanout.pointee.outlets.forEach {
-                if !$0.offer(entry, payload: payload) { counters.pointee.count(.pipeFull) }
+                if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
             }
         }
         accept(packet, payload: payload, track: track, fanout, now)
