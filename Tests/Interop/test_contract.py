@@ -229,6 +229,10 @@ def test_recording_switch(places, program):
     assert call("GET", url).json["recording"] is True
     assert call("DELETE", url).status == 200
     assert call("GET", url).json["recording"] is False
+    # A folder that is a file, or lies below one, can hold nothing.
+    for inside in (place.words["object"], place.words["object"] + "/below"):
+        answer = call("POST", url, json.dumps({"base_dir": inside}), JSON)
+        assert answer.status == 409 and answer.json["error"], (answer.status, answer.text)
 
 
 def test_drain_takes_a_node_out_of_service(cluster):

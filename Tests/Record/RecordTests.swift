@@ -129,6 +129,12 @@ struct RecorderTests {
         await #expect(throws: RecordError.directoryInUse(by: "demo")) {
             try await second.start(stream: "other", key: RecordingDirectory.key("other"), baseDirectory: key)
         }
+        for path in ["archive/case-7/manifest.mpd", "archive/case-7/manifest.mpd/below/it"] {
+            await #expect(throws: RecordError.notADirectory(object: "archive/case-7/manifest.mpd")) {
+                try await second.start(
+                    stream: "other", key: RecordingDirectory.key("other"), baseDirectory: try ObjectKey(path))
+            }
+        }
         let fresh = try ObjectKey("archive/case-8")
         try await second.start(stream: "other", key: RecordingDirectory.key("other"), baseDirectory: fresh)
         await #expect(throws: RecordError.directoryInUse(by: "other")) {
