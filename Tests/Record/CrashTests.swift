@@ -10,8 +10,8 @@ import Testing
 
 @Suite("A process that dies while it records", .offThePool)
 struct CrashTests {
-    /// Records without end, as fast as it can, and kills itself after a while.
-    private static func recordAndDie(root: String, afterUs: UInt32) async throws {
+    /// Records without end, as fast as it can, and kills itself a moment after so many segments.
+    private static func recordAndDie(root: String, segments: Int, afterUs: UInt32) async throws {
         let store = try FileStore(root: root)
         let feed = try RecorderFeed()
         let recorder = try Recorder(
@@ -23,6 +23,7 @@ struct CrashTests {
         publisher.sounds = (0..<200).map(Publisher.sound)
         try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
         let killer = Thread {
+            for _ in 0..<60_000 where recorder.metrics.segments < segments { usleep(1000) }
             usleep(afterUs)
             kill(getpid(), SIGKILL)
         }
@@ -41,9 +42,11 @@ struct CrashTests {
         var generator = MediaFixtures.SeededGenerator(seed: 11)
         var closed = 0
         for round in 0..<12 {
-            let afterUs = UInt32.random(in: 2000...250_000, using: &generator)
-            await #expect(processExitsWith: .signal(SIGKILL)) { [root = root as String, afterUs = afterUs as UInt32] in
-                try await Self.recordAndDie(root: root, afterUs: afterUs)
+            let segments = round % 4
+            let afterUs = UInt32.random(in: 2000...50_000, using: &generator)
+            await #expect(processExitsWith: .signal(SIGKILL)) {
+                [root = root as String, segments = segments as Int, afterUs = afterUs as UInt32] in
+                try await Self.recordAndDie(root: root, segments: segments, afterUs: afterUs)
             }
             let day = try RecordingDirectory.day("demo")
             let before = (try? place.names(day)) ?? []
