@@ -35,6 +35,7 @@ package final class TestEdge: Sendable {
     package let token: String?
     let state: Mutex<State>
     private let server: HTTPServer
+    private let late = Late()
 
     /// Listens and answers at once.
     package init(
@@ -49,7 +50,6 @@ package final class TestEdge: Sendable {
                     alias: alias, url: "http://unreachable.invalid", startedAtMs: startedAtMs, updatedAtMs: 1, load: load,
                     pubMax: pubMax, subMax: subMax)))
         state.withLock { $0.token = token }
-        let late = Late()
         var settings = HTTPServerSettings(listen: listen)
         settings.stopSeconds = 0
         server = try HTTPServer(settings, router: Self.router(late))
@@ -62,7 +62,10 @@ package final class TestEdge: Sendable {
     package var port: UInt16 { server.port }
 
     /// Closes its socket, as a node that died.
-    package func stop() async { await server.stop() }
+    package func stop() async {
+        await server.stop()
+        late.edge.withLock { $0 = nil }
+    }
 
     // MARK: what tests set and look at
 

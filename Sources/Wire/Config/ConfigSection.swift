@@ -6,7 +6,8 @@ public final class ConfigSection {
     /// Such as `recorder.storage` or `nodes[1]`; empty for the whole file.
     public let path: String
     let entries: [String: ConfigEntry]
-    let context: ConfigContext
+    /// Holds its sections, and outlives the reading they are for.
+    unowned let context: ConfigContext
     private let isEnvironmentRead: Bool
     private(set) var keys: [String] = []
 

@@ -61,6 +61,12 @@ final class SteppedLoop {
         return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
     }
 
+    /// Ends what a thread would end at the end of its loop.
+    func stop() {
+        core.handle(.shutdown, tributary_monotonic_ns())
+        core.run()
+    }
+
     func resetCounts() {
         usedNs = 0
         allocations = 0
@@ -113,6 +119,7 @@ struct HotPathTests {
                 "\(Double(sent) / Double(max(messages, 1))) packets a message, \(loop.allocations) allocations")
         #endif
         #expect(messages > 0)
+        loop.stop()
         await loop.plane.shutdown()
     }
 
@@ -137,6 +144,8 @@ struct HotPathTests {
         #expect(highest == 1 && timestamp == 12)
         #expect(loop.core.counters.pointee.drops.contains { $0.reason == "overload" && $0.count == 2 })
         #expect(fanout.pointee.upstreamWishNs == now)
+        loop.core.handle(.closeInlet(LoopBed.stream, pipe), now)
+        loop.stop()
     }
 
     /// A frame of eight packets comes in and goes out; viewers empty their sockets.
