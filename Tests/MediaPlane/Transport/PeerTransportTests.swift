@@ -85,6 +85,19 @@ struct PeerTransportTests {
         }
     }
 
+    @Test("a peer that shows no certificate gets no session (RFC 8827 section 6.5)")
+    func refusesNoCertificate() throws {
+        try withWallClock { clock in
+            let pair = try TransportPair(clock: clock, clientShowsCertificate: false)
+            #expect(!pair.run(limitMs: 60_000) { $0.server.state == .connected })
+            guard case .closed = pair.server.state else {
+                Issue.record("\(pair.server.state)")
+                return
+            }
+            #expect(pair.server.profile == nil && pair.server.selectedAddress == nil)
+        }
+    }
+
     @Test("one right fingerprint among several is enough; none of a known hash is an error")
     func acceptsAnyFingerprint() throws {
         let identity = try DTLSCertificate()

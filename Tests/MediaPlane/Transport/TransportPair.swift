@@ -43,13 +43,13 @@ final class TransportPair {
         clock: UnsafeMutablePointer<UInt64>, seed: UInt64 = 1, rules: Rules = Rules(), serverIsDTLSClient: Bool = false,
         serverProfiles: [SRTPProfile] = SRTPProfile.allCases, profiles: [SRTPProfile] = SRTPProfile.allCases,
         clientFingerprint: [PeerFingerprint]? = nil,
-        clientCurve: String = "P-256"
+        clientCurve: String = "P-256", clientShowsCertificate: Bool = true
     ) throws {
         self.clock = clock
         self.rules = rules
         random = Mutator.Random(seed: seed)
         let serverIdentity = try DTLSCertificate()
-        let clientIdentity = try DTLSCertificate(curve: clientCurve)
+        let clientIdentity = try DTLSCertificate(curve: clientCurve, isShown: clientShowsCertificate)
         let serverPair = ICECredentialPair(ufrag: "srv1", password: "serverpasswordserverpassword")
         let clientPair = ICECredentialPair(ufrag: "cli1", password: "clientpasswordclientpassword")
         let right = [PeerFingerprint(algorithm: "SHA-256", bytes: clientIdentity.sha256Fingerprint)]

@@ -16,8 +16,8 @@ public final class DTLSCertificate: @unchecked Sendable {  // why: pointers set 
     /// - Throws: ``DTLSCertificateError`` when OpenSSL cannot.
     public convenience init() throws(DTLSCertificateError) { try self.init(curve: "P-256") }
 
-    /// On another curve, as some peers do.
-    init(curve: String) throws(DTLSCertificateError) {
+    /// On another curve, as some peers do, or kept back, as none may.
+    init(curve: String, isShown: Bool = true) throws(DTLSCertificateError) {
         guard let key = tributary_ec_key(curve) else { throw .generation(opensslError()) }
         guard let certificate = Self.selfSigned(key) else {
             EVP_PKEY_free(key)
@@ -32,6 +32,7 @@ public final class DTLSCertificate: @unchecked Sendable {  // why: pointers set 
         self.certificate = certificate
         self.context = context
         sha256Fingerprint = digest(of: certificate, EVP_sha256())
+        guard isShown else { return }
         guard SSL_CTX_use_certificate(context, certificate) == 1, SSL_CTX_use_PrivateKey(context, key) == 1 else {
             throw .generation(opensslError())
         }
