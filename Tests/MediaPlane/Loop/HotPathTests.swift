@@ -115,6 +115,29 @@ struct HotPathTests {
         await loop.plane.shutdown()
     }
 
+    @Test("what waited a second between loops is left out, and a keyframe asked for")
+    func sheds() throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let pipe = PacketPipe(slots: 64, wake: loop.core.mailbox.wake)
+        loop.core.handle(.openInlet(LoopBed.stream, pipe), 0)
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        let track = TapTrack(index: 0, kind: .video, codec: .h264, clockRate: 90000, fmtp: "", channels: 0)
+        pipe.pushSource(epoch: 1, tracks: [track], restarted: .max)
+        let now = tributary_monotonic_ns()
+        let payload: [UInt8] = [0x65, 1, 2]
+        for (sequence, arrival) in [(10, now - 3_000_000_000), (11, now - 2_000_000_000), (12, now)] as [(UInt64, UInt64)] {
+            let entry = PipeEntry(sequence: sequence, arrivalNs: arrival, timestamp: UInt32(sequence), epoch: 1)
+            _ = payload.withUnsafeBytes { pipe.push(entry, payload: $0) }
+        }
+        pipe.publish()
+        loop.core.iterate(now)
+        let highest = fanout.pointee.tracks[0].ring.highest
+        let timestamp = fanout.pointee.tracks[0].lastTimestamp
+        #expect(highest == 1 && timestamp == 12)
+        #expect(loop.core.counters.pointee.drops.contains { $0.reason == "overload" && $0.count == 2 })
+        #expect(fanout.pointee.upstreamWishNs == now)
+    }
+
     /// A frame of eight packets comes in and goes out; viewers empty their sockets.
     private func round(_ encoder: inout Encoder, _ publisher: TestPeer, _ loop: SteppedLoop, _ viewers: [TestPeer]) {
         encoder.sentPayloads = []

@@ -27,6 +27,8 @@ struct Fanout: ~Copyable {
     var ignoresRequests = false
     /// When another loop's publisher was last asked for a keyframe.
     var upstreamWishNs: UInt64 = 0
+    /// Packets were left out, so that video has to begin again at a keyframe.
+    var hasGap = false
     /// A wish came too soon after that one and waits for the timer.
     var hasWish = false
 

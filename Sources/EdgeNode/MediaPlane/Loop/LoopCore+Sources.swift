@@ -126,6 +126,15 @@ extension LoopCore {
                 counters.pointee.count(.staleSource)
                 return
             }
+            guard now < entry.pointee.arrivalNs &+ MediaLimits.pipeAgeMaxNs else {
+                counters.pointee.count(.overload)
+                fanout.pointee.hasGap = true
+                return
+            }
+            if fanout.pointee.hasGap {
+                fanout.pointee.hasGap = false
+                wantKeyframes(fanout, now)
+            }
             let packet = IncomingPacket(
                 sequence: entry.pointee.sequence, timestamp: entry.pointee.timestamp, arrivalNs: entry.pointee.arrivalNs,
                 flags: entry.pointee.flags, extensions: entry.pointee.extensions)
@@ -144,7 +153,7 @@ extension LoopCore {
                 arrivalNs: entry.pointee.arrivalNs, now)
         case .sourceEnded:
             if epoch == fanout.pointee.epoch, fanout.pointee.publisher == nil { fanout.pointee.hasSource = false }
-        case .gap: break
+        case .gap: fanout.pointee.hasGap = true
         }
     }
 

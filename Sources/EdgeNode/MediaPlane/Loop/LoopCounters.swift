@@ -26,6 +26,8 @@ package enum MediaDrop: Int, CaseIterable, Sendable {
     case publisherLimit
     /// Another loop or a recorder didn't keep up.
     case pipeFull
+    /// Waited too long between two loops: this one has more to send than it can.
+    case overload
 }
 
 /// Counters of one loop; plain fields because one thread writes and reads them.

@@ -22,6 +22,8 @@ package enum MediaLimits {
     package static let payloadBytesMax = 1472
     /// Slots of a pipe between two loops: 1024 packets are 2 s of a 5 Mb/s stream.
     package static let loopPipeSlots = 1024
+    /// Packets that waited longer in a pipe between loops are dropped: viewers are better served by what is current.
+    package static let pipeAgeMaxNs: UInt64 = 1_000_000_000
     /// Slots of a pipe to the recorder: 4096 packets are 8 s of a 5 Mb/s stream, for a disk that hesitates.
     package static let tapPipeSlots = 4096
     /// Slots that packets leave free in a pipe, so that source changes always get in.

@@ -141,7 +141,7 @@ struct ViewerSide: ~Copyable {
     mutating func noteBlock(_ block: ReportBlock, now: UInt64) {
         guard block.lastReport != 0 else { return }
         for index in 0..<4 where reports[index].middle == block.lastReport && reports[index].sentNs != 0 {
-            let held = UInt64(block.delaySinceLastReport) &* 1_000_000_000 >> 16
+            let held = (UInt64(block.delaySinceLastReport) &* 1_000_000_000) >> 16
             let since = now &- reports[index].sentNs
             guard since > held, since - held < 10_000_000_000 else { return }
             rttNs = rttNs == 0 ? since - held : (7 * rttNs + since - held) / 8
