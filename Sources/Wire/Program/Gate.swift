@@ -1,37 +1,37 @@
 import Auth
 import HTTP
-import Streams
 
-/// Asks the authorizer about a request and gives its refusals their HTTP form (RFC 6750 section 3).
-struct Gate {
-    let authorizer: Authorizer
+/// Asks the authorizer about a request and gives its refusals their HTTP form (RFC 6750 section 3). Any thread.
+public struct Gate: Sendable {
+    /// Knows the credentials.
+    public let authorizer: Authorizer
+
+    /// - Parameter authorizer: knows the credentials.
+    public init(_ authorizer: Authorizer) { self.authorizer = authorizer }
 
     /// Who asks, when that may be done.
+    ///
+    /// - Parameter mayStandInQuery: whether the token may also be `?token=`, for players that can't set a header.
+    /// - Throws: 401, 403 or 429.
     @discardableResult
-    func check(_ request: HTTPRequest, _ access: Access) throws(HTTPError) -> Principal {
-        let credentials = Credentials(
+    public func check(_ request: HTTPRequest, _ access: Access, mayStandInQuery: Bool = false) throws(HTTPError) -> Principal {
+        var credentials = Credentials(
             authorization: request.headers["Authorization"], authToken: request.headers["X-Auth-Token"],
             forwardedFingerprint: request.headers["X-Credential-Fingerprint"])
+        if mayStandInQuery, credentials.authorization == nil, let token = request.query.first("token") {
+            credentials.authorization = "Bearer \(token)"
+        }
         do throws(AuthFailure) {
-            return try authorizer.authorize(credentials, for: access, now: StreamTime.system().wallMs / 1000)
+            return try authorizer.authorize(credentials, for: access, now: WallClock.seconds())
         } catch {
             throw HTTPError(error)
-        }
-    }
-
-    /// Lets someone use a session. Its URL alone is enough, since several players send no token here (RFC 9725 section 5); a token
-    /// that is sent has to be the one that opened the session, or one that may administrate the stream.
-    func check(_ request: HTTPRequest, session owner: SessionOwner, stream: String) throws(HTTPError) {
-        let principal = try check(request, .session(stream: stream))
-        let isOther = !principal.fingerprint.isEmpty && principal.fingerprint != owner.credential
-        if isOther, owner.credential != nil, !principal.allows(.administrate(stream: stream)) {
-            throw HTTPError(AuthFailure.forbidden)
         }
     }
 }
 
 extension HTTPError {
-    init(_ failure: AuthFailure) {
+    /// The answer to a request that is not let in.
+    public init(_ failure: AuthFailure) {
         var headers: HTTPHeaders = [:]
         switch failure {
         case .unauthorized: headers["WWW-Authenticate"] = "Bearer"

@@ -1,9 +1,13 @@
-/// Prometheus' text format, version 0.0.4.
-struct MetricText {
-    private(set) var text = ""
+/// Prometheus' text format, version 0.0.4. Each metric is added once, with all its samples.
+public struct MetricText: Sendable {
+    /// What was added so far.
+    public private(set) var text = ""
+
+    /// Nothing yet.
+    public init() {}
 
     /// Writes the two comment lines and one line for each sample; a metric without samples is left out.
-    mutating func add(_ metric: Metric, _ samples: [MetricSample]) {
+    public mutating func add(_ metric: Metric, _ samples: [MetricSample]) {
         guard !samples.isEmpty else { return }
         text += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.type.rawValue)\n"
         for sample in samples {
@@ -13,7 +17,7 @@ struct MetricText {
     }
 
     /// One sample without labels.
-    mutating func add(_ metric: Metric, _ value: Double) { add(metric, [MetricSample([:], value)]) }
+    public mutating func add(_ metric: Metric, _ value: Double) { add(metric, [MetricSample([:], value)]) }
 
     private static func number(_ value: Double) -> String {
         value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
@@ -32,18 +36,21 @@ struct MetricText {
 }
 
 /// One value of a metric.
-struct MetricSample {
+public struct MetricSample {
     let labels: KeyValuePairs<String, String>
     let value: Double
 
-    init(_ labels: KeyValuePairs<String, String>, _ value: Double) {
+    /// - Parameters:
+    ///   - labels: names and values, which may be any text.
+    ///   - value: in the metric's unit.
+    public init(_ labels: KeyValuePairs<String, String>, _ value: Double) {
         self.labels = labels
         self.value = value
     }
 }
 
-/// One metric as it is declared.
-struct Metric: Sendable {
+/// One metric as it is declared. Counters end in `_total`, units are in the names.
+public struct Metric: Sendable, Hashable {
     enum Kind: String, Sendable {
         case counter, gauge
     }
@@ -51,59 +58,10 @@ struct Metric: Sendable {
     let name: String
     let type: Kind
     let help: String
-}
 
-/// Every metric of the edge node except those of HTTP requests. Counters end in `_total`, units are in the names.
-enum EdgeMetric {
-    static let prefix = "tributary_edge"
+    /// A value that only grows, and begins at 0 with the program.
+    public static func counter(_ name: String, _ help: String) -> Metric { Metric(name: name, type: .counter, help: help) }
 
-    static let info = gauge("info", "1, with the version and alias as labels.")
-    static let startTime = gauge("start_time_seconds", "When the program started, Unix seconds.")
-    static let cpu = counter("cpu_seconds_total", "CPU time of the process.")
-    static let memory = gauge("resident_memory_bytes", "Resident memory of the process.")
-    static let descriptors = gauge("open_descriptors", "Open file descriptors of the process.")
-    static let redisConnected = gauge("redis_connected", "1 while the node's records are written to Redis, 0 while they are not.")
-
-    static let streams = gauge("streams", "Streams that exist.")
-    static let publishers = gauge("publishers", "Publishers that are connected or connecting.")
-    static let viewers = gauge("viewers", "Viewers that are connected or connecting.")
-    static let sessionsByState = gauge("sessions", "Sessions by role and connection state.")
-    static let streamViewers = gauge("stream_viewers", "Viewers of a stream.")
-    static let streamIn = counter("stream_received_bytes_total", "RTP bytes received from a stream's publishers.")
-    static let streamOut = counter("stream_sent_bytes_total", "RTP bytes sent to a stream's viewers.")
-    static let streamInPackets = counter("stream_received_packets_total", "RTP packets received from a stream's publishers.")
-    static let streamOutPackets = counter("stream_sent_packets_total", "RTP packets sent to a stream's viewers.")
-    static let publisherLost = gauge("publisher_lost_packets", "Packets that the present publisher's path has lost.")
-    static let publisherRTT = gauge("publisher_rtt_seconds", "Round trip to the present publisher.")
-    static let publisherKeyframeRequests = gauge(
-        "publisher_keyframe_requests", "Keyframe requests sent to the present publisher.")
-    static let viewersLost = gauge("viewers_lost_packets", "Packets that the present viewers of a stream report as lost.")
-    static let viewersResent = gauge("viewers_resent_packets", "Packets resent to the present viewers of a stream.")
-
-    static let loopBusy = counter("loop_busy_seconds_total", "Time a media loop has worked.")
-    static let loopUp = counter("loop_seconds_total", "Time a media loop has run.")
-    static let loopReceived = counter("loop_received_datagrams_total", "Datagrams received.")
-    static let loopSent = counter("loop_sent_datagrams_total", "Datagrams sent.")
-    static let loopMessages = counter(
-        "loop_sent_messages_total", "Messages handed to the kernel; one may hold several datagrams.")
-    static let loopReceivedBytes = counter("loop_received_bytes_total", "Bytes of datagrams received.")
-    static let loopSentBytes = counter("loop_sent_bytes_total", "Bytes of datagrams sent.")
-    static let drops = counter("dropped_datagrams_total", "Datagrams dropped, by reason.")
-
-    static let recordedStreams = gauge("recorded_streams", "Streams that are recorded or wait for their publisher.")
-    static let recordings = gauge("recordings_active", "Recordings being written.")
-    static let segments = counter("recorded_segments_total", "Segments finished.")
-    static let segmentBytes = counter("recorded_bytes_total", "Bytes in finished segments.")
-    static let recordingLost = counter("recorder_lost_packets_total", "RTP packets that were missing when their time came.")
-    static let recordingOverflow = counter("recorder_overflowed_packets_total", "Packets that the recorder was too slow for.")
-    static let storageErrors = counter("recorder_storage_errors_total", "Times the storage refused.")
-    static let storageFree = gauge("recorder_storage_free_bytes", "Bytes free where recordings go.")
-
-    private static func counter(_ name: String, _ help: String) -> Metric {
-        Metric(name: "\(prefix)_\(name)", type: .counter, help: help)
-    }
-
-    private static func gauge(_ name: String, _ help: String) -> Metric {
-        Metric(name: "\(prefix)_\(name)", type: .gauge, help: help)
-    }
+    /// A value as it is now.
+    public static func gauge(_ name: String, _ help: String) -> Metric { Metric(name: name, type: .gauge, help: help) }
 }

@@ -6,21 +6,53 @@ import Log
     import Glibc
 #endif
 
-/// The edge node as a program.
-public enum EdgeProgram {
-    private static let log = Logger("edge")
-    /// The contract gives ten seconds from the signal to the end; a recording that cannot be finished by then is repaired at the
-    /// next start.
-    private static let stopSeconds = 9.5
+/// A configuration that says how the program logs.
+public protocol ServerConfig: ConfigSchema {
+    /// `[log]`.
+    var log: LogSettings { get }
+}
+
+/// All parts of a server program, put together.
+public protocol Server: Sendable {
+    /// `http://host:port` it listens on.
+    var url: String { get }
+    /// Begins to serve. When it throws, nothing is left running.
+    func start() async throws
+    /// Finishes what is under way and stops everything.
+    func stop() async
+}
+
+/// A server program: what differs between programs. ``main()`` is what doesn't.
+public protocol ServerProgram {
+    /// What its configuration file holds.
+    associatedtype Config: ServerConfig
+    /// What runs.
+    associatedtype Parts: Server
+
+    /// What is said of it.
+    static var description: ProgramDescription { get }
+
+    /// Binds every socket and opens every file; nothing is served yet.
+    /// - Throws: why it can't, as an error whose description is one line for the operator.
+    static func parts(_ config: Config) async throws -> Parts
+
+    /// What a valid configuration asks for and the program can't do, in one line; nil when it can do all.
+    static func unsupported(in config: Config) -> String?
+}
+
+extension ServerProgram {
+    /// The contract gives ten seconds from the signal to the end.
+    private static var stopSeconds: Double { 9.5 }
+    private static var log: Logger { Logger(description.name) }
 
     /// Reads the command line, does what it says and ends the process: 0 after `--check` without problems and after a signal, 1 for
-    /// anything wrong with the configuration, 2 for a wrong command line.
+    /// anything wrong with the configuration or the start, 2 for a wrong command line.
     public static func main() async -> Never {
         do throws(CommandLineOptions.UsageError) {
             let options = try CommandLineOptions(arguments: Array(CommandLine.arguments.dropFirst()))
             exit(await run(options, environment: environment()))
         } catch {
-            say("edge-node: \(error.message)\n\(CommandLineOptions.usage)", to: STDERR_FILENO)
+            say("\(description.name): \(error.message)\n\(CommandLineOptions.usage(of: description))", to: STDERR_FILENO)
             exit(2)
         }
     }
@@ -28,20 +60,22 @@ public enum EdgeProgram {
     private static func run(_ options: CommandLineOptions, environment: [String: String]) async -> Int32 {
         switch options.action {
         case .help:
-            say(CommandLineOptions.usage, to: STDOUT_FILENO)
+            say(CommandLineOptions.usage(of: description), to: STDOUT_FILENO)
             return 0
         case .version:
-            say("\(EdgeVersion.program) \(EdgeVersion.current)\n", to: STDOUT_FILENO)
+            say("\(description.name) \(ProgramVersion.current)\n", to: STDOUT_FILENO)
             return 0
         case .check, .run: break
         }
-        let config: EdgeConfig
+        let config: Config
         do throws(ConfigError) {
-            config = try ConfigLoader.load(
-                EdgeConfig.self, file: options.configFile, environmentPrefix: "EDGE", environment: environment,
-                checking: options.action == .check ? .all : .files)
+            config = try load(options, environment, checking: .all)
         } catch {
             say("\(error)\n", to: STDERR_FILENO)
+            return 1
+        }
+        if let problem = unsupported(in: config) {
+            say("\(problem)\n", to: STDERR_FILENO)
             return 1
         }
         guard options.action == .run else {
@@ -51,26 +85,25 @@ public enum EdgeProgram {
         return await serve(config, options, environment)
     }
 
-    private static func serve(_ config: EdgeConfig, _ options: CommandLineOptions, _ environment: [String: String]) async -> Int32
-    {
+    private static func serve(_ config: Config, _ options: CommandLineOptions, _ environment: [String: String]) async -> Int32 {
         LogOutput.configure(level: config.log.level, format: config.log.format)
         // Before anything else starts, so that a signal during the start is not lost.
         let signals = Signals()
         defer { withExtendedLifetime(signals) {} }
-        let services: EdgeServices
-        do throws(StartError) {
-            services = try await EdgeServices(config)
-            try await services.start()
+        let running: Parts
+        do {
+            running = try await parts(config)
+            try await running.start()
         } catch {
-            say("\(error.message)\n", to: STDERR_FILENO)
+            say("\(error)\n", to: STDERR_FILENO)
             return 1
         }
-        sayReady(services.url, config.log)
+        sayReady(running.url, config.log)
         for await request in signals.requests {
             switch request {
             case .reload: reload(options, environment)
             case .stop:
-                await stop(services)
+                await stop(running)
                 return 0
             }
         }
@@ -80,47 +113,55 @@ public enum EdgeProgram {
     /// The line that scripts wait for is written at any level.
     private static func sayReady(_ url: String, _ settings: LogSettings) {
         LogOutput.configure(level: min(settings.level, .info), format: settings.format)
-        log.info("ready", ["url": url, "version": EdgeVersion.current])
+        log.info("ready", ["url": url, "version": ProgramVersion.current])
         LogOutput.configure(level: settings.level, format: settings.format)
     }
 
-    private static func stop(_ services: EdgeServices) async {
+    /// What is on disk is whole at any moment, so being cut off costs nothing that the next start can't repair.
+    private static func stop(_ running: Parts) async {
         log.info("stopping")
-        let watchdog = DispatchQueue(label: "watchdog")
-        watchdog.asyncAfter(deadline: .now() + stopSeconds) {
-            say("edge-node: could not finish in time; unfinished recordings are repaired at the next start\n", to: STDERR_FILENO)
+        let late = "\(description.name): could not finish in time; what is unfinished is repaired at the next start\n"
+        DispatchQueue(label: "watchdog").asyncAfter(deadline: .now() + stopSeconds) {
+            say(late, to: STDERR_FILENO)
             exit(1)
         }
-        await services.stop()
+        await running.stop()
         log.info("stopped")
     }
 
-    /// Level and shape of the log can change while the node runs; everything else needs a restart.
+    /// Level and shape of the log can change while the program runs; everything else needs a restart.
     private static func reload(_ options: CommandLineOptions, _ environment: [String: String]) {
         do throws(ConfigError) {
-            let config = try ConfigLoader.load(
-                EdgeConfig.self, file: options.configFile, environmentPrefix: "EDGE", environment: environment, checking: [])
+            let config = try load(options, environment, checking: [])
             LogOutput.configure(level: config.log.level, format: config.log.format)
-            log.info("log settings were read again", ["level": config.log.level.rawValue])
+            log.info("[log] was read again; other changes need a restart", ["level": config.log.level.rawValue])
         } catch {
             log.error("the configuration was not read again", ["problems": error.description])
         }
     }
 
-    private static func environment() -> [String: String] {
-        var variables: [String: String] = [:]
-        var entry = environ
-        while let text = entry.pointee {
-            let sides = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-            if sides.count == 2 { variables[String(sides[0])] = String(sides[1]) }
-            entry += 1
-        }
-        return variables
+    private static func load(
+        _ options: CommandLineOptions, _ environment: [String: String], checking: ConfigChecks.Kinds
+    ) throws(ConfigError) -> Config {
+        try ConfigLoader.load(
+            Config.self, file: options.configFile, environmentPrefix: description.environmentPrefix, environment: environment,
+            checking: checking)
     }
+}
 
-    private static func say(_ text: String, to descriptor: Int32) {
-        var text = text
-        // Nobody reading is no reason to fail.
-        text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
+private func environment() -> [String: String] {
+    var variables: [String: String] = [:]
+    var entry = environ
+    while let text = entry.pointee {
+        let sides = String(cString: text).split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
+        if sides.count == 2 { variables[String(sides[0])] = String(sides[1]) }
+        entry += 1
     }
+    return variables
+}
+
+private func say(_ text: String, to descriptor: Int32) {
+    var text = text
+    // Nobody reading is no reason to fail.
+    text.withUTF8 { _ = write(descriptor, $0.baseAddress, $0.count) }
 }
