@@ -8,8 +8,15 @@ extension HTTPServerSettings {
         self.init(listen: http.listen.description)
         tlsCertificate = http.isTLS ? http.tlsCert : nil
         tlsKey = http.isTLS ? http.tlsKey : nil
-        cors = !http.corsOrigins.isEmpty
+        cors = CORS(http.corsOrigins)
         maxBody = http.maxBody
+    }
+}
+
+extension CORS {
+    /// `http.cors`: `*` lets everyone in, no origin nobody.
+    init(_ origins: [String]) {
+        self = origins.isEmpty ? .off : origins.contains("*") ? .any : .origins(origins)
     }
 }
 
