@@ -95,37 +95,41 @@ let package = Package(
         // The load generator, which is also the demo's publisher.
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
+        // Threads for tests that block.
+        .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),
+        // Shows ThreadSanitizer the contended locks; empty otherwise.
+        .target(name: "CMutexTrace", path: "Tests/CMutexTrace"),
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
         tests(of: "SDP"),
         tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
-        tests(of: "Media", ["MediaFixtures"]),
+        tests(of: "Media", ["TestThreads", "MediaFixtures"]),
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Cluster"),
         // A redis-server of the tests' own.
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
-        tests(of: "Redis", ["Log", "RedisFixtures"]),
+        tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.
-        tests(of: "Program", ["HTTP", "Auth", "Config", "ConfigFixtures"]),
+        tests(of: "Program", ["TestThreads", "HTTP", "Auth", "Config", "ConfigFixtures"]),
         // Reading configurations and the samples that ship.
         .target(name: "ConfigFixtures", dependencies: ["Config"], path: "Tests/ConfigFixtures", swiftSettings: strict),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         // Counts allocations for the packet path's test; empty under a sanitizer.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
         tests(
-            of: "MediaPlane", ["COpenSSL", "CSRTP", "CLinux", "CAllocationCounter"],
+            of: "MediaPlane", ["TestThreads", "COpenSSL", "CSRTP", "CLinux", "CAllocationCounter"],
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "EdgeBench", ["SDP"]),
-        tests(of: "Record", ["Media", "Store", "MediaPlane", "MediaFixtures"]),
-        tests(of: "State", ["Cluster", "Redis", "RedisFixtures"]),
+        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures"]),
+        tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(of: "EdgeServe", ["HTTP", "Config", "ConfigFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
-        tests(of: "Nodes", ["Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
+        tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),

@@ -4,7 +4,7 @@ import Foundation
 import HTTP
 import Testing
 
-@Suite("Who may do what at the coordinator", .timeLimit(.minutes(1)))
+@Suite("Who may do what at the coordinator", .timeLimit(.minutes(5)))
 struct AccessTests {
     private static let extra = """
         auth.tokens = ["admin"]
@@ -116,7 +116,7 @@ struct AccessTests {
     }
 }
 
-@Suite("Pages of other origins (WHATWG Fetch section 3.2)", .timeLimit(.minutes(1)))
+@Suite("Pages of other origins (WHATWG Fetch section 3.2)", .timeLimit(.minutes(5)))
 struct OriginTests {
     @Test("those of the list may read answers, also those that come from a node; others may not")
     func list() async throws {
@@ -135,7 +135,7 @@ struct OriginTests {
     }
 }
 
-@Suite("Limits of the coordinator", .timeLimit(.minutes(1)))
+@Suite("Limits of the coordinator", .timeLimit(.minutes(5)))
 struct LimitTests {
     @Test("more requests than the rate are 429 with a time to come back; health is not counted")
     func rate() async throws {

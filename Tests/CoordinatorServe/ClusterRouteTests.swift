@@ -5,7 +5,7 @@ import Foundation
 import HTTP
 import Testing
 
-@Suite("Cluster over HTTP", .timeLimit(.minutes(1)))
+@Suite("Cluster over HTTP", .timeLimit(.minutes(5)))
 struct ClusterRouteTests {
     private struct Listing: Decodable {
         let alias: String

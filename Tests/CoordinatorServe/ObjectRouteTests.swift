@@ -4,7 +4,7 @@ import Foundation
 import HTTP
 import Testing
 
-@Suite("Objects through the coordinator (RFC 9110 sections 13 and 14)", .timeLimit(.minutes(1)))
+@Suite("Objects through the coordinator (RFC 9110 sections 13 and 14)", .timeLimit(.minutes(5)))
 struct ObjectRouteTests {
     private static let path = "/api/record/object/demo/2026/11/20/seg_0001.m4s"
     private static let bytes = (0..<1_000).map { UInt8($0 % 251) }

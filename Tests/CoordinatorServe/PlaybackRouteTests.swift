@@ -5,7 +5,7 @@ import Foundation
 import HTTP
 import Testing
 
-@Suite("Recordings and playback over HTTP", .timeLimit(.minutes(1)))
+@Suite("Recordings and playback over HTTP", .timeLimit(.minutes(5)))
 struct PlaybackRouteTests {
     private static let day: Int64 = 86_400_000_000
 

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("HTTP client and server together (RFC 9110)", .timeLimit(.minutes(2)))
+@Suite("HTTP client and server together (RFC 9110)", .timeLimit(.minutes(5)))
 struct ClientTests {
     private let client = HTTPClient()
 

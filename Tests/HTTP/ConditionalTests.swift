@@ -6,7 +6,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Range requests (RFC 9110 section 14)", .timeLimit(.minutes(2)))
+@Suite("Range requests (RFC 9110 section 14)", .timeLimit(.minutes(5)))
 struct ByteRangeTests {
     @Test(
         "header and size give the part",
@@ -42,7 +42,7 @@ struct ByteRangeTests {
     }
 }
 
-@Suite("Dates (RFC 9110 section 5.6.7)", .timeLimit(.minutes(2)))
+@Suite("Dates (RFC 9110 section 5.6.7)", .timeLimit(.minutes(5)))
 struct HTTPDateTests {
     @Test(
         "format and parse",
@@ -61,7 +61,7 @@ struct HTTPDateTests {
     func wrong(text: String) { #expect(HTTPDate.parse(text) == nil) }
 }
 
-@Suite("Files (RFC 9110 sections 13 and 14)", .timeLimit(.minutes(2)))
+@Suite("Files (RFC 9110 sections 13 and 14)", .timeLimit(.minutes(5)))
 struct FileTests {
     private func withFile(_ body: (HTTPServer, [UInt8]) async throws -> Void) async throws {
         let path = "/tmp/tributary-http-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("Server-sent events (WHATWG HTML section 9.2)", .timeLimit(.minutes(2)))
+@Suite("Server-sent events (WHATWG HTML section 9.2)", .timeLimit(.minutes(5)))
 struct EventTests {
     static let vectors: [(String, [ServerSentEvent])] = [
         ("data: a\n\n", [ServerSentEvent(data: "a")]),

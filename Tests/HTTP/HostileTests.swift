@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("Hostile clients (RFC 9112 section 11)", .serialized, .timeLimit(.minutes(2)))
+@Suite("Hostile clients (RFC 9112 section 11)", .serialized, .timeLimit(.minutes(5)))
 struct HostileTests {
     private func echoServer(
         _ settings: HTTPServerSettings = HTTPServerSettings(), _ body: (HTTPServer) async throws -> Void

@@ -6,7 +6,7 @@ import Testing
     import Glibc
 #endif
 
-@Suite("Server start, stop and limits", .timeLimit(.minutes(2)))
+@Suite("Server start, stop and limits", .timeLimit(.minutes(5)))
 struct LifecycleTests {
     @Test("a port in use is told by its listen address")
     func portInUse() async throws {
@@ -144,7 +144,7 @@ struct LifecycleTests {
     }
 }
 
-@Suite("TLS", .timeLimit(.minutes(2)))
+@Suite("TLS", .timeLimit(.minutes(5)))
 struct TLSTests {
     /// A throw-away certificate for 127.0.0.1.
     private static func makeCertificate(in folder: String) async -> Bool {

@@ -3,7 +3,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("Router", .timeLimit(.minutes(2)))
+@Suite("Router", .timeLimit(.minutes(5)))
 struct RouterTests {
     private var router: Router {
         var router = Router()

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("HTTP/1.1 server (RFC 9112)", .timeLimit(.minutes(2)))
+@Suite("HTTP/1.1 server (RFC 9112)", .timeLimit(.minutes(5)))
 struct ServerTests {
     @Test("answers on a kept connection, with JSON errors")
     func basic() async throws {

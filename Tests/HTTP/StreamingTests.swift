@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("Streamed bodies with back-pressure", .timeLimit(.minutes(2)))
+@Suite("Streamed bodies with back-pressure", .timeLimit(.minutes(5)))
 struct StreamingTests {
     private static let total = 100 << 20
     private static let chunk = [UInt8](unsafeUninitializedCapacity: 64 << 10) { buffer, count in

@@ -2,7 +2,7 @@ import Testing
 
 @testable import HTTP
 
-@Suite("WebSocket (RFC 6455)", .timeLimit(.minutes(2)))
+@Suite("WebSocket (RFC 6455)", .timeLimit(.minutes(5)))
 struct WebSocketTests {
     private static let handshake =
         "GET /socket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"

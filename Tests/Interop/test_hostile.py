@@ -47,7 +47,7 @@ def test_play_of_nothing_404(base, peers, name):
     assert answer.status == 404 and is_error_in_words(answer)
 
 
-@pytest.mark.parametrize("session", ["nothing", "edge-a~nothing", "edge-x~nothing", "~", "a" * 300])
+@pytest.mark.parametrize("session", ["nothing", "edge-a~nothing", "edge-x~nothing", "~", "a" * 300, "edge-a~..", "edge-a~.", "edge-a~", "..~x", "edge-a~a%20b"])
 def test_unknown_session_404(base, session):
     assert call("DELETE", f"{base}/session/some/{session}").status == 404
     fragment = "a=ice-ufrag:abcd\r\na=ice-pwd:abcdefghijklmnopqrstuvwx\r\n"

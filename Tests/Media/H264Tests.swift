@@ -1,9 +1,10 @@
 import MediaFixtures
+import TestThreads
 import Testing
 
 @testable import Media
 
-@Suite("H.264 over RTP (RFC 6184)")
+@Suite("H.264 over RTP (RFC 6184)", .offThePool)
 struct H264DepacketizerTests {
     private static let idr: [UInt8] = [0x65, 0x88, 1, 2, 3]
     private static let slice: [UInt8] = [0x41, 0x9A, 4, 5]
@@ -183,7 +184,7 @@ struct H264DepacketizerTests {
     }
 }
 
-@Suite("H.264 sequence parameter sets (H.264 7.3.2.1.1)")
+@Suite("H.264 sequence parameter sets (H.264 7.3.2.1.1)", .offThePool)
 struct H264SPSTests {
     @Test(
         "size, profile and level are the encoder's",
@@ -271,7 +272,7 @@ struct H264SPSTests {
     }
 }
 
-@Suite("Opus packets (RFC 6716 3)")
+@Suite("Opus packets (RFC 6716 3)", .offThePool)
 struct OpusTests {
     @Test(
         "duration comes from the table of contents",

@@ -1,9 +1,10 @@
 import MediaFixtures
+import TestThreads
 import Testing
 
 @testable import Media
 
-@Suite("CMAF fragments through libavformat (ISO/IEC 23000-19)")
+@Suite("CMAF fragments through libavformat (ISO/IEC 23000-19)", .offThePool)
 struct FragmentWriterTests {
     private func units(_ pictures: [SyntheticMedia.Picture]) -> [AccessUnit] {
         var depacketizer = H264Depacketizer()

@@ -5,9 +5,10 @@ import HTTP
 import Nodes
 import Redis
 import RedisFixtures
+import TestThreads
 import Testing
 
-@Suite("Node registry in Redis", .timeLimit(.minutes(1)))
+@Suite("Node registry in Redis", .offThePool, .timeLimit(.minutes(5)))
 struct RedisRegistryTests {
     /// Writes a node as an edge does, over and over, until told to stop.
     private actor Writer {
@@ -92,14 +93,14 @@ struct RedisRegistryTests {
         await directory.view().node(alias)?.status
     }
 
-    @Test("a killed node is lost within three seconds, one that leaves at once, and the other stays")
+    @Test("a killed node is lost, one that leaves at once, and the other stays")
     func killAndLeave() async throws {
         try await withRegistry(["a", "b", "c"]) { _, writers, directory in
             #expect(await directory.view().holders(of: "of-b").map(\.alias) == ["b"])
             await writers[0].kill()
-            try await EdgeFixtures.eventually("a is lost", within: .seconds(3)) { await status("a", directory) == .lost }
+            try await EdgeFixtures.eventually("a is lost") { await status("a", directory) == .lost }
             await writers[1].leave()
-            try await EdgeFixtures.eventually("b is lost", within: .seconds(2)) { await status("b", directory) == .lost }
+            try await EdgeFixtures.eventually("b is lost") { await status("b", directory) == .lost }
             #expect(await status("c", directory) == .running)
         }
     }

@@ -1,6 +1,7 @@
 import Foundation
 import HTTP
 import Program
+import TestThreads
 import Testing
 
 /// A program as scripts see it: its own process, its lines on stderr and its exit status.
@@ -62,7 +63,7 @@ private func withFolder(_ body: (String) async throws -> Void) async throws {
     try await body(folder.path)
 }
 
-@Suite("Server programs", .serialized)
+@Suite("Server programs", .offThePool, .serialized)
 struct ProgramTests {
     @Test("--version, --help and a wrong argument", arguments: ProgramUnderTest.all)
     func informing(_ program: ProgramUnderTest) throws {

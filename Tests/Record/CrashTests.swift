@@ -1,13 +1,14 @@
 import Cluster
 import Foundation
 import MediaFixtures
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 @testable import Record
 @testable import Store
 
-@Suite("A process that dies while it records")
+@Suite("A process that dies while it records", .offThePool)
 struct CrashTests {
     /// Records without end, as fast as it can, and kills itself after a while.
     private static func recordAndDie(root: String, afterUs: UInt32) async throws {

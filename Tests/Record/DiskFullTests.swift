@@ -1,13 +1,14 @@
 import Cluster
 import Foundation
 import MediaFixtures
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 @testable import Record
 @testable import Store
 
-@Suite("A disk that is full", .enabled(if: RecordingDirectory.canMount))
+@Suite("A disk that is full", .offThePool, .enabled(if: RecordingDirectory.canMount))
 struct DiskFullTests {
     private static let pictures: [SyntheticMedia.Picture] =
         (try? SyntheticMedia.h264(frames: 300, gop: 15, size: "320x180")) ?? []
@@ -29,7 +30,7 @@ struct DiskFullTests {
         #expect(Set(names.filter { $0.hasSuffix(".m4s") }) == objects)
     }
 
-    @Test("writing fails: what is finished stays, and recording goes on by itself when there is room", .timeLimit(.minutes(1)))
+    @Test("writing fails: what is finished stays, and recording goes on by itself when there is room", .timeLimit(.minutes(5)))
     func full() async throws {
         let place = try RecordingDirectory(tmpfsBytes: 2 << 20)
         defer { place.unmount() }
@@ -60,7 +61,7 @@ struct DiskFullTests {
         await recorder.stopAll()
     }
 
-    @Test("less room than asked for: the recording ends cleanly before the disk is full", .timeLimit(.minutes(1)))
+    @Test("less room than asked for: the recording ends cleanly before the disk is full", .timeLimit(.minutes(5)))
     func guarded() async throws {
         let place = try RecordingDirectory(tmpfsBytes: 2 << 20)
         defer { place.unmount() }

@@ -2,13 +2,14 @@ import Cluster
 import Foundation
 import FoundationXML
 import MediaFixtures
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 @testable import Record
 @testable import Store
 
-@Suite("Recordings in storage (contract: recording layout)")
+@Suite("Recordings in storage (contract: recording layout)", .offThePool)
 struct RecorderTests {
     private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 180, gop: 30, size: "160x90")) ?? []
     private static let sounds: [[UInt8]] = (try? SyntheticMedia.opus(packets: 300)) ?? []
@@ -127,6 +128,12 @@ struct RecorderTests {
         let key = try ObjectKey("archive/case-7")
         await #expect(throws: RecordError.directoryInUse(by: "demo")) {
             try await second.start(stream: "other", key: RecordingDirectory.key("other"), baseDirectory: key)
+        }
+        for path in ["archive/case-7/manifest.mpd", "archive/case-7/manifest.mpd/below/it"] {
+            await #expect(throws: RecordError.notADirectory(object: "archive/case-7/manifest.mpd")) {
+                try await second.start(
+                    stream: "other", key: RecordingDirectory.key("other"), baseDirectory: try ObjectKey(path))
+            }
         }
         let fresh = try ObjectKey("archive/case-8")
         try await second.start(stream: "other", key: RecordingDirectory.key("other"), baseDirectory: fresh)

@@ -108,11 +108,12 @@ struct RecordingDirectory {
     }
 }
 
-/// Waits until something holds; false when it does not within ten seconds.
+/// Waits until something holds; false when it does not within a minute.
 func eventually(_ holds: () async throws -> Bool) async rethrows -> Bool {
-    for _ in 0..<1000 {
+    let deadline = ContinuousClock.now + .seconds(60)
+    while ContinuousClock.now < deadline {
         if try await holds() { return true }
-        usleep(10_000)
+        try? await Task.sleep(for: .milliseconds(10))
     }
     return false
 }

@@ -1,11 +1,12 @@
 import Media
 import MediaFixtures
 import MediaPlane
+import TestThreads
 import Testing
 
 @testable import Record
 
-@Suite("From RTP to segments (RFC 3550 6.4.1, ISO/IEC 23000-19)")
+@Suite("From RTP to segments (RFC 3550 6.4.1, ISO/IEC 23000-19)", .offThePool)
 struct TimelineTests {
     private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 360, gop: 60, size: "160x90")) ?? []
 
@@ -243,7 +244,7 @@ struct TimelineTests {
     }
 }
 
-@Suite("Periods and sessions (recordings that change, break off and go on)")
+@Suite("Periods and sessions (recordings that change, break off and go on)", .offThePool)
 struct PeriodTests {
     private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 360, gop: 60, size: "160x90")) ?? []
     private static let others: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 120, gop: 60, size: "320x180")) ?? []

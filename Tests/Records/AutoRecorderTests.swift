@@ -6,7 +6,7 @@ import Records
 import Synchronization
 import Testing
 
-@Suite("Automatic recording", .timeLimit(.minutes(1)))
+@Suite("Automatic recording", .timeLimit(.minutes(5)))
 struct AutoRecorderTests {
     private func running(
         _ edges: [TestEdge], _ rules: AutoRecordRules, wallUs: Int64 = TestRecords.tenOClockUs,

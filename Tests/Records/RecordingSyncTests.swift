@@ -5,7 +5,7 @@ import Nodes
 import Records
 import Testing
 
-@Suite("Recording sync", .timeLimit(.minutes(1)))
+@Suite("Recording sync", .timeLimit(.minutes(5)))
 struct RecordingSyncTests {
     private struct Bench {
         let index: RecordingIndex
@@ -71,7 +71,7 @@ struct RecordingSyncTests {
                 ))
         }
         let bench = try await Bench([edge], folder.file("index.db"))
-        try await eventually("all rows are there", within: .seconds(20)) { try await bench.count() == 450 }
+        try await eventually("all rows are there") { try await bench.count() == 450 }
         #expect(try await bench.index.streams().count == 7)
         await bench.stop()
         await edge.stop()

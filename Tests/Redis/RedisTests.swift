@@ -1,5 +1,6 @@
 import Foundation
 import RedisFixtures
+import TestThreads
 import Testing
 
 @testable import Redis
@@ -55,7 +56,7 @@ struct BackoffTests {
     }
 }
 
-@Suite("A connection to a real server", .timeLimit(.minutes(1)))
+@Suite("A connection to a real server", .offThePool, .timeLimit(.minutes(5)))
 struct RedisConnectionTests {
     @Test("commands and answers of every kind")
     func commands() async throws {
@@ -183,7 +184,7 @@ struct RedisConnectionTests {
     }
 }
 
-@Suite("A subscriber of a real server", .timeLimit(.minutes(1)))
+@Suite("A subscriber of a real server", .offThePool, .timeLimit(.minutes(5)))
 struct RedisSubscriberTests {
     @Test("messages in order, from before and after the server was gone")
     func messages() async throws {

@@ -64,9 +64,9 @@ package final class RedisServerProcess: @unchecked Sendable {  // why: used by o
     }
 }
 
-/// Asks again and again until the condition holds; false when it doesn't within `seconds`.
-package func eventually(within seconds: Double = 10, _ condition: () async throws -> Bool) async -> Bool {
-    let deadline = ContinuousClock.now + .seconds(seconds)
+/// Asks again and again until the condition holds; false when it doesn't within a minute.
+package func eventually(_ condition: () async throws -> Bool) async -> Bool {
+    let deadline = ContinuousClock.now + .seconds(60)
     while ContinuousClock.now < deadline {
         if (try? await condition()) == true { return true }
         try? await Task.sleep(for: .milliseconds(20))

@@ -3,6 +3,7 @@ import Foundation
 import Redis
 import RedisFixtures
 import Synchronization
+import TestThreads
 import Testing
 
 @testable import State
@@ -26,7 +27,7 @@ final class FakeNode: Sendable {
     }
 }
 
-@Suite("A node's records in a real Redis", .timeLimit(.minutes(1)))
+@Suite("A node's records in a real Redis", .offThePool, .timeLimit(.minutes(5)))
 struct StatePublisherTests {
     let server: RedisServerProcess
     let reader: RedisConnection
@@ -204,7 +205,7 @@ struct StatePublisherTests {
     }
 }
 
-@Suite("cluster/redis.conf", .timeLimit(.minutes(1)))
+@Suite("cluster/redis.conf", .offThePool, .timeLimit(.minutes(5)))
 struct RedisSampleTests {
     /// The lines of the sample that are commented out and begin with `user`, with a password put in.
     static func users() throws -> [[String]] {
@@ -249,7 +250,7 @@ struct RedisSampleTests {
     }
 }
 
-@Suite("Processor share, proc(5)")
+@Suite("Processor share, proc(5)", .offThePool)
 struct ProcessorShareTests {
     @Test(arguments: [
         ("1 (a) S 0 1 1 0 -1 4194560 1 0 0 0 17 25 0 0 20 0 1 0 5 1 1", 42 as UInt64?),

@@ -55,6 +55,31 @@ struct SubscribeTests {
         }
     }
 
+    @Test("a viewer that came before the stream showed its profile, and cannot play it, is closed to ask again")
+    func profileAfterJoin() async throws {
+        try await TestBench.with { bench in
+            func h264(_ profile: String) -> Codec {
+                Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=\(profile)")
+            }
+            // Asked before anybody published: answered for constrained baseline.
+            try await bench.registry.create(stream: "demo")
+            let early = try await bench.subscribe("demo", codecs: [.h264, h264("64001f"), .opus])
+            let superset = try await bench.subscribe("demo", codecs: [h264("64001f"), .opus])
+            let audio = try await bench.subscribe("demo", codecs: [.opus])
+            let publisher = try await bench.publish("demo")
+            let key = try #require(await bench.registry.key(of: "demo"))
+            for profile: UInt32 in [0x42E01F, 0x42C02A] {
+                await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: profile))
+            }
+            #expect(await bench.registry.owner(stream: "demo", session: early.sessionID) != nil)
+            await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x64001F))
+            #expect(await bench.registry.owner(stream: "demo", session: early.sessionID) == nil)
+            for stays in [superset, audio] {
+                #expect(await bench.registry.owner(stream: "demo", session: stays.sessionID) != nil)
+            }
+        }
+    }
+
     @Test("as many viewers as the stream may have, then 403")
     func limit() async throws {
         try await TestBench.with({ $0.subscribersPerStreamMax = 2 }) { bench in

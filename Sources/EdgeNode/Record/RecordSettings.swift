@@ -37,6 +37,8 @@ public enum RecordError: Error, Equatable, Sendable {
     case notFound
     /// The directory belongs to another stream's recordings.
     case directoryInUse(by: String)
+    /// The directory, or what it should lie in, is an object.
+    case notADirectory(object: String)
     /// The stream is being recorded somewhere else than asked for.
     case recordingElsewhere(directory: String)
     /// The recording is still being written.

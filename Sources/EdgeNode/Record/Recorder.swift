@@ -70,7 +70,7 @@ public final class Recorder: Sendable {
     /// - Parameters:
     ///   - baseDirectory: where to; nil for `{stream}/YYYY/MM/DD` of the UTC day of the first frame.
     ///   - isAutomatic: the recording ends with its publisher instead of waiting for another.
-    /// Throws `recordingElsewhere`, `directoryInUse`, `noSpace`, `storage`, `plane` or `stopped`.
+    /// Throws `recordingElsewhere`, `directoryInUse`, `notADirectory`, `noSpace`, `storage`, `plane` or `stopped`.
     @discardableResult
     public func start(
         stream: String, key: StreamKey, baseDirectory: ObjectKey? = nil, isAutomatic: Bool = false
@@ -170,6 +170,7 @@ public final class Recorder: Sendable {
 
     private func prepare(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo {
         let nowUs = WallClock.realtimeUs()
+        if let baseDirectory { try checkHoldsObjects(baseDirectory) }
         do throws(StoreError) {
             let free = try environment.store.freeBytesNow()
             guard free >= environment.settings.freeBytesMin else { throw StoreError.noSpace(code: 0) }
@@ -190,6 +191,15 @@ public final class Recorder: Sendable {
             case .invalidKey(let other): throw .directoryInUse(by: other)
             default: throw .storage(error)
             }
+        }
+    }
+
+    /// Refuses a directory that could never be made: better now than with each segment.
+    private func checkHoldsObjects(_ directory: ObjectKey) throws(RecordError) {
+        var folder: ObjectKey? = directory
+        while let key = folder {
+            if (try? environment.store.headNow(key)) != nil { throw .notADirectory(object: key.path) }
+            folder = key.parent
         }
     }
 

@@ -174,6 +174,7 @@ extension HTTPError {
         switch error {
         case .notFound: self.init(.notFound, "no such recording")
         case .directoryInUse(let other): self.init(.conflict, "the directory is used by recordings of \(other)")
+        case .notADirectory(let object): self.init(.conflict, "\(object) is a recorded object and can hold nothing")
         case .recordingElsewhere(let directory): self.init(.conflict, "the stream is being recorded to \(directory)")
         case .active: self.init(.conflict, "the recording is still being written")
         case .noSpace(let free, let need): self.init(.insufficientStorage, "\(free) bytes are free, \(need) are needed")

@@ -58,6 +58,8 @@ extension StreamRegistry {
             guard let name = names[key], var entry = streams[name], entry.publisher?.id == id else { return }
             entry.source = entry.source.map { SourceTrack(kind: $0.kind, codec: $0.codec.withH264Profile(profile)) }
             streams[name] = entry
+            // Who was answered for the profile that the publisher only claimed may be looking at a black picture.
+            closeUnplayable(name, Array(entry.viewers.values))
         }
     }
 

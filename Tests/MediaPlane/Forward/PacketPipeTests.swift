@@ -1,9 +1,10 @@
 import Foundation
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("Pipe between two threads")
+@Suite("Pipe between two threads", .offThePool)
 struct PacketPipeTests {
     private func push(_ pipe: PacketPipe, _ sequence: UInt64, bytes: Int = 8) {
         let payload = (0..<bytes).map { UInt8(truncatingIfNeeded: Int(sequence) + $0) }
@@ -116,7 +117,7 @@ struct PacketPipeTests {
     }
 }
 
-@Suite("Reader of a stream", .serialized)
+@Suite("Reader of a stream", .offThePool, .serialized)
 struct StreamTapTests {
     /// A tap event without its borrowed payload.
     enum Seen: Equatable {

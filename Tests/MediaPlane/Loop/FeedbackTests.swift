@@ -1,9 +1,10 @@
 import CLinux
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("Feedback to publishers (RFC 3550 §6.4, RFC 4585 §6.2–6.3, transport-wide CC)", .serialized)
+@Suite("Feedback to publishers (RFC 3550 §6.4, RFC 4585 §6.2–6.3, transport-wide CC)", .offThePool, .serialized)
 struct PublisherFeedbackTests {
     @Test("a gap is asked for, and what comes late reaches viewers under its own number once")
     func repairsPublisherLoss() async throws {
@@ -164,7 +165,7 @@ struct PublisherFeedbackTests {
     }
 }
 
-@Suite("Viewers: repair, reports, joining and switching (RFC 4585, RFC 3550 §6.4.1)", .serialized)
+@Suite("Viewers: repair, reports, joining and switching (RFC 4585, RFC 3550 §6.4.1)", .offThePool, .serialized)
 struct ViewerTests {
     @Test("a NACK is answered with the same bytes, once in a round trip")
     func resendsIdenticalBytes() async throws {
@@ -274,16 +275,18 @@ struct ViewerTests {
         await bed.plane.shutdown()
     }
 
-    @Test("a publisher that ignores requests: joiners get the cached group of pictures, contiguous with live")
-    func servesCachedGroup() async throws {
-        let bed = try LoopBed()
-        let (publisher, _) = try await bed.publisher()
+    @Test(
+        "a publisher that ignores requests: joiners get the cached group of pictures, contiguous with live, on any loop",
+        arguments: [1, 2])
+    func servesCachedGroup(loops: Int) async throws {
+        let bed = try LoopBed(loops: loops)
+        let (publisher, _) = try await bed.publisher(loop: 0)
         var encoder = Encoder()
         encoder.frame(publisher, key: true, packets: 50)
         for _ in 0..<40 { encoder.frame(publisher) }
         #expect(publisher.run { $0.feedbackCount(.transportCC) > 0 })
         publisher.run(seconds: 0.4) { _ in false }
-        let (viewer, _) = try await bed.viewer()
+        let (viewer, _) = try await bed.viewer(loop: loops - 1)
         #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count >= 170 }, "waits for a keyframe, then is helped")
         encoder.frame(publisher)
         let expected = encoder.sentPayloads

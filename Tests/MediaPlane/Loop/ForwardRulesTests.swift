@@ -1,9 +1,10 @@
 import CLinux
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("What one side says never reaches the other as it was (RFC 8285, RFC 9143 §15, RFC 4588)", .serialized)
+@Suite("What one side says never reaches the other as it was (RFC 8285, RFC 9143 §15, RFC 4588)", .offThePool, .serialized)
 struct ForwardRulesTests {
     /// Id and value of each header extension of a packet as it arrived.
     private static func elements(_ packet: [UInt8]) throws -> [UInt8: [UInt8]] {

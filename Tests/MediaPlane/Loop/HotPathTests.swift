@@ -1,6 +1,7 @@
 import CAllocationCounter
 import CLinux
 import Glibc
+import TestThreads
 import Testing
 
 @testable import MediaPlane
@@ -66,7 +67,7 @@ final class SteppedLoop {
     }
 }
 
-@Suite("The packet path allocates nothing, whatever the number of viewers", .serialized)
+@Suite("The packet path allocates nothing, whatever the number of viewers", .offThePool, .serialized)
 struct HotPathTests {
     /// Viewers that only a release build is asked to serve in numbers.
     #if DEBUG

@@ -1,10 +1,11 @@
 import CLinux
 import Glibc
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("Loss on either leg is repaired (RFC 4585), hostile media hurts nobody else", .serialized)
+@Suite("Loss on either leg is repaired (RFC 4585), hostile media hurts nobody else", .offThePool, .serialized)
 struct LossyLegsTests {
     @Test("10 % loss on both legs: every payload arrives, once, under a number of its own", arguments: [1, 2])
     func repairsBothLegs(loops: Int) async throws {
@@ -176,7 +177,7 @@ struct LossyLegsTests {
     }
 }
 
-@Suite("Send arena: runs of equal sizes (UDP_SEGMENT), one by one where the kernel refuses")
+@Suite("Send arena: runs of equal sizes (UDP_SEGMENT), one by one where the kernel refuses", .offThePool)
 struct SendArenaTests {
     private func receiveAll(_ socket: borrowing UDPSocket) -> [[UInt8]] {
         var found: [[UInt8]] = []

@@ -1,4 +1,5 @@
 import CLinux
+import TestThreads
 import Testing
 
 @testable import MediaPlane
@@ -111,7 +112,7 @@ struct Encoder {
     }
 }
 
-@Suite("Media loop: publish to view on loopback (RFC 3550, RFC 4585, RFC 8285)", .serialized)
+@Suite("Media loop: publish to view on loopback (RFC 3550, RFC 4585, RFC 8285)", .offThePool, .serialized)
 struct MediaLoopTests {
     @Test("payloads reach a viewer unchanged, renumbered and in order", arguments: [1, 2], [true, false])
     func forwards(loops: Int, segmentation: Bool) async throws {

@@ -1,8 +1,9 @@
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("Signs of life (RFC 7675 §5.1): what the peer sent and proved, nothing else")
+@Suite("Signs of life (RFC 7675 §5.1): what the peer sent and proved, nothing else", .offThePool)
 struct LivenessTests {
     /// ffmpeg 8.0 sends one Binding request and never another.
     @Test("authentic media alone keeps a session whose peer sends no more checks")

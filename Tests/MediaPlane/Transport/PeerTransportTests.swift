@@ -1,8 +1,9 @@
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("PeerTransport: ICE (RFC 8445), DTLS-SRTP (RFC 5764), SRTP (RFC 3711, RFC 7714)")
+@Suite("PeerTransport: ICE (RFC 8445), DTLS-SRTP (RFC 5764), SRTP (RFC 3711, RFC 7714)", .offThePool)
 struct PeerTransportTests {
     private static let report: [UInt8] = [0x80, 201, 0, 1, 0, 0, 0, 9]
 

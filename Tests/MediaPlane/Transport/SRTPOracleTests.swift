@@ -1,4 +1,5 @@
 import CSRTP
+import TestThreads
 import Testing
 
 @testable import MediaPlane
@@ -45,7 +46,7 @@ private final class Oracle {
     }
 }
 
-@Suite("SRTP against libsrtp2", .serialized)
+@Suite("SRTP against libsrtp2", .offThePool, .serialized)
 struct SRTPOracleTests {
     /// Packet indices with a jump now and then, over a sequence wrap.
     private static func indices(seed: UInt64, jump: Int) -> [UInt64] {

@@ -1,3 +1,4 @@
+import TestThreads
 import Testing
 
 @testable import MediaPlane
@@ -53,7 +54,7 @@ final class Receiver {
     }
 }
 
-@Suite("SRTP (RFC 3711, RFC 7714)")
+@Suite("SRTP (RFC 3711, RFC 7714)", .offThePool)
 struct SRTPTests {
     static func master(_ profile: SRTPProfile) -> SRTPMasterKey {
         SRTPMasterKey(key: Array(0..<16), salt: (0..<profile.saltBytes).map { UInt8(0xA0 + $0) })

@@ -1,8 +1,9 @@
+import TestThreads
 import Testing
 
 @testable import MediaPlane
 
-@Suite("Hostile input never traps, never allocates state, never ends a session")
+@Suite("Hostile input never traps, never allocates state, never ends a session", .offThePool)
 struct TransportFuzzTests {
     private static let hello: [UInt8] = {
         // One ClientHello fragment with a plausible header and an empty body.

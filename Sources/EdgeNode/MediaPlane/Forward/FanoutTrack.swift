@@ -113,6 +113,16 @@ struct FanoutTrack: ~Copyable {
         isAnchored ? timestamp &+ timestampOffset : nil
     }
 
+    /// A stored packet of the current source as it came, for a loop that joins in the middle; nil when it isn't there.
+    func original(at index: UInt64) -> (packet: IncomingPacket, payload: UnsafeRawBufferPointer)? {
+        guard isAnchored, index >= sourceFirst, let slot = ring.slot(at: index) else { return nil }
+        let packet = IncomingPacket(
+            sequence: UInt64(bitPattern: Int64(bitPattern: index) &- indexOffset),
+            timestamp: slot.pointee.timestamp &- timestampOffset, arrivalNs: slot.pointee.arrivalNs,
+            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions)
+        return (packet, ring.payload(of: slot))
+    }
+
     var isPendingFull: Bool { pendingCount == Self.pendingMax }
 
     @inline(__always)

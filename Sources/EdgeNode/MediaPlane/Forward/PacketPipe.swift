@@ -23,6 +23,17 @@ struct PipeEntry {
     var extensions = ForwardedExtensions()
 }
 
+extension PipeEntry {
+    /// A media packet of one of the source's tracks.
+    @inline(__always)
+    init(_ packet: IncomingPacket, track: Int, epoch: UInt32) {
+        self.init(
+            sequence: packet.sequence, arrivalNs: packet.arrivalNs, timestamp: packet.timestamp, epoch: epoch,
+            track: UInt8(truncatingIfNeeded: track), kind: packet.flags.contains(.filler) ? .padding : .packet,
+            flags: packet.flags, extensions: packet.extensions)
+    }
+}
+
 /// Carries one stream's packets from the publisher's loop to one other thread: a bounded ring of fixed slots between
 /// exactly one producer and one consumer, atomics only.
 ///

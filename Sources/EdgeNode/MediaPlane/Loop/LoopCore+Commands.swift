@@ -11,8 +11,8 @@ extension LoopCore {
             done.resume(returning: restartICE(id, local: local, remote: remote, now))
         case .snapshot(let id, let done):
             done.resume(returning: sessions[id].map { sessionSnapshot($0) })
-        case .openOutlet(let key, let pipe):
-            if let fanout = fanouts[key] { openOutlet(fanout, pipe) }
+        case .openOutlet(let key, let pipe, let replays):
+            if let fanout = fanouts[key] { openOutlet(fanout, pipe, replays: replays) }
         case .openInlet(let key, let pipe): openInlet(fanout(for: key), pipe)
         case .closeInlet(let key, let pipe): closeInlet(key, pipe, now)
         case .requestKeyframe(let key):

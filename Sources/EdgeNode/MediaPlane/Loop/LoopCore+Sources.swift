@@ -47,12 +47,7 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         if fanout.pointee.outlets.count > 0 {
-            var entry = PipeEntry(
-                sequence: packet.sequence, arrivalNs: packet.arrivalNs, timestamp: packet.timestamp, epoch: epoch)
-            entry.kind = packet.flags.contains(.filler) ? .padding : .packet
-            entry.track = UInt8(truncatingIfNeeded: track)
-            entry.flags = packet.flags
-            entry.extensions = packet.extensions
+            let entry = PipeEntry(packet, track: track, epoch: epoch)
             fanout.pointee.outlets.forEach {
                 if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
             }
@@ -74,16 +69,38 @@ extension LoopCore {
         fanout.pointee.outlets.removeAll()
     }
 
-    func openOutlet(_ fanout: UnsafeMutablePointer<Fanout>, _ pipe: PacketPipe) {
+    func openOutlet(_ fanout: UnsafeMutablePointer<Fanout>, _ pipe: PacketPipe, replays: Bool) {
         // Without a publisher here the command came late, and the next publisher's loop has been told to fill the pipe.
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
         pushSource(publisher, to: pipe, restarted: .max)
+        if replays { replay(fanout, publisher, to: pipe) }
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
             publisher.pointee.tracks[track].keyframes.want()
         }
         wheel.pointee.hasten(session.pointee.timer, to: 0)
+    }
+
+    /// Fills a new pipe with what a joiner on the other loop may start from: video since the newest keyframe.
+    private func replay(
+        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe
+    ) {
+        // Half of the pipe, so that what comes meanwhile still fits.
+        let packetsMax = UInt64(MediaLimits.loopPipeSlots / 2)
+        for source in 0..<publisher.pointee.trackCount {
+            let place = Int(fanout.pointee.trackOfSource[source])
+            guard place >= 0, fanout.pointee.tracks[place].kind == .video,
+                let first = fanout.pointee.tracks[place].cachedKeyframe(packetsMax: packetsMax)
+            else { continue }
+            let track = fanout.pointee.tracks + place
+            for index in first...track.pointee.ring.highest {
+                guard let (packet, payload) = track.pointee.original(at: index) else { continue }
+                pipe.push(
+                    PipeEntry(packet, track: source, epoch: publisher.pointee.epoch), payload: payload)
+            }
+        }
+        pipe.publish()
     }
 
     // MARK: A publisher of another loop
@@ -126,7 +143,8 @@ extension LoopCore {
                 counters.pointee.count(.staleSource)
                 return
             }
-            guard now < entry.pointee.arrivalNs &+ MediaLimits.pipeAgeMaxNs else {
+            let isReplayed = entry.pointee.flags.contains(.replayed)
+            guard isReplayed || now < entry.pointee.arrivalNs &+ MediaLimits.pipeAgeMaxNs else {
                 counters.pointee.count(.overload)
                 fanout.pointee.hasGap = true
                 return

@@ -6,8 +6,8 @@ enum LoopCommand: Sendable {
     case remove(UInt64, CheckedContinuation<Void, Never>)
     case restartICE(UInt64, local: ICECredentialPair, remote: ICECredentialPair, CheckedContinuation<Bool, Never>)
     case snapshot(UInt64, CheckedContinuation<SessionSnapshot?, Never>)
-    /// The publisher's loop copies the stream into the pipe from now on.
-    case openOutlet(StreamKey, PacketPipe)
+    /// The publisher's loop copies the stream into the pipe from now on; a loop with viewers also gets the newest group of pictures.
+    case openOutlet(StreamKey, PacketPipe, replays: Bool)
     /// A loop with viewers reads the stream from the pipe from now on.
     case openInlet(StreamKey, PacketPipe)
     case closeInlet(StreamKey, PacketPipe)

@@ -86,7 +86,7 @@ final class PlaneDirectory: Sendable {
             else { return false }
             if handle.isPublisher {
                 entry.isPosted = true
-                for pipe in entry.taps { open(.openOutlet(handle.stream, pipe), on: handle.loop) }
+                for pipe in entry.taps { open(.openOutlet(handle.stream, pipe, replays: false), on: handle.loop) }
                 for loop in mailboxes.indices where entry.viewers[loop] > 0 { connect(&entry, handle, to: loop) }
             } else if let publisher = entry.publisher, entry.isPosted, entry.inlets[handle.loop] == nil {
                 connect(&entry, publisher, to: handle.loop)
@@ -109,7 +109,7 @@ final class PlaneDirectory: Sendable {
             entry.inlets[loop] = pipe
             open(.openInlet(publisher.stream, pipe), on: loop)
         }
-        if let pipe = entry.inlets[loop] { open(.openOutlet(publisher.stream, pipe), on: publisher.loop) }
+        if let pipe = entry.inlets[loop] { open(.openOutlet(publisher.stream, pipe, replays: true), on: publisher.loop) }
     }
 
     /// Whether the session is still known.
@@ -160,7 +160,9 @@ final class PlaneDirectory: Sendable {
             guard !state.isStopped else { return false }
             var entry = state.streams[stream] ?? Stream(viewers: [Int](repeating: 0, count: mailboxes.count))
             entry.taps.append(pipe)
-            if let publisher = entry.publisher, entry.isPosted { open(.openOutlet(stream, pipe), on: publisher.loop) }
+            if let publisher = entry.publisher, entry.isPosted {
+                open(.openOutlet(stream, pipe, replays: false), on: publisher.loop)
+            }
             state.streams[stream] = entry
             return true
         }

@@ -7,6 +7,8 @@ struct PacketFlags: OptionSet {
     static let keyframeStart = PacketFlags(rawValue: 2)
     /// A padding-only packet whose number couldn't be closed; it goes on as a filler.
     static let filler = PacketFlags(rawValue: 4)
+    /// Handed to a loop that joins in the middle; it is old on purpose.
+    static let replayed = PacketFlags(rawValue: 8)
 }
 
 /// A packet in a ring, without its payload.
