@@ -126,7 +126,9 @@ let package = Package(
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
-        tests(of: "EdgeServe", ["HTTP", "Config", "ConfigFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+        tests(
+            of: "EdgeServe",
+            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
@@ -134,7 +136,11 @@ let package = Package(
         tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),
         tests(
-            of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "EdgeFixtures"]),
+            of: "CoordinatorServe",
+            [
+                "TestThreads", "Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "Redis", "EdgeFixtures",
+                "RedisFixtures",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

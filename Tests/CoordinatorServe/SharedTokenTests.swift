@@ -3,9 +3,10 @@ import EdgeFixtures
 import HTTP
 import Redis
 import RedisFixtures
+import TestThreads
 import Testing
 
-@Suite("A cluster that shares one token and meets in Redis", .serialized, .timeLimit(.minutes(1)))
+@Suite("A cluster that shares one token and meets in Redis", .offThePool, .serialized, .timeLimit(.minutes(5)))
 struct SharedTokenTests {
     private static let object = "demo/2026/11/20/seg_0001.m4s"
 

@@ -44,7 +44,7 @@ public final class Coordinator: Server {
         let registry = try Self.registry(config.redis)
         directory = NodeDirectory(
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
-            registry: registry)
+            registry: registry, sharedToken: config.auth.tokens.first)
         sync = RecordingSync(directory: directory, index: index, client: client)
         autoRecorder = AutoRecordRules(config.autoRecord).map { [directory, index, client] rules in
             AutoRecorder(rules, directory: directory, index: index, client: client) {
