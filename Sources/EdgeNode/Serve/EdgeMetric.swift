@@ -37,6 +37,8 @@ enum EdgeMetric {
     static let segments = counter("recorded_segments_total", "Segments finished.")
     static let segmentBytes = counter("recorded_bytes_total", "Bytes in finished segments.")
     static let recordingLost = counter("recorder_lost_packets_total", "RTP packets that were missing when their time came.")
+    static let recordingDropped = counter(
+        "recorder_dropped_frames_total", "Frames left out of recordings because packets were missing or malformed.")
     static let recordingOverflow = counter("recorder_overflowed_packets_total", "Packets that the recorder was too slow for.")
     static let storageErrors = counter("recorder_storage_errors_total", "Times the storage refused.")
     static let storageFree = gauge("recorder_storage_free_bytes", "Bytes free where recordings go.")

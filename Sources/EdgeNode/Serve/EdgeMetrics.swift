@@ -100,6 +100,7 @@ struct EdgeMetrics {
         text.add(EdgeMetric.segments, Double(numbers.segments))
         text.add(EdgeMetric.segmentBytes, Double(numbers.bytes))
         text.add(EdgeMetric.recordingLost, Double(numbers.lostPackets))
+        text.add(EdgeMetric.recordingDropped, Double(numbers.droppedFrames))
         text.add(EdgeMetric.recordingOverflow, Double(numbers.overflowedPackets))
         text.add(EdgeMetric.storageErrors, Double(numbers.storageErrors))
         if let free = numbers.freeBytes { text.add(EdgeMetric.storageFree, Double(free)) }
