@@ -153,7 +153,7 @@ struct HostileTests {
             await client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\nGET /o")
             client.closeWriting()
             #expect(await client.receiveAll().hasSuffix("fine"))
-            // The end must come from the server, before its idle limit of 60 s and the client's own of 20 s.
+            // The end must come from the server, before its idle limit of 60 s and the client's own of 50 s.
             #expect(!client.hasTimedOut)
         }
     }

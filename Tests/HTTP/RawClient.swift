@@ -23,7 +23,7 @@ final class RawClient: Sendable {
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-        var limit = timeval(tv_sec: 20, tv_usec: 0)
+        var limit = timeval(tv_sec: 50, tv_usec: 0)
         setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
         let result = withUnsafePointer(to: &address) { pointer in
@@ -93,7 +93,7 @@ final class RawClient: Sendable {
         return String(decoding: await receive { firstEnd(of: wanted, in: $0) }, as: UTF8.self)
     }
 
-    /// Whether the server kept silent for 20 s.
+    /// Whether the server kept silent for 50 s.
     var hasTimedOut: Bool { timedOut.withLock { $0 } }
 
     func closeWriting() { cmicrohttpd_end_sending(descriptor) }

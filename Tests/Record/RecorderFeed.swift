@@ -37,7 +37,7 @@ final class RecorderFeed: Sendable {
                     epoch: epoch.load(ordering: .relaxed))
                 entry.track = track
                 if packet.marker { entry.flags.insert(.marker) }
-                _ = packet.payload.withUnsafeBytes { pipe.push(entry, payload: $0) }
+                packet.payload.withUnsafeBytes { pipe.push(entry, payload: $0) }
             }
             if number % 64 == 63 {
                 pipe.publish()

@@ -92,6 +92,8 @@ struct RecordingSyncTests {
         edge.add(TestRecords.recording("new", node: "a", segments: 1, updatedAt: 200))
         bench = try await Bench([edge], folder.file("index.db"))
         try await eventually("the sixth row") { try await bench.count() == 6 }
+        // A row stands in the index before its segments are asked for.
+        try await eventually("its segments") { edge.seen.contains { $0.path == "/api/recordings/new" } }
         let asked = edge.seen.dropFirst(before)
         #expect(asked.first?.query.contains("since_ts=103") == true)
         #expect(asked.filter { $0.path.hasPrefix("/api/recordings/") }.map(\.path) == ["/api/recordings/new"])
