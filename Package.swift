@@ -61,6 +61,7 @@ let package = Package(
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
+        module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
@@ -69,8 +70,12 @@ let package = Package(
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
-            ["Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "SDP", "Log"]),
-        program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe"]),
+            [
+                "Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "Program", "Redis",
+                "SDP",
+                "Log",
+            ]),
+        program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
@@ -80,9 +85,12 @@ let package = Package(
             "Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
-            ["Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Redis", "Log"],
+            [
+                "Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Program",
+                "Redis", "Log",
+            ],
             resources: [.copy("Web")]),
-        program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe"]),
+        program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe", "Program"]),
 
         // The load generator, which is also the demo's publisher.
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
@@ -104,6 +112,10 @@ let package = Package(
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
         tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
+        // Starts both programs, which are built with all tests.
+        tests(of: "Program", ["TestThreads", "HTTP", "Auth", "Config", "ConfigFixtures"]),
+        // Reading configurations and the samples that ship.
+        .target(name: "ConfigFixtures", dependencies: ["Config"], path: "Tests/ConfigFixtures", swiftSettings: strict),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.
         // Counts allocations for the packet path's test; empty under a sanitizer.
         .target(name: "CAllocationCounter", path: "Tests/CAllocationCounter"),
@@ -114,14 +126,21 @@ let package = Package(
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
-        tests(of: "EdgeServe", ["TestThreads", "HTTP", "Config", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+        tests(
+            of: "EdgeServe",
+            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),
-        tests(of: "CoordinatorServe", ["Nodes", "Records", "HTTP", "Cluster", "Config", "Auth", "EdgeFixtures"]),
+        tests(
+            of: "CoordinatorServe",
+            [
+                "TestThreads", "Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "Redis", "EdgeFixtures",
+                "RedisFixtures",
+            ]),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -116,6 +116,25 @@ struct AccessTests {
     }
 }
 
+@Suite("Pages of other origins (WHATWG Fetch section 3.2)", .timeLimit(.minutes(5)))
+struct OriginTests {
+    @Test("those of the list may read answers, also those that come from a node; others may not")
+    func list() async throws {
+        let edge = try TestEdge("edge-1")
+        try await Bench.run([edge], extra: "http.cors = [\"https://a.example\"]") { bench in
+            for (origin, allowed) in [("https://a.example", "https://a.example"), ("https://b.example", nil)] {
+                for (method, path) in [
+                    (HTTPMethod.get, "/api/nodes"), (.options, "/whip/demo"), (.delete, "/session/demo/edge-1~x"),
+                ] {
+                    let answer = try await bench.send(method, path, ["Origin": origin])
+                    #expect(answer.headers["Access-Control-Allow-Origin"] == allowed, "\(path)")
+                    #expect(answer.headers.all("Vary") == ["Origin"], "\(path)")
+                }
+            }
+        }
+    }
+}
+
 @Suite("Limits of the coordinator", .timeLimit(.minutes(5)))
 struct LimitTests {
     @Test("more requests than the rate are 429 with a time to come back; health is not counted")

@@ -1,83 +1,50 @@
 import Config
-import Foundation
+import ConfigFixtures
 import Testing
 
 @testable import CoordinatorServe
 
-private func load(_ text: String, _ environment: [String: String] = [:]) throws(ConfigError) -> CoordinatorConfig {
-    try ConfigLoader.load(
-        CoordinatorConfig.self, text: Array(text.utf8), file: "c.toml", environmentPrefix: "COORDINATOR",
-        environment: environment,
-        checking: [])
-}
-
-private func problems(_ text: String, _ environment: [String: String] = [:]) -> [String] {
-    do {
-        _ = try load(text, environment)
-        return []
-    } catch {
-        return error.problems.map(\.description)
-    }
-}
+private let reading = ConfigReading(CoordinatorConfig.self, file: "c.toml", environmentPrefix: "COORDINATOR")
 
 @Suite("coordinator.toml")
 struct CoordinatorSampleTests {
-    let sample: String
+    let sample: ConfigSample
 
-    init() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        sample = try String(contentsOf: root.appendingPathComponent("cluster/coordinator.toml"), encoding: .utf8)
+    init() throws { sample = try ConfigSample("cluster/coordinator.toml") }
+
+    @Test("as shipped it changes nothing")
+    func commented() throws {
+        #expect(try reading.load(sample.text) == reading.load(""))
     }
 
-    /// `#key = value` shows a default; prose begins with `# `, examples with `## `.
-    var uncommented: String {
-        sample.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            line.wholeMatch(of: /#([a-z_]+ = .*)/).map { String($0.1) } ?? String(line)
-        }.joined(separator: "\n")
-    }
-
-    @Test("as shipped it changes nothing, and what it shows are the defaults")
+    @Test("what it shows are the defaults")
     func defaults() throws {
-        #expect(try load(sample) == load(""))
-        #expect(try load(uncommented) == load(""))
-        #expect(uncommented != sample)
+        #expect(try reading.load(sample.uncommented) == reading.load(""))
+        #expect(sample.uncommented != sample.text)
     }
 
     @Test("it shows every key there is, those of the storage in edge-node.toml")
     func complete() {
-        var section = ""
-        var shown: Set<String> = []
-        for line in uncommented.split(separator: "\n") {
-            if let match = line.wholeMatch(of: /\[([a-z._]+)\]/) { section = String(match.1) + "." }
-            if let match = line.wholeMatch(of: /([a-z_]+) = .*/) { shown.insert(section + match.1) }
-        }
-        #expect(shown == Set(ConfigLoader.keys(of: CoordinatorConfig.self).filter { !$0.hasPrefix("recorder.storage.") }))
+        let keys = ConfigLoader.keys(of: CoordinatorConfig.self).filter { !$0.hasPrefix("recorder.storage.") }
+        #expect(sample.keys == Set(keys))
     }
 
-    @Test("compose.yml and the scripts set only variables there are")
-    func variables() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let known = Set(
-            ConfigLoader.keys(of: CoordinatorConfig.self).map { "COORDINATOR_" + $0.replacing(".", with: "_").uppercased() })
-        for file in ["cluster/compose.yml", "cluster/up", "scripts/run"] {
-            let text = try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
-            let used = Set(text.matches(of: /\b(COORDINATOR_[A-Z_]+)[:=]/).map { String($0.1) })
-            #expect(!used.isEmpty)
-            #expect(used.subtracting(known).subtracting(["COORDINATOR_PORT"]).isEmpty, "\(file)")
-        }
+    @Test(
+        "compose.yml and the scripts set only variables there are",
+        arguments: ["cluster/compose.yml", "cluster/up", "scripts/run"])
+    func variables(file: String) throws {
+        #expect(try reading.unknownVariables(in: file).subtracting(["COORDINATOR_PORT"]).isEmpty)
     }
 }
 
 @Suite("Configuration of a coordinator")
 struct CoordinatorConfigTests {
     @Test func defaults() throws {
-        let config = try load("")
+        let config = try reading.load("")
         #expect(config.http.listen == ListenAddress(host: "127.0.0.1", port: 8888))
         #expect(config.nodes.isEmpty && config.storage == nil)
         #expect(config.database.location == .sqlite(path: "./coordinator.db"))
-        #expect(config.routing == (try load("[routing]\nmode = \"proxy\"\npolicy = \"least_loaded\"").routing))
+        #expect(config.routing == (try reading.load("[routing]\nmode = \"proxy\"\npolicy = \"least_loaded\"").routing))
     }
 
     @Test("nodes from the file and, instead, from the environment")
@@ -85,11 +52,11 @@ struct CoordinatorConfigTests {
         let text =
             "[[nodes]]\nalias = \"a\"\nurl = \"http://a:1/\"\ntoken = \"t\"\n[[nodes]]\nalias = \"b\"\nurl = \"http://b:1\""
         #expect(
-            try load(text).nodes == [
+            try reading.load(text).nodes == [
                 StaticNode(alias: "a", url: "http://a:1", token: "t"), StaticNode(alias: "b", url: "http://b:1", token: ""),
             ])
         let environment = ["COORDINATOR_NODES": #"[{"alias":"c","url":"http://c:1"}]"#]
-        #expect(try load(text, environment).nodes == [StaticNode(alias: "c", url: "http://c:1", token: "")])
+        #expect(try reading.load(text, environment).nodes == [StaticNode(alias: "c", url: "http://c:1", token: "")])
     }
 
     @Test(arguments: [
@@ -98,7 +65,7 @@ struct CoordinatorConfigTests {
         ("postgresql://u:p@h/d", .postgresql(url: "postgresql://u:p@h/d")),
     ])
     func databases(url: String, location: DatabaseSettings.Location) throws {
-        #expect(try load("[database]\nurl = \"\(url)\"").database.location == location)
+        #expect(try reading.load("[database]\nurl = \"\(url)\"").database.location == location)
     }
 
     @Test(
@@ -159,6 +126,6 @@ struct CoordinatorConfigTests {
             ),
         ])
     func bad(text: String, message: String) {
-        #expect(problems(text) == [message])
+        #expect(reading.problems(text) == [message])
     }
 }

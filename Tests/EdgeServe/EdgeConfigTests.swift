@@ -1,77 +1,39 @@
 import Config
+import ConfigFixtures
 import Foundation
 import Testing
 
 @testable import EdgeServe
 
-/// Loads without touching the machine, unless told to.
-private func load(
-    _ text: String, _ environment: [String: String] = [:], checking: ConfigChecks.Kinds = []
-) throws(ConfigError) -> EdgeConfig {
-    try ConfigLoader.load(
-        EdgeConfig.self, text: Array(text.utf8), file: "edge.toml", environmentPrefix: "EDGE", environment: environment,
-        checking: checking)
-}
-
-private func problems(_ text: String, _ environment: [String: String] = [:], checking: ConfigChecks.Kinds = []) -> [String] {
-    do {
-        _ = try load(text, environment, checking: checking)
-        return []
-    } catch {
-        return error.problems.map(\.description)
-    }
-}
+private let reading = ConfigReading(EdgeConfig.self, file: "edge.toml", environmentPrefix: "EDGE")
 
 @Suite("edge-node.toml")
 struct EdgeSampleTests {
-    let sample: String
+    let sample: ConfigSample
 
-    init() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        sample = try String(contentsOf: root.appendingPathComponent("cluster/edge-node.toml"), encoding: .utf8)
-    }
-
-    /// `#key = value` shows a default; prose begins with `# `, examples with `## `.
-    var uncommented: String {
-        sample.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-            line.wholeMatch(of: /#([a-z_]+ = .*)/).map { String($0.1) } ?? String(line)
-        }.joined(separator: "\n")
-    }
+    init() throws { sample = try ConfigSample("cluster/edge-node.toml") }
 
     @Test("as shipped it changes nothing")
     func commented() throws {
-        #expect(try load(sample) == load(""))
+        #expect(try reading.load(sample.text) == reading.load(""))
     }
 
     @Test("what it shows are the defaults")
     func defaults() throws {
-        #expect(try load(uncommented.replacing("\nroot = \"./storage\"", with: "")) == load(""))
-        #expect(uncommented.contains("\nroot = \"./storage\"\n"))
+        #expect(try reading.load(sample.uncommented.replacing("\nroot = \"./storage\"", with: "")) == reading.load(""))
+        #expect(sample.uncommented.contains("\nroot = \"./storage\"\n"))
     }
 
     @Test("it shows every key there is")
     func complete() {
-        var section = ""
-        var shown: Set<String> = []
-        for line in uncommented.split(separator: "\n") {
-            if let match = line.wholeMatch(of: /\[([a-z._]+)\]/) { section = String(match.1) + "." }
-            if let match = line.wholeMatch(of: /([a-z_]+) = .*/) { shown.insert(section + match.1) }
-        }
-        #expect(shown == Set(ConfigLoader.keys(of: EdgeConfig.self)))
+        #expect(sample.keys == Set(ConfigLoader.keys(of: EdgeConfig.self)))
     }
 
-    @Test("compose.yml and the scripts set only variables there are")
-    func variables() throws {
-        let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-            .deletingLastPathComponent()
-        let known = Set(ConfigLoader.keys(of: EdgeConfig.self).map { "EDGE_" + $0.replacing(".", with: "_").uppercased() })
-        for file in ["cluster/compose.yml", "cluster/up", "scripts/run"] {
-            let text = try String(contentsOf: root.appendingPathComponent(file), encoding: .utf8)
-            let used = Set(text.matches(of: /\b(EDGE_[A-Z_]+)[:=]/).map { String($0.1) })
-            #expect(!used.isEmpty)
-            #expect(used.subtracting(known).subtracting(["COORDINATOR_PORT"]).isEmpty, "\(file)")
-        }
+    @Test(
+        "compose.yml and the scripts set only variables there are",
+        arguments: ["cluster/compose.yml", "cluster/up", "scripts/run"])
+    func variables(file: String) throws {
+        #expect(try reading.unknownVariables(in: file).isEmpty)
     }
 }
 
@@ -79,7 +41,7 @@ struct EdgeSampleTests {
 struct EdgeConfigTests {
     @Test("nothing set: loopback, files, no Redis")
     func defaults() throws {
-        let config = try load("")
+        let config = try reading.load("")
         #expect(config.http.listen == ListenAddress(host: "127.0.0.1", port: 7777))
         #expect(config.http.maxBody == 1 << 20)
         #expect(config.node.alias.hasSuffix("-7777"))
@@ -92,7 +54,7 @@ struct EdgeConfigTests {
 
     @Test("every section")
     func everything() throws {
-        let config = try load(
+        let config = try reading.load(
             """
             [node]
             alias = "edge-1"
@@ -151,7 +113,7 @@ struct EdgeConfigTests {
 
     @Test("environment alone")
     func environment() throws {
-        let config = try load(
+        let config = try reading.load(
             "",
             [
                 "EDGE_NODE_ALIAS": "e", "EDGE_HTTP_LISTEN": "127.0.0.1:1", "PORT": "2", "LOG_LEVEL": "debug",
@@ -172,17 +134,20 @@ struct EdgeConfigTests {
 
     @Test("PORT changes the port and keeps the address of the file")
     func port() throws {
-        let config = try load("[http]\nlisten = \"0.0.0.0:1\"\n[auth]\nopen = true", ["PORT": "9000"])
+        let config = try reading.load("[http]\nlisten = \"0.0.0.0:1\"\n[auth]\nopen = true", ["PORT": "9000"])
         #expect(config.http.listen.description == "0.0.0.0:9000")
-        #expect(problems("", ["PORT": "http"]) == ["PORT: http.listen: expected a port, 0 to 65535"])
+        #expect(reading.problems("", ["PORT": "http"]) == ["PORT: http.listen: expected a port, 0 to 65535"])
         #expect(
-            problems("", ["LOG_LEVEL": "loud"]) == [#"LOG_LEVEL: log.level: expected one of "debug", "info", "warn", "error""#])
+            reading.problems("", ["LOG_LEVEL": "loud"]) == [
+                #"LOG_LEVEL: log.level: expected one of "debug", "info", "warn", "error""#
+            ])
     }
 
     @Test("two nodes of a machine on any free ports have two aliases")
     func aliasWithoutPort() throws {
         #expect(
-            try load("[http]\nlisten = \"127.0.0.1:0\"").node.alias.contains(String(ProcessInfo.processInfo.processIdentifier)))
+            try reading.load("[http]\nlisten = \"127.0.0.1:0\"").node.alias.contains(
+                String(ProcessInfo.processInfo.processIdentifier)))
     }
 
     @Test("certificates, directories and ports of the machine")
@@ -200,7 +165,7 @@ struct EdgeConfigTests {
             root = "\(root.path)/file/records"
             """
         #expect(
-            problems(text, checking: .all) == [
+            reading.problems(text, checking: .all) == [
                 "edge.toml:4: http.tls_key: \(root.path)/none: no such file",
                 "edge.toml:6: recorder.storage.root: \(root.path)/file/records: not a directory that can be made",
             ])
@@ -218,13 +183,13 @@ struct EdgeConfigTests {
                 key == "listen"
                 ? "edge.toml:2: http.listen: 127.0.0.1:\(taken.port): already in use by another program"
                 : "edge.toml:2: webrtc.udp_port: UDP port \(taken.port): already in use by another program"
-            #expect(problems(text, checking: .ports) == [expected])
+            #expect(reading.problems(text, checking: .ports) == [expected])
         }
     }
 
     @Test(arguments: badConfigs)
     func bad(text: String, message: String) {
-        #expect(problems(text) == [message])
+        #expect(reading.problems(text) == [message])
     }
 
     @Test("no message repeats a secret")
@@ -242,7 +207,7 @@ struct EdgeConfigTests {
             bucket = "b"
             secret_access_key = "hidden"
             """
-        let found = problems(text)
+        let found = reading.problems(text)
         #expect(found.count >= 6)
         #expect(!found.contains { $0.contains("hidden") })
     }

@@ -1,5 +1,8 @@
 import Cluster
+import EdgeFixtures
+import Foundation
 import HTTP
+import MediaPlane
 import SDP
 import Streams
 import Testing
@@ -60,7 +63,7 @@ struct StreamRouteTests {
             var declared: Set<Substring> = []
             for line in text.split(separator: "\n") {
                 if line.hasPrefix("# TYPE ") {
-                    declared.insert(line.dropFirst(7).prefix { $0 != " " })
+                    #expect(declared.insert(line.dropFirst(7).prefix { $0 != " " }).inserted, "\(line) stands twice")
                 } else if !line.hasPrefix("#") {
                     let name = line.prefix { $0 != "{" && $0 != " " }
                     let family =
@@ -72,6 +75,19 @@ struct StreamRouteTests {
             }
             #expect(text.contains("tributary_edge_publishers 1\n"))
             #expect(text.contains(#"tributary_edge_stream_viewers{stream="demo"} 0"#))
+            #expect(text.contains("tributary_edge_recorder_dropped_frames_total 0\n"))
+        }
+    }
+
+    @Test("a datagram that goes no further is counted with its reason")
+    func drops() async throws {
+        try await TestNode.with { node in
+            let port = try #require(node.services.plane.candidates(loop: 0).first?.port)
+            try sendDatagram([0xFF, 0xFF, 0xFF, 0xFF], to: port)
+            try await eventually("the drop is shown") {
+                try await node.send(.get, "/metrics").body.contains(
+                    #"tributary_edge_dropped_datagrams_total{loop="0",reason="unknownSession"} 1"#)
+            }
         }
     }
 
@@ -88,4 +104,21 @@ struct StreamRouteTests {
             }
         }
     }
+}
+
+/// Sends one datagram to a port of 127.0.0.1.
+private func sendDatagram(_ bytes: [UInt8], to port: UInt16) throws {
+    let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+    try #require(descriptor >= 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
+    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+    let sent = withUnsafePointer(to: &address) { pointer in
+        pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+            sendto(descriptor, bytes, bytes.count, 0, address, socklen_t(MemoryLayout<sockaddr_in>.size))
+        }
+    }
+    try #require(sent == bytes.count)
 }

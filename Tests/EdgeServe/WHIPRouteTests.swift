@@ -90,6 +90,17 @@ struct WHIPRouteTests {
         }
     }
 
+    @Test("with a list of origins, others' pages are told nothing")
+    func origins() async throws {
+        try await TestNode.with("[http]\ncors = [\"https://a.example\"]\n") { node in
+            for (origin, allowed) in [("https://a.example", "https://a.example"), ("https://b.example", nil)] {
+                let answer = try await node.send(.get, "/api/streams", headers: ["Origin": origin])
+                #expect(answer.status == 200 && answer.headers["Vary"] == "Origin")
+                #expect(answer.headers["Access-Control-Allow-Origin"] == allowed)
+            }
+        }
+    }
+
     @Test("ICE servers are told in the exact form that players match")
     func links() async throws {
         let toml = """

@@ -23,7 +23,7 @@ struct RouterTests {
 
     private struct Broken: Error {}
 
-    private func respond(_ method: HTTPMethod, _ target: String, _ headers: HTTPHeaders = [:], cors: Bool = false) async throws
+    private func respond(_ method: HTTPMethod, _ target: String, _ headers: HTTPHeaders = [:], cors: CORS = .off) async throws
         -> HTTPResponse
     {
         var router = router
@@ -83,7 +83,7 @@ struct RouterTests {
         "CORS headers are on every answer when on, and on none when off",
         arguments: ["/", "/nothing", "/teapot", "/broken", "/object/.."])
     func cors(target: String) async throws {
-        let on = try await respond(.get, target, cors: true)
+        let on = try await respond(.get, target, cors: .any)
         #expect(on.headers["Access-Control-Allow-Origin"] == "*")
         #expect(on.headers.list("Access-Control-Expose-Headers").contains("Location"))
         #expect(try await respond(.get, target).headers["Access-Control-Allow-Origin"] == nil)
@@ -92,7 +92,7 @@ struct RouterTests {
     @Test("preflight is answered before any middleware")
     func preflight() async throws {
         var router = router
-        router.cors = true
+        router.cors = .any
         router.use { _, _ in throw HTTPError(.unauthorized, "who are you") }
         let asked: HTTPHeaders = ["Origin": "https://a", "Access-Control-Request-Method": "PATCH"]
         let preflight = await router.respond(to: try HTTPRequest(method: .options, target: "/streams/a", headers: asked))
@@ -100,6 +100,31 @@ struct RouterTests {
         #expect(preflight.headers.list("Access-Control-Allow-Headers").contains("If-Match"))
         let real = await router.respond(to: try HTTPRequest(method: .get, target: "/"))
         #expect(real.status == .unauthorized && real.headers["Access-Control-Allow-Origin"] == "*")
+    }
+
+    @Test(
+        "with a list, only pages of its origins may read answers, and caches are told that it matters",
+        arguments: [
+            ("https://a.example", true), ("HTTPS://A.example", true), ("http://b.example:8080", true),
+            ("http://a.example", false), ("https://a.example.evil", false), ("https://a.example:443", false), ("null", false),
+            ("", false), (nil, false),
+        ] as [(String?, Bool)])
+    func origins(origin: String?, isAllowed: Bool) async throws {
+        let list = CORS.origins(["https://A.example", "http://b.example:8080"])
+        var headers: HTTPHeaders = [:]
+        headers["Origin"] = origin
+        for target in ["/", "/nothing", "/broken"] {
+            let answer = try await respond(.get, target, headers, cors: list)
+            #expect(answer.headers["Access-Control-Allow-Origin"] == (isAllowed ? origin : nil))
+            #expect((answer.headers["Access-Control-Expose-Headers"] != nil) == isAllowed)
+            #expect(answer.headers.all("Vary") == ["Origin"])
+        }
+        guard origin != nil else { return }
+        headers["Access-Control-Request-Method"] = "DELETE"
+        let preflight = try await respond(.options, "/streams/a", headers, cors: list)
+        #expect(preflight.status == .noContent && preflight.headers.all("Vary") == ["Origin"])
+        #expect(preflight.headers["Access-Control-Allow-Origin"] == (isAllowed ? origin : nil))
+        #expect((preflight.headers["Access-Control-Allow-Methods"] != nil) == isAllowed)
     }
 
     @Test("middleware sees the route, may change the request, and runs outermost first")

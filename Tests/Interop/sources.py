@@ -14,7 +14,14 @@ RATE = 48_000
 SIZE = (320, 240)
 SAMPLES = 960  # 20 ms
 MARK_SECONDS = 0.1
-_MOVING = numpy.arange(SIZE[0] * SIZE[1], dtype=numpy.uint32).reshape(SIZE[1], SIZE[0])
+
+
+def moving(width: int, height: int) -> numpy.ndarray:
+    """The pattern that pictures of this size show, shifted."""
+    return numpy.arange(width * height, dtype=numpy.uint32).reshape(height, width)
+
+
+_MOVING = moving(*SIZE)
 
 
 def picture(index: int) -> av.VideoFrame:

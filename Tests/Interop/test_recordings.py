@@ -116,6 +116,71 @@ def test_page_plays_a_recording_while_it_grows(cluster, peers, browsers, name):
     assert cluster.finished_recording(stream)["mpd_path"] == row["mpd_path"]
 
 
+def test_hls_over_sizes_and_nodes_plays_while_it_grows_and_after(cluster, peers, browsers, name, monkeypatch):
+    """RFC 8216: one playlist over a change of size and two nodes, read by ffmpeg and by Chromium itself, first while it grows."""
+    stream = name("rec")
+    url = f"{cluster.url}/api/playback/{stream}/index.m3u8"
+
+    def playlist(track: str = "video") -> str:
+        return call("GET", url.replace("index", track)).text
+
+    first = publish_and_watch(cluster, peers, "edge-a", stream, 4)
+    monkeypatch.setattr(sources, "SIZE", (640, 480))
+    monkeypatch.setattr(sources, "_MOVING", sources.moving(640, 480))
+    publish_and_watch(cluster, peers, "edge-a", stream, 4, first).hang_up()
+    cluster.finished_recording(stream)
+    second = publish_and_watch(cluster, peers, "edge-b", stream, 5)
+    eventually("three periods", lambda: playlist().count("#EXT-X-MAP") == 3, 20)
+    assert "#EXT-X-PLAYLIST-TYPE:EVENT" in playlist() and "#EXT-X-ENDLIST" not in playlist()
+    assert set(inspection.streams(url)) == {"video", "audio"}
+    page = browsers()
+    page.open("/")
+    page.script(NATIVE_PLAYER, url)
+    page.until("playing what is there", "window.player.error || window.player.currentTime > 9", 40)
+    second.hang_up()
+    eventually("the list is closed", lambda: "#EXT-X-ENDLIST" in playlist(), 30)
+    for track in ("video", "audio"):
+        text = playlist(track)
+        assert text.count("#EXT-X-DISCONTINUITY\n") == text.count("#EXT-X-MAP") - 1 == 2
+        target = int(re.search("TARGETDURATION:(.*)", text)[1])
+        assert all(round(float(length)) <= target for length in re.findall("EXTINF:(.*),", text))
+    # ffmpeg keeps to the first map it reads, so it can count all packets but not decode those of another size.
+    video, audio = inspection.packets(url, "v"), inspection.packets(url, "a")
+    assert len(video) > 12 * sources.FPS and len(audio) > 12 * 50
+    # Near the end of a growing list Chromium may repeat the last segment or leave it out; what counts is that it gets over everything.
+    seen = page.until("the end", NATIVE_END, 60)
+    assert seen["frames"] > 0.75 * len(video) and seen["audio"] > 0, seen
+    page.script(NATIVE_PLAYER, url)
+    seen = page.until("the end", NATIVE_END, 60)
+    assert seen["frames"] >= len(video) - 2 and seen["audio"] > 0 and seen["sizes"] == [[320, 240], [640, 480]], seen
+    length = sum(float(each) for each in re.findall("EXTINF:(.*),", playlist()))
+    assert abs(seen["duration"] - length) < 0.2, (seen, length)
+
+
+def publish_and_watch(cluster, peers, alias: str, stream: str, seconds: float, publisher=None):
+    """A publisher on one node, a new one when none is given, that a viewer has now seen this much of."""
+    publisher = publisher or peers.publish(f"{cluster.url}/api/whip/{alias}/{stream}")
+    viewer = peers.play(f"{cluster.url}/api/whep/{alias}/{stream}")
+    watched(viewer, seconds)
+    viewer.hang_up()
+    return publisher
+
+
+# A plain video element, without any of the page's own code.
+NATIVE_PLAYER = """
+    window.player?.remove();
+    const video = window.player = document.createElement('video'), sizes = [];
+    video.addEventListener('resize', () => sizes.push([video.videoWidth, video.videoHeight]));
+    video.muted = true;
+    video.src = arguments[0];
+    document.body.append(video);
+    video.play().catch(() => {});
+    window.seen = () => ({time: video.currentTime, duration: video.duration, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+                          audio: video.webkitAudioDecodedByteCount, sizes});
+"""
+NATIVE_END = "window.player.error?.message || (window.player.ended && window.seen())"
+
+
 def test_objects_have_ranges_tags_and_types(cluster, recorded):
     _, row = recorded
     segment = object_url(cluster, row["mpd_path"].replace("manifest.mpd", "seg_0001.m4s"))
@@ -181,6 +246,24 @@ def test_terminated_edge_finishes_its_recording(own_cluster, peers, name):
     manifest = next(folder.rglob("manifest.mpd"))
     assert 'type="static"' in manifest.read_text()
     assert len(inspection.packets(str(manifest), "v")) > 2 * sources.FPS
+
+
+@pytest.mark.parametrize("first", ["edges", "coordinator"])
+def test_whole_cluster_stopped_knows_its_recordings_when_it_is_back(own_cluster, peers, name, first):
+    """Whoever ends first, the index is right after the next start: the rest is read from the nodes."""
+    stream, edge = name("rec"), own_cluster.edges[0]
+    publisher = peers.publish(f"{own_cluster.url}/api/whip/{edge.alias}/{stream}")
+    eventually("a finished segment", lambda: len(list((edge.storage / stream).rglob("seg_*.m4s"))) >= 2, 30)
+    eventually("the row", lambda: own_cluster.recordings(stream), 10)
+    order = [*own_cluster.edges, own_cluster.coordinator]
+    for program in order if first == "edges" else reversed(order):
+        assert program.stop() == 0
+    publisher.vanish()
+    own_cluster.start()
+    row = own_cluster.finished_recording(stream, 15)
+    packets = inspection.packets(str(edge.storage / row["mpd_path"]), "v")
+    assert abs(row["duration"] - (packets[-1] - packets[0])) < 0.2, row
+    assert len(own_cluster.recordings(stream)) == 1
 
 
 def play_to_end(page, frames: int) -> None:

@@ -29,6 +29,20 @@ struct NodeTableTests {
         #expect(node?.token == "secret")
     }
 
+    @Test("the shared token is for nodes that nobody configured")
+    func sharedToken() {
+        var table = NodeTable(sharedToken: "shared")
+        table.configure(alias: "own", url: "http://127.0.0.1:1", token: "secret")
+        table.configure(alias: "none", url: "http://127.0.0.1:2", token: nil)
+        for source in NodeSource.allCases {
+            for alias in ["own", "none", "registered"] { table.heard(record(alias, updated: 1), from: source, nowNs: second) }
+        }
+        let view = table.view(nowNs: second)
+        #expect(view.node("own")?.token == "secret")
+        #expect(view.node("none")?.token == nil)
+        #expect(view.node("registered")?.token == "shared")
+    }
+
     @Test("silence makes a node lost within 3 s, a word brings it back", arguments: NodeSource.allCases)
     func silence(source: NodeSource) {
         var table = table()

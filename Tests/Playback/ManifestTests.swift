@@ -85,8 +85,13 @@ struct ManifestTests {
         let timeline = try #require(Timeline(recordings, gaps: .collapse))
         let audio = try #require(timeline.mediaPlaylist(.audio, addresses: ObjectAddresses()))
         #expect(audio.split(separator: "\n").count { $0 == "#EXT-X-GAP" } == 5)
+        #expect(!audio.contains("/init_"), "a gap in the sound must not take the pictures' map")
         #expect(audio.contains("#EXT-X-PLAYLIST-TYPE:EVENT"))
         #expect(!audio.contains("#EXT-X-ENDLIST"))
+        let late = try #require(Timeline([material("a", hasAudio: false), material("b", startSecond: 60)], gaps: .collapse))
+        let maps = try #require(late.mediaPlaylist(.audio, addresses: ObjectAddresses())).split(separator: "\n")
+            .filter { $0.hasPrefix("#EXT-X-MAP") }
+        #expect(maps.count == 2 && maps.allSatisfy { $0.contains("/audio_init_b.m4s?node=edge-1") })
         let silent = try #require(Timeline([material("b", hasAudio: false)], gaps: .collapse))
         #expect(silent.mediaPlaylist(.audio, addresses: ObjectAddresses()) == nil)
         #expect(!silent.multivariantPlaylist(query: "").contains("AUDIO"))

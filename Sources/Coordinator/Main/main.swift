@@ -1,3 +1,4 @@
 import CoordinatorServe
+import Program
 
-CoordinatorProgram.main()
+await CoordinatorProgram.main()

@@ -28,14 +28,18 @@ public actor NodeDirectory {
     private let client: HTTPClient
     private let registry: (any NodeRegistry)?
     private let log = Logger("nodes")
-    private var table = NodeTable()
+    private var table: NodeTable
     private var told = ClusterView()
     private var listeners: [Int: AsyncStream<ClusterView>.Continuation] = [:]
     private var nextListener = 0
     private var tasks: [Task<Void, Never>] = []
 
     /// A directory of the configured nodes and, when there is one, of those in the registry. Nothing runs before `start()`.
-    public init(nodes: [ConfiguredNode], client: HTTPClient, registry: (any NodeRegistry)? = nil) {
+    /// - Parameter sharedToken: sent to nodes that are known through the registry alone, for they bring no token.
+    public init(
+        nodes: [ConfiguredNode], client: HTTPClient, registry: (any NodeRegistry)? = nil, sharedToken: String? = nil
+    ) {
+        table = NodeTable(sharedToken: sharedToken)
         configured = nodes
         self.client = client
         self.registry = registry

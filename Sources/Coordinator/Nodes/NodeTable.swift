@@ -27,12 +27,17 @@ struct NodeTable {
         var lastHeardNs: UInt64 = 0
     }
 
+    /// What nodes are shown that nobody configured: the cluster's shared token, if it has one.
+    let sharedToken: String?
     private var entries: [String: Entry] = [:]
     private var isRegistryDown = false
     /// Until then, Redis may have come back without what was in it.
     private var graceUntilNs: UInt64 = 0
     /// Aliases an operator has taken out of service.
     private(set) var drained: Set<String> = []
+
+    /// - Parameter sharedToken: for nodes that nobody configured.
+    init(sharedToken: String? = nil) { self.sharedToken = sharedToken }
 
     /// A node from the configuration; it is listed as lost until it is heard.
     mutating func configure(alias: String, url: String, token: String?) {
@@ -126,7 +131,9 @@ struct NodeTable {
             nodes: entries.map { alias, entry in
                 let status: NodeStatus =
                     !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
-                return NodeView(record: entry.record, status: status, streams: entry.streams, token: entry.token)
+                return NodeView(
+                    record: entry.record, status: status, streams: entry.streams,
+                    token: entry.isConfigured ? entry.token : sharedToken)
             })
     }
 

@@ -52,7 +52,10 @@ extension Timeline {
             let own = period.tracks.first { $0.track.kind == rendition.rawValue }
             guard let entry = own ?? period.tracks.first else { continue }
             let track = entry.track
-            out += "#EXT-X-MAP:URI=\"\(addresses.address(track.initialization, node: period.node))\"\n"
+            // The map of another period stands in where this one has no such track: another track's would change the codec.
+            if let map = own.map({ ($0, period.node) }) ?? (index == 0 ? firstTrack(rendition) : nil) {
+                out += "#EXT-X-MAP:URI=\"\(addresses.address(map.0.track.initialization, node: map.1))\"\n"
+            }
             out +=
                 "#EXT-X-PROGRAM-DATE-TIME:\(ISO8601.dateTime(microseconds: wallStart(of: entry, in: period) / 1_000 * 1_000))\n"
             for segment in track.segments {
@@ -63,6 +66,13 @@ extension Timeline {
             }
         }
         return isGrowing ? out : out + "#EXT-X-ENDLIST\n"
+    }
+
+    private func firstTrack(_ rendition: Rendition) -> (TimelineTrack, String)? {
+        for period in periods {
+            if let track = period.tracks.first(where: { $0.track.kind == rendition.rawValue }) { return (track, period.node) }
+        }
+        return nil
     }
 
     private func wallStart(of entry: TimelineTrack, in period: TimelinePeriod) -> Int64 {

@@ -2,6 +2,7 @@ import Auth
 import Cluster
 import HTTP
 import Nodes
+import Program
 import Route
 
 /// Nodes and streams: lists, changes as events, and what may be done to them.

@@ -6,13 +6,14 @@ import HTTP
 import Log
 import Nodes
 import Playback
+import Program
 import Records
 import Redis
 import Route
 import Store
 
 /// A running coordinator: everything its configuration asks for, put together.
-public final class Coordinator: Sendable {
+public final class Coordinator: Server {
     private let server: HTTPServer
     private let client: HTTPClient
     private let objectClient: HTTPClient
@@ -43,7 +44,7 @@ public final class Coordinator: Sendable {
         let registry = try Self.registry(config.redis)
         directory = NodeDirectory(
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
-            registry: registry)
+            registry: registry, sharedToken: config.auth.tokens.first)
         sync = RecordingSync(directory: directory, index: index, client: client)
         autoRecorder = AutoRecordRules(config.autoRecord).map { [directory, index, client] rules in
             AutoRecorder(rules, directory: directory, index: index, client: client) {
@@ -55,7 +56,7 @@ public final class Coordinator: Sendable {
         let objects = ObjectProxy(
             index: index, directory: directory, client: objectClient, store: try Self.store(config.storage))
         let router = Self.router(config, client, directory, index, sync, objects, registry, web)
-        server = try HTTPServer(HTTPServerSettings(config), router: router)
+        server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
 
     /// Begins to follow nodes and to answer requests.
@@ -88,28 +89,30 @@ public final class Coordinator: Sendable {
         _ sync: RecordingSync, _ objects: ObjectProxy, _ registry: RedisRegistry?,
         _ web: WebFolder?
     ) -> Router {
-        let authorizer = Authorizer(AuthSettings(config.auth))
+        let gate = Gate(Authorizer(AuthSettings(config.auth)))
         let requests = RequestMetrics()
         let desk = RouteDesk()
         let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
-        var router = GuardedRouter(authorizer: authorizer)
-        router.use(requests.middleware)
-        if config.limits.rateRPS > 0 {
-            router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
-        }
-        SystemRoutes(directory: directory, index: index, sync: sync, requests: requests, registry: registry)
-            .add(to: &router, features: config.features)
+        var router = GuardedRouter(gate)
+        router.add { $0.use(requests, config.limits) }
         SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
             to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         PlaybackRoutes(catalog: PlaybackCatalog(index: index, directory: directory), objects: objects).add(to: &router)
         StorageRoutes(store: objects.store).add(to: &router)
-        TokenRoutes(authorizer: authorizer).add(to: &router)
-        let document = router.router.openAPI(title: "Tributary coordinator", version: CoordinatorVersion.text)
-        router.open("/api/openapi.json", RouteDescription("This interface", tag: "system")) { _ in
-            .text(document, contentType: "application/json", headers: ["ETag": ContentTag.of(document)])
-        }
+        router.add { TokenRoutes(gate).add(to: &$0) }
+        router.add { TimeRoute.add(to: &$0) }
+        let metrics = CoordinatorMetrics(directory: directory, index: index, sync: sync, registry: registry)
+        let system = SystemRoutes(
+            CoordinatorProgram.description, requests: requests,
+            health: {
+                guard (try? await index.counts()) != nil else {
+                    throw HTTPError(.serviceUnavailable, "the recording index can't be read")
+                }
+            },
+            info: { CoordinatorInfo(features: config.features) }, metrics: { try await metrics.add(to: &$0) })
+        router.add { system.add(to: &$0) }
         web?.add(to: &router)
         return router.router
     }
@@ -171,20 +174,10 @@ extension AutoRecordRules {
     }
 }
 
-extension AuthSettings {
-    fileprivate init(_ settings: CredentialSettings) {
-        self.init(
-            tokens: settings.tokens, secret: settings.secret, roomTokens: settings.roomTokens,
-            accounts: Dictionary(settings.accounts.map { ($0.username, $0.password) }) { first, _ in first })
-    }
-}
-
-extension HTTPServerSettings {
-    fileprivate init(_ config: CoordinatorConfig) {
-        self.init(listen: config.http.listen.description)
-        tlsCertificate = config.http.tlsCert.isEmpty ? nil : config.http.tlsCert
-        tlsKey = config.http.tlsKey.isEmpty ? nil : config.http.tlsKey
-        cors = !config.http.corsOrigins.isEmpty
-        maxBody = config.http.maxBody
-    }
+/// What `/api/info` tells.
+private struct CoordinatorInfo: Encodable {
+    let name = CoordinatorProgram.description.name
+    let program = CoordinatorProgram.description.name
+    let version = ProgramVersion.current
+    let features: [String]
 }

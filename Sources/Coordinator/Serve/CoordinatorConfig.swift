@@ -1,9 +1,10 @@
 import Cluster
 import Config
+import Program
 import Redis
 
 /// The configuration of a coordinator; every key is described in `cluster/coordinator.toml`.
-public struct CoordinatorConfig: ConfigSchema, Hashable {
+public struct CoordinatorConfig: ServerConfig, Hashable {
     /// `[http]`.
     public var http: ListenSettings
     /// `[auth]`.

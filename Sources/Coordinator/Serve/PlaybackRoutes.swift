@@ -3,6 +3,7 @@ import Cluster
 import HTTP
 import Media
 import Playback
+import Program
 import Records
 
 /// Lists of recordings, manifests and objects.

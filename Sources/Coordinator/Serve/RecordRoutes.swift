@@ -2,6 +2,7 @@ import Auth
 import Cluster
 import HTTP
 import Nodes
+import Program
 
 /// Starting and stopping recordings on the node that has the stream.
 struct RecordRoutes: Sendable {

@@ -4,6 +4,7 @@ import Config
 import HTTP
 import Log
 import Nodes
+import Program
 import Route
 
 /// WHIP, WHEP and their sessions for the whole cluster. Keeps nothing about a session: its address says where it is.

@@ -1,3 +1,4 @@
 import EdgeServe
+import Program
 
 await EdgeProgram.main()

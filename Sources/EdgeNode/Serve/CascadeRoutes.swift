@@ -1,5 +1,6 @@
 import Auth
 import HTTP
+import Program
 
 /// `POST /api/cascade/{stream}`: fetching a stream from another node, or giving it to one.
 ///
@@ -15,7 +16,7 @@ struct CascadeRoutes {
                 RouteResponse(.notImplemented, "This build does not relay streams between nodes"),
             ])
         router.post("/api/cascade/{stream}", description) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             try gate.check(request, .administrate(stream: name))
             throw HTTPError(.notImplemented, "this build does not relay streams between nodes")
         }

@@ -1,9 +1,10 @@
 import Cluster
 import Config
+import Program
 import Redis
 
 /// The configuration of an edge node; every key is described in `cluster/edge-node.toml`.
-public struct EdgeConfig: ConfigSchema, Hashable {
+public struct EdgeConfig: ServerConfig, Hashable {
     /// `[node]`.
     public var node: NodeSettings
     /// `[http]`.

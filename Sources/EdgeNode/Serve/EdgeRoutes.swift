@@ -2,6 +2,7 @@ import Auth
 import Config
 import HTTP
 import MediaPlane
+import Program
 import Record
 import State
 import Store
@@ -21,24 +22,22 @@ struct EdgeRoutes {
     func router() -> Router {
         var router = Router()
         let requests = RequestMetrics()
-        router.use(requests.middleware)
-        if config.limits.rateRPS > 0 {
-            router.use(RateLimiter(perSecond: config.limits.rateRPS, burst: config.limits.rateBurst).middleware)
-        }
-        let gate = Gate(authorizer: Authorizer(AuthSettings(config.auth)))
+        router.use(requests, config.limits)
+        let gate = Gate(Authorizer(AuthSettings(config.auth)))
         WHIPRoutes(registry: registry, gate: gate, iceServers: config.webrtc.iceServers).add(to: &router)
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
         CascadeRoutes(gate: gate).add(to: &router)
         EventRoutes(registry: registry, node: node, gate: gate).add(to: &router)
         RecordRoutes(registry: registry, recorder: recorder, following: following, gate: gate).add(to: &router)
         ObjectRoutes(store: store, gate: gate).add(to: &router)
-        MetricsRoutes(
-            registry: registry, plane: plane, recorder: recorder, state: state, requests: requests, alias: config.node.alias,
-            startedAtMs: StreamTime.system().wallMs
+        TokenRoutes(gate).add(to: &router)
+        let info = NodeInfo(node: node, state: state, strategy: config.strategy)
+        info.add(to: &router)
+        let metrics = EdgeMetrics(registry: registry, plane: plane, recorder: recorder, state: state)
+        SystemRoutes(
+            EdgeProgram.description, alias: config.node.alias, requests: requests, info: { await info.read() },
+            metrics: { await metrics.add(to: &$0) }
         ).add(to: &router)
-        InfoRoutes(node: node, state: state, strategy: config.strategy).add(to: &router)
-        AuthRoutes(gate: gate).add(to: &router)
-        InfoRoutes.addDocument(to: &router)
         return router
     }
 }

@@ -1,9 +1,9 @@
-import Auth
 import Cluster
 import Config
 import HTTP
 import Log
 import MediaPlane
+import Program
 import Record
 import Redis
 import State
@@ -12,15 +12,16 @@ import Streams
 import Synchronization
 
 /// Why the node cannot start, in one line that names the key.
-struct StartError: Error {
+struct StartError: Error, CustomStringConvertible {
     let message: String
+    var description: String { message }
 }
 
 /// Everything that runs in an edge node, put together.
 ///
 /// HTTP starts last, so that whoever is let in finds everything there. Stopping goes by what clients see: no new sessions,
 /// recordings finished, sessions ended with a goodbye, and the HTTP server last.
-final class EdgeServices: Sendable {
+public final class EdgeServices: Server {
     let registry: StreamRegistry
     let plane: MediaPlane
     let node: NodeReporter
@@ -32,7 +33,7 @@ final class EdgeServices: Sendable {
     private let follower = Mutex<Task<Void, Never>?>(nil)
 
     /// Where the HTTP API is, with the port really bound.
-    var url: String { server.url }
+    public var url: String { server.url }
 
     /// Binds every socket; nothing is served yet.
     init(_ config: EdgeConfig) async throws(StartError) {
@@ -62,14 +63,14 @@ final class EdgeServices: Sendable {
     }
 
     /// Begins to serve.
-    func start() async throws(StartError) {
+    public func start() async throws {
         await registry.start()
         await following.start()
         do throws(HTTPServerError) {
             try server.start()
         } catch {
             await stop()
-            throw StartError(message: error.description)
+            throw error
         }
         guard let state else { return }
         state.start()
@@ -80,7 +81,7 @@ final class EdgeServices: Sendable {
     }
 
     /// Takes no new sessions, ends those that are there and stops everything.
-    func stop() async {
+    public func stop() async {
         await node.setDraining()
         await registry.drain()
         state?.changed()
@@ -93,10 +94,16 @@ final class EdgeServices: Sendable {
         await server.stop()
     }
 
+    /// What a valid configuration asks for and this build can't do, in one line.
+    static func unsupported(in config: EdgeConfig) -> String? {
+        if case .fs = config.recorder.storage { return nil }
+        return onlyFiles
+    }
+
+    private static let onlyFiles = "recorder.storage.type: this build records to local files only, type = \"fs\""
+
     private static func store(_ storage: StorageSettings) throws(StartError) -> FileStore {
-        guard case .fs(let root) = storage else {
-            throw StartError(message: "recorder.storage.type: this build records to local files only, type = \"fs\"")
-        }
+        guard case .fs(let root) = storage else { throw StartError(message: onlyFiles) }
         do throws(StoreError) {
             return try FileStore(root: root)
         } catch {
@@ -167,23 +174,5 @@ extension StreamSettings {
         sessionsMax = limit(config.limits.maxSessions)
         publishersMax = limit(config.node.pubMax)
         subscribersMax = limit(config.node.subMax)
-    }
-}
-
-extension HTTPServerSettings {
-    init(_ http: ListenSettings) {
-        self.init(listen: http.listen.description)
-        tlsCertificate = http.isTLS ? http.tlsCert : nil
-        tlsKey = http.isTLS ? http.tlsKey : nil
-        cors = !http.corsOrigins.isEmpty
-        maxBody = http.maxBody
-    }
-}
-
-extension AuthSettings {
-    init(_ auth: CredentialSettings) {
-        self.init(
-            tokens: auth.tokens, secret: auth.secret, roomTokens: auth.roomTokens,
-            accounts: Dictionary(auth.accounts.map { ($0.username, $0.password) }, uniquingKeysWith: { first, _ in first }))
     }
 }

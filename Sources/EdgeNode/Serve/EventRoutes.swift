@@ -1,6 +1,7 @@
 import Auth
 import Cluster
 import HTTP
+import Program
 import Streams
 
 /// `GET /api/sse/streams`: the whole list at once and on every change; the node's own record each second as `event: node`.

@@ -1,5 +1,6 @@
 import Auth
 import HTTP
+import Program
 import Store
 
 /// `GET /api/record/object/{path}`: recorded objects, with ranges and conditions answered by the router.

@@ -1,6 +1,7 @@
 import Auth
 import Cluster
 import HTTP
+import Program
 import Record
 import Store
 import Streams
@@ -42,7 +43,7 @@ struct RecordRoutes {
                 RouteResponse(.insufficientStorage, "Too little space"),
             ])
         router.post(pattern, start) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             try gate.check(request, .administrate(stream: name))
             let directory = try Self.directory(try await request.body.bytes())
             guard let key = await registry.key(of: name) else { throw HTTPError(StreamError.streamNotFound) }
@@ -53,7 +54,7 @@ struct RecordRoutes {
             return try .json(info)
         }
         router.get(pattern, RouteDescription("Whether a stream is being recorded", tag: "recordings")) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             try gate.check(request, .observe(stream: name))
             let info = recorder.status(stream: name)
             if info == nil, await registry.key(of: name) == nil { throw HTTPError(StreamError.streamNotFound) }
@@ -63,7 +64,7 @@ struct RecordRoutes {
                     problem: info?.problem))
         }
         router.delete(pattern, RouteDescription("Stop recording a stream", tag: "recordings")) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             try gate.check(request, .administrate(stream: name))
             let wasRecording = await recorder.stop(stream: name)
             // Stopping twice is no mistake, stopping what was never there is.

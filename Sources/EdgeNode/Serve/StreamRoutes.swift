@@ -1,6 +1,7 @@
 import Auth
 import Cluster
 import HTTP
+import Program
 import Streams
 
 /// `/api/streams`: live777's Stream JSON.
@@ -17,19 +18,19 @@ struct StreamRoutes {
             return try Self.json(records.map { $0.shown(to: principal) })
         }
         router.get("/api/streams/{stream}", RouteDescription("One stream", tag: "streams")) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             let principal = try gate.check(request, .observe(stream: name))
             guard let record = await registry.record(of: name) else { throw HTTPError(StreamError.streamNotFound) }
             return try Self.json(record.shown(to: principal))
         }
         router.post("/api/streams/{stream}", RouteDescription("Make a stream that stays", tag: "streams")) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             try gate.check(request, .administrate(stream: name))
             try await answering { () throws(StreamError) in try await registry.create(stream: name) }
             return HTTPResponse(.noContent)
         }
         router.delete("/api/streams/{stream}", RouteDescription("Delete a stream and its sessions", tag: "streams")) { request in
-            let name = try WHIPRoutes.stream(request)
+            let name = try request.streamName()
             try gate.check(request, .administrate(stream: name))
             try await answering { () throws(StreamError) in try await registry.delete(stream: name) }
             return HTTPResponse(.noContent)

@@ -1,6 +1,7 @@
 import Auth
 import Cluster
 import HTTP
+import Program
 import Streams
 
 /// WHIP and WHEP endpoints and their session resources (RFC 9725, draft-ietf-wish-whep).
@@ -43,7 +44,7 @@ struct WHIPRoutes {
             ])
         router.post(pattern, description) { request in
             // Who asks is looked at before anything is read, so that strangers cost nothing.
-            let stream = try Self.stream(request)
+            let stream = try request.streamName()
             let credential = try gate.check(request, right(stream)).fingerprint
             guard request.headers.mediaType == SessionHeaders.sdp else {
                 throw HTTPError(
@@ -58,13 +59,13 @@ struct WHIPRoutes {
                 "Access-Control-Allow-Methods": SessionHeaders.methods,
             ]
             // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
-            if let stream = try? Self.stream(request), (try? gate.check(request, right(stream))) != nil {
+            if let stream = try? request.streamName(), (try? gate.check(request, right(stream))) != nil {
                 for link in SessionHeaders.links(iceServers) { headers.add("Link", link) }
             }
             return HTTPResponse(.noContent, headers: headers)
         }
         router.get(pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: tag)) { request in
-            let stream = try Self.stream(request)
+            let stream = try request.streamName()
             try gate.check(request, right(stream))
             let headers: HTTPHeaders = ["Accept-Post": SessionHeaders.sdp]
             guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
@@ -137,18 +138,24 @@ struct WHIPRoutes {
 
     // MARK: Checks
 
-    static func stream(_ request: HTTPRequest) throws(HTTPError) -> String {
-        let name = request.parameter("stream")
-        guard StreamName.isValid(name) else { throw HTTPError(StreamError.invalidName) }
-        return name
-    }
-
     /// Finds the session and checks who asks.
     private func session(_ request: HTTPRequest) async throws -> (stream: String, session: String) {
-        let stream = try Self.stream(request)
+        let stream = try request.streamName()
         let id = request.parameter("session")
         guard let owner = await registry.owner(stream: stream, session: id) else { throw HTTPError(StreamError.sessionNotFound) }
         try gate.check(request, session: owner, stream: stream)
         return (stream, id)
+    }
+}
+
+extension Gate {
+    /// Lets someone use a session. Its URL alone is enough, since several players send no token here (RFC 9725 section 5); a token
+    /// that is sent has to be the one that opened the session, or one that may administrate the stream.
+    func check(_ request: HTTPRequest, session owner: SessionOwner, stream: String) throws(HTTPError) {
+        let principal = try check(request, .session(stream: stream))
+        let isOther = !principal.fingerprint.isEmpty && principal.fingerprint != owner.credential
+        if isOther, owner.credential != nil, !principal.allows(.administrate(stream: stream)) {
+            throw HTTPError(AuthFailure.forbidden)
+        }
     }
 }

@@ -23,8 +23,8 @@ public struct Router: Sendable {
         var routes: [HTTPMethod: Route]
     }
 
-    /// Whether answers carry CORS headers and preflight is answered before any middleware. ``HTTPServer`` sets it from its settings.
-    public var cors = false
+    /// Whose pages may read the answers; their preflight is answered before any middleware. ``HTTPServer`` sets it from its settings.
+    public var cors = CORS.off
     private(set) var endpoints: [Endpoint] = []
     private var middleware: [Middleware] = []
     private static let log = Logger("http")
@@ -53,8 +53,8 @@ public struct Router: Sendable {
     /// Answers a request as the server would, without one: the whole chain, from CORS to conditional requests.
     public func respond(to request: HTTPRequest) async -> HTTPResponse {
         var response: HTTPResponse
-        if cors, CORS.isPreflight(request) {
-            response = CORS.preflight()
+        if let preflight = cors.preflight(request) {
+            response = preflight
         } else {
             let found = find(request)
             var routed = request
@@ -62,14 +62,14 @@ public struct Router: Sendable {
             routed.pathParameters = found.parameters
             response = await chain(found.handler)(routed)
         }
-        if cors { CORS.decorate(&response) }
+        cors.decorate(&response, origin: request.headers["Origin"])
         return response
     }
 
     /// The answer for a request that is broken before it can be routed.
     func respond(toBroken error: HTTPError) -> HTTPResponse {
         var response = HTTPResponse.error(error)
-        if cors { CORS.decorate(&response) }
+        cors.decorate(&response, origin: nil)
         return response
     }
 

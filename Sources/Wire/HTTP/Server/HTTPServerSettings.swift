@@ -8,8 +8,8 @@ public struct HTTPServerSettings: Sendable {
     public var tlsKey: String?
     /// Threads that serve connections; handlers don't run on them.
     public var threads = 2
-    /// Cross-origin answers for any origin.
-    public var cors = false
+    /// Whose pages may read the answers.
+    public var cors = CORS.off
     /// The limit of a request body when the handler names none, in bytes.
     public var maxBody = 1 << 20
     /// The longest time from a connection's or request's first byte to the end of its header.

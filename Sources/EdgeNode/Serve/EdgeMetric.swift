@@ -1,67 +1,9 @@
-/// Prometheus' text format, version 0.0.4.
-struct MetricText {
-    private(set) var text = ""
+import Program
 
-    /// Writes the two comment lines and one line for each sample; a metric without samples is left out.
-    mutating func add(_ metric: Metric, _ samples: [MetricSample]) {
-        guard !samples.isEmpty else { return }
-        text += "# HELP \(metric.name) \(metric.help)\n# TYPE \(metric.name) \(metric.type.rawValue)\n"
-        for sample in samples {
-            let labels = sample.labels.map { "\($0.key)=\"\(Self.escaped($0.value))\"" }.joined(separator: ",")
-            text += metric.name + (labels.isEmpty ? "" : "{\(labels)}") + " \(Self.number(sample.value))\n"
-        }
-    }
-
-    /// One sample without labels.
-    mutating func add(_ metric: Metric, _ value: Double) { add(metric, [MetricSample([:], value)]) }
-
-    private static func number(_ value: Double) -> String {
-        value == value.rounded() && abs(value) < 1e15 ? String(Int64(value)) : String(value)
-    }
-
-    private static func escaped(_ text: String) -> String {
-        text.unicodeScalars.map { scalar in
-            switch scalar {
-            case "\\": "\\\\"
-            case "\"": "\\\""
-            case "\n": "\\n"
-            default: String(scalar)
-            }
-        }.joined()
-    }
-}
-
-/// One value of a metric.
-struct MetricSample {
-    let labels: KeyValuePairs<String, String>
-    let value: Double
-
-    init(_ labels: KeyValuePairs<String, String>, _ value: Double) {
-        self.labels = labels
-        self.value = value
-    }
-}
-
-/// One metric as it is declared.
-struct Metric: Sendable {
-    enum Kind: String, Sendable {
-        case counter, gauge
-    }
-
-    let name: String
-    let type: Kind
-    let help: String
-}
-
-/// Every metric of the edge node except those of HTTP requests. Counters end in `_total`, units are in the names.
+/// Every metric of the edge node except those that all programs have (``SystemRoutes``).
 enum EdgeMetric {
     static let prefix = "tributary_edge"
 
-    static let info = gauge("info", "1, with the version and alias as labels.")
-    static let startTime = gauge("start_time_seconds", "When the program started, Unix seconds.")
-    static let cpu = counter("cpu_seconds_total", "CPU time of the process.")
-    static let memory = gauge("resident_memory_bytes", "Resident memory of the process.")
-    static let descriptors = gauge("open_descriptors", "Open file descriptors of the process.")
     static let redisConnected = gauge("redis_connected", "1 while the node's records are written to Redis, 0 while they are not.")
 
     static let streams = gauge("streams", "Streams that exist.")
@@ -95,15 +37,17 @@ enum EdgeMetric {
     static let segments = counter("recorded_segments_total", "Segments finished.")
     static let segmentBytes = counter("recorded_bytes_total", "Bytes in finished segments.")
     static let recordingLost = counter("recorder_lost_packets_total", "RTP packets that were missing when their time came.")
+    static let recordingDropped = counter(
+        "recorder_dropped_frames_total", "Frames left out of recordings because packets were missing or malformed.")
     static let recordingOverflow = counter("recorder_overflowed_packets_total", "Packets that the recorder was too slow for.")
     static let storageErrors = counter("recorder_storage_errors_total", "Times the storage refused.")
     static let storageFree = gauge("recorder_storage_free_bytes", "Bytes free where recordings go.")
 
     private static func counter(_ name: String, _ help: String) -> Metric {
-        Metric(name: "\(prefix)_\(name)", type: .counter, help: help)
+        .counter("\(prefix)_\(name)", help)
     }
 
     private static func gauge(_ name: String, _ help: String) -> Metric {
-        Metric(name: "\(prefix)_\(name)", type: .gauge, help: help)
+        .gauge("\(prefix)_\(name)", help)
     }
 }

@@ -1,4 +1,4 @@
-/// The program's command line.
+/// A server program's command line; the same for every program.
 struct CommandLineOptions: Equatable {
     enum Action: Equatable {
         case run, check, help, version
@@ -30,18 +30,20 @@ struct CommandLineOptions: Equatable {
         }
     }
 
-    static let usage = """
-        Usage: edge-node [--config FILE] [--check]
+    static func usage(of program: ProgramDescription) -> String {
+        """
+        Usage: \(program.name) [--config FILE] [--check]
 
-        Takes live streams over WHIP, hands them to viewers over WHEP and records them.
+        \(program.purpose)
 
           -c, --config FILE  TOML configuration; without it the defaults and the environment count
               --check        read and check the configuration, say what is wrong, and exit
           -h, --help         this text
               --version      the version
 
-        Every key may be set in the environment, such as EDGE_HTTP_LISTEN for http.listen; PORT and LOG_LEVEL too.
-        SIGTERM and SIGINT finish recordings and stop; SIGHUP reads the log level again.
+        Every key may be set in the environment, such as \(program.environmentPrefix)_HTTP_LISTEN for http.listen; PORT and LOG_LEVEL too.
+        SIGTERM and SIGINT finish what is under way and stop; SIGHUP reads the log's settings again.
 
         """
+    }
 }

@@ -1,15 +1,16 @@
 import Cluster
 import HTTP
+import Program
 import State
 
-/// Health, identity and the OpenAPI document.
-struct InfoRoutes {
+/// Who the node is, and how streams come and go on it.
+struct NodeInfo {
     let node: NodeReporter
     let state: StatePublisher?
     let strategy: StrategySettings
 
     /// What `/api/info` tells; the first field is live777's.
-    private struct Info: Encodable {
+    struct Info: Encodable {
         let version: String
         let program: String
         let alias: String
@@ -33,17 +34,6 @@ struct InfoRoutes {
     }
 
     func add(to router: inout Router) {
-        router.get("/healthz", RouteDescription("ok while the node serves", tag: "node")) { _ in
-            .text("ok", headers: ["Cache-Control": "no-store"])
-        }
-        router.get("/api/info", RouteDescription("Who this is", tag: "node")) { _ in
-            let record = await node.record()
-            return try .json(
-                Info(
-                    version: EdgeVersion.current, program: EdgeVersion.program, alias: record.alias, url: record.url,
-                    region: record.region, status: record.status, startedAtMs: record.startedAtMs,
-                    features: ["whip", "whep", "recorder"], redis: redisStatus))
-        }
         router.get("/api/strategy", RouteDescription("How streams come and go", tag: "node")) { _ in
             try .json(
                 Strategy(
@@ -53,22 +43,21 @@ struct InfoRoutes {
         }
     }
 
+    /// What `/api/info` tells now.
+    func read() async -> Info {
+        let record = await node.record()
+        return Info(
+            version: ProgramVersion.current, program: EdgeProgram.description.name, alias: record.alias, url: record.url,
+            region: record.region, status: record.status, startedAtMs: record.startedAtMs,
+            features: ["whip", "whep", "recorder"], redis: redisStatus)
+    }
+
     private var redisStatus: String {
         switch state?.status {
         case nil: "off"
         case .connecting: "connecting"
         case .connected: "connected"
         case .degraded: "degraded"
-        }
-    }
-
-    /// Added last: it describes every route before it.
-    static func addDocument(to router: inout Router) {
-        let path = "/api/openapi.json"
-        router.get(path, RouteDescription("This document", tag: "node")) { _ in HTTPResponse(.noContent) }
-        let document = router.openAPI(title: EdgeVersion.program, version: EdgeVersion.current)
-        router.get(path, RouteDescription("This document", tag: "node")) { _ in
-            .text(document, contentType: "application/json")
         }
     }
 }

@@ -1,44 +1,24 @@
 import Cluster
-import HTTP
 import MediaPlane
+import Program
 import Record
 import State
 import Streams
 
-/// `GET /metrics`: Prometheus text; needs no credential.
-struct MetricsRoutes {
+/// What the node adds to `/metrics`; see ``EdgeMetric``.
+struct EdgeMetrics {
     let registry: StreamRegistry
     let plane: MediaPlane
     let recorder: Recorder
     let state: StatePublisher?
-    let requests: RequestMetrics
-    let alias: String
-    let startedAtMs: Int64
 
-    func add(to router: inout Router) {
-        router.get("/metrics", RouteDescription("Prometheus metrics", tag: "node")) { _ in
-            var text = MetricText()
-            addProcess(&text)
-            let snapshot = await plane.snapshot()
-            let records = await registry.records()
-            await addStreams(&text, records)
-            addSessions(&text, snapshot.sessions, names: await registry.namesByKey())
-            addLoops(&text, snapshot.loops)
-            addRecordings(&text)
-            return .text(
-                text.text + requests.prometheus(prefix: EdgeMetric.prefix),
-                contentType: "text/plain; version=0.0.4; charset=utf-8",
-                headers: ["Cache-Control": "no-store"])
-        }
-    }
-
-    private func addProcess(_ text: inout MetricText) {
-        text.add(EdgeMetric.info, [MetricSample(["version": EdgeVersion.current, "alias": alias], 1)])
-        text.add(EdgeMetric.startTime, Double(startedAtMs) / 1000)
-        text.add(EdgeMetric.cpu, Double(ProcessUsage.cpuNs()) / 1e9)
-        text.add(EdgeMetric.memory, Double(ProcessUsage.residentBytes()))
-        text.add(EdgeMetric.descriptors, Double(ProcessUsage.openDescriptors()))
+    func add(to text: inout MetricText) async {
         if let state { text.add(EdgeMetric.redisConnected, state.status == .connected ? 1 : 0) }
+        let snapshot = await plane.snapshot()
+        await addStreams(&text, await registry.records())
+        addSessions(&text, snapshot.sessions, names: await registry.namesByKey())
+        addLoops(&text, snapshot.loops)
+        addRecordings(&text)
     }
 
     private func addStreams(_ text: inout MetricText, _ records: [StreamRecord]) async {
@@ -120,6 +100,7 @@ struct MetricsRoutes {
         text.add(EdgeMetric.segments, Double(numbers.segments))
         text.add(EdgeMetric.segmentBytes, Double(numbers.bytes))
         text.add(EdgeMetric.recordingLost, Double(numbers.lostPackets))
+        text.add(EdgeMetric.recordingDropped, Double(numbers.droppedFrames))
         text.add(EdgeMetric.recordingOverflow, Double(numbers.overflowedPackets))
         text.add(EdgeMetric.storageErrors, Double(numbers.storageErrors))
         if let free = numbers.freeBytes { text.add(EdgeMetric.storageFree, Double(free)) }

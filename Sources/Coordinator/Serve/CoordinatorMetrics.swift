@@ -1,0 +1,58 @@
+import Cluster
+import Nodes
+import Program
+import Records
+import Redis
+
+/// Every metric of the coordinator except those that all programs have (``SystemRoutes``).
+enum CoordinatorMetric {
+    static let prefix = "tributary_coordinator"
+
+    static let nodes = gauge("nodes", "Nodes by state.")
+    static let streams = gauge("streams", "Streams on nodes that answer.")
+    static let nodeCPU = gauge("node_cpu_ratio", "CPU of a node, 0 to 1.")
+    static let nodePublishers = gauge("node_publishers", "Publishers on a node.")
+    static let nodeViewers = gauge("node_viewers", "Viewers on a node.")
+    static let nodeEgress = gauge("node_egress_bits_per_second", "Media a node sends.")
+    static let redisConnected = gauge(
+        "redis_connected", "1 while Redis answers; while it doesn't, nodes are shown as they were last.")
+    static let recordings = gauge("recordings", "Recordings in the index.")
+    static let recordingsActive = gauge("recordings_active", "Recordings that were growing when last heard of.")
+    static let syncFailures = counter("sync_failures_total", "Rounds of reading a node's recordings that failed.")
+    static let syncRows = counter("sync_rows_total", "Rows read from a node's recordings.")
+
+    private static func counter(_ name: String, _ help: String) -> Metric { .counter("\(prefix)_\(name)", help) }
+    private static func gauge(_ name: String, _ help: String) -> Metric { .gauge("\(prefix)_\(name)", help) }
+}
+
+/// What the coordinator adds to `/metrics`.
+struct CoordinatorMetrics: Sendable {
+    let directory: NodeDirectory
+    let index: RecordingIndex
+    let sync: RecordingSync
+    let registry: RedisRegistry?
+
+    func add(to text: inout MetricText) async throws {
+        let view = await directory.view()
+        text.add(
+            CoordinatorMetric.nodes,
+            ["running", "draining", "lost"].map { status in
+                MetricSample(["status": status], Double(view.nodes.count { $0.status.rawValue == status }))
+            })
+        text.add(CoordinatorMetric.streams, Double(view.mergedStreams().count { !$0.isLost }))
+        func each(_ metric: Metric, _ value: (NodeView) -> Double) {
+            text.add(metric, view.reachable.map { MetricSample(["node": $0.alias], value($0)) })
+        }
+        each(CoordinatorMetric.nodeCPU) { $0.record.load.cpu }
+        each(CoordinatorMetric.nodePublishers) { Double($0.publisherCount) }
+        each(CoordinatorMetric.nodeViewers) { Double($0.viewerCount) }
+        each(CoordinatorMetric.nodeEgress) { Double($0.record.load.egressBitsPerSecond) }
+        if let registry { text.add(CoordinatorMetric.redisConnected, registry.status == .ready ? 1 : 0) }
+        let counts = try await index.counts()
+        text.add(CoordinatorMetric.recordings, Double(counts.all))
+        text.add(CoordinatorMetric.recordingsActive, Double(counts.active))
+        let nodes = await sync.status().sorted { $0.key < $1.key }
+        text.add(CoordinatorMetric.syncFailures, nodes.map { MetricSample(["node": $0.key], Double($0.value.failures)) })
+        text.add(CoordinatorMetric.syncRows, nodes.map { MetricSample(["node": $0.key], Double($0.value.rows)) })
+    }
+}

@@ -1,0 +1,43 @@
+import Auth
+import HTTP
+
+/// Asks the authorizer about a request and gives its refusals their HTTP form (RFC 6750 section 3). Any thread.
+public struct Gate: Sendable {
+    /// Knows the credentials.
+    public let authorizer: Authorizer
+
+    /// - Parameter authorizer: knows the credentials.
+    public init(_ authorizer: Authorizer) { self.authorizer = authorizer }
+
+    /// Who asks, when that may be done.
+    ///
+    /// - Parameter mayStandInQuery: whether the token may also be `?token=`, for players that can't set a header.
+    /// - Throws: 401, 403 or 429.
+    @discardableResult
+    public func check(_ request: HTTPRequest, _ access: Access, mayStandInQuery: Bool = false) throws(HTTPError) -> Principal {
+        var credentials = Credentials(
+            authorization: request.headers["Authorization"], authToken: request.headers["X-Auth-Token"],
+            forwardedFingerprint: request.headers["X-Credential-Fingerprint"])
+        if mayStandInQuery, credentials.authorization == nil, let token = request.query.first("token") {
+            credentials.authorization = "Bearer \(token)"
+        }
+        do throws(AuthFailure) {
+            return try authorizer.authorize(credentials, for: access, now: WallClock.seconds())
+        } catch {
+            throw HTTPError(error)
+        }
+    }
+}
+
+extension HTTPError {
+    /// The answer to a request that is not let in.
+    public init(_ failure: AuthFailure) {
+        var headers: HTTPHeaders = [:]
+        switch failure {
+        case .unauthorized: headers["WWW-Authenticate"] = "Bearer"
+        case .tooManyAttempts(let seconds): headers["Retry-After"] = String(seconds)
+        case .forbidden, .badRequest, .noSecret: break
+        }
+        self.init(HTTPStatus(rawValue: failure.status), failure.message, headers: headers)
+    }
+}
