@@ -27,8 +27,11 @@ _MOVING = moving(*SIZE)
 def picture(index: int) -> av.VideoFrame:
     """Frame `index`: white during the mark, else a dark pattern that moves, so that an encoder has something to do."""
     is_mark = (index % FPS) < FPS * MARK_SECONDS
-    grey = numpy.full((SIZE[1], SIZE[0]), 235, numpy.uint8) if is_mark else ((_MOVING + index * 7) % 48 + 16).astype(numpy.uint8)
-    planes = numpy.concatenate([grey, numpy.full((SIZE[1] // 2, SIZE[0]), 128, numpy.uint8)])
+    # Read once: a test may put another pattern in its place, from another thread, at any time.
+    pattern = _MOVING
+    height, width = pattern.shape
+    grey = numpy.full((height, width), 235, numpy.uint8) if is_mark else ((pattern + index * 7) % 48 + 16).astype(numpy.uint8)
+    planes = numpy.concatenate([grey, numpy.full((height // 2, width), 128, numpy.uint8)])
     frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
     frame.pts, frame.time_base = index, fractions.Fraction(1, FPS)
     return frame

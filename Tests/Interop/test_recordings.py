@@ -125,12 +125,11 @@ def test_hls_over_sizes_and_nodes_plays_while_it_grows_and_after(cluster, peers,
         return call("GET", url.replace("index", track)).text
 
     first = publish_and_watch(cluster, peers, "edge-a", stream, 4)
-    monkeypatch.setattr(sources, "SIZE", (640, 480))
     monkeypatch.setattr(sources, "_MOVING", sources.moving(640, 480))
     publish_and_watch(cluster, peers, "edge-a", stream, 4, first).hang_up()
     cluster.finished_recording(stream)
     second = publish_and_watch(cluster, peers, "edge-b", stream, 5)
-    eventually("three periods", lambda: playlist().count("#EXT-X-MAP") == 3, 20)
+    eventually("three periods", lambda: playlist().count("#EXT-X-MAP") == 3, 40)
     assert "#EXT-X-PLAYLIST-TYPE:EVENT" in playlist() and "#EXT-X-ENDLIST" not in playlist()
     assert set(inspection.streams(url)) == {"video", "audio"}
     page = browsers()
