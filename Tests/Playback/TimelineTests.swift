@@ -58,6 +58,17 @@ struct TimelineTests {
         #expect(timeline.periods.map(\.node) == ["edge-1"])
     }
 
+    @Test("periods of one recording stay whole, though the second begins on the clock before the first has ended")
+    func ownOverlap() throws {
+        var recording = material("a", seconds: 10)
+        var second = try #require(material("a", startSecond: 9.7, seconds: 2).periods.first)
+        second.ordinal = 1
+        recording.periods.append(second)
+        let timeline = try #require(Timeline([recording], gaps: .keep))
+        #expect(timeline.periods.map(\.durationUs) == [10_000_000, 2_000_000])
+        #expect(timeline.periods.map(\.startUs) == [0, 10_000_000])
+    }
+
     @Test("a missing segment splits a period in two, in every track")
     func hole() throws {
         var broken = material("a", seconds: 12)

@@ -96,6 +96,8 @@ public struct Timeline: Sendable, Equatable {
     // MARK: from recordings to stretches
 
     private struct Stretch {
+        /// Node and session it was recorded in.
+        var recording: String
         var period: TimelinePeriod
         var isGrowing: Bool
     }
@@ -117,7 +119,8 @@ public struct Timeline: Sendable, Equatable {
                 }
                 let tracks = [with(lead.track, run)] + others
                 if let made = make(tracks, period, material.recording) {
-                    stretches.append(Stretch(period: made, isGrowing: false))
+                    let recording = "\(material.recording.node).\(material.recording.session)"
+                    stretches.append(Stretch(recording: recording, period: made, isGrowing: false))
                 }
             }
         }
@@ -207,12 +210,15 @@ public struct Timeline: Sendable, Equatable {
     private static func withoutOverlap(_ stretches: [Stretch]) -> [Stretch] {
         var placed: [Stretch] = []
         for stretch in stretches {
-            guard let endUs = placed.last?.period.wallEndUs, stretch.period.wallStartUs < endUs - overlapSlackUs else {
+            // Periods of one recording follow each other whatever their clocks say: a new one is placed on the wall clock anew.
+            guard let last = placed.last, last.recording != stretch.recording,
+                stretch.period.wallStartUs < last.period.wallEndUs - overlapSlackUs
+            else {
                 placed.append(stretch)
                 continue
             }
-            if let rest = trimmed(stretch.period, fromUs: endUs - overlapSlackUs) {
-                placed.append(Stretch(period: rest, isGrowing: stretch.isGrowing))
+            if let rest = trimmed(stretch.period, fromUs: last.period.wallEndUs - overlapSlackUs) {
+                placed.append(Stretch(recording: stretch.recording, period: rest, isGrowing: stretch.isGrowing))
             }
         }
         return placed
