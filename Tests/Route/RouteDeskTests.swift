@@ -61,6 +61,14 @@ struct RouteDeskTests {
         #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: later) == .noSuchStream)
     }
 
+    @Test("a viewer finds at once what a client published on a node of its own choice")
+    func viewerBehindNamedNode() async {
+        let desk = RouteDesk()
+        let view = ClusterView(nodes: (1...5).map { node("n\($0)") })
+        await desk.note("demo", on: "n4", isPublisher: true, nowNs: second)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second) == .node("n4"))
+    }
+
     @Test("a released pick is forgotten, and a claim on a node that died is not honoured")
     func releaseAndDeath() async {
         let desk = RouteDesk()

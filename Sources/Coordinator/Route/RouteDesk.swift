@@ -63,6 +63,13 @@ public actor RouteDesk {
         return decision
     }
 
+    /// Counts a session that went to a node the client named, so that whoever comes next finds it there.
+    /// - Parameter nowNs: monotonic nanoseconds.
+    public func note(_ stream: String, on alias: String, isPublisher: Bool, nowNs: UInt64) {
+        expire(nowNs)
+        picks.append(Pick(alias: alias, stream: stream, isPublisher: isPublisher, atNs: nowNs))
+    }
+
     /// Takes back one pick that came to nothing.
     public func release(_ stream: String, node alias: String, isPublisher: Bool) {
         let index = picks.lastIndex { $0.alias == alias && $0.stream == stream && $0.isPublisher == isPublisher }

@@ -100,6 +100,9 @@ struct SignalingRoutes: Sendable {
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
         if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
         let answer = try await caller.forward(request, to: node, path: path)
+        if answer.status.isSuccess {
+            await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
+        }
         return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
     }
 
