@@ -45,8 +45,11 @@ final class BucketTransport: Sendable {
         (self.client, self.dialect, self.store, self.limits, self.clock) = (client, dialect, store, limits, clock)
     }
 
+    /// The store's clock less ours, in seconds, as far as it is known.
+    var offset: Int64 { offsetSeconds.withLock { $0 } }
+
     /// Unix seconds by the store's clock.
-    var seconds: Int64 { clock.nowUs() / 1_000_000 + offsetSeconds.withLock { $0 } }
+    var seconds: Int64 { clock.nowUs() / 1_000_000 + offset }
 
     /// An answer of 2xx with its whole body, of at most `limit` bytes.
     func send(_ request: BucketRequest, limit: Int = answerBytesMax) async throws(BucketFailure) -> BucketAnswer {
