@@ -94,8 +94,9 @@ final class BucketTransport: Sendable {
     private func once<Answer>(
         _ request: BucketRequest, _ finish: (HTTPClientResponse) async throws(HTTPClientError) -> Answer
     ) async -> Outcome<Answer> {
-        let signed: SignedRequest
+        let (signed, seconds): (SignedRequest, Int64)
         do throws(StoreError) {
+            seconds = self.seconds
             signed = try await dialect.signed(request, atSeconds: seconds)
         } catch {
             return .failed(error, nil, .final)
@@ -105,7 +106,7 @@ final class BucketTransport: Sendable {
             if response.status.isSuccess { return .answer(try await finish(response)) }
             let body = try await response.collect(limit: 64 << 10)
             let fault = BucketFault(status: response.status, headers: response.headers, body: body)
-            return .failed(fault.storeError, fault, fault.failure(isTemporary: signed.isTemporary))
+            return .failed(fault.storeError, fault, fault.failure(isTemporary: signed.isTemporary, signedAtSeconds: seconds))
         } catch {
             return .failed(Self.storeError(error), nil, Self.failure(error))
         }
