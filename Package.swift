@@ -59,6 +59,7 @@ let package = Package(
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
+        module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Log"]),
@@ -80,13 +81,15 @@ let package = Package(
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
-        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "Media", "CSQLite", "Log"]),
+        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "Presentation", "HTTP", "CSQLite", "Log"]),
         module(
-            "Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
+            "Playback", path: "Sources/Coordinator/Playback",
+            ["Records", "Presentation", "Nodes", "Cluster", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
             [
-                "Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Program",
+                "Nodes", "Route", "Records", "Playback", "Presentation", "Media", "Store", "HTTP", "Auth", "Cluster", "Config",
+                "Program",
                 "Redis", "Log",
             ],
             resources: [.copy("Web")]),
@@ -133,8 +136,8 @@ let package = Package(
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
-        tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
-        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),
+        tests(of: "Records", ["Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",
             [

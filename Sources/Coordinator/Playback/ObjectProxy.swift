@@ -2,6 +2,7 @@ import Cluster
 import HTTP
 import Log
 import Nodes
+import Presentation
 import Records
 import Store
 

@@ -3,6 +3,7 @@ import Cluster
 import HTTP
 import Media
 import Playback
+import Presentation
 import Program
 import Records
 

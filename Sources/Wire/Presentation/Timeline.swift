@@ -1,5 +1,3 @@
-import Records
-
 /// What the index has of one recording in the wanted range.
 public struct RecordedMaterial: Sendable {
     /// The recording.

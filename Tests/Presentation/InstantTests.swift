@@ -1,6 +1,6 @@
 import EdgeFixtures
 import Media
-import Playback
+import Presentation
 import Testing
 
 @Suite("Instants (RFC 3339)")

@@ -1,6 +1,5 @@
 import HTTP
 import Media
-import Records
 
 /// How object addresses are written into manifests.
 public struct ObjectAddresses: Sendable {
