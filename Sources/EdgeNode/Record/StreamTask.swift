@@ -243,6 +243,7 @@ final class StreamTask {
 
     private static func text(_ error: StoreError) -> String {
         if case .noSpace = error { return "no space left where recordings go" }
+        if case .notFound = error { return "the recording's directory was removed" }
         return "storage failed: \(error)"
     }
 
