@@ -67,7 +67,9 @@ let package = Package(
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
-        module("Record", path: "Sources/EdgeNode/Record", ["MediaPlane", "Media", "Store", "Cluster", "CLinux", "Log"]),
+        module(
+            "Record", path: "Sources/EdgeNode/Record",
+            ["MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
@@ -127,7 +129,7 @@ let package = Package(
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "EdgeBench", ["SDP"]),
-        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures"]),
+        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",

@@ -103,7 +103,7 @@ final class RecorderThread: Sendable {
                     let task = try StreamTask(seed, environment: environment)
                     tasks[seed.stream] = task
                 } catch {
-                    seed.shared.update(isWriting: false, problem: "storage failed: \(error)", session: nil)
+                    seed.shared.update(.paused, problem: "storage failed: \(error)", session: nil)
                     seed.tap.close()
                     onRemoved(seed.stream, seed.shared)
                 }

@@ -28,7 +28,9 @@ struct EdgeRoutes {
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
         CascadeRoutes(gate: gate).add(to: &router)
         EventRoutes(registry: registry, node: node, gate: gate).add(to: &router)
-        RecordRoutes(registry: registry, recorder: recorder, following: following, gate: gate).add(to: &router)
+        RecordRoutes(
+            registry: registry, recorder: recorder, following: following, gate: gate, isEnabled: config.recorder.isEnabled
+        ).add(to: &router)
         ObjectRoutes(store: store, gate: gate).add(to: &router)
         TokenRoutes(gate).add(to: &router)
         let info = NodeInfo(node: node, state: state, strategy: config.strategy)

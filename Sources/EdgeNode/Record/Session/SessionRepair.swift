@@ -34,9 +34,12 @@ struct SessionRepair {
         try directory.removeUnused(of: work.session)
         var line = JournalLine(.end, at: clock.next())
         line.reason = reason
-        try work.write(line)
-        try directory.writeManifest(own: work.session, publishUs: clock.next(), segmentSeconds: segmentSeconds)
-        return work.session
+        var ended = work.session
+        ended.apply(line)
+        try directory.writeManifest(
+            own: ended, publishUs: clock.next(), segmentSeconds: segmentSeconds
+        ) { () throws(StoreError) in try journal.append(line.encoded()) }
+        return ended
     }
 
     /// Manifests and initialization objects that never got their names; their writers hold the lock while they exist.

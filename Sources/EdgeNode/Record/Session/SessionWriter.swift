@@ -122,8 +122,12 @@ final class SessionWriter {
         var line = JournalLine(.end, at: clock.next())
         line.reason = reason
         line.failed = isFailed ? true : nil
-        try write(line)
-        try publish(isDue: true)
+        // The manifest first: who dies in between leaves an open journal, which is closed at the next start; a closed one would
+        // leave a manifest that says the recording goes on.
+        live?.apply(line)
+        try directory.writeManifest(
+            own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds
+        ) { () throws(StoreError) in try journal?.append(line.encoded()) }
         journal = nil
         live = nil
         index.end(ending.id)
