@@ -60,19 +60,24 @@ let package = Package(
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
+        module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
-        module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Log"]),
+        module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
-        module("Record", path: "Sources/EdgeNode/Record", ["MediaPlane", "Media", "Store", "Cluster", "CLinux", "Log"]),
+        module(
+            "Record", path: "Sources/EdgeNode/Record",
+            ["Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config", "Program", "Redis",
+                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config",
+                "Program",
+                "Redis",
                 "SDP",
                 "Log",
             ]),
@@ -81,13 +86,15 @@ let package = Package(
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
-        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "HTTP", "Media", "CSQLite", "Log"]),
+        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "Presentation", "HTTP", "CSQLite", "Log"]),
         module(
-            "Playback", path: "Sources/Coordinator/Playback", ["Records", "Nodes", "Cluster", "Media", "Store", "HTTP", "Log"]),
+            "Playback", path: "Sources/Coordinator/Playback",
+            ["Records", "Presentation", "Nodes", "Cluster", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
             [
-                "Nodes", "Route", "Records", "Playback", "Media", "Store", "HTTP", "Auth", "Cluster", "Config", "Program",
+                "Nodes", "Route", "Records", "Playback", "Presentation", "Media", "Store", "HTTP", "Auth", "Cluster", "Config",
+                "Program",
                 "Redis", "Log",
             ],
             resources: [.copy("Web")]),
@@ -128,7 +135,7 @@ let package = Package(
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "EdgeBench", ["SDP"]),
-        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures"]),
+        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
@@ -137,8 +144,8 @@ let package = Package(
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
-        tests(of: "Records", ["Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
-        tests(of: "Playback", ["Nodes", "Records", "Cluster", "HTTP", "Media", "EdgeFixtures"]),
+        tests(of: "Records", ["Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",
             [

@@ -191,8 +191,10 @@ struct RecorderTests {
         #expect(try place.names(day).contains("seg_0001.m4s"))
 
         try await recorder.delete(id: second)
-        #expect(recorder.recordings().sessions.isEmpty)
-        #expect(try place.names(day).allSatisfy { !$0.contains("_\(second)") })
+        #expect(recorder.recordings().sessions.map(\.status) == [.deleted])
+        #expect(try place.names(day).filter { $0.contains("_\(second)") } == ["session_\(second).jsonl"])
+        await #expect(throws: RecordError.notFound) { try await recorder.delete(id: second) }
+        await #expect(throws: RecordError.notFound) { try await recorder.detail(id: second) }
         try ManifestCheck(place, day).check(isStatic: true, periods: 1, seconds: 6)
         await recorder.stopAll()
         let next = try place.recorder([:], settings: settings)
@@ -218,7 +220,7 @@ struct RecorderTests {
 
     @Test("a publisher that comes back while its recording ends is recorded, now or anew")
     func comesBack() throws {
-        let info = RecordingInfo(id: "a", recordID: "a", recordDirectory: "d", mpdPath: "d/m", isWriting: false, problem: nil)
+        let info = RecordingInfo(id: "a", recordDirectory: "d")
         let kept = StreamStatus(info)
         #expect(kept.want(nowNs: 100))
         #expect(!kept.beginClosing(unlessWantedSince: 100))

@@ -2,6 +2,7 @@ import Cluster
 import EdgeFixtures
 import HTTP
 import Nodes
+import Presentation
 import Records
 import Synchronization
 import Testing

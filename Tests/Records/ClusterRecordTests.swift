@@ -1,5 +1,6 @@
 import Cluster
 import EdgeFixtures
+import Presentation
 import Records
 import Testing
 

@@ -1,4 +1,5 @@
 import Foundation
+import Presentation
 import Records
 
 /// A directory of its own for one test; gone when the value is.

@@ -6,6 +6,7 @@
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
+#include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -17,6 +18,12 @@
 #include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
+
+/* The new process inherits no descriptor from `first` on; Swift's Glibc does not show the call. */
+static inline int tributary_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
+    extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
+    return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
 
 /* MAP_FAILED is a cast, which Swift doesn't import. */
 static inline void *tributary_map_failed(void) { return MAP_FAILED; }

@@ -1,61 +1,8 @@
 import Cluster
 import HTTP
-import Media
 import Nodes
+import Presentation
 import Records
-
-/// One recording in the list of a stream: a row of `GET /api/playback/{stream}`.
-public struct PlaybackRow: Sendable, Equatable, Encodable {
-    /// UTC year of the first frame.
-    public let year: Int
-    /// 1 to 12.
-    public let month: Int
-    /// 1 to 31.
-    public let day: Int
-    /// Key of the recorder's own manifest.
-    public let mpdPath: String
-    /// Directory of the objects.
-    public let recordDir: String
-    /// The node that recorded it.
-    public let nodeAlias: String
-    /// The recording's identifier on that node.
-    public let id: String
-    /// RFC 3339, UTC.
-    public let start: String
-    /// RFC 3339, UTC; null while it grows.
-    public let end: String?
-    /// Seconds of media.
-    public let duration: Double?
-    /// `active`, `completed`, `failed` or `lost`.
-    public let status: PlaybackStatus
-
-    private enum CodingKeys: String, CodingKey {
-        case year, month, day, id, start, end, duration, status
-        case mpdPath = "mpd_path"
-        case recordDir = "record_dir"
-        case nodeAlias = "node_alias"
-    }
-
-    init(_ recording: IndexedRecording, liveNodes: Set<String>) {
-        (year, month, day) = ISO8601.date(microseconds: recording.startUs)
-        mpdPath = recording.mpdPath
-        recordDir = recording.recordDir
-        nodeAlias = recording.node
-        id = recording.session
-        start = ISO8601.dateTime(microseconds: recording.startUs)
-        end = recording.endUs.map { ISO8601.dateTime(microseconds: $0) }
-        duration = recording.durationMs.map { Double($0) / 1_000 }
-        status = recording.shownStatus(liveNodes: liveNodes)
-    }
-}
-
-/// Part of a stream's recordings, newest first.
-public struct PlaybackPage: Sendable {
-    /// The rows.
-    public let rows: [PlaybackRow]
-    /// Where to go on; nil at the end.
-    public let next: RecordingCursor?
-}
 
 /// What has been recorded and how it is played back, for any stream and range of time.
 public struct PlaybackCatalog: Sendable {
@@ -78,6 +25,11 @@ public struct PlaybackCatalog: Sendable {
 
     /// Names of the streams that have recordings.
     public func streams() async throws -> [String] { try await index.streams() }
+
+    /// When a recording began, the stream's first without `id`; Unix microseconds, nil when there is none.
+    public func recordingStart(stream: String, id: String?) async throws -> Int64? {
+        try await index.start(stream: stream, session: id)
+    }
 
     /// A page of a stream's recordings.
     public func page(_ query: RecordingQuery) async throws -> PlaybackPage {

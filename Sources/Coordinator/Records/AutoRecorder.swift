@@ -2,6 +2,7 @@ import Cluster
 import HTTP
 import Log
 import Nodes
+import Presentation
 
 /// What is to be recorded without being asked, from `[auto_record]`.
 public struct AutoRecordRules: Sendable {

@@ -1,52 +1,4 @@
-/// Which recordings of a stream to list.
-public struct RecordingQuery: Sendable {
-    /// The stream's name.
-    public var stream: String
-    /// Only what reaches past this instant, Unix microseconds.
-    public var fromUs: Int64?
-    /// Only what begins before this instant, Unix microseconds.
-    public var toUs: Int64?
-    /// Rows at most; at least 1.
-    public var limit: Int
-    /// Where the previous page ended.
-    public var after: RecordingCursor?
-
-    /// A query over all of a stream unless narrowed.
-    public init(
-        stream: String, fromUs: Int64? = nil, toUs: Int64? = nil, limit: Int = 1_000, after: RecordingCursor? = nil
-    ) {
-        self.stream = stream
-        self.fromUs = fromUs
-        self.toUs = toUs
-        self.limit = limit
-        self.after = after
-    }
-}
-
-/// A place in the list of recordings, newest first; as text it is opaque to clients.
-public struct RecordingCursor: Sendable, Equatable, CustomStringConvertible {
-    let startUs: Int64
-    let row: Int64
-
-    /// The place behind `recording`.
-    public init(after recording: IndexedRecording) {
-        startUs = recording.startUs
-        row = recording.row
-    }
-
-    /// Reads a cursor back; nil for anything this program did not write.
-    public init?(_ text: String) {
-        let parts = text.split(separator: "-", omittingEmptySubsequences: false)
-        guard parts.count == 2, let startUs = Int64(parts[0], radix: 36), let row = Int64(parts[1], radix: 36) else {
-            return nil
-        }
-        self.startUs = startUs
-        self.row = row
-    }
-
-    /// The form `init?(_:)` reads.
-    public var description: String { "\(String(startUs, radix: 36))-\(String(row, radix: 36))" }
-}
+import Presentation
 
 extension RecordingIndex {
     private static let columns = """
@@ -118,6 +70,14 @@ extension RecordingIndex {
             [.text(node)], Self.recording)
     }
 
+    /// When the recording of this identifier began, or the stream's first; Unix microseconds, nil when there is none.
+    public func start(stream: String, session: String?) throws(IndexError) -> Int64? {
+        try database().rows(
+            "SELECT start_us FROM recordings WHERE stream = ?1 AND (?2 IS NULL OR session = ?2) ORDER BY start_us LIMIT 1",
+            [.text(stream), session.map { .text($0) } ?? .null]
+        ) { $0.integer(0) }.first
+    }
+
     /// How many recordings the index has, and how many of them grow.
     public func counts() throws(IndexError) -> (all: Int, active: Int) {
         var counts = (all: 0, active: 0)
@@ -143,7 +103,7 @@ extension RecordingIndex {
         var periods: [IndexedPeriod] = []
         for (id, ordinal, startUs, described) in tracks {
             var track = described
-            let range = Self.mediaRange(of: track, periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
+            let range = track.mediaRange(periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
             if !range.isEmpty {
                 track.segments = try database.rows(
                     "SELECT number, t, d, bytes FROM segments WHERE track = ?1 AND t + d > ?2 AND t < ?3 ORDER BY number",
@@ -166,20 +126,5 @@ extension RecordingIndex {
             height: row.optionalInteger(11).map(Int.init(truncatingIfNeeded:)),
             frameRate: row.optionalText(12), sampleRate: row.optionalInteger(13).map(Int.init(truncatingIfNeeded:)),
             channels: row.optionalInteger(14).map(Int.init(truncatingIfNeeded:)), segments: [])
-    }
-
-    private static func mediaRange(
-        of track: IndexedTrack, periodStartUs: Int64, fromUs: Int64?, toUs: Int64?
-    ) -> Range<Int64> {
-        func ticks(_ us: Int64) -> Int64 {
-            let offset = us.subtractingReportingOverflow(periodStartUs)
-            guard !offset.overflow else { return us < periodStartUs ? Int64.min : Int64.max }
-            // Doubles are exact enough to choose segments by, and cannot overflow.
-            let value = Double(offset.partialValue) * Double(track.timescale) / 1_000_000 + Double(track.timeAtStart)
-            return value >= 9e18 ? Int64.max : value <= -9e18 ? Int64.min : Int64(value)
-        }
-        let lower = fromUs.map(ticks) ?? Int64.min
-        let upper = toUs.map(ticks) ?? Int64.max
-        return lower..<max(lower, upper)
     }
 }

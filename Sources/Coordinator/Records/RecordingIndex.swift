@@ -1,4 +1,5 @@
 import Log
+import Presentation
 
 /// Where a node's changes have been read up to.
 public struct SyncCursor: Sendable, Equatable {

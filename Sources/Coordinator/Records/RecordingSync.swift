@@ -2,6 +2,7 @@ import Cluster
 import HTTP
 import Log
 import Nodes
+import Presentation
 
 /// Brings every node's recordings into the index: pages by `updated_at` from a cursor that is kept in the index, so a
 /// restart goes on where it stopped, and a page that could not be stored is asked for again.

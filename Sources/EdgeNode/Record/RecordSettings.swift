@@ -16,11 +16,16 @@ public struct RecordSettings: Sendable {
     public var reconnectSeconds: Int
     /// Threads that record; streams are spread over them.
     public var threads: Int
+    /// How long recordings are kept.
+    public var retention: Retention
+    /// Who is told of recordings.
+    public var hooks: HookSettings
 
     /// All settings; what is left out has the value most nodes want.
     public init(
         autoStreams: [StreamPattern] = [], segmentSeconds: Double = 4, recordingSecondsMax: Int = 86_400,
-        freeBytesMin: Int64 = 512 << 20, reconnectSeconds: Int = 10, threads: Int = 2
+        freeBytesMin: Int64 = 512 << 20, reconnectSeconds: Int = 10, threads: Int = 2,
+        retention: Retention = Retention(), hooks: HookSettings = HookSettings()
     ) {
         self.autoStreams = autoStreams
         self.segmentSeconds = segmentSeconds
@@ -28,6 +33,8 @@ public struct RecordSettings: Sendable {
         self.freeBytesMin = freeBytesMin
         self.reconnectSeconds = reconnectSeconds
         self.threads = threads
+        self.retention = retention
+        self.hooks = hooks
     }
 }
 
@@ -53,36 +60,14 @@ public enum RecordError: Error, Equatable, Sendable {
     case stopped
 }
 
-/// A recording as `POST /api/record/{stream}` answers it.
-public struct RecordingInfo: Sendable, Equatable, Encodable {
-    /// Names the recording: `GET /api/recordings/{id}`.
-    public var id: String
-    /// live777's name for the same.
-    public var recordID: String
-    /// Key of the directory.
-    public var recordDirectory: String
-    /// Key of the manifest.
-    public var mpdPath: String
-    /// Media is being written at this moment.
-    public var isWriting: Bool
-    /// Why nothing is being written although it should be; nil when all is well or the publisher is away.
-    public var problem: String?
-
-    enum CodingKeys: String, CodingKey {
-        case id, problem
-        case recordID = "record_id"
-        case recordDirectory = "record_dir"
-        case mpdPath = "mpd_path"
-        case isWriting = "writing"
-    }
-}
-
 /// Numbers about all recordings of the node since it started.
 public struct RecordMetrics: Sendable, Equatable {
     /// Streams that are recorded or wait for their publisher.
     public var streams = 0
     /// Sessions being written.
     public var writing = 0
+    /// Streams whose recording waits for storage to work again.
+    public var paused = 0
     /// Segments finished.
     public var segments: Int64 = 0
     /// Bytes in finished segments.
@@ -93,6 +78,10 @@ public struct RecordMetrics: Sendable, Equatable {
     public var droppedFrames: Int64 = 0
     /// Packets the recorder was too slow for.
     public var overflowedPackets: Int64 = 0
+    /// Recordings removed because they were old enough, or finished after an interruption.
+    public var removed: Int64 = 0
+    /// How hooks fared.
+    public var hooks = HookMetrics()
     /// Times storage refused.
     public var storageErrors: Int64 = 0
     /// Bytes free where recordings go; nil when unknown.

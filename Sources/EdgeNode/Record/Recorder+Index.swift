@@ -18,31 +18,26 @@ extension Recorder {
     }
 
     private static func recoverNow(_ environment: RecorderEnvironment) throws(StoreError) -> (recordings: Int, repaired: Int) {
-        let tool = SessionRepair(
-            store: environment.store, clock: environment.clock, segmentSeconds: environment.settings.segmentSeconds)
         let journals = try environment.store.keysNow {
             $0.hasPrefix(SessionDirectory.journalPrefix) && $0.hasSuffix(SessionDirectory.journalSuffix)
         }
-        var open: [ObjectKey] = []
         var recordings = 0
         for key in journals.sorted() {
-            guard let session = try read(key, environment), session.node == environment.node else { continue }
-            environment.clock.skip(past: session.updatedUs)
-            if session.isForgotten { continue }
-            guard session.isEnded else {
-                open.append(key)
-                continue
+            do throws(StoreError) {
+                guard let session = try read(key, environment), session.node == environment.node else { continue }
+                environment.clock.skip(past: session.updatedUs)
+                guard session.isEnded || session.isDeleting else {
+                    environment.leaveOpen(key)
+                    continue
+                }
+                environment.index.put(session)
+                if !session.isForgotten, !session.isDeleting { recordings += 1 }
+            } catch {
+                // One damaged file must not keep a node from its work.
+                environment.log.error("a recording cannot be read", ["journal": key.path, "error": "\(error)"])
             }
-            environment.index.put(session.row)
-            recordings += 1
         }
-        var repaired = 0
-        for key in open {
-            guard let session = try tool.repair(key, reason: "the process ended without closing it") else { continue }
-            environment.index.put(session.row)
-            environment.log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
-            repaired += 1
-        }
+        let repaired = environment.closeLeftOpen()
         return (recordings + repaired, repaired)
     }
 
@@ -76,33 +71,29 @@ extension Recorder {
     ///
     /// - Returns: how many.
     public func forget(_ records: [(stream: String, record: String)]) async throws(RecordError) -> Int {
-        let count = try await note(.forgotten, records) { $0 == .acked }
-        for record in records where environment.index.find(stream: record.stream, record: record.record)?.status == .acked {
-            environment.index.remove(record.record)
-        }
-        return count
+        try await note(.forgotten, records) { $0 == .acked }
     }
 
-    /// Removes an ended recording with all its objects. Throws `notFound`, `active` or `storage`.
+    /// Removes an ended recording with all its objects; it stays listed as deleted for a while. Throws `notFound`, `active` or
+    /// `storage`; after the latter the removal is finished later.
     public func delete(id: String) async throws(RecordError) {
-        guard let row = environment.index.row(id) else { throw .notFound }
-        guard row.status != .active else { throw .active }
-        let session = try await session(id)
-        let environment = environment
-        let result = await BlockingWork.run { () throws(StoreError) in
-            var directory = SessionDirectory(store: environment.store, key: try ObjectKey(session.directory))
-            try directory.remove(session)
-            try directory.writeManifest(
-                own: nil, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
+        if environment.index.live(id) != nil { throw .active }
+        guard let row = environment.index.ended(id), row.status != .deleted || environment.index.isLeftToRemove(id) else {
+            throw .notFound
         }
-        if case .failure(let error) = result { throw .storage(error) }
-        environment.index.remove(id)
+        let isRemoved: Bool
+        do throws(StoreError) {
+            isRemoved = try await SessionRemoval(environment).remove(row)
+        } catch {
+            throw error == .notFound ? .notFound : .storage(error)
+        }
+        guard isRemoved else { throw .active }
     }
 
     // MARK: Steps
 
     private func session(_ id: String) async throws(RecordError) -> RecordedSession {
-        guard let row = environment.index.row(id) else { throw .notFound }
+        guard let row = environment.index.row(id), row.status != .deleted else { throw .notFound }
         let environment = environment
         let result = await BlockingWork.run { () throws(StoreError) in
             try Self.read(try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(id)), environment)
@@ -133,7 +124,7 @@ extension Recorder {
             }
             switch result {
             case .success(let session):
-                if let session { environment.index.put(session.row) }
+                if let session { environment.index.put(session) }
                 count += 1
             case .failure(let error): throw .storage(error)
             }

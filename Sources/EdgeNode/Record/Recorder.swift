@@ -13,6 +13,7 @@ public final class Recorder: Sendable {
     private let openTap: @Sendable (StreamKey) async throws(RecordError) -> StreamTap
     private let threads = Mutex<[RecorderThread]>([])
     private let state = Mutex<State>(State())
+    let keeper: Keeper
 
     private struct State {
         var entries: [String: Entry] = [:]
@@ -53,6 +54,7 @@ public final class Recorder: Sendable {
         environment = RecorderEnvironment(
             settings: settings, store: store, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
             requestKeyframe: requestKeyframe)
+        keeper = Keeper(environment)
         var made: [RecorderThread] = []
         for number in 0..<max(1, settings.threads) {
             let thread = try RecorderThread(environment: environment, number: number) { [weak self] stream, status in
@@ -76,7 +78,7 @@ public final class Recorder: Sendable {
         stream: String, key: StreamKey, baseDirectory: ObjectKey? = nil, isAutomatic: Bool = false
     ) async throws(RecordError) -> RecordingInfo {
         if let running = try running(stream, baseDirectory) { return running }
-        let info = try prepare(stream, baseDirectory)
+        let info = try prepare(stream, baseDirectory, isAutomatic: isAutomatic)
         let status = StreamStatus(info)
         guard let thread = try claim(stream, Entry(status: status, baseDirectory: baseDirectory, thread: 0)) else {
             return self.status(stream: stream) ?? info
@@ -121,7 +123,18 @@ public final class Recorder: Sendable {
             return !state.isStopping
         }
         guard isFirst else { return }
-        for thread in threads.withLock({ $0 }) { await withCheckedContinuation { thread.post(.end($0)) } }
+        await keeper.stop()
+        await withTaskGroup { group in
+            for thread in threads.withLock({ $0 }) {
+                group.addTask { await withCheckedContinuation { thread.post(.end($0)) } }
+            }
+        }
+        await environment.hooks?.stop(within: .seconds(2))
+    }
+
+    /// Begins to remove recordings that are old enough, now and every hour until `stopAll`. Call after `recover`.
+    public func startKeeping() {
+        keeper.start()
     }
 
     /// The recording of a stream; nil when there is none.
@@ -147,8 +160,11 @@ public final class Recorder: Sendable {
     /// Numbers for metrics.
     public var metrics: RecordMetrics {
         var numbers = environment.metrics
-        numbers.streams = state.withLock { $0.entries.count }
+        let states = state.withLock { $0.entries.values.map(\.status) }.map(\.info.state)
+        numbers.streams = states.count
+        numbers.paused = states.count { $0 == .paused }
         numbers.writing = environment.index.writingCount
+        if let hooks = environment.hooks { numbers.hooks = hooks.metrics }
         numbers.freeBytes = try? environment.store.freeBytesNow()
         return numbers
     }
@@ -168,21 +184,23 @@ public final class Recorder: Sendable {
         return entry.status.info
     }
 
-    private func prepare(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo {
+    private func prepare(
+        _ stream: String, _ baseDirectory: ObjectKey?, isAutomatic: Bool
+    ) throws(RecordError) -> RecordingInfo {
         let nowUs = WallClock.realtimeUs()
         if let baseDirectory { try checkHoldsObjects(baseDirectory) }
         do throws(StoreError) {
-            let free = try environment.store.freeBytesNow()
-            guard free >= environment.settings.freeBytesMin else { throw StoreError.noSpace(code: 0) }
+            // Nobody hears an error about a recording that nobody asked for: it waits for space instead.
+            if !isAutomatic, try environment.store.freeBytesNow() < environment.settings.freeBytesMin {
+                throw StoreError.noSpace(code: 0)
+            }
             let directory = try RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs)
             var shared = SessionDirectory(store: environment.store, key: directory)
             if let other = try shared.sessions().first(where: { $0.stream != stream }) {
                 throw StoreError.invalidKey(reason: other.stream)
             }
             let id = RecordingLayout.newID(atUs: nowUs)
-            return RecordingInfo(
-                id: id, recordID: id, recordDirectory: directory.path, mpdPath: directory.path + "/" + DayManifest.name,
-                isWriting: false, problem: nil)
+            return RecordingInfo(id: id, recordDirectory: directory.path)
         } catch {
             switch error {
             case .noSpace:

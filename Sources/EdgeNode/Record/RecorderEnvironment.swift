@@ -10,9 +10,13 @@ final class RecorderEnvironment: Sendable {
     let node: String
     let clock: UpdateClock
     let index = RecordingIndex()
+    let shelf = PlaybackShelf()
     let log = Logger("record")
     let requestKeyframe: @Sendable (StreamKey) -> Void
+    /// Nil when nobody wants to be told of anything.
+    let hooks: HookDispatcher?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
+    private let openJournals = Mutex<[ObjectKey]>([])
 
     init(
         settings: RecordSettings, store: FileStore, node: String, clock: UpdateClock,
@@ -23,6 +27,7 @@ final class RecorderEnvironment: Sendable {
         self.node = node
         self.clock = clock
         self.requestKeyframe = requestKeyframe
+        hooks = settings.hooks.isAnySet ? HookDispatcher(settings.hooks) : nil
     }
 
     func count(_ change: (inout RecordMetrics) -> Void) {
@@ -30,6 +35,37 @@ final class RecorderEnvironment: Sendable {
     }
 
     var metrics: RecordMetrics { counters.withLock { $0 } }
+
+    /// A session that an earlier process did not close.
+    func leaveOpen(_ journal: ObjectKey) {
+        openJournals.withLock { $0.append(journal) }
+    }
+
+    /// Closes what earlier processes left open; what storage does not let us is tried again at the next call. Blocks.
+    ///
+    /// - Returns: how many were closed.
+    @discardableResult
+    func closeLeftOpen() -> Int {
+        let journals = openJournals.withLock { journals in
+            defer { journals = [] }
+            return journals
+        }
+        let tool = SessionRepair(store: store, clock: clock, segmentSeconds: settings.segmentSeconds)
+        var closed = 0
+        for key in journals {
+            do throws(StoreError) {
+                guard let session = try tool.repair(key, reason: "the process ended without closing it") else { continue }
+                index.put(session)
+                hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
+                log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
+                closed += 1
+            } catch {
+                leaveOpen(key)
+                log.error("a recording could not be finished yet", ["journal": key.path, "error": "\(error)"])
+            }
+        }
+        return closed
+    }
 }
 
 /// How a recording stands, written by its thread and read by requests.
@@ -48,15 +84,27 @@ final class StreamStatus: Sendable {
 
     var info: RecordingInfo { state.withLock { $0.info } }
 
-    func update(isWriting: Bool, problem: String?, session: RecordedSession?) {
+    func update(_ recording: RecordingState, problem: String?, session: RecordedSession?) {
         state.withLock { state in
-            state.info.isWriting = isWriting
+            state.info.state = recording
             state.info.problem = problem
             guard let session else { return }
-            state.info.id = session.id
-            state.info.recordID = session.id
+            if state.info.id != session.id {
+                state.info = RecordingInfo(id: session.id, recordDirectory: session.directory)
+                state.info.state = recording
+                state.info.problem = problem
+            }
             state.info.recordDirectory = session.directory
-            state.info.mpdPath = session.mpdPath
+            state.info.startedUs = session.startUs
+        }
+    }
+
+    /// A segment of the session is in storage.
+    func add(_ segment: RecordingInfo.Segment, bytes: Int64) {
+        state.withLock { state in
+            state.info.segments += 1
+            state.info.bytes += bytes
+            state.info.lastSegment = segment
         }
     }
 

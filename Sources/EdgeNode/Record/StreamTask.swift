@@ -13,8 +13,8 @@ final class StreamTask {
     let key: StreamKey
     let tap: StreamTap
     let shared: StreamStatus
-    private let environment: RecorderEnvironment
-    private let writer: SessionWriter
+    let environment: RecorderEnvironment
+    let writer: SessionWriter
     private let settings: TimelineSettings
     private let isAutomatic: Bool
     private var recorder: StreamRecorder
@@ -57,15 +57,9 @@ final class StreamTask {
         let isAutomatic: Bool
     }
 
-    /// Takes what has come; call when the tap's descriptor is readable.
-    func drain() {
-        tap.drain { event in take(event) }
-        perform()
-    }
-
-    /// Lets time pass. False when the task has nothing left to do and can be removed.
+    /// Takes what has come and lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
-        // A stall elsewhere on the thread must not make what has arrived meanwhile look late.
+        // First: a stall elsewhere on the thread must not make what has arrived meanwhile look late.
         tap.drain { event in take(event) }
         if let until = pausedUntilNs {
             if nowNs >= until { resume(nowNs: nowNs) }
@@ -90,7 +84,7 @@ final class StreamTask {
         }
         tap.close()
         repair()
-        shared.update(isWriting: false, problem: nil, session: nil)
+        shared.update(.stopped, problem: nil, session: nil)
     }
 
     // MARK: Events
@@ -141,9 +135,10 @@ final class StreamTask {
                 case .sessionBegan: try requireSpace()
                 default: break
                 }
+                let ending = action == .sessionEnded ? writer.session : nil
                 try writer.perform(action)
+                announce(action, ending: ending)
                 guard case .segmentEnded = action else { continue }
-                environment.count { $0.segments += 1 }
                 pauseNs = Self.pauseNs.lowerBound
                 isFull = isFull || !hasSpace()
             }
@@ -165,7 +160,8 @@ final class StreamTask {
             }
         }
         guard pausedUntilNs == nil else { return }
-        shared.update(isWriting: writer.session != nil, problem: recorder.fault.map(Self.text), session: writer.session)
+        let session = writer.session
+        shared.update(session == nil ? .waiting : .recording, problem: recorder.fault.map(Self.text), session: session)
     }
 
     private func hasSpace() -> Bool {
@@ -182,8 +178,13 @@ final class StreamTask {
         recorder.endSession(nowNs: WallClock.monotonicNs())
         let actions = recorder.actions
         recorder.actions = []
-        for action in actions where action != .sessionEnded { try writer.perform(action) }
+        for action in actions where action != .sessionEnded {
+            try writer.perform(action)
+            announce(action, ending: nil)
+        }
+        let ending = writer.session
         try writer.endSession(reason: "no space")
+        announce(.sessionEnded, ending: ending, reason: "no space")
         throw .noSpace(code: ENOSPC)
     }
 
@@ -199,7 +200,7 @@ final class StreamTask {
         pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: .now())
         countedLosses = StreamRecorder.Losses()
-        shared.update(isWriting: false, problem: Self.text(error), session: nil)
+        shared.update(.paused, problem: Self.text(error), session: nil)
         repair()
     }
 
@@ -222,7 +223,8 @@ final class StreamTask {
             do throws(StoreError) {
                 let session = try tool.repair(key, reason: "storage failed")
                 if let session {
-                    environment.index.put(session.row)
+                    environment.index.put(session)
+                    announceEnd(session, reason: nil)
                 } else if let id = RecordingLayout.id(ofJournal: key) {
                     environment.index.remove(id)
                 }
@@ -235,6 +237,7 @@ final class StreamTask {
 
     private static func text(_ error: StoreError) -> String {
         if case .noSpace = error { return "no space left where recordings go" }
+        if case .notFound = error { return "the recording's directory was removed" }
         return "storage failed: \(error)"
     }
 

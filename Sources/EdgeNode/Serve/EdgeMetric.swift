@@ -40,6 +40,12 @@ enum EdgeMetric {
     static let recordingDropped = counter(
         "recorder_dropped_frames_total", "Frames left out of recordings because packets were missing or malformed.")
     static let recordingOverflow = counter("recorder_overflowed_packets_total", "Packets that the recorder was too slow for.")
+    static let recordingsRemoved = counter("recordings_removed_total", "Recordings removed because they were old enough.")
+    static let recordingsPaused = gauge(
+        "recordings_paused", "Streams that should be recorded and are not, because storage fails or is full.")
+    static let hooksDelivered = counter("recorder_hooks_delivered_total", "Events that a hook took.")
+    static let hooksFailed = counter("recorder_hooks_failed_total", "Events that a hook did not take, tried again or not.")
+    static let hooksDropped = counter("recorder_hooks_dropped_total", "Events that were not tried because too many were waiting.")
     static let storageErrors = counter("recorder_storage_errors_total", "Times the storage refused.")
     static let storageFree = gauge("recorder_storage_free_bytes", "Bytes free where recordings go.")
 

@@ -102,6 +102,11 @@ struct EdgeMetrics {
         text.add(EdgeMetric.recordingLost, Double(numbers.lostPackets))
         text.add(EdgeMetric.recordingDropped, Double(numbers.droppedFrames))
         text.add(EdgeMetric.recordingOverflow, Double(numbers.overflowedPackets))
+        text.add(EdgeMetric.recordingsPaused, Double(numbers.paused))
+        text.add(EdgeMetric.recordingsRemoved, Double(numbers.removed))
+        text.add(EdgeMetric.hooksDelivered, Double(numbers.hooks.delivered))
+        text.add(EdgeMetric.hooksFailed, Double(numbers.hooks.failed))
+        text.add(EdgeMetric.hooksDropped, Double(numbers.hooks.dropped))
         text.add(EdgeMetric.storageErrors, Double(numbers.storageErrors))
         if let free = numbers.freeBytes { text.add(EdgeMetric.storageFree, Double(free)) }
     }

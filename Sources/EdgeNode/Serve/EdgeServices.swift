@@ -65,7 +65,7 @@ public final class EdgeServices: Server {
     /// Begins to serve.
     public func start() async throws {
         await registry.start()
-        await following.start()
+        if config.recorder.isEnabled { await following.start() }
         do throws(HTTPServerError) {
             try server.start()
         } catch {
@@ -117,15 +117,14 @@ public final class EdgeServices: Server {
     ) async throws(StartError) -> Recorder {
         do throws(RecordError) {
             let recorder = try Recorder(
-                settings: RecordSettings(
-                    autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
-                    recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace)),
-                plane: plane, store: store, nodeAlias: settings.nodeAlias)
+                settings: RecordSettings(settings), plane: plane, store: store, nodeAlias: settings.nodeAlias)
+            guard settings.isEnabled else { return recorder }
             let found = try await recorder.recover()
             if found.recordings > 0 {
                 Logger("edge").info(
                     "recordings were found", ["count": String(found.recordings), "finished": String(found.repaired)])
             }
+            recorder.startKeeping()
             return recorder
         } catch {
             await plane.shutdown()
@@ -174,5 +173,27 @@ extension StreamSettings {
         sessionsMax = limit(config.limits.maxSessions)
         publishersMax = limit(config.node.pubMax)
         subscribersMax = limit(config.node.subMax)
+    }
+}
+
+extension RecordSettings {
+    init(_ settings: RecorderSettings) {
+        self.init(
+            autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
+            recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace),
+            retention: Retention(
+                days: settings.retentionDays,
+                rules: settings.retention.compactMap { rule in
+                    StreamPattern(rule.pattern).map { Retention.Rule(pattern: $0, days: rule.days) }
+                }),
+            hooks: HookSettings(settings.hooks))
+    }
+}
+
+extension HookSettings {
+    init(_ options: HookOptions) {
+        self.init(
+            url: options.url, command: options.command, events: options.events, timeoutMs: Int(options.timeoutSeconds * 1000),
+            secret: options.secret)
     }
 }

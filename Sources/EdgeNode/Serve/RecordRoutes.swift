@@ -12,11 +12,28 @@ struct RecordRoutes {
     let recorder: Recorder
     let following: RecordingFollower
     let gate: Gate
+    let isEnabled: Bool
 
     func add(to router: inout Router) {
+        guard isEnabled else { return addRefusals(to: &router) }
         addSwitch(to: &router)
         addIndex(to: &router)
         addDetail(to: &router)
+    }
+
+    /// live777's answer of a node that does not record.
+    private func addRefusals(to router: inout Router) {
+        let description = RouteDescription(
+            "Recording is turned off", tag: "recordings", responses: [RouteResponse(.notImplemented, "recorder.enabled is false")]
+        )
+        for pattern in ["/api/record/{stream}", "/api/recordings", "/api/recordings/{id}"] {
+            for method in [HTTPMethod.get, .post, .patch, .delete] {
+                router.on(method, pattern, description) { request in
+                    try gate.check(request, .browse)
+                    throw HTTPError(.notImplemented, "Recorder feature not enabled")
+                }
+            }
+        }
     }
 
     // MARK: One stream
@@ -25,12 +42,20 @@ struct RecordRoutes {
         let base_dir: String?
     }
 
+    /// live777's `recording`, and what there is to know besides.
     private struct Status: Encodable {
-        let recording: Bool
-        let id: String?
-        let record_dir: String?
-        let mpd_path: String?
-        let problem: String?
+        let info: RecordingInfo?
+
+        enum CodingKeys: String, CodingKey {
+            case recording, state
+        }
+
+        func encode(to encoder: any Encoder) throws {
+            var fields = encoder.container(keyedBy: CodingKeys.self)
+            try fields.encode(info != nil, forKey: .recording)
+            try fields.encode(RecordingState.stopped, forKey: .state)
+            try info?.encode(to: encoder)
+        }
     }
 
     private func addSwitch(to router: inout Router) {
@@ -58,10 +83,7 @@ struct RecordRoutes {
             try gate.check(request, .observe(stream: name))
             let info = recorder.status(stream: name)
             if info == nil, await registry.key(of: name) == nil { throw HTTPError(StreamError.streamNotFound) }
-            return try .json(
-                Status(
-                    recording: info != nil, id: info?.id, record_dir: info?.recordDirectory, mpd_path: info?.mpdPath,
-                    problem: info?.problem))
+            return try .json(Status(info: info))
         }
         router.delete(pattern, RouteDescription("Stop recording a stream", tag: "recordings")) { request in
             let name = try request.streamName()

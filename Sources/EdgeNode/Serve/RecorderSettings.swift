@@ -1,7 +1,7 @@
 import Cluster
 import Config
 
-/// `[recorder]`, `[recorder.storage]` and `[recorder.spool]`.
+/// `[recorder]`, `[recorder.storage]`, `[recorder.spool]`, `[[recorder.retention]]` and `[recorder.hooks]`.
 public struct RecorderSettings: Sendable, Hashable {
     /// How a recording's directory is named.
     public enum Layout: String, Sendable, CaseIterable {
@@ -9,6 +9,8 @@ public struct RecorderSettings: Sendable, Hashable {
         case date
     }
 
+    /// `enabled`: false answers 501 to everything about recordings.
+    public var isEnabled: Bool
     /// `auto_streams`: patterns of streams that are recorded without being asked to.
     public var autoStreams: [String]
     /// `node_alias` written to recordings; `node.alias` when not set.
@@ -21,6 +23,12 @@ public struct RecorderSettings: Sendable, Hashable {
     public var maxRecordingSeconds: Int
     /// `min_free_space`, bytes: with less no recording is begun.
     public var minFreeSpace: Int
+    /// `retention_days`: days after its end until a recording is removed; 0: never.
+    public var retentionDays: Int
+    /// `[[recorder.retention]]`: other times for streams that fit a pattern; the first that fits decides.
+    public var retention: [RetentionRule]
+    /// `[recorder.hooks]`.
+    public var hooks: HookOptions
     /// `[recorder.storage]`.
     public var storage: StorageSettings
     /// `[recorder.spool] dir`: where objects wait for a storage that is away; not used with `fs`.
@@ -28,11 +36,18 @@ public struct RecorderSettings: Sendable, Hashable {
     /// `[recorder.spool] max_bytes`.
     public var spoolBytesMax: Int
 
+    /// One `[[recorder.retention]]`.
+    public struct RetentionRule: Sendable, Hashable {
+        /// `pattern` of stream names.
+        public var pattern: String
+        /// `days`; 0: never.
+        public var days: Int
+    }
+
     init(reading root: ConfigSection, nodeAlias fallback: String) {
         let recorder = root.section("recorder")
-        autoStreams = recorder.strings("auto_streams") {
-            StreamPattern($0) == nil ? "not a pattern of stream names: * is any text, ? one character" : nil
-        }
+        isEnabled = recorder.flag("enabled", default: true)
+        autoStreams = recorder.strings("auto_streams", check: Self.patternProblem)
         let alias = recorder.string("node_alias") {
             $0.isEmpty || NodeAlias.isValid($0) ? nil : "must be 1 to 64 of A-Z a-z 0-9 _ . - and not start with a dot"
         }
@@ -41,10 +56,25 @@ public struct RecorderSettings: Sendable, Hashable {
         segmentSeconds = recorder.number("segment_seconds", default: 4, in: 0.5...60)
         maxRecordingSeconds = recorder.integer("max_recording_seconds", default: 86_400, in: 0...31_536_000)
         minFreeSpace = recorder.bytes("min_free_space", default: 512 << 20, in: 0...1 << 50)
+        retentionDays = recorder.integer("retention_days", default: 0, in: Self.days)
+        retention = recorder.sections("retention").map { rule in
+            let pattern = rule.string("pattern", check: Self.patternProblem)
+            if pattern.isEmpty, !rule.isSet("pattern") { rule.problem("pattern", "is required") }
+            let days = rule.integer("days", default: 0, in: Self.days)
+            if !rule.isSet("days") { rule.problem("days", "is required") }
+            return RetentionRule(pattern: pattern, days: days)
+        }
+        hooks = HookOptions(reading: recorder)
         storage = StorageSettings(reading: recorder)
         let spool = recorder.section("spool")
         spoolDirectory = spool.string("dir", default: "./spool") { $0.isEmpty ? "must not be empty" : nil }
         spoolBytesMax = spool.bytes("max_bytes", default: 10 << 30, in: 1 << 20...1 << 50)
+    }
+
+    private static let days = 0...36_500
+
+    private static func patternProblem(_ text: String) -> String? {
+        StreamPattern(text) == nil ? "not a pattern of stream names: * is any text, ? one character" : nil
     }
 
     func check(_ machine: ConfigChecks) {

@@ -87,6 +87,8 @@ public enum RecordingStatus: String, Sendable, Hashable, Codable {
     case failed = "Failed"
     /// An index has taken over this row.
     case acked = "Acked"
+    /// Removed with its objects; the row stays for a while so that every index hears of it.
+    case deleted = "Deleted"
 
     /// A word of a later release counts as `Active`, so the row is asked for again.
     public init(from decoder: any Decoder) throws {

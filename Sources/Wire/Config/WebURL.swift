@@ -14,6 +14,9 @@ struct WebURL {
     /// Scheme, host and port and nothing else (RFC 6454 section 6.2).
     var isOrigin: Bool { parts.path.isEmpty && parts.query == nil && parts.user == nil }
 
+    /// No user or password.
+    var isPage: Bool { parts.user == nil && parts.password == nil }
+
     /// Nothing that would end up in logs or be lost when a path is put behind it.
     var isBase: Bool { parts.query == nil && parts.user == nil && parts.password == nil }
 }
@@ -27,5 +30,12 @@ extension ConfigSection {
             return url.isBase ? nil : "must have no user, password or query"
         }
         return text.hasSuffix("/") ? String(text.dropLast()) : text
+    }
+
+    /// The whole URL of a page, which may have a query; empty when it is not set.
+    public func pageURL(_ key: String) -> String {
+        string(key) { text in
+            text.isEmpty || WebURL(text)?.isPage == true ? nil : "expected http://host:port/path or https://host:port/path"
+        }
     }
 }

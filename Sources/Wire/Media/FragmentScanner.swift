@@ -131,14 +131,14 @@ public struct FragmentScanner: Sendable {
 }
 
 /// A box's place in a byte array (ISO/IEC 14496-12 4.2).
-struct Box {
-    let type: String
-    let start: Int
-    let body: Int
-    let end: Int
+package struct Box {
+    package let type: String
+    package let start: Int
+    package let body: Int
+    package let end: Int
 
     /// Nil when there is no whole box at `position`.
-    init?(_ bytes: [UInt8], at position: Int, end limit: Int) {
+    package init?(_ bytes: [UInt8], at position: Int, end limit: Int) {
         guard let short = bytes.integer(4, at: position, end: limit), limit - position >= 8 else { return nil }
         var size = short
         var header = 8
@@ -154,7 +154,7 @@ struct Box {
         end = position + Int(size)
     }
 
-    func child(_ type: String, _ bytes: [UInt8]) -> Box? {
+    package func child(_ type: String, _ bytes: [UInt8]) -> Box? {
         var position = body
         while let box = Box(bytes, at: position, end: end) {
             if box.type == type { return box.end - box.body >= 4 ? box : nil }
@@ -166,7 +166,7 @@ struct Box {
 
 extension [UInt8] {
     /// A big-endian integer of `width` bytes, nil when it would pass `end` or not fit.
-    func integer(_ width: Int, at position: Int, end: Int) -> Int64? {
+    package func integer(_ width: Int, at position: Int, end: Int) -> Int64? {
         guard position >= 0, end <= count, position <= end - width else { return nil }
         var value: UInt64 = 0
         for index in position..<position + width { value = value << 8 | UInt64(self[index]) }

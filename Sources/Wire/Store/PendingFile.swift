@@ -74,6 +74,13 @@ public final class AppendFile {
         try FileCalls.sync(file.raw)
     }
 
+    /// Throws `notFound` when someone has removed the file: what is added goes nowhere.
+    public func checkIsThere() throws(StoreError) {
+        var status = stat()
+        guard fstat(file.raw, &status) == 0 else { throw .from("stat") }
+        guard status.st_nlink > 0 else { throw .notFound }
+    }
+
     /// Cuts the file, such as to get rid of a torn last line.
     public func truncate(to size: Int64) throws(StoreError) {
         guard ftruncate(file.raw, off_t(size)) == 0 else { throw .from("truncate") }

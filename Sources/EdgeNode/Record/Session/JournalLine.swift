@@ -25,6 +25,10 @@ struct JournalLine: Codable, Equatable, Sendable {
         case acked
         /// The index row was removed; the media stay.
         case forgotten
+        /// The media are being removed; nothing may name them any more.
+        case deleting
+        /// The media are gone. What is left of the journal says so for a while.
+        case deleted
     }
 
     var event: Event

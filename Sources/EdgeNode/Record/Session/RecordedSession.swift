@@ -14,6 +14,10 @@ struct RecordedSession: Equatable, Sendable {
     private(set) var isFailed = false
     private(set) var isAcked = false
     private(set) var isForgotten = false
+    /// Removal has begun: no manifest names it any more.
+    private(set) var isDeleting = false
+    /// Nothing is left but the journal's notice.
+    private(set) var isDeleted = false
     private(set) var reason: String?
     private(set) var updatedUs: Int64
 
@@ -90,6 +94,10 @@ struct RecordedSession: Equatable, Sendable {
             reason = line.reason
         case .acked: isAcked = true
         case .forgotten: isForgotten = true
+        case .deleting: isDeleting = true
+        case .deleted:
+            isDeleting = true
+            isDeleted = true
         }
     }
 
@@ -202,6 +210,7 @@ extension RecordedSession {
     }
 
     var status: RecordingStatus {
+        if isDeleting { return .deleted }
         if !isEnded { return .active }
         if isAcked { return .acked }
         return isFailed || !hasSegments ? .failed : .completed

@@ -20,13 +20,25 @@ final class LiveSession: Sendable {
     }
 }
 
+/// An ended recording as retention looks at it.
+struct KeptRecording: Sendable {
+    let row: RecordingRecord
+    /// Its removal was begun and has to be finished.
+    let isLeftToRemove: Bool
+}
+
 /// Every recording of this node, by id. Any thread.
 final class RecordingIndex: Sendable {
     private struct Entry {
         var live: LiveSession?
         var ended: RecordingRecord?
+        /// Taken off the index; the media are there until they are removed.
+        var isForgotten = false
+        /// Removal was begun and is not finished.
+        var isLeftToRemove = false
 
         var row: RecordingRecord? { live?.row ?? ended }
+        var listed: RecordingRecord? { isForgotten && ended?.status != .deleted ? nil : row }
     }
 
     private let entries = Mutex<[String: Entry]>([:])
@@ -37,8 +49,10 @@ final class RecordingIndex: Sendable {
     }
 
     /// A session was found in storage, or has changed there.
-    func put(_ row: RecordingRecord) {
-        entries.withLock { $0[row.id] = Entry(ended: row) }
+    func put(_ session: RecordedSession) {
+        let entry = Entry(
+            ended: session.row, isForgotten: session.isForgotten, isLeftToRemove: session.isDeleting && !session.isDeleted)
+        entries.withLock { $0[session.id] = entry }
     }
 
     /// Nothing will be added to a session.
@@ -53,7 +67,12 @@ final class RecordingIndex: Sendable {
     }
 
     func row(_ id: String) -> RecordingRecord? {
-        entries.withLock { $0[id]?.row }
+        entries.withLock { $0[id]?.listed }
+    }
+
+    /// Where an ended recording's objects are, even one that is not listed any more.
+    func ended(_ id: String) -> RecordingRecord? {
+        entries.withLock { $0[id]?.ended }
     }
 
     func live(_ id: String) -> LiveSession? {
@@ -66,11 +85,35 @@ final class RecordingIndex: Sendable {
 
     /// Rows that changed after `sinceUs`, oldest change first.
     func rows(sinceUs: Int64, stream: String?, limit: Int) -> [RecordingRecord] {
-        let all = entries.withLock { $0.values.compactMap(\.row) }
+        let all = entries.withLock { $0.values.compactMap(\.listed) }
         let fitting = all.filter { row in
             row.updatedAt > sinceUs && row.status != .acked && (stream.map { $0 == row.stream } ?? true)
         }
         return Array(fitting.sorted { $0.updatedAt < $1.updatedAt }.prefix(max(0, limit)))
+    }
+
+    /// Rows of recordings whose media can be played, those an index has taken over too.
+    func playable(stream: String?) -> [RecordingRecord] {
+        entries.withLock { entries in
+            entries.values.compactMap { entry in
+                guard !entry.isLeftToRemove, let row = entry.listed, row.status != .deleted, stream == nil || stream == row.stream
+                else { return nil }
+                return row
+            }
+        }
+    }
+
+    func isLeftToRemove(_ id: String) -> Bool {
+        entries.withLock { $0[id]?.isLeftToRemove ?? false }
+    }
+
+    /// Every recording that has ended, listed or not.
+    var kept: [KeptRecording] {
+        entries.withLock { entries in
+            entries.values.compactMap { entry in
+                entry.ended.map { KeptRecording(row: $0, isLeftToRemove: entry.isLeftToRemove) }
+            }
+        }
     }
 
     var writingCount: Int {

@@ -13,10 +13,12 @@ struct SessionDirectory {
     static let journalBytesMax = 256 << 20
 
     private var cache: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
-    private var listedNs: UInt64?
+    private var relistNs: UInt64 = 0
 
-    /// How long others' new sessions may go unseen; a long recording's directory takes a while to list.
-    static let relistNs: UInt64 = 20_000_000_000
+    /// How long others' new sessions may go unseen; a long recording's directory takes a while to list, and gets so many times that
+    /// while of rest.
+    static let relistNsMax: UInt64 = 20_000_000_000
+    static let rest: UInt64 = 100
 
     init(store: FileStore, key: ObjectKey) {
         self.store = store
@@ -45,7 +47,7 @@ struct SessionDirectory {
         return names
     }
 
-    /// All sessions in the directory; journals that have not changed are not read again.
+    /// All sessions in the directory but those that are deleted; journals that have not changed are not read again.
     mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
         var found: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
         for info in try journals() where info.key.name != own.map(Self.journalName) {
@@ -58,35 +60,51 @@ struct SessionDirectory {
             }
         }
         cache = found
-        return found.values.map(\.session)
+        return found.values.map(\.session).filter { !$0.isDeleting }
     }
 
     private mutating func journals() throws(StoreError) -> [ObjectInfo] {
         let nowNs = WallClock.monotonicNs()
-        if let listedNs, nowNs < listedNs &+ Self.relistNs {
-            return cache.keys.compactMap { try? store.headNow($0) }
-        }
-        listedNs = nowNs
-        return try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000).objects
+        if nowNs < relistNs { return cache.keys.compactMap { try? store.headNow($0) } }
+        let listed = try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000).objects
             .filter { Self.isJournal($0.key) }
+        let listedNs = WallClock.monotonicNs()
+        relistNs = listedNs &+ min(Self.relistNsMax, (listedNs &- nowNs) &* Self.rest)
+        return listed
+    }
+
+    /// The next manifest shows what is there then, whatever looking takes.
+    mutating func expire() {
+        relistNs = 0
     }
 
     /// Writes the manifest of what is in the directory, or removes it when nothing is; `own` is newer than its journal.
     ///
+    /// - Parameter finally: done before anyone else may write a manifest.
     /// - Returns: bytes of the manifest.
     @discardableResult
-    mutating func writeManifest(own: RecordedSession?, publishUs: Int64, segmentSeconds: Double) throws(StoreError) -> Int {
+    mutating func writeManifest(
+        own: RecordedSession?, publishUs: Int64, segmentSeconds: Double, finally: () throws(StoreError) -> Void = {}
+    ) throws(StoreError) -> Int {
         try store.withLockNow(key) { () throws(StoreError) in
-            let all = try sessions(except: own?.id) + (own.map { [$0] } ?? [])
-            let manifest = try object(DayManifest.name)
-            guard let mpd = DayManifest.render(all, publishUs: publishUs, segmentSeconds: segmentSeconds) else {
-                if all.isEmpty { try store.deleteNow(manifest) }
-                return 0
-            }
-            let bytes = Array(mpd.xml.utf8)
-            try store.putNow(manifest, bytes, ifAbsent: false)
-            return bytes.count
+            let bytes = try writeUnlocked(own: own, publishUs: publishUs, segmentSeconds: segmentSeconds)
+            try finally()
+            return bytes
         }
+    }
+
+    private mutating func writeUnlocked(
+        own: RecordedSession?, publishUs: Int64, segmentSeconds: Double
+    ) throws(StoreError) -> Int {
+        let all = try sessions(except: own?.id) + (own.map { [$0] } ?? [])
+        let manifest = try object(DayManifest.name)
+        guard let mpd = DayManifest.render(all, publishUs: publishUs, segmentSeconds: segmentSeconds) else {
+            if all.isEmpty { try store.deleteNow(manifest) }
+            return 0
+        }
+        let bytes = Array(mpd.xml.utf8)
+        try store.putNow(manifest, bytes, ifAbsent: false)
+        return bytes.count
     }
 
     /// Removes initialization objects of tracks that never got a segment; no manifest will name them.

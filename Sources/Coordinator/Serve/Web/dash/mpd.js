@@ -47,7 +47,13 @@ export function parseMPD(text, url) {
 function parsePeriod(element, { key, startS, endS, base }) {
   const periodBase = resolveBase(element, base);
   const sets = CHILD(element, "AdaptationSet").map((set) => parseSet(set, [CHILD(element, "SegmentTemplate")[0]], periodBase));
-  return { key, startS, endS, sets: sets.filter((set) => set.type && set.representations.length) };
+  return { key, startS, endS, wallMs: captureTime(element), sets: sets.filter((set) => set.type && set.representations.length) };
+}
+
+/** When the Period's first moment was captured, milliseconds since 1970 (ProducerReferenceTime); null when it does not say. */
+function captureTime(element) {
+  const references = CHILD(element, "AdaptationSet").flatMap((set) => CHILD(set, "ProducerReferenceTime"));
+  return Date.parse(references[0]?.getAttribute("wallClockTime") ?? "") || null;
 }
 
 function parseSet(element, templates, base) {

@@ -6,6 +6,7 @@ import { parseMPD } from "./mpd.js";
 import { arrange } from "./presentation.js";
 import { intersect, rangeAt } from "./ranges.js";
 import { Track } from "./track.js";
+import { timeOf, wallAt } from "./wall.js";
 
 const TICK_MS = 200;
 // Standing still this long with media loaded ahead: the decoder has lost its way, and a tiny seek puts it back.
@@ -16,7 +17,7 @@ const REFRESH_MIN_S = 1;
 const REFRESH_FAILURES_MAX = 10;
 const FIRST_SEGMENT_ATTEMPTS = 15;
 
-/** Events: "state". States: loading, ready, playing, paused, buffering, ended, error. */
+/** Events: "state", "presentation" (loaded or grown). States: loading, ready, playing, paused, buffering, ended, error. */
 export class DashPlayer extends EventTarget {
   state = "idle";
   error = null;
@@ -47,15 +48,18 @@ export class DashPlayer extends EventTarget {
     }, { signal });
   }
 
-  /** Loads the manifest and plays from its start, or from `startS`. A growing recording may have no manifest or segment yet: it is
-      waited for. Resolves when playback can begin; errors come as the "error" state. */
-  async load(url, { startS, isGrowing = false } = {}) {
+  /** Loads the manifest and plays from its start, or from the wall clock `startWallMs`. A growing recording may have no manifest or
+      segment yet: it is waited for. Resolves when playback can begin; errors come as the "error" state. */
+  async load(url, { startWallMs = null, isGrowing = false } = {}) {
     if (!globalThis.MediaSource) return this.#fail(problems.unsupported());
     this.#set("loading");
     try {
       this.#url = new URL(url, document.baseURI).href;
       this.presentation = isGrowing ? await this.#readPatiently() : await this.#read();
-      await this.#open(this.#chapterAt(startS ?? this.presentation.startS), startS ?? this.presentation.startS);
+      const wanted = startWallMs === null ? null : timeOf(this.presentation.periods, startWallMs);
+      const startS = wanted ?? this.presentation.startS;
+      await this.#open(this.#chapterAt(startS), startS);
+      this.dispatchEvent(new Event("presentation"));
       this.#ticks = setInterval(() => this.#tick(), TICK_MS);
       this.#scheduleRefresh();
     } catch (error) {
@@ -68,6 +72,16 @@ export class DashPlayer extends EventTarget {
     const chapter = this.#chapterAt(timeS);
     if (chapter === this.#chapter) this.#video.currentTime = timeS;
     else this.#switch(chapter, timeS);
+  }
+
+  /** The wall clock of what is on the screen, milliseconds since 1970; null when the manifest does not tell. */
+  get wallMs() { return this.presentation ? wallAt(this.presentation.periods, this.#video.currentTime) : null; }
+
+  /** Shows what was recorded then, or next after; false when this presentation has nothing then or later. */
+  seekWall(wallMs) {
+    const timeS = this.presentation ? timeOf(this.presentation.periods, wallMs) : null;
+    if (timeS !== null) this.seek(timeS);
+    return timeS !== null;
   }
 
   destroy() {
@@ -252,6 +266,7 @@ export class DashPlayer extends EventTarget {
       for (const track of this.#tracks) if (chapter?.segments[track.type]) track.replaceList(chapter.segments[track.type]);
       this.#setDuration();
       this.#changed(this.#mediaSource);
+      this.dispatchEvent(new Event("presentation"));
     } catch (error) {
       if (this.#abort.signal.aborted) return;
       this.#refreshFailures += 1;

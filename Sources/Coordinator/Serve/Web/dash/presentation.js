@@ -6,10 +6,12 @@
 import { problems } from "./errors.js";
 import { chooseRepresentation, initURL, listSegments, mediaURL, mimeOf } from "./segments.js";
 
-/** Returns {isDynamic, startS, endS, chapters: [{types, startS, endS, segments: {video: [...], audio: [...]}}]}. Throws DashError. */
+/** Returns {isDynamic, startS, endS, chapters: [{types, startS, endS, segments: {video: [...], audio: [...]}}],
+    periods: [{startS, endS, wallMs}]}. Throws DashError. */
 export function arrange(mpd, isSupported, nowMs) {
   const edgeS = mpd.isDynamic && mpd.availabilityStartMs ? (nowMs - mpd.availabilityStartMs) / 1000 : Infinity;
   const chapters = [];
+  const periods = [];
   let refused = null;
   for (const period of mpd.periods) {
     const lists = {};
@@ -23,12 +25,14 @@ export function arrange(mpd, isSupported, nowMs) {
       const list = listSegments(representation, period, edgeS).map((segment) => located(segment, representation, period));
       if (list.length) lists[set.type] = list;
     }
-    if (Object.keys(lists).length) join(chapters, lists, period);
+    if (!Object.keys(lists).length) continue;
+    join(chapters, lists, period);
+    periods.push({ startS: period.startS, endS: period.endS ?? chapters.at(-1).endS, wallMs: period.wallMs });
   }
   if (!chapters.length) throw refused ? problems.codec(refused) : problems.empty();
   const startS = chapters[0].startS;
   const endS = chapters.at(-1).endS;
-  return { isDynamic: mpd.isDynamic, startS, endS: mpd.isDynamic ? endS : Math.max(startS, Math.min(endS, mpd.durationS ?? endS)), chapters };
+  return { isDynamic: mpd.isDynamic, startS, endS: mpd.isDynamic ? endS : Math.max(startS, Math.min(endS, mpd.durationS ?? endS)), chapters, periods };
 }
 
 function located(segment, representation, period) {

@@ -1,10 +1,10 @@
 // Recordings: which streams have some, then one stream's recordings by day with a player.
 
 import * as api from "../api.js";
-import { DashPlayer } from "../dash/player.js";
 import { badge, h, icon, keyed, notice, setText } from "../dom.js";
 import { clock, dayName, duration, instant, plural } from "../format.js";
 import { link } from "../router.js";
+import { createTheatre } from "./theatre.js";
 
 const REFRESH_MS = 5000;
 const STATUS = { active: ["rec", "recording"], recording: ["rec", "recording"], completed: ["good", "complete"], failed: ["bad", "failed"],
@@ -30,7 +30,7 @@ export function recordedStreamsView(_params, signal) {
 
 export function recordingsView({ stream, query }, signal) {
   document.title = `${stream} recordings · Tributary`;
-  const theatre = createTheatre(signal);
+  const theatre = createTheatre(stream, signal, playFrom);
   const message = h("div", {});
   const days = h("div", { class: "section", style: "gap: 20px", data: { part: "days" } });
   const more = h("button", { class: "button", type: "button", hidden: true, on: { click: () => load(nextPage) } }, "Show older days");
@@ -41,6 +41,8 @@ export function recordingsView({ stream, query }, signal) {
 
   const rows = new Map();
   let nextPage = null;
+  let shownDay = null;
+  const deeds = { playDay, showDay, play: theatre.play };
   async function load(cursor = null) {
     try {
       const { rows: found, next } = await api.recordedDays(stream, cursor, { signal });
@@ -58,10 +60,36 @@ export function recordingsView({ stream, query }, signal) {
     }
   }
 
+  /** Plays the day of a moment that is not loaded, from that moment on; false when that day is not known here. */
+  function playFrom(wallMs) {
+    const day = new Date(wallMs).toISOString().slice(0, 10);
+    const list = [...rows.values()].filter((row) => row.day === day);
+    if (!list.some((row) => (row.endMs ?? Infinity) > wallMs)) return false;
+    playDay(list, wallMs);
+    return true;
+  }
+
+  function playDay(list, startWallMs = null) {
+    const { year, month, date, day } = list[0];
+    // A day that still grows has no end: with one it would not be live.
+    const isGrowing = list.some((row) => row.isActive);
+    const next = isGrowing ? "" : new Date(Date.UTC(year, month - 1, date + 1)).toISOString().replace(".000Z", "Z");
+    showDay(day);
+    theatre.play(stitched(stream, `${day}T00:00:00Z`, next), dayName(year, month, date), { startWallMs, isGrowing });
+  }
+
+  function showDay(day) {
+    shownDay = day;
+    const bars = [...rows.values()].filter((row) => row.day === day && row.start)
+      .map((row) => ({ node: row.node, startMs: row.start.getTime(), endMs: row.endMs ?? Date.now(), isActive: row.isActive }));
+    theatre.setDay({ startMs: Date.parse(`${day}T00:00:00Z`), rows: bars.sort((a, b) => a.startMs - b.startMs) });
+  }
+
   function render() {
+    if (shownDay) showDay(shownDay);
     const all = [...rows.values()].sort((a, b) => b.day.localeCompare(a.day) || (b.start ?? 0) - (a.start ?? 0));
     const groups = [...Map.groupBy(all, (row) => row.day)].map(([day, list]) => ({ day, list }));
-    keyed(days, groups, (group) => group.day, (group) => dayCard(group, stream, theatre), (card, group) => updateDay(card, group, stream, theatre));
+    keyed(days, groups, (group) => group.day, (group) => dayCard(group, deeds), (card, group) => updateDay(card, group, stream, deeds));
     more.hidden = nextPage === null;
     if (!all.length) message.replaceChildren(notice("info", "There is no recording of this stream.", "It appears here a few seconds after recording begins."));
   }
@@ -91,30 +119,31 @@ function describe(row) {
   const isActive = tone === "rec";
   return {
     key: keyOf(row), path: row.mpd_path, node: row.node_alias ?? "–", start, end, tone, status, isActive,
+    endMs: isActive ? null : (end ?? start)?.getTime() ?? null,
     year: row.year, month: row.month, date: row.day, day: `${row.year}-${pad(row.month)}-${pad(row.day)}`,
     seconds: row.duration ?? (start && (end || isActive) ? ((end ?? new Date()) - start) / 1000 : NaN),
   };
 }
 
-function dayCard(group, stream, theatre) {
+function dayCard(group, deeds) {
   const { year, month, date, day } = group.list[0];
-  const next = new Date(Date.UTC(year, month - 1, date + 1)).toISOString().replace(".000Z", "Z");
-  const name = dayName(year, month, date);
   const head = ["Node", "Start", "End", "Duration", "Status"].map((text) => h("th", { scope: "col" }, text));
-  return h("section", { class: "section", data: { day } },
-    h("div", { class: "section-head" }, h("h2", {}, name), h("span", { class: "muted", data: { value: "count" } }),
+  const card = h("section", { class: "section", data: { day } },
+    h("div", { class: "section-head" }, h("h2", {}, dayName(year, month, date)), h("span", { class: "muted", data: { value: "count" } }),
       h("button", { class: "button small", type: "button", style: "margin-left: auto",
-        on: { click: () => theatre.play(stitched(stream, `${day}T00:00:00Z`, next), name) } }, icon("play"), "Play the day")),
+        on: { click: () => deeds.playDay(card.list) } }, icon("play"), "Play the day")),
     h("div", { class: "card" }, h("table", { class: "stack" },
       h("thead", {}, h("tr", {}, ...head, h("th", { scope: "col" }, h("span", { class: "sr" }, "Actions")))), h("tbody", {}))));
+  return card;
 }
 
-function updateDay(card, group, stream, theatre) {
+function updateDay(card, group, stream, deeds) {
+  card.list = group.list;
   setText(card.querySelector("[data-value=count]"), plural(group.list.length, "recording"));
-  keyed(card.querySelector("tbody"), group.list, (row) => row.key, (row) => recordingRow(row, stream, theatre), updateRow);
+  keyed(card.querySelector("tbody"), group.list, (row) => row.key, (row) => recordingRow(row, stream, deeds), updateRow);
 }
 
-function recordingRow(row, stream, theatre) {
+function recordingRow(row, stream, deeds) {
   const cell = (label, value, text, wide) => h("td", { class: wide ? "name" : "num", data: { label, value } }, text);
   const element = h("tr", { data: { path: row.path ?? "", node: row.node } },
     cell("Node", "node", row.node, true), cell("Start", "start", clock(row.start)), cell("End", "end", ""), cell("Duration", "duration", ""),
@@ -128,7 +157,8 @@ function recordingRow(row, stream, theatre) {
     const isGrowing = element.dataset.status === "recording";
     for (const other of document.querySelectorAll("tr[aria-current]")) other.removeAttribute("aria-current");
     element.setAttribute("aria-current", "true");
-    theatre.play(url, `${row.node}, ${clock(row.start)}`, { start: isShared ? null : row.start, isGrowing });
+    deeds.showDay(row.day);
+    deeds.play(url, `${row.node}, ${clock(row.start)}`, { isGrowing });
   }
   return element;
 }
@@ -157,50 +187,4 @@ function rangeForm(stream, theatre) {
       h("div", { class: "field" }, h("label", { for: "from" }, "From"), from),
       h("div", { class: "field" }, h("label", { for: "to" }, "To"), to)),
     h("div", { class: "row" }, h("button", { class: "button", type: "submit" }, icon("play"), "Play"))));
-}
-
-/** The picture and what is said about it. Hidden until something is played. */
-function createTheatre(signal) {
-  const video = h("video", { controls: true, playsInline: true, "aria-label": "Recording" });
-  const veil = h("div", { class: "veil", style: "pointer-events: none" });
-  const stage = h("div", { class: "stage", data: { state: "idle", part: "player" } }, video, veil);
-  const title = h("strong", {});
-  const wall = h("span", { class: "muted num" });
-  const element = h("div", { class: "section", hidden: true }, stage, h("div", { class: "row" }, title, wall));
-  let player = null;
-  let startedAt = null;
-
-  function play(url, text, { start = null, isGrowing = false } = {}) {
-    player?.destroy();
-    element.hidden = false;
-    setText(title, text);
-    setText(wall, "");
-    startedAt = start;
-    player = new DashPlayer(video);
-    const current = player;
-    current.addEventListener("state", () => current === player && show());
-    show();
-    current.load(url, { isGrowing }).then(() => {
-      if (current === player && current.state !== "error") return video.play();
-    }).catch(() => {}); // Autoplay refused: the play button is on the screen.
-    stage.scrollIntoView({ block: "nearest" });
-  }
-
-  function show() {
-    stage.dataset.state = player.state;
-    stage.dataset.jumps = String(player.jumps);
-    const isBusy = ["idle", "loading", "buffering"].includes(player.state);
-    veil.hidden = !isBusy && player.state !== "error";
-    veil.replaceChildren(...(player.state === "error"
-      ? [h("p", { role: "alert" }, h("strong", {}, player.error.message)), h("p", { class: "detail" }, player.error.detail ?? "")]
-      : [h("div", { class: "spinner" })]));
-  }
-
-  video.addEventListener("timeupdate", () => {
-    stage.dataset.time = video.currentTime.toFixed(3);
-    if (player) stage.dataset.jumps = String(player.jumps);
-    if (startedAt) setText(wall, `now at ${clock(new Date(startedAt.getTime() + video.currentTime * 1000))}`);
-  });
-  signal.addEventListener("abort", () => player?.destroy());
-  return { element, play };
 }

@@ -1,6 +1,5 @@
 import EdgeFixtures
-import Playback
-import Records
+import Presentation
 import Testing
 
 @Suite("Playback timeline")

@@ -1,5 +1,4 @@
 import Media
-import Records
 
 extension Timeline {
     /// The tracks an HLS playback has, as they are named in its addresses.

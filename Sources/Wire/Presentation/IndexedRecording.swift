@@ -60,7 +60,7 @@ public struct IndexedRecording: Sendable, Equatable {
     }
 
     /// The UTC day of an instant, `YYYY-MM-DD`.
-    static func day(ofUs us: Int64) -> String { String(ISO8601.dateTime(microseconds: us).prefix(10)) }
+    public static func day(ofUs us: Int64) -> String { String(ISO8601.dateTime(microseconds: us).prefix(10)) }
 
     /// What to show when only `liveNodes` are up: an active recording of another node is lost.
     public func shownStatus(liveNodes: Set<String>) -> PlaybackStatus {

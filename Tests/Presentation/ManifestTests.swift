@@ -1,6 +1,5 @@
 import Media
-import Playback
-import Records
+import Presentation
 import Testing
 
 @Suite("Playback manifests (ISO/IEC 23009-1, RFC 8216)")

@@ -1,5 +1,4 @@
-import Playback
-import Records
+import Presentation
 
 /// 2026-11-20T10:00:00Z
 let tenOClockUs: Int64 = 1_795_168_800_000_000

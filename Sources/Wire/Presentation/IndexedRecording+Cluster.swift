@@ -38,7 +38,7 @@ extension PlaybackStatus {
         switch status {
         case .active: self = .active
         case .completed, .acked: self = .completed
-        case .failed: self = .failed
+        case .failed, .deleted: self = .failed
         }
     }
 }

@@ -1,0 +1,35 @@
+import Cluster
+
+/// How long recordings are kept.
+public struct Retention: Sendable, Equatable {
+    /// Another time for the streams that fit a pattern.
+    public struct Rule: Sendable, Equatable {
+        /// Which streams.
+        public var pattern: StreamPattern
+        /// Days after its end until a recording is removed; 0: never.
+        public var days: Int
+
+        /// Both fields.
+        public init(pattern: StreamPattern, days: Int) {
+            self.pattern = pattern
+            self.days = days
+        }
+    }
+
+    /// For streams that no rule fits; 0: for ever.
+    public var days: Int
+    /// The first one that fits a stream decides.
+    public var rules: [Rule]
+
+    /// Keeps everything for ever unless told otherwise.
+    public init(days: Int = 0, rules: [Rule] = []) {
+        self.days = days
+        self.rules = rules
+    }
+
+    /// Recordings of the stream that ended before this are removed, Unix microseconds; nil when they are kept for ever.
+    func limitUs(for stream: String, nowUs: Int64) -> Int64? {
+        let days = rules.first { $0.pattern.matches(stream) }?.days ?? days
+        return days > 0 ? nowUs - Int64(days) * 86_400_000_000 : nil
+    }
+}

@@ -1,0 +1,122 @@
+import Cluster
+import Media
+import Store
+
+/// Removes one recording for good, in steps of which each leaves what the next start can go on from.
+///
+/// First the journal says that the session is being deleted, from then on nobody names it. The manifest follows, then objects go, and in
+/// the end a short notice takes the journal's place. Whoever has an object open reads it to its end.
+struct SessionRemoval {
+    let environment: RecorderEnvironment
+
+    init(_ environment: RecorderEnvironment) {
+        self.environment = environment
+    }
+
+    /// How long the notice stays, so that indexes that were away hear of it: seven days.
+    static let noticeUs: Int64 = 7 * 86_400_000_000
+
+    /// Removes what is left of a session. False when its writer lives or someone else is removing it.
+    func remove(_ row: RecordingRecord) async throws(StoreError) -> Bool {
+        let result = await BlockingWork.run { () throws(StoreError) -> Bool in
+            guard let work = try begin(row) else { return false }
+            try work.unlist()
+            try work.removeObjects()
+            try work.leaveNotice()
+            return true
+        }
+        return try result.get()
+    }
+
+    /// Removes the notice of a session.
+    func forget(_ row: RecordingRecord) async throws(StoreError) {
+        let result = await BlockingWork.run { () throws(StoreError) in
+            try environment.store.deleteNow(try Self.journalKey(row))
+        }
+        try result.get()
+        environment.index.remove(row.id)
+    }
+
+    /// Marks the session, unless an earlier attempt did. Nil when it is not ours to remove now. Blocks.
+    func begin(_ row: RecordingRecord) throws(StoreError) -> Work? {
+        let key = try Self.journalKey(row)
+        let journal = try environment.store.appendingNow(key, exclusively: false)
+        guard journal.claim() else { return nil }
+        let bytes = try environment.store.readNow(key, limit: SessionDirectory.journalBytesMax)
+        guard let (read, wholeBytes) = RecordedSession.read(bytes, directory: row.recordDir) else { throw .notFound }
+        var session = read
+        guard session.isEnded || session.isDeleting else { return nil }
+        if !session.isDeleting {
+            if wholeBytes < bytes.count { try journal.truncate(to: Int64(wholeBytes)) }
+            let line = JournalLine(.deleting, at: environment.clock.next())
+            try journal.append(line.encoded())
+            session.apply(line)
+        }
+        environment.index.put(session)
+        let directory = SessionDirectory(store: environment.store, key: try ObjectKey(session.directory))
+        return Work(environment: environment, journal: journal, directory: directory, session: session)
+    }
+
+    private static func journalKey(_ row: RecordingRecord) throws(StoreError) -> ObjectKey {
+        try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
+    }
+
+    /// The steps after the mark, in their order; every one may be done again.
+    struct Work {
+        let environment: RecorderEnvironment
+        /// Held, so that nobody else works on the session.
+        let journal: AppendFile
+        let directory: SessionDirectory
+        let session: RecordedSession
+
+        func unlist() throws(StoreError) {
+            var directory = directory
+            try directory.writeManifest(
+                own: nil, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
+        }
+
+        /// Objects that the session's tracks could have written, also those that no line names after a loss.
+        func removeObjects() throws(StoreError) {
+            let own = OwnedNames(session)
+            for name in try directory.names() where own.contains(name) {
+                try environment.store.deleteNow(try directory.object(name))
+            }
+        }
+
+        func leaveNotice() throws(StoreError) {
+            var first = JournalLine(.session, at: environment.clock.next())
+            first.version = 1
+            first.id = session.id
+            first.stream = session.stream
+            first.node = session.node
+            first.startUs = session.startUs
+            let last = JournalLine(.deleted, at: environment.clock.next())
+            try environment.store.putNow(
+                try directory.object(SessionDirectory.journalName(session.id)), first.encoded() + last.encoded(), ifAbsent: false)
+            var notice = session
+            notice.apply(last)
+            environment.index.put(notice)
+        }
+    }
+}
+
+/// Which names in a directory are a session's: its initialization objects and everything numbered with its prefixes.
+struct OwnedNames {
+    private let initializations: Set<String>
+    private let prefixes: Set<String>
+
+    init(_ session: RecordedSession) {
+        let tracks = session.periods.flatMap(\.tracks)
+        initializations = Set(tracks.map(\.initialization))
+        prefixes = Set(tracks.map(\.prefix))
+    }
+
+    func contains(_ name: String) -> Bool {
+        if initializations.contains(name) { return true }
+        let plain = name.hasSuffix(FileStore.temporarySuffix) ? String(name.dropLast(FileStore.temporarySuffix.count)) : name
+        guard let cut = plain.lastIndex(of: "_"), let dot = plain.lastIndex(of: "."), cut < dot else { return false }
+        let number = plain[plain.index(after: cut)..<dot]
+        return !number.isEmpty && number.utf8.allSatisfy { (0x30...0x39).contains($0) }
+            && prefixes.contains(String(plain[...cut]))
+    }
+}

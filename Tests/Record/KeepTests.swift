@@ -1,0 +1,200 @@
+import Cluster
+import Foundation
+import MediaFixtures
+import TestThreads
+import Testing
+
+@testable import MediaPlane
+@testable import Record
+@testable import Store
+
+@Suite("Recordings are removed when they are old enough, whole, and only then", .offThePool)
+struct KeepTests {
+    let place: RecordingDirectory
+    private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 60, gop: 15, size: "160x90")) ?? []
+    private static let dayUs: Int64 = 86_400_000_000
+
+    init() throws { place = try RecordingDirectory() }
+
+    /// A recording of two seconds.
+    @discardableResult
+    private func record(_ stream: String, base: String? = nil) async throws -> RecordingRecord {
+        let feed = try RecorderFeed()
+        let recorder = try place.recorder(
+            [stream: feed], settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1))
+        try await recorder.recover()
+        try await recorder.start(
+            stream: stream, key: RecordingDirectory.key(stream), baseDirectory: try base.map { try ObjectKey($0) })
+        var publisher = Publisher()
+        publisher.startNs = WallClock.monotonicNs()
+        publisher.pictures = Self.pictures
+        publisher.sounds = (0..<100).map(Publisher.sound)
+        feed.send(publisher.events())
+        await recorder.stopAll()
+        return try #require(recorder.recordings().sessions.last { $0.stream == stream })
+    }
+
+    private func recorder(_ retention: Retention = Retention()) async throws -> Recorder {
+        let recorder = try place.recorder(
+            [:], settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1, retention: retention))
+        try await recorder.recover()
+        return recorder
+    }
+
+    @Test("the first pattern that fits decides, 0 is for ever")
+    func rules() throws {
+        func rule(_ pattern: String, _ days: Int) throws -> Retention.Rule {
+            Retention.Rule(pattern: try #require(StreamPattern(pattern)), days: days)
+        }
+        let retention = Retention(days: 30, rules: [try rule("cam-1", 0), try rule("cam-*", 7), try rule("*-1", 1)])
+        let nowUs = 100 * Self.dayUs
+        #expect(retention.limitUs(for: "cam-1", nowUs: nowUs) == nil)
+        #expect(retention.limitUs(for: "cam-2", nowUs: nowUs) == 93 * Self.dayUs)
+        #expect(retention.limitUs(for: "web-1", nowUs: nowUs) == 99 * Self.dayUs)
+        #expect(retention.limitUs(for: "demo", nowUs: nowUs) == 70 * Self.dayUs)
+        #expect(Retention().limitUs(for: "demo", nowUs: nowUs) == nil)
+    }
+
+    @Test("what is too old goes with every object, what is not stays as it is; a notice stays for seven days")
+    func sweep() async throws {
+        let old = try await record("cam-1")
+        let kept = try await record("demo")
+        let keptNames = try place.names(kept.recordDir)
+        let pattern = try #require(StreamPattern("cam-*"))
+        let recorder = try await recorder(Retention(days: 0, rules: [Retention.Rule(pattern: pattern, days: 2)]))
+        let endUs = try #require(old.endTs)
+        #expect(await recorder.keeper.sweep(nowUs: endUs + 2 * Self.dayUs) == 0)
+        #expect(await recorder.keeper.sweep(nowUs: endUs + 2 * Self.dayUs + 1) == 1)
+        #expect(try place.names(old.recordDir) == ["session_\(old.id).jsonl"])
+        #expect(try place.names(kept.recordDir) == keptNames)
+        let row = try #require(recorder.recordings(sinceUs: old.updatedAt, stream: "cam-1").sessions.first)
+        #expect(row.status == .deleted && row.id == old.id && row.updatedAt > old.updatedAt)
+        #expect(recorder.metrics.removed == 1)
+        await recorder.stopAll()
+
+        // The notice is there after a restart too, until its time has come.
+        let next = try await self.recorder()
+        #expect(next.recordings(stream: "cam-1").sessions.map(\.status) == [.deleted])
+        #expect(await next.keeper.sweep(nowUs: row.updatedAt + 7 * Self.dayUs) == 0)
+        #expect(next.recordings(stream: "cam-1").sessions.count == 1)
+        await next.keeper.sweep(nowUs: row.updatedAt + 7 * Self.dayUs + 1)
+        #expect(next.recordings(stream: "cam-1").sessions.isEmpty)
+        #expect(try place.names("") == ["demo"])
+        await next.stopAll()
+    }
+
+    @Test("of two recordings in a directory only the older goes, and the manifest plays the other")
+    func shared() async throws {
+        let first = try await record("demo", base: "archive")
+        let second = try await record("demo", base: "archive")
+        let recorder = try await recorder(Retention(days: 1))
+        let between = try #require(first.endTs) + Self.dayUs + 1
+        #expect(await recorder.keeper.sweep(nowUs: between) == 1)
+        #expect(try place.names("archive").filter { $0.hasSuffix(".m4s") }.allSatisfy { $0.contains(second.id) })
+        try ManifestCheck(place, "archive").check(isStatic: true, periods: 1, seconds: 2)
+        await recorder.stopAll()
+        // Names are never used again while players may have the old objects in their caches.
+        let third = try await record("demo", base: "archive")
+        #expect(try place.names("archive").contains("init_\(third.id).m4s"))
+    }
+
+    @Test("what an index has forgotten is old one day all the same")
+    func forgotten() async throws {
+        let row = try await record("demo")
+        let recorder = try await recorder(Retention(days: 1))
+        let reference = [(stream: "demo", record: row.id)]
+        #expect(try await recorder.acknowledge(reference) == 1)
+        #expect(try await recorder.forget(reference) == 1)
+        #expect(recorder.recordings().sessions.isEmpty)
+        #expect(await recorder.keeper.sweep(nowUs: try #require(row.endTs) + Self.dayUs + 1) == 1)
+        #expect(try place.names(row.recordDir) == ["session_\(row.id).jsonl"])
+        await recorder.stopAll()
+    }
+
+    @Test("a recording that is being written, here or by another process, is never removed")
+    func active() async throws {
+        let ended = try await record("demo")
+        let feed = try RecorderFeed()
+        let recorder = try place.recorder(
+            ["live": feed],
+            settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1, retention: Retention(days: 1)))
+        try await recorder.recover()
+        try await recorder.start(stream: "live", key: RecordingDirectory.key("live"))
+        var publisher = Publisher()
+        publisher.startNs = WallClock.monotonicNs()
+        publisher.pictures = Self.pictures
+        feed.send(Array(publisher.events().dropLast()))
+        #expect(await eventually { recorder.metrics.segments > 1 })
+        // Someone else has the ended one's journal.
+        let key = try ObjectKey(ended.recordDir + "/session_\(ended.id).jsonl")
+        var other: AppendFile? = try place.store.appendingNow(key, exclusively: false)
+        #expect(other?.claim() == true)
+        await #expect(throws: RecordError.active) { try await recorder.delete(id: ended.id) }
+        #expect(await recorder.keeper.sweep(nowUs: .max / 2) == 0)
+        other = nil
+        #expect(await recorder.keeper.sweep(nowUs: .max / 2) == 1)
+        #expect(recorder.status(stream: "live")?.state == .recording)
+        await recorder.stopAll()
+        #expect(recorder.recordings(stream: "live").sessions.map(\.status) == [.completed])
+    }
+
+    @Test("an open object is read to its end although it is removed")
+    func reading() async throws {
+        let row = try await record("demo")
+        let recorder = try await recorder()
+        let key = try ObjectKey(row.recordDir + "/seg_0001.m4s")
+        let whole = try place.bytes(key.path)
+        let body = try await place.store.get(key, range: nil)
+        try await recorder.delete(id: row.id)
+        var bytes: [UInt8] = []
+        for try await piece in body.chunks { bytes += piece }
+        #expect(bytes == whole)
+        await recorder.stopAll()
+    }
+
+    @Test("a process that dies after any step is taken up where it stopped", arguments: 1...5)
+    func interrupted(after steps: Int) async throws {
+        let row = try await record("demo")
+        let other = try await record("demo")
+        let dying = try await recorder()
+        do {
+            let work = try #require(try SessionRemoval(dying.environment).begin(row))
+            if steps > 1 { try work.unlist() }
+            if steps > 2 {
+                let objects = try place.names(row.recordDir).filter { OwnedNames(work.session).contains($0) }
+                for name in objects.prefix(3) { try place.store.deleteNow(try work.directory.object(name)) }
+            }
+            if steps > 3 { try work.removeObjects() }
+            if steps > 4 { try work.leaveNotice() }
+        }
+        // Whoever starts now names nothing of it, at once.
+        let next = try await recorder()
+        #expect(
+            Set(next.recordings().sessions.map { "\($0.id) \($0.status)" }) == ["\(row.id) deleted", "\(other.id) completed"])
+        #expect(await next.keeper.sweep(nowUs: WallClock.realtimeUs()) == (steps < 5 ? 1 : 0))
+        let names = try place.names(row.recordDir)
+        #expect(names.filter { $0.hasSuffix(".m4s") }.allSatisfy { $0.contains(other.id) })
+        try ManifestCheck(place, row.recordDir).check(isStatic: true, periods: 1, seconds: 2)
+        await next.stopAll()
+    }
+
+    @Test("a recording that could not be closed at the start is closed later")
+    func closedLater() async throws {
+        let row = try await record("demo")
+        let journal = place.store.root + "/" + row.recordDir + "/session_\(row.id).jsonl"
+        let lines = try String(contentsOfFile: journal, encoding: .utf8).split(separator: "\n")
+        try Data((lines.filter { !$0.contains("\"end\"") }.joined(separator: "\n") + "\n").utf8).write(
+            to: URL(fileURLWithPath: journal))
+        // The manifest cannot be written: its place is taken.
+        let manifest = place.store.root + "/" + row.mpdPath
+        try FileManager.default.removeItem(atPath: manifest)
+        try FileManager.default.createDirectory(atPath: manifest, withIntermediateDirectories: false)
+        let recorder = try await recorder()
+        #expect(recorder.recordings().sessions.isEmpty)
+        try FileManager.default.removeItem(atPath: manifest)
+        await recorder.keeper.sweep(nowUs: WallClock.realtimeUs())
+        #expect(recorder.recordings().sessions.map(\.status) == [.completed])
+        try ManifestCheck(place, row.recordDir).check(isStatic: true, periods: 1, seconds: 2)
+        await recorder.stopAll()
+    }
+}
