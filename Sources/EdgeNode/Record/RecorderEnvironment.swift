@@ -14,11 +14,13 @@ final class RecorderEnvironment: Sendable {
     let requestKeyframe: @Sendable (StreamKey) -> Void
     /// Nil when nobody wants to be told of anything.
     let hooks: HookDispatcher?
+    /// Nil when recordings stay where they are written.
+    let shipper: Shipper?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(
-        settings: RecordSettings, store: FileStore, node: String, clock: UpdateClock,
+        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)?, node: String, clock: UpdateClock,
         requestKeyframe: @escaping @Sendable (StreamKey) -> Void
     ) {
         self.settings = settings
@@ -26,6 +28,10 @@ final class RecorderEnvironment: Sendable {
         self.node = node
         self.clock = clock
         self.requestKeyframe = requestKeyframe
+        shipper = remote.map {
+            Shipper(
+                local: store, remote: $0, bytesMax: settings.spoolBytesMax, segmentSeconds: settings.segmentSeconds, clock: clock)
+        }
         hooks = settings.hooks.isAnySet ? HookDispatcher(settings.hooks) : nil
     }
 
@@ -53,7 +59,9 @@ final class RecorderEnvironment: Sendable {
         var closed = 0
         for key in journals {
             do throws(StoreError) {
-                guard let session = try tool.repair(key, reason: "the process ended without closing it") else { continue }
+                let session = try tool.repair(key, reason: "the process ended without closing it")
+                try shipper?.adoptNow(key)
+                guard let session else { continue }
                 index.put(session)
                 hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
                 log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
@@ -75,6 +83,7 @@ final class StreamStatus: Sendable {
         var info: RecordingInfo
         var wantedNs: UInt64 = 0
         var isClosing = false
+        var lastSegmentBytes: Int64 = 0
     }
 
     init(_ info: RecordingInfo) {
@@ -104,8 +113,12 @@ final class StreamStatus: Sendable {
             state.info.segments += 1
             state.info.bytes += bytes
             state.info.lastSegment = segment
+            state.lastSegmentBytes = bytes
         }
     }
+
+    /// What the next segment may well have.
+    var lastSegmentBytes: Int64 { state.withLock { $0.lastSegmentBytes } }
 
     /// Someone wants the stream recorded now; false when it is too late because the recording is ending by itself.
     func want(nowNs: UInt64) -> Bool {
