@@ -63,20 +63,20 @@ let package = Package(
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
-        module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Log"]),
+        module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
         module(
             "Record", path: "Sources/EdgeNode/Record",
-            ["MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
+            ["Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster", "Config", "Program",
-                "Redis", "SDP", "Log",
+                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster", "Config",
+                "Program", "Redis", "SDP", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 

@@ -11,7 +11,8 @@ import Store
 public struct ObjectProxy: Sendable {
     private let index: RecordingIndex
     private let directory: NodeDirectory
-    private let client: HTTPClient
+    /// Fetches objects from nodes, however long that takes.
+    public let client: HTTPClient
     /// The storage all nodes share; nil when each has its own.
     public let store: (any ObjectStore)?
     private static let log = Logger("objects")

@@ -26,6 +26,11 @@ public struct PlaybackCatalog: Sendable {
     /// Names of the streams that have recordings.
     public func streams() async throws -> [String] { try await index.streams() }
 
+    /// When a recording began, the stream's first without `id`; Unix microseconds, nil when there is none.
+    public func recordingStart(stream: String, id: String?) async throws -> Int64? {
+        try await index.start(stream: stream, session: id)
+    }
+
     /// A page of a stream's recordings.
     public func page(_ query: RecordingQuery) async throws -> PlaybackPage {
         let live = await directory.view().liveAliases

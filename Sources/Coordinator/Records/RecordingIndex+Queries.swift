@@ -70,6 +70,14 @@ extension RecordingIndex {
             [.text(node)], Self.recording)
     }
 
+    /// When the recording of this identifier began, or the stream's first; Unix microseconds, nil when there is none.
+    public func start(stream: String, session: String?) throws(IndexError) -> Int64? {
+        try database().rows(
+            "SELECT start_us FROM recordings WHERE stream = ?1 AND (?2 IS NULL OR session = ?2) ORDER BY start_us LIMIT 1",
+            [.text(stream), session.map { .text($0) } ?? .null]
+        ) { $0.integer(0) }.first
+    }
+
     /// How many recordings the index has, and how many of them grow.
     public func counts() throws(IndexError) -> (all: Int, active: Int) {
         var counts = (all: 0, active: 0)
@@ -95,7 +103,7 @@ extension RecordingIndex {
         var periods: [IndexedPeriod] = []
         for (id, ordinal, startUs, described) in tracks {
             var track = described
-            let range = Self.mediaRange(of: track, periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
+            let range = track.mediaRange(periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
             if !range.isEmpty {
                 track.segments = try database.rows(
                     "SELECT number, t, d, bytes FROM segments WHERE track = ?1 AND t + d > ?2 AND t < ?3 ORDER BY number",
@@ -118,20 +126,5 @@ extension RecordingIndex {
             height: row.optionalInteger(11).map(Int.init(truncatingIfNeeded:)),
             frameRate: row.optionalText(12), sampleRate: row.optionalInteger(13).map(Int.init(truncatingIfNeeded:)),
             channels: row.optionalInteger(14).map(Int.init(truncatingIfNeeded:)), segments: [])
-    }
-
-    private static func mediaRange(
-        of track: IndexedTrack, periodStartUs: Int64, fromUs: Int64?, toUs: Int64?
-    ) -> Range<Int64> {
-        func ticks(_ us: Int64) -> Int64 {
-            let offset = us.subtractingReportingOverflow(periodStartUs)
-            guard !offset.overflow else { return us < periodStartUs ? Int64.min : Int64.max }
-            // Doubles are exact enough to choose segments by, and cannot overflow.
-            let value = Double(offset.partialValue) * Double(track.timescale) / 1_000_000 + Double(track.timeAtStart)
-            return value >= 9e18 ? Int64.max : value <= -9e18 ? Int64.min : Int64(value)
-        }
-        let lower = fromUs.map(ticks) ?? Int64.min
-        let upper = toUs.map(ticks) ?? Int64.max
-        return lower..<max(lower, upper)
     }
 }

@@ -99,7 +99,10 @@ public final class Coordinator: Server {
             to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
-        PlaybackRoutes(catalog: PlaybackCatalog(index: index, directory: directory), objects: objects).add(to: &router)
+        let recorded = ClusterPlayback(
+            catalog: PlaybackCatalog(index: index, directory: directory), directory: directory, client: objects.client,
+            store: objects.store)
+        RecordedRoutes(source: recorded, objects: objects).add(to: &router)
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }

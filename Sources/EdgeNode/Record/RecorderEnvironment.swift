@@ -10,6 +10,7 @@ final class RecorderEnvironment: Sendable {
     let node: String
     let clock: UpdateClock
     let index = RecordingIndex()
+    let shelf = PlaybackShelf()
     let log = Logger("record")
     let requestKeyframe: @Sendable (StreamKey) -> Void
     /// Nil when nobody wants to be told of anything.

@@ -60,12 +60,6 @@ final class StreamTask {
         let isAutomatic: Bool
     }
 
-    /// Takes what has come; call when the tap's descriptor is readable.
-    func drain() {
-        tap.drain { event in take(event) }
-        perform()
-    }
-
     /// Shortly before midnight, asks for the plain names of the next day's directory, for the session that begins then.
     private func claimTomorrow() {
         guard let shipper = environment.shipper, settings.rotatesAtMidnight, writer.session != nil else { return }
@@ -79,9 +73,9 @@ final class StreamTask {
         Task { await shipper.claim(directory, id: RecordingLayout.newID(atUs: nowUs), stream: stream, node: node) }
     }
 
-    /// Lets time pass. False when the task has nothing left to do and can be removed.
+    /// Takes what has come and lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
-        // A stall elsewhere on the thread must not make what has arrived meanwhile look late.
+        // First: a stall elsewhere on the thread must not make what has arrived meanwhile look late.
         tap.drain { event in take(event) }
         if let until = pausedUntilNs {
             if nowNs >= until { resume(nowNs: nowNs) }

@@ -31,7 +31,10 @@ struct EdgeRoutes {
         RecordRoutes(
             registry: registry, recorder: recorder, following: following, gate: gate, isEnabled: config.recorder.isEnabled
         ).add(to: &router)
-        ObjectRoutes(store: store, gate: gate).add(to: &router)
+        ObjectRoutes(store: store, recorder: recorder, gate: gate).add(to: &router)
+        PlaybackRoutes(source: RecordedPlayback(recorder: recorder, store: store, alias: config.recorder.nodeAlias))
+            .add(to: &router, gate)
+        TimeRoute.add(to: &router)
         TokenRoutes(gate).add(to: &router)
         let info = NodeInfo(node: node, state: state, strategy: config.strategy)
         info.add(to: &router)

@@ -1,11 +1,13 @@
 import Auth
 import HTTP
 import Program
+import Record
 import Store
 
 /// `GET /api/record/object/{path}`: recorded objects, with ranges and conditions answered by the router.
 struct ObjectRoutes {
     let store: any ObjectStore
+    let recorder: Recorder
     let gate: Gate
 
     func add(to router: inout Router) {
@@ -21,8 +23,9 @@ struct ObjectRoutes {
             do throws(StoreError) { key = try ObjectKey(request.parameter("path")) } catch {
                 throw HTTPError(error, about: "the path")
             }
-            // Recordings stand under the name of their stream, so its viewers may read them; elsewhere it takes a token for all.
-            try gate.check(request, .subscribe(stream: key.components[0]))
+            // Who may watch a stream may read its recordings; most stand under its name, others where they were asked to be.
+            let stream = key.parent.flatMap { recorder.stream(ofDirectory: $0.path) } ?? key.components[0]
+            try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
             guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
             do throws(StoreError) {
                 return try await answer(request, key, type)

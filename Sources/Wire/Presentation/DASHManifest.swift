@@ -7,17 +7,21 @@ public struct ObjectAddresses: Sendable {
     public var prefix: String
     /// Query items that every object address carries on, such as the client's token; already escaped, no `?`.
     public var carriedQuery: String
+    /// Two nodes may have different objects of one key; where objects of several are shown, each address names its node.
+    public var namesNodes: Bool
 
     /// Addresses relative to `/api/playback/{stream}/…`, so that they hold behind a proxy with a path of its own.
-    public init(prefix: String = "../../record/object/", carriedQuery: String = "") {
+    public init(prefix: String = "../../record/object/", carriedQuery: String = "", namesNodes: Bool = true) {
         self.prefix = prefix
         self.carriedQuery = carriedQuery
+        self.namesNodes = namesNodes
     }
 
-    /// The address of a key on a node. Two nodes may have different objects of one key, so the node is always named.
+    /// The address of a key on a node.
     func address(_ key: String, node: String, number: String = "") -> String {
-        let carried = carriedQuery.isEmpty ? "" : "&\(carriedQuery)"
-        return "\(prefix)\(PercentCoding.encode(key, keepSlash: true))\(number)?node=\(PercentCoding.encode(node))\(carried)"
+        let items = (namesNodes ? ["node=\(PercentCoding.encode(node))"] : []) + (carriedQuery.isEmpty ? [] : [carriedQuery])
+        let query = items.isEmpty ? "" : "?" + items.joined(separator: "&")
+        return "\(prefix)\(PercentCoding.encode(key, keepSlash: true))\(number)\(query)"
     }
 }
 

@@ -1,4 +1,5 @@
-/// An instant as clients write it in `from` and `to`: RFC 3339, or Unix seconds with an optional fraction.
+/// An instant as clients write it in `from` and `to`: RFC 3339, or Unix seconds with an optional fraction, or Unix milliseconds
+/// or microseconds.
 public enum Instant {
     /// Unix microseconds; nil when the text is neither form or lies outside the years 1970 to 2255.
     public static func parse(_ text: String) -> Int64? {
@@ -12,11 +13,26 @@ public enum Instant {
 
     private static func isDigit(_ byte: UInt8) -> Bool { (0x30...0x39).contains(byte) }
 
+    /// Seconds have at most eleven digits before the point; more are milliseconds or, above fourteen, microseconds.
     private static func unixSeconds(_ bytes: [UInt8]) -> Int64? {
         let parts = bytes.split(separator: 0x2E, omittingEmptySubsequences: false)
-        guard parts.count <= 2, (1...11).contains(parts[0].count), let seconds = number(parts[0]) else { return nil }
-        guard parts.count == 2 else { return seconds * 1_000_000 }
-        return micros(parts[1]).map { seconds * 1_000_000 + $0 }
+        guard parts.count <= 2, (1...17).contains(parts[0].count), let whole = number(parts[0]) else { return nil }
+        if parts[0].count > 11 {
+            guard parts.count == 1 else { return nil }
+            return parts[0].count > 14 ? whole : whole * 1_000
+        }
+        guard parts.count == 2 else { return whole * 1_000_000 }
+        return micros(parts[1]).map { whole * 1_000_000 + $0 }
+    }
+
+    /// A number too small to be an instant, as seconds since something else begins: below 10⁸, with an optional fraction.
+    /// Microseconds; nil for anything else.
+    public static func parseOffset(_ text: String) -> Int64? {
+        let bytes = Array(text.utf8)
+        guard bytes.count <= 16, bytes.allSatisfy({ isDigit($0) || $0 == 0x2E }), bytes.prefix(while: isDigit).count <= 8 else {
+            return nil
+        }
+        return unixSeconds(bytes)
     }
 
     /// RFC 3339 section 5.6, `T` and `Z` in either case.
@@ -50,7 +66,7 @@ public enum Instant {
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> Int64? {
-        guard !bytes.isEmpty, bytes.count <= 11, bytes.allSatisfy(isDigit) else { return nil }
+        guard !bytes.isEmpty, bytes.count <= 17, bytes.allSatisfy(isDigit) else { return nil }
         return bytes.reduce(0) { $0 * 10 + Int64($1 - 0x30) }
     }
 

@@ -197,7 +197,7 @@ public struct Timeline: Sendable, Equatable {
     }
 
     /// `ticks · to / from`, rounded; exact in the integer part for every value the index holds.
-    private static func scaled(_ ticks: Int64, from: Int64, to: Int64) -> Int64 {
+    static func scaled(_ ticks: Int64, from: Int64, to: Int64) -> Int64 {
         let whole = (ticks / from).multipliedReportingOverflow(by: to)
         let rest = Double(ticks % from) * Double(to) / Double(from)
         return whole.overflow ? 0 : whole.partialValue &+ Int64(rest.rounded())

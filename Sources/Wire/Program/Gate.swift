@@ -9,16 +9,21 @@ public struct Gate: Sendable {
     /// - Parameter authorizer: knows the credentials.
     public init(_ authorizer: Authorizer) { self.authorizer = authorizer }
 
+    /// What a token in the query is called: ours, and that of RFC 6750 section 2.3.
+    public static let queryNames = ["token", "access_token"]
+
     /// Who asks, when that may be done.
     ///
-    /// - Parameter mayStandInQuery: whether the token may also be `?token=`, for players that can't set a header.
+    /// - Parameter mayStandInQuery: whether the token may also be in the query, see `queryNames`, for players that can't set a header.
     /// - Throws: 401, 403 or 429.
     @discardableResult
     public func check(_ request: HTTPRequest, _ access: Access, mayStandInQuery: Bool = false) throws(HTTPError) -> Principal {
         var credentials = Credentials(
             authorization: request.headers["Authorization"], authToken: request.headers["X-Auth-Token"],
             forwardedFingerprint: request.headers["X-Credential-Fingerprint"])
-        if mayStandInQuery, credentials.authorization == nil, let token = request.query.first("token") {
+        if mayStandInQuery, credentials.authorization == nil,
+            let token = Self.queryNames.lazy.compactMap({ request.query.first($0) }).first
+        {
             credentials.authorization = "Bearer \(token)"
         }
         do throws(AuthFailure) {

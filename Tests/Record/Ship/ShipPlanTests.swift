@@ -166,7 +166,8 @@ struct ShipPlanTests {
                 let bytes = Int64(bitsPerSecond) / 8 * lengthMs / 1000 / Int64(tracks)
                 media += bytes
                 plan.add(
-                    ShipPlan.Object(name: "\(number)-\(end)", bytes: bytes, finishedUs: Int64(nowNs / 1000), journalEnd: end), to: "r")
+                    ShipPlan.Object(name: "\(number)-\(end)", bytes: bytes, finishedUs: Int64(nowNs / 1000), journalEnd: end),
+                    to: "r")
             }
             run()
         }

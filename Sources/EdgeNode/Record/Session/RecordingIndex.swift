@@ -92,6 +92,17 @@ final class RecordingIndex: Sendable {
         return Array(fitting.sorted { $0.updatedAt < $1.updatedAt }.prefix(max(0, limit)))
     }
 
+    /// Rows of recordings whose media can be played, those an index has taken over too.
+    func playable(stream: String?) -> [RecordingRecord] {
+        entries.withLock { entries in
+            entries.values.compactMap { entry in
+                guard !entry.isLeftToRemove, let row = entry.listed, row.status != .deleted, stream == nil || stream == row.stream
+                else { return nil }
+                return row
+            }
+        }
+    }
+
     func isLeftToRemove(_ id: String) -> Bool {
         entries.withLock { $0[id]?.isLeftToRemove ?? false }
     }

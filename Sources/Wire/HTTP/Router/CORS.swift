@@ -10,7 +10,7 @@ public enum CORS: Sendable, Hashable {
 
     static let exposed =
         "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After, WWW-Authenticate, "
-        + "Access-Control-Allow-Methods, Content-Length, Content-Range, Date"
+        + "Access-Control-Allow-Methods, Content-Length, Content-Range, Date, X-Clip-Start"
     static let allowedMethods = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
     static let allowedHeaders = "Authorization, Content-Type, If-Match, ETag, Range"
 

@@ -1,0 +1,90 @@
+import HTTP
+import Presentation
+import Program
+import Record
+import Store
+
+/// The node's own recordings as playback sees them.
+struct RecordedPlayback: PlaybackSource {
+    let recorder: Recorder
+    let store: any ObjectStore
+    /// The node's own name in its recordings.
+    let alias: String
+
+    /// Recordings in one manifest at most; a wider range is refused rather than cut in silence.
+    static let recordingsMax = 1_000
+
+    var namesNodes: Bool { false }
+
+    func streams() async throws -> [String] { Set(recorder.playable().map(\.stream)).sorted() }
+
+    func page(_ query: RecordingQuery) async throws -> PlaybackPage {
+        let all = Self.touching(recorder.playable(stream: query.stream), fromUs: query.fromUs, toUs: query.toUs).reversed()
+        let rest = all.drop { recording in query.after.map { recording.startUs >= $0.startUs } ?? false }
+        let shown = rest.prefix(query.limit)
+        let live: Set = [alias]
+        return PlaybackPage(
+            rows: shown.map { PlaybackRow($0, liveNodes: live) },
+            next: rest.count > query.limit ? shown.last.map { RecordingCursor(after: $0) } : nil)
+    }
+
+    func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
+        let found = Self.touching(recorder.playable(stream: stream), fromUs: fromUs, toUs: toUs)
+        guard found.count <= Self.recordingsMax else {
+            throw HTTPError(
+                .badRequest, "too much is recorded in this range for one manifest: give a smaller one by from and to")
+        }
+        var material: [RecordedMaterial] = []
+        for recording in found {
+            do throws(RecordError) {
+                let periods = try await recorder.periods(id: recording.session, fromUs: fromUs, toUs: toUs)
+                // A range with an end is over, whatever happens behind it.
+                let isGrowing = toUs == nil && recording.status == .active
+                material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
+            } catch {
+                // One that was removed just now is as good as never made.
+                guard error == .notFound else { throw HTTPError(error) }
+            }
+        }
+        guard let timeline = Timeline(material, gaps: gaps ?? .collapse) else {
+            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
+        }
+        guard timeline.isGrowing, gaps != .keep else { return timeline }
+        return Timeline(material, gaps: .keep) ?? timeline
+    }
+
+    func recordingStart(stream: String, id: String?) async throws -> Int64? {
+        recorder.playable(stream: stream).first { id == nil || $0.session == id }?.startUs
+    }
+
+    func object(_ key: String, node: String, for request: HTTPRequest) async throws -> ObjectStream {
+        do throws(StoreError) {
+            let body = try await store.get(try ObjectKey(key), range: nil)
+            return ObjectStream {
+                var pieces = body.chunks.makeAsyncIterator()
+                return try await pieces.next()
+            }
+        } catch {
+            throw HTTPError(error, about: key)
+        }
+    }
+
+    private static func touching(_ all: [IndexedRecording], fromUs: Int64?, toUs: Int64?) -> [IndexedRecording] {
+        all.filter { recording in
+            (fromUs.map { from in recording.endUs.map { $0 > from } ?? true } ?? true)
+                && (toUs.map { recording.startUs < $0 } ?? true)
+        }
+    }
+}
+
+extension PlaybackRoutes {
+    /// Adds the routes, each behind the gate.
+    func add(to router: inout Router, _ gate: Gate) {
+        for route in all {
+            router.get(route.pattern, route.description) { request in
+                try gate.check(request, try route.access(request), mayStandInQuery: route.isMedia)
+                return try await route.handler(request)
+            }
+        }
+    }
+}

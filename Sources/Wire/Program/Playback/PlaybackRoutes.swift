@@ -1,0 +1,177 @@
+import Auth
+import HTTP
+import Media
+import Presentation
+
+/// A route of playback with the right it needs; each program guards it in its own way.
+public struct PlaybackRoute: Sendable {
+    /// Of a GET.
+    public let pattern: String
+    /// For the API's description.
+    public let description: RouteDescription
+    /// The token may also stand in the query, for players that can't set a header.
+    public let isMedia: Bool
+    /// What a request must be allowed to do. Throws 400 for what is no stream's name.
+    public let access: @Sendable (HTTPRequest) throws -> Access
+    /// Answers a request that was let in.
+    public let handler: Router.Handler
+}
+
+/// Lists of recordings, manifests and clips, the same on a node and on the coordinator.
+public struct PlaybackRoutes: Sendable {
+    let source: any PlaybackSource
+
+    /// Routes over what `source` has.
+    public init(source: any PlaybackSource) { self.source = source }
+
+    private static let range: [RouteParameter] = [
+        .query("from", "RFC 3339 or Unix time"), .query("to", "RFC 3339 or Unix time"),
+    ]
+    private static let mpdType = "application/dash+xml"
+    private static let hlsType = "application/vnd.apple.mpegurl"
+
+    /// All of them.
+    public var all: [PlaybackRoute] {
+        let subscribe: @Sendable (HTTPRequest) throws -> Access = { .subscribe(stream: try $0.streamName()) }
+        let streams = PlaybackRoute(
+            pattern: "/api/playback", description: RouteDescription("Streams that have recordings", tag: "playback"),
+            isMedia: false, access: { _ in .browse }
+        ) { _ in try .json(try await source.streams()) }
+        let list = PlaybackRoute(
+            pattern: "/api/playback/{stream}",
+            description: RouteDescription(
+                "Recordings of a stream, newest first", tag: "playback",
+                parameters: Self.range + [
+                    .query("limit", "Rows, 1 to 1000", kind: .integer), .query("cursor", "Where to go on; see the Link header"),
+                ], responses: [RouteResponse(200, "Rows", contentType: "application/json")]),
+            isMedia: false, access: subscribe, handler: list)
+        return [streams, list] + manifests(subscribe) + [ClipRoute(source: source).route(subscribe)]
+    }
+
+    private func manifests(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
+        let parameters = Self.range + [.query("gaps", "collapse (default) leaves out times without recording; keep keeps them")]
+        func manifest(_ name: String, _ summary: String, _ type: String, _ make: @escaping Router.Handler) -> PlaybackRoute {
+            PlaybackRoute(
+                pattern: "/api/playback/{stream}/\(name)",
+                description: RouteDescription(
+                    summary, tag: "playback", parameters: parameters,
+                    responses: [
+                        RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then"),
+                    ]), isMedia: true, access: access, handler: make)
+        }
+        let heads = [
+            manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
+            manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
+                Self.text(try await timeline(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
+            },
+        ]
+        return heads
+            + Timeline.Rendition.allCases.map { rendition in
+                manifest("\(rendition.rawValue).m3u8", "HLS media playlist of the \(rendition.rawValue)", Self.hlsType) {
+                    try await mediaPlaylist(rendition, $0)
+                }
+            }
+    }
+
+    // MARK: list
+
+    private func list(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let stream = try request.streamName()
+        var query = RecordingQuery(
+            stream: stream, fromUs: try request.instant("from"), toUs: try request.instant("to"))
+        if let text = request.query.first("limit") {
+            guard let limit = Int(text), (1...1_000).contains(limit) else {
+                throw HTTPError(.badRequest, "limit must be 1 to 1000")
+            }
+            query.limit = limit
+        }
+        if let text = request.query.first("cursor") {
+            guard let cursor = RecordingCursor(text) else { throw HTTPError(.badRequest, "cursor is none of ours") }
+            query.after = cursor
+        }
+        try Self.checkOrder(query.fromUs, query.toUs)
+        let page = try await source.page(query)
+        var headers: HTTPHeaders = ["Cache-Control": "no-cache"]
+        if let next = page.next {
+            let kept = request.query.filter { ["from", "to", "limit"].contains($0.name) }
+            let items = kept.map { "\($0.name)=\(PercentCoding.encode($0.value))" } + ["cursor=\(next)"]
+            headers["Link"] = "</api/playback/\(PercentCoding.encode(stream))?\(items.joined(separator: "&"))>; rel=\"next\""
+        }
+        return try .json(page.rows, headers: headers)
+    }
+
+    // MARK: manifests
+
+    private func mpd(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let timeline = try await timeline(request)
+        // Whoever began with gaps on the line must keep them when the recording ends, or all positions would jump.
+        let next = "manifest.mpd?" + Self.childQuery(request, without: ["gaps"], and: "gaps=keep")
+        let document = timeline.mpd(addresses: addresses(request), isDynamic: timeline.isGrowing, nextVersion: next)
+        return Self.text(document.xml, Self.mpdType)
+    }
+
+    private func mediaPlaylist(_ rendition: Timeline.Rendition, _ request: HTTPRequest) async throws -> HTTPResponse {
+        let timeline = try await timeline(request)
+        guard let text = timeline.mediaPlaylist(rendition, addresses: addresses(request)) else {
+            throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range")
+        }
+        return Self.text(text, Self.hlsType)
+    }
+
+    private func timeline(_ request: HTTPRequest) async throws -> Timeline {
+        let fromUs = try request.instant("from")
+        let toUs = try request.instant("to")
+        try Self.checkOrder(fromUs, toUs)
+        var gaps: GapRule?
+        if let word = request.query.first("gaps") {
+            guard let rule = GapRule(rawValue: word) else { throw HTTPError(.badRequest, "gaps must be collapse or keep") }
+            gaps = rule
+        }
+        return try await source.timeline(stream: try request.streamName(), fromUs: fromUs, toUs: toUs, gaps: gaps)
+    }
+
+    private static func checkOrder(_ fromUs: Int64?, _ toUs: Int64?) throws(HTTPError) {
+        if let fromUs, let toUs, toUs <= fromUs { throw HTTPError(.badRequest, "to must be later than from") }
+    }
+
+    /// What the addresses inside a manifest carry on: a token that came in the query because no header can be set.
+    private func addresses(_ request: HTTPRequest) -> ObjectAddresses {
+        ObjectAddresses(
+            carriedQuery: Self.items(of: request, Gate.queryNames).joined(separator: "&"), namesNodes: source.namesNodes)
+    }
+
+    /// What of the query holds for the addresses a manifest leads to.
+    private static func childQuery(_ request: HTTPRequest, without left: Set<String> = [], and more: String? = nil) -> String {
+        let names = (["from", "to", "gaps"] + Gate.queryNames).filter { !left.contains($0) }
+        return (items(of: request, names) + (more.map { [$0] } ?? [])).joined(separator: "&")
+    }
+
+    private static func items(of request: HTTPRequest, _ names: [String]) -> [String] {
+        request.query.filter { names.contains($0.name) }.map { "\($0.name)=\(PercentCoding.encode($0.value))" }
+    }
+
+    /// A manifest made for this request; its tag is of the content, so that a client that has it is told so.
+    private static func text(_ text: String, _ type: String) -> HTTPResponse {
+        .text(
+            text, contentType: type,
+            headers: ["ETag": ContentTag.of(text), "Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff"])
+    }
+}
+
+extension HTTPRequest {
+    /// An instant of the query in Unix microseconds; nil when it is not given.
+    func instant(_ name: String) throws(HTTPError) -> Int64? {
+        guard let text = query.first(name), !text.isEmpty else { return nil }
+        guard let us = Instant.parse(text) else { throw HTTPError(.badRequest, "\(name) is neither RFC 3339 nor Unix time") }
+        return us
+    }
+}
+
+/// Strong entity tags of content that is made in memory.
+public enum ContentTag {
+    /// FNV-1a over the bytes with the length beside it: a tag need not withstand an attacker, only tell versions apart.
+    public static func of(_ text: String) -> String {
+        let hash = text.utf8.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        return "\"\(String(hash, radix: 16))-\(String(text.utf8.count, radix: 16))\""
+    }
+}
