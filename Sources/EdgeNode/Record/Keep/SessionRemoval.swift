@@ -18,6 +18,11 @@ struct SessionRemoval {
 
     /// Removes what is left of a session. False when its writer lives or someone else is removing it.
     func remove(_ row: RecordingRecord) async throws(StoreError) -> Bool {
+        if let shipper = environment.shipper {
+            let marked = await BlockingWork.run { () throws(StoreError) in try begin(row)?.session }
+            guard let session = try marked.get() else { return false }
+            try await shipper.remove(session)
+        }
         let result = await BlockingWork.run { () throws(StoreError) -> Bool in
             guard let work = try begin(row) else { return false }
             try work.unlist()
@@ -30,6 +35,7 @@ struct SessionRemoval {
 
     /// Removes the notice of a session.
     func forget(_ row: RecordingRecord) async throws(StoreError) {
+        try await environment.shipper?.forgetNotice(directory: try ObjectKey(row.recordDir), id: row.id)
         let result = await BlockingWork.run { () throws(StoreError) in
             try environment.store.deleteNow(try Self.journalKey(row))
         }
@@ -78,7 +84,7 @@ struct SessionRemoval {
         /// Objects that the session's tracks could have written, also those that no line names after a loss.
         func removeObjects() throws(StoreError) {
             let own = OwnedNames(session)
-            for name in try directory.names() where own.contains(name) {
+            for name in try directory.names() where own.contains(name) || name == UploadLog.name(session.id) {
                 try environment.store.deleteNow(try directory.object(name))
             }
         }
