@@ -87,11 +87,26 @@ final class PlaybackShelf: Sendable {
 extension RecordedSession {
     /// As playback lays it out. A period's place in the list is its place in `detail`, so both sides name it alike.
     var indexed: [IndexedPeriod] {
-        periods.filter(\.hasSegments).enumerated().map { ordinal, period in
+        var list = periods.filter(\.hasSegments).enumerated().map { ordinal, period in
             IndexedPeriod(
                 ordinal: ordinal, startUs: period.startUs,
                 tracks: period.tracks.filter { !$0.segments.isEmpty }.map { $0.indexed(in: directory) })
         }
+        // Of one format, the peak of all periods, as in `detail`.
+        var peaks: [[String]: Int64] = [:]
+        for track in list.flatMap(\.tracks) { peaks[track.format] = max(peaks[track.format] ?? 0, track.bandwidth) }
+        for period in list.indices {
+            for track in list[period].tracks.indices {
+                list[period].tracks[track].bandwidth = peaks[list[period].tracks[track].format] ?? 1
+            }
+        }
+        return list
+    }
+}
+
+extension IndexedTrack {
+    fileprivate var format: [String] {
+        [kind, codecs, String(timescale), String(width ?? 0), String(height ?? 0), frameRate ?? "", String(channels ?? 0)]
     }
 }
 

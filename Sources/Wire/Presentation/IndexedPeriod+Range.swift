@@ -31,9 +31,9 @@ extension IndexedTrack {
     }
 }
 
-extension [IndexedSegment] {
+extension Array {
     /// The first index of which `holds`, which must hold for all behind it.
-    fileprivate func partitioningIndex(where holds: (IndexedSegment) -> Bool) -> Int {
+    func partitioningIndex(where holds: (Element) -> Bool) -> Int {
         var (low, high) = (0, count)
         while low < high {
             let middle = (low + high) / 2
