@@ -70,7 +70,7 @@ final class PlaybackShelf: Sendable {
         }
         if let known { return known }
         guard let periods = try read() else { return nil }
-        let segments = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.count } }
+        let segments = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.runs.count } }
         state.withLock { state in
             state.uses += 1
             state.entries[row.id] = Entry(updatedUs: row.updatedAt, periods: periods, segments: segments, usedAt: state.uses)
@@ -118,8 +118,7 @@ extension RecordedSession.Track {
             initialization: directory + "/" + initialization, segmentPrefix: directory + "/" + prefix,
             bandwidth: Int64(bandwidth), width: isVideo && width > 0 ? width : nil, height: isVideo && height > 0 ? height : nil,
             frameRate: frameRate, sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels,
-            segments: segments.map {
-                IndexedSegment(number: Int64($0.number), time: $0.time, duration: $0.duration, bytes: $0.bytes)
-            })
+            segments: SegmentRuns(
+                segments.lazy.map { IndexedSegment(number: Int64($0.number), time: $0.time, duration: $0.duration) }))
     }
 }

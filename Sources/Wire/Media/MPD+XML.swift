@@ -98,28 +98,7 @@ extension MPD.Track {
                 ("initialization", initialization), ("media", template), ("startNumber", String(startNumber)),
             ])
         out.open("SegmentTimeline", [])
-        var expected: Int64?
-        var run: (entry: MPD.TimelineEntry, repeats: Int)?
-        func flush(_ out: inout XMLWriter) {
-            guard let run else { return }
-            var attributes: [(String, String)] = []
-            if run.entry.time != expected { attributes.append(("t", String(run.entry.time))) }
-            attributes.append(("d", String(run.entry.duration)))
-            if run.repeats > 0 { attributes.append(("r", String(run.repeats))) }
-            out.empty("S", attributes)
-            expected = run.entry.time + run.entry.duration * Int64(run.repeats + 1)
-        }
-        for entry in timeline {
-            if let current = run, current.entry.duration == entry.duration,
-                current.entry.time + current.entry.duration * Int64(current.repeats + 1) == entry.time
-            {
-                run?.repeats += 1
-                continue
-            }
-            flush(&out)
-            run = (entry, 0)
-        }
-        flush(&out)
+        out.lines { $0.append(timeline: timeline) }
         out.close("SegmentTimeline")
         out.close("SegmentTemplate")
     }
@@ -133,6 +112,13 @@ struct XMLWriter {
     mutating func open(_ name: String, _ attributes: [(String, String)]) {
         line("<\(name)\(Self.list(attributes))>")
         depth += 1
+    }
+
+    /// Elements without content, one a line, written as bytes: a month has hundreds of thousands of them.
+    mutating func lines(_ write: (inout XMLLines) -> Void) {
+        var lines = XMLLines(indent: depth)
+        write(&lines)
+        text += String(decoding: lines.bytes, as: UTF8.self)
     }
 
     mutating func close(_ name: String) {
@@ -170,5 +156,56 @@ struct XMLWriter {
             }
         }
         return out
+    }
+}
+
+/// The `S` elements of a SegmentTimeline as bytes.
+struct XMLLines {
+    fileprivate(set) var bytes: [UInt8] = []
+    private let head: [UInt8]
+
+    fileprivate init(indent: Int) { head = [UInt8](repeating: 0x20, count: indent) + Array("<S".utf8) }
+
+    /// Runs of equal length are one element; `t` is written where time does not just go on.
+    mutating func append(timeline: [MPD.TimelineEntry]) {
+        bytes.reserveCapacity(timeline.count * (head.count + 16))
+        var expected: Int64?
+        var run: MPD.TimelineEntry?
+        for entry in timeline {
+            if let current = run, current.duration == entry.duration,
+                current.time &+ current.duration &* Int64(current.count) == entry.time
+            {
+                run?.count += entry.count
+                continue
+            }
+            if let run { append(run, expected: &expected) }
+            run = entry
+        }
+        if let run { append(run, expected: &expected) }
+    }
+
+    private mutating func append(_ run: MPD.TimelineEntry, expected: inout Int64?) {
+        bytes += head
+        if run.time != expected { append("t", run.time) }
+        append("d", run.duration)
+        if run.count > 1 { append("r", Int64(run.count - 1)) }
+        bytes += [0x2F, 0x3E, 0x0A]
+        expected = run.time &+ run.duration &* Int64(run.count)
+    }
+
+    private mutating func append(_ name: StaticString, _ value: Int64) {
+        bytes.append(0x20)
+        bytes.append(name.utf8Start[0])
+        bytes.append(0x3D)
+        bytes.append(0x22)
+        if value < 0 { bytes.append(0x2D) }
+        let first = bytes.count
+        var rest = value.magnitude
+        repeat {
+            bytes.append(0x30 + UInt8(truncatingIfNeeded: rest % 10))
+            rest /= 10
+        } while rest > 0
+        bytes[first...].reverse()
+        bytes.append(0x22)
     }
 }
