@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test interop sanitize lint setup setup-test clean
+.PHONY: help build run test interop bench-record sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -28,6 +28,9 @@ test: setup-test ## Every test; the last line says how many passed and failed
 
 interop: setup-test build ## Only the tests against real clients (ARGS="-k whip")
 	@.venv-test/bin/python -m pytest Tests/Interop $(ARGS)
+
+bench-record: setup-test build ## What recording costs beside FFmpeg (ARGS="--streams 50 --update")
+	@.venv-test/bin/python bench/record.py $(ARGS)
 
 sanitize: setup-test ## The tests under ThreadSanitizer, then AddressSanitizer (slow; not part of test)
 	@scripts/sanitize

@@ -58,6 +58,7 @@ let package = Package(
         module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "COpenSSL", "Log"]),
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
+        module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
@@ -117,6 +118,7 @@ let package = Package(
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["TestThreads", "MediaFixtures"]),
         tests(of: "Store", ["MediaFixtures"]),
+        tests(of: "Buckets", ["Store", "HTTP", "Config", "ConfigFixtures", "TestThreads"], resources: [.copy("Vectors")]),
         tests(of: "Cluster"),
         // A redis-server of the tests' own.
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),

@@ -15,7 +15,10 @@ struct OptionTests {
             return
         }
         #expect(publish.url == "http://h/whip/a" && publish.token == "t" && publish.input == "f.mkv")
-        #expect(publish.loops && publish.durationSeconds == 7)
+        #expect(publish.loops && publish.durationSeconds == 7 && publish.streams == 1)
+        guard case .publish(let several) = try Command(parsing: ["publish", "--url", "u/{n}", "--input", "f", "--streams", "9"])
+        else { return }
+        #expect(several.streams == 9 && several.stream(3).url == "u/3" && several.stream(3).streams == 1)
         guard case .play(let play) = try Command(parsing: ["play", "--viewers", "50", "--url", "u", "--json"]) else {
             Issue.record("no play command")
             return
@@ -30,6 +33,11 @@ struct OptionTests {
             (["dance"], "unknown option or command: dance"), (["play", "--url"], "--url needs a value"),
             (["play", "--viewers", "0"], "--viewers: not a value it can take: 0"),
             (["publish", "--url", "u", "--fast"], "unknown option or command: --fast"),
+            (["publish", "--url", "u", "--input", "f", "--streams", "2"], "--url: not a value it can take: u"),
+            (
+                ["publish", "--url", "u{n}", "--streams", "2"],
+                "--input, because standard input can be read only once, is required"
+            ),
         ])
     func wrong(arguments: [String], message: String) {
         do throws(OptionError) {

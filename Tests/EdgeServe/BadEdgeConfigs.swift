@@ -10,6 +10,20 @@ let badConfigs: [(text: String, message: String)] = [
     ("[node]\npub_max = -1", "edge.toml:2: node.pub_max: must be 0 to 1000000"),
     ("[node]\nsub_max = \"many\"", "edge.toml:2: node.sub_max: expected an integer, found a string"),
     ("[node]\nlabels = [\"a\"]", "edge.toml:2: node.labels: expected a table of strings, found a list"),
+    ("[recorder]\nretention_days = -1", "edge.toml:2: recorder.retention_days: must be 0 to 36500"),
+    ("[[recorder.retention]]\ndays = 1", "edge.toml:1: recorder.retention[0].pattern: is required"),
+    ("[[recorder.retention]]\npattern = \"a\"", "edge.toml:1: recorder.retention[0].days: is required"),
+    (
+        "[[recorder.retention]]\npattern = \"/\"\ndays = 1",
+        "edge.toml:2: recorder.retention[0].pattern: not a pattern of stream names: * is any text, ? one character"
+    ),
+    (
+        "[recorder.hooks]\nurl = \"hooks.example.org\"",
+        "edge.toml:2: recorder.hooks.url: expected http://host:port/path or https://host:port/path"
+    ),
+    ("[recorder.hooks]\ncommand = [\"ls\"]", "edge.toml:2: recorder.hooks.command: must begin with an absolute path"),
+    ("[recorder.hooks]\nevents = [\"begin\"]", "edge.toml:2: recorder.hooks.events[0]: expected one of start, segment, stop"),
+    ("[recorder.hooks]\ntimeout_seconds = 0", "edge.toml:2: recorder.hooks.timeout_seconds: must be 0.1 to 300.0"),
     ("[nodes]\nalias = \"a\"", "edge.toml:1: nodes: unknown key, did you mean node?"),
     ("[http]\nlisten = \"7777\"", "edge.toml:2: http.listen: expected host:port, [IPv6]:port or :port"),
     ("[http]\nlisten = \"127.0.0.1:99999\"", "edge.toml:2: http.listen: expected host:port, [IPv6]:port or :port"),

@@ -1,6 +1,8 @@
 import Config
 import ConfigFixtures
 import Foundation
+import Cluster
+import Record
 import Testing
 
 @testable import EdgeServe
@@ -109,6 +111,36 @@ struct EdgeConfigTests {
             return
         }
         #expect(s3.root == "recordings" && s3.bucket == "b" && !s3.isVirtualHostStyle)
+    }
+
+    @Test("retention and hooks")
+    func keeping() throws {
+        let config = try reading.load(
+            """
+            [recorder]
+            retention_days = 30
+            [[recorder.retention]]
+            pattern = "cam-*"
+            days = 7
+            [[recorder.retention]]
+            pattern = "evidence"
+            days = 0
+            [recorder.hooks]
+            url = "https://hooks.example.org/rec?token=x"
+            command = ["/usr/local/bin/on-record", "--verbose"]
+            events = ["stop"]
+            timeout_seconds = 2.5
+            secret = "s"
+            """)
+        let settings = RecordSettings(config.recorder)
+        #expect(settings.retention.days == 30 && settings.retention.rules.map(\.days) == [7, 0])
+        #expect(settings.retention.rules.map(\.pattern.text) == ["cam-*", "evidence"])
+        #expect(
+            settings.hooks
+                == HookSettings(
+                    url: "https://hooks.example.org/rec?token=x", command: ["/usr/local/bin/on-record", "--verbose"],
+                    events: [.stop], timeoutMs: 2500, secret: "s"))
+        #expect(!RecordSettings(try reading.load("").recorder).hooks.isAnySet)
     }
 
     @Test("environment alone")

@@ -19,14 +19,22 @@ struct RecordRouteTests {
             #expect(try await node.send(.get, "/api/record/demo").status == 404)
             #expect(try await node.send(.delete, "/api/record/demo").status == 404)
             #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
-            #expect(try await node.send(.get, "/api/record/demo").body.contains(#""recording":false"#))
+            let idle = try await node.send(.get, "/api/record/demo")
+            #expect(idle.body == #"{"recording":false,"state":"stopped"}"#)
 
             let started = try await node.send(.post, "/api/record/demo")
             #expect(started.status == 200 && started.headers["Content-Type"] == "application/json")
             #expect(started.body.contains(#""mpd_path":"demo/"#) && started.body.contains(#""record_dir":"demo/"#))
             let again = try await node.send(.post, "/api/record/demo/", headers: Self.json, body: "{}")
             #expect(again.status == 200)
-            #expect(try await node.send(.get, "/api/record/demo").body.contains(#""recording":true"#))
+            let status = try await node.send(.get, "/api/record/demo").body
+            for part in [
+                #""recording":true"#, #""state":"waiting""#, #""writing":false"#, #""segments":0"#, #""bytes":0"#,
+                #""record_id":"#,
+                #""mpd_path":"demo/"#,
+            ] {
+                #expect(status.contains(part), "\(part) in \(status)")
+            }
             #expect(await node.services.registry.record(of: "demo")?.recording == true)
             let elsewhere = try await node.send(
                 .post, "/api/record/demo", headers: Self.json, body: #"{"base_dir":"other/place"}"#)
@@ -53,6 +61,41 @@ struct RecordRouteTests {
             }
             #expect(try await node.send(.post, "/api/record/%2e%2e").status == 400)
             #expect(node.services.recorder.streams.isEmpty)
+        }
+    }
+
+    @Test("a node that does not record says so to everything about recordings, and streams all the same")
+    func turnedOff() async throws {
+        try await TestNode.with("[recorder]\nenabled = false\nauto_streams = [\"*\"]") { node in
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
+            let paths: [(HTTPMethod, String)] = [
+                (.post, "/api/record/demo"), (.get, "/api/record/demo"), (.delete, "/api/record/demo"), (.get, "/api/recordings"),
+                (.patch, "/api/recordings"), (.delete, "/api/recordings"), (.get, "/api/recordings/x"),
+                (.delete, "/api/recordings/x"),
+            ]
+            for (method, path) in paths {
+                let answer = try await node.send(method, path)
+                #expect(answer.status == 501 && answer.body.contains("Recorder feature not enabled"), "\(method) \(path)")
+            }
+            #expect(node.services.recorder.streams.isEmpty)
+        }
+    }
+
+    @Test("too little space: 507 for who asks; what is recorded by itself waits, and says so")
+    func noSpace() async throws {
+        try await TestNode.with("[recorder]\nmin_free_space = \"1000 TiB\"") { node in
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
+            let answer = try await node.send(.post, "/api/record/demo")
+            #expect(answer.status == 507 && answer.body.contains("are needed"))
+            #expect(try await node.send(.get, "/api/record/demo").body.contains(#""state":"stopped""#))
+        }
+        try await TestNode.with("[recorder]\nmin_free_space = \"1000 TiB\"\nauto_streams = [\"*\"]") { node in
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
+            var status = ""
+            for _ in 0..<200 where !status.contains(#""recording":true"#) {
+                status = try await node.send(.get, "/api/record/demo").body
+            }
+            #expect(status.contains(#""recording":true"#))
         }
     }
 

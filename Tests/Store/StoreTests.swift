@@ -82,6 +82,53 @@ struct FileStoreTests {
         await #expect(throws: StoreError.rangeNotSatisfiable(size: 10)) { try await store.get(key, range: 10..<11) }
     }
 
+    @Test("a condition decides, and a lost one changes nothing (RFC 9110 13.1)")
+    func conditions() async throws {
+        let key = try ObjectKey("day/manifest.mpd")
+        await #expect(throws: StoreError.preconditionFailed) { try await store.put(key, [0], condition: .matches("\"x\"")) }
+        let first = try await store.put(key, [1], condition: .absent)
+        await #expect(throws: StoreError.exists) { try await store.put(key, [2], condition: .absent) }
+        let second = try await store.put(key, [3, 3], condition: .matches(first.etag))
+        await #expect(throws: StoreError.preconditionFailed) { try await store.put(key, [4], condition: .matches(first.etag)) }
+        #expect(try await store.read(key, limit: 9) == [3, 3])
+        try await store.put(key, [5], condition: .none)
+        #expect(try await store.head(key).etag != second.etag)
+        #expect(try await store.supportsConditions())
+        let top = try ObjectKey("top")
+        let info = try await store.put(top, [6], ifAbsent: true)
+        try await store.put(top, [7], condition: .matches(info.etag))
+    }
+
+    @Test("a file is copied without moving its offset, and a shorter one than promised is refused")
+    func putFile() async throws {
+        let source = try ObjectKey("from"), key = try ObjectKey("deep/to")
+        let bytes = (0..<2_500_000).map { UInt8(truncatingIfNeeded: $0 &* 7) }
+        try await store.put(source, bytes, ifAbsent: true)
+        let file = try #require(try await store.localFile(source))
+        defer { close(file.descriptor) }
+        try await store.put(key, file: file, contentType: nil, ifAbsent: true)
+        #expect(try await store.read(key, limit: 1 << 22) == bytes)
+        #expect(lseek(file.descriptor, 0, SEEK_CUR) == 0)
+        await #expect(throws: StoreError.exists) { try await store.put(key, file: file, contentType: nil, ifAbsent: true) }
+        let promised = ObjectInfo(key: source, size: 3_000_000, etag: "", modifiedUs: 0)
+        let short = LocalFile(descriptor: file.descriptor, info: promised)
+        await #expect(throws: StoreError.failed(operation: "read", code: EIO)) {
+            try await store.put(key, file: short, contentType: nil, ifAbsent: false)
+        }
+        #expect(try await store.read(key, limit: 1 << 22) == bytes)
+        #expect(try store.temporaryNamesNow(in: try ObjectKey("deep")) == [])
+    }
+
+    @Test("many are deleted at once; files have no presigned addresses")
+    func deleteAll() async throws {
+        let keys = try (0..<5).map { try ObjectKey("d/\($0)") }
+        for key in keys.dropLast() { try await store.put(key, [1], ifAbsent: true) }
+        try await store.deleteAll(keys)
+        #expect(try await store.list(prefix: "", after: nil, limit: 9).objects.isEmpty)
+        #expect(try await store.presign(.get, keys[0], seconds: 60, nowUs: 0) == nil)
+        try await store.ping()
+    }
+
     @Test("one of many writers wins when the object must be new")
     func exclusive() async throws {
         let key = try ObjectKey("day/init.m4s")

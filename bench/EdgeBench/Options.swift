@@ -22,6 +22,18 @@ struct PublishOptions {
     var input = "-"
     var loops = false
     var durationSeconds: Int?
+    /// How many streams are published; each one's number stands in the URL for `{n}`.
+    var streams = 1
+
+    static let placeholder = "{n}"
+
+    /// What one of several streams is published with.
+    func stream(_ number: Int) -> PublishOptions {
+        var one = self
+        one.url = url.replacing(Self.placeholder, with: String(number))
+        one.streams = 1
+        return one
+    }
 }
 
 struct PlayOptions {
@@ -41,8 +53,9 @@ enum Command {
     case play(PlayOptions)
 
     static let usage = """
-        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S]
-          Sends the H.264 and Opus tracks of a file, or of standard input, in their own time.
+        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N]
+          Sends the H.264 and Opus tracks of a file, or of standard input, in their own time; a file also N times at once,
+          with 1 to N in the URL for {n}.
         edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--duration S] [--json]
           Joins N viewers and reports packets, loss, key frames and join times.
         Ctrl-C ends either and its sessions.
@@ -68,10 +81,15 @@ enum Command {
             case "--input": options.input = try scanner.value(option)
             case "--loop": options.loops = true
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
+            case "--streams": options.streams = try scanner.number(option, 1...1000)
             default: throw .unknown(option)
             }
         }
         guard !options.url.isEmpty else { throw .missing("--url") }
+        if options.streams > 1 {
+            guard options.input != "-" else { throw .missing("--input, because standard input can be read only once,") }
+            guard options.url.contains(PublishOptions.placeholder) else { throw .badValue(option: "--url", value: options.url) }
+        }
         return options
     }
 

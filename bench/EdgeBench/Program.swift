@@ -15,7 +15,7 @@ enum Program {
                 print(Command.usage)
                 return 0
             case .publish(let options):
-                return await Publishing(options).run()
+                return await Publishing.run(options)
             case .play(let options):
                 return await Playing(options).run()
             }

@@ -57,15 +57,9 @@ final class StreamTask {
         let isAutomatic: Bool
     }
 
-    /// Takes what has come; call when the tap's descriptor is readable.
-    func drain() {
-        tap.drain { event in take(event) }
-        perform()
-    }
-
-    /// Lets time pass. False when the task has nothing left to do and can be removed.
+    /// Takes what has come and lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
-        // A stall elsewhere on the thread must not make what has arrived meanwhile look late.
+        // First: a stall elsewhere on the thread must not make what has arrived meanwhile look late.
         tap.drain { event in take(event) }
         if let until = pausedUntilNs {
             if nowNs >= until { resume(nowNs: nowNs) }
@@ -243,6 +237,7 @@ final class StreamTask {
 
     private static func text(_ error: StoreError) -> String {
         if case .noSpace = error { return "no space left where recordings go" }
+        if case .notFound = error { return "the recording's directory was removed" }
         return "storage failed: \(error)"
     }
 

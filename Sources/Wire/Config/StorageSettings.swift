@@ -27,6 +27,17 @@ public enum StorageSettings: Sendable, Hashable {
         public var isConfigLoadDisabled: Bool
         /// `enable_virtual_host_style`: the bucket in the host name rather than in the path.
         public var isVirtualHostStyle: Bool
+
+        /// A bucket; what is left out is as in a configuration that leaves it out.
+        public init(
+            bucket: String, root: String = "", region: String = "", endpoint: String = "", accessKeyID: String = "",
+            secretAccessKey: String = "", sessionToken: String = "", isConfigLoadDisabled: Bool = false,
+            isVirtualHostStyle: Bool = false
+        ) {
+            (self.bucket, self.root, self.region, self.endpoint) = (bucket, root, region, endpoint)
+            (self.accessKeyID, self.secretAccessKey, self.sessionToken) = (accessKeyID, secretAccessKey, sessionToken)
+            (self.isConfigLoadDisabled, self.isVirtualHostStyle) = (isConfigLoadDisabled, isVirtualHostStyle)
+        }
     }
 
     /// `type = "oss"`.
@@ -45,6 +56,15 @@ public enum StorageSettings: Sendable, Hashable {
         public var accessKeySecret: String
         /// `security_token` of temporary (STS) credentials; may be empty.
         public var securityToken: String
+
+        /// A bucket; what is left out is as in a configuration that leaves it out.
+        public init(
+            bucket: String, root: String = "", region: String, endpoint: String, accessKeyID: String = "",
+            accessKeySecret: String = "", securityToken: String = ""
+        ) {
+            (self.bucket, self.root, self.region, self.endpoint) = (bucket, root, region, endpoint)
+            (self.accessKeyID, self.accessKeySecret, self.securityToken) = (accessKeyID, accessKeySecret, securityToken)
+        }
     }
 
     private enum Kind: String, CaseIterable {

@@ -4,10 +4,43 @@ extension FileStore {
     /// Like `put`, on the calling thread.
     @discardableResult
     public func putNow(_ key: ObjectKey, _ bytes: [UInt8], ifAbsent: Bool) throws(StoreError) -> ObjectInfo {
+        try writeNow(key, ifAbsent: ifAbsent) { (file) throws(StoreError) in try file.append(bytes) }
+    }
+
+    /// Like `put` with a condition, on the calling thread. Writers with `matches` take turns by the directory's lock, so it must not be
+    /// held by the caller.
+    @discardableResult
+    public func putNow(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) throws(StoreError) -> ObjectInfo {
+        guard case .matches(let tag) = condition else { return try putNow(key, bytes, ifAbsent: condition == .absent) }
+        let replace = { () throws(StoreError) -> ObjectInfo in
+            do throws(StoreError) {
+                guard try self.headNow(key).etag == tag else { throw .preconditionFailed }
+            } catch {
+                throw error == .notFound ? .preconditionFailed : error
+            }
+            return try self.putNow(key, bytes, ifAbsent: false)
+        }
+        guard let parent = key.parent else { return try withLockNow([], replace) }
+        return try withLockNow(parent.components, replace)
+    }
+
+    /// Like `put` of a file, on the calling thread.
+    @discardableResult
+    public func putNow(_ key: ObjectKey, file source: LocalFile, ifAbsent: Bool) throws(StoreError) -> ObjectInfo {
+        try writeNow(key, ifAbsent: ifAbsent) { (file) throws(StoreError) in
+            try file.append(copying: source.descriptor, count: source.info.size)
+        }
+    }
+
+    private func writeNow(
+        _ key: ObjectKey, ifAbsent: Bool, _ fill: (PendingFile) throws(StoreError) -> Void
+    ) throws(StoreError) -> ObjectInfo {
+        // The name's own length must leave room for the suffix (NAME_MAX).
+        let stem = String(decoding: Array(key.name.utf8.prefix(200)).filter { $0 < 0x80 }, as: UTF8.self)
         let file = try createNow(
-            key, temporaryName: ".\(key.name).\(String(UInt64.random(in: 0 ... .max), radix: 36))\(Self.temporarySuffix)")
+            key, temporaryName: ".\(stem).\(String(UInt64.random(in: 0 ... .max), radix: 36))\(Self.temporarySuffix)")
         do throws(StoreError) {
-            try file.append(bytes)
+            try fill(file)
             return try file.commit(ifAbsent: ifAbsent)
         } catch {
             file.abandon()
@@ -100,7 +133,13 @@ extension FileStore {
     public func withLockNow<Value>(
         _ directory: ObjectKey, _ body: () throws(StoreError) -> Value
     ) throws(StoreError) -> Value {
-        let opened = try openDirectoryNow(directory.components, create: true)
+        try withLockNow(directory.components, body)
+    }
+
+    private func withLockNow<Value>(
+        _ directory: [String], _ body: () throws(StoreError) -> Value
+    ) throws(StoreError) -> Value {
+        let opened = try openDirectoryNow(directory, create: true)
         while flock(opened.raw, LOCK_EX) != 0 {
             guard errno == EINTR else { throw .from("flock") }
         }

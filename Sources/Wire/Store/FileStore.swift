@@ -44,11 +44,22 @@ public final class FileStore: ObjectStore {
 
     // MARK: ObjectStore
 
-    /// Writes a whole file, durably. Throws `exists` when `ifAbsent` and it is there.
+    /// Writes a whole file, durably. Throws `exists` and `preconditionFailed` when the condition does not hold.
     @discardableResult
-    public func put(_ key: ObjectKey, _ bytes: [UInt8], ifAbsent: Bool) async throws(StoreError) -> ObjectInfo {
-        try await blocking { () throws(StoreError) in try self.putNow(key, bytes, ifAbsent: ifAbsent) }
+    public func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
+        try await blocking { () throws(StoreError) in try self.putNow(key, bytes, condition: condition) }
     }
+
+    /// Copies a file, durably.
+    @discardableResult
+    public func put(
+        _ key: ObjectKey, file: LocalFile, contentType: String?, ifAbsent: Bool
+    ) async throws(StoreError) -> ObjectInfo {
+        try await blocking { () throws(StoreError) in try self.putNow(key, file: file, ifAbsent: ifAbsent) }
+    }
+
+    /// Files can be claimed and replaced under a condition.
+    public func supportsConditions() async throws(StoreError) -> Bool { true }
 
     /// Opens a file; its bytes come in pieces as they are asked for.
     public func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
@@ -81,6 +92,21 @@ public final class FileStore: ObjectStore {
     /// Removes a file, and directories that are empty then.
     public func delete(_ key: ObjectKey) async throws(StoreError) {
         try await blocking { () throws(StoreError) in try self.deleteNow(key) }
+    }
+
+    /// Removes files, and directories that are empty then.
+    public func deleteAll(_ keys: [ObjectKey]) async throws(StoreError) {
+        try await blocking { () throws(StoreError) in
+            for key in keys { try self.deleteNow(key) }
+        }
+    }
+
+    /// The root is there and can be written to.
+    public func ping() async throws(StoreError) {
+        try await blocking { () throws(StoreError) in
+            guard faccessat(self.rootDescriptor.raw, ".", W_OK | X_OK, 0) == 0 else { throw .from("access") }
+            _ = try self.freeBytesNow()
+        }
     }
 
     /// The file, open for reading; the caller closes the descriptor.

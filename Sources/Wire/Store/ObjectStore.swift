@@ -4,16 +4,40 @@ public enum StoreError: Error, Equatable, Sendable {
     case invalidKey(reason: String)
     /// There is no such object.
     case notFound
-    /// `ifAbsent` was asked and the object is there.
+    /// Absence was asked for and the object is there.
     case exists
+    /// The object is not the one that `PutCondition.matches` named: another wrote or removed it meanwhile.
+    case preconditionFailed
     /// The range starts at or past the end of an object of this size.
     case rangeNotSatisfiable(size: Int64)
     /// The medium is full, over quota or read-only; `code` is the errno.
     case noSpace(code: Int32)
     /// The operation failed; `code` is the errno.
     case failed(operation: String, code: Int32)
-    /// The storage cannot be reached or asks to wait.
+    /// The storage cannot be reached, or did not answer as it should; trying again later may help.
     case unavailable(reason: String)
+    /// The storage refused: wrong or missing credentials, no permission, no such bucket. Trying again won't help.
+    case denied(reason: String)
+    /// The storage asks for fewer requests, and for this long a pause where it said so.
+    case throttled(retryAfterMs: Int?)
+}
+
+/// What must be true of an object for it to be written.
+public enum PutCondition: Hashable, Sendable {
+    /// Nothing: it is made or replaced.
+    case none
+    /// It is not there; else `exists` is thrown (`If-None-Match: *`, RFC 9110 13.1.2).
+    case absent
+    /// It has this entity tag, quotes included; else `preconditionFailed` is thrown (`If-Match`, RFC 9110 13.1.1).
+    case matches(String)
+}
+
+/// What a presigned address may be used for.
+public enum PresignMethod: String, Hashable, Sendable {
+    /// Reading the object, whole or in ranges.
+    case get = "GET"
+    /// Writing the object.
+    case put = "PUT"
 }
 
 /// What is known of an object without its bytes.
@@ -104,12 +128,18 @@ public struct ObjectPage: Equatable, Sendable {
     }
 }
 
-/// An open file of a store on local disk. Whoever got it closes the descriptor.
+/// An open file of a store on local disk. Whoever got it from a store closes the descriptor; whoever gives it to one keeps it.
 public struct LocalFile: Equatable, Sendable {
     /// Open for reading.
     public let descriptor: Int32
     /// The object as it was when it was opened; a later replacement does not show through.
     public let info: ObjectInfo
+
+    /// An open file of `info.size` bytes.
+    public init(descriptor: Int32, info: ObjectInfo) {
+        self.descriptor = descriptor
+        self.info = info
+    }
 }
 
 /// Where objects are, be it a directory or a bucket. Every method may be called from any task.
@@ -117,6 +147,23 @@ public protocol ObjectStore: Sendable {
     /// Writes a whole object; once this returns, it is durable. Throws `exists` when `ifAbsent` and it is there.
     @discardableResult
     func put(_ key: ObjectKey, _ bytes: [UInt8], ifAbsent: Bool) async throws(StoreError) -> ObjectInfo
+
+    /// Writes a whole object under a condition; once this returns, it is durable.
+    ///
+    /// Throws `exists` or `preconditionFailed` when the condition does not hold. Two writers can exclude each other with it only
+    /// where `supportsConditions()` is true; elsewhere the condition is looked at before writing, not together with it.
+    @discardableResult
+    func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo
+
+    /// Writes an object from a local file, in parts when it is large; durable and verified (checksum or size) when it returns.
+    ///
+    /// The first `file.info.size` bytes are read from the descriptor without moving its offset; the caller keeps it open until this
+    /// returns, and closes it. `contentType` nil lets the store derive it from the name. Throws `exists` when `ifAbsent` and it is there.
+    @discardableResult
+    func put(_ key: ObjectKey, file: LocalFile, contentType: String?, ifAbsent: Bool) async throws(StoreError) -> ObjectInfo
+
+    /// Whether conditions of `put` are judged by the store together with writing. The first call may ask the store.
+    func supportsConditions() async throws(StoreError) -> Bool
 
     /// Opens an object for reading; `range` is cut to the object's end, nil is all of it.
     func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody
@@ -130,11 +177,38 @@ public protocol ObjectStore: Sendable {
     /// Removes an object; one that is not there is no error.
     func delete(_ key: ObjectKey) async throws(StoreError)
 
+    /// Removes objects, in batches where the store can; any that is not there is no error. When it throws, some may be left.
+    func deleteAll(_ keys: [ObjectKey]) async throws(StoreError)
+
+    /// An address that needs no credentials, good for at most `seconds` from `nowUs` (Unix microseconds), shorter when the store's
+    /// own credentials end before; nil for stores that have none, such as files. The address is a secret: never log it.
+    func presign(_ method: PresignMethod, _ key: ObjectKey, seconds: Int, nowUs: Int64) async throws(StoreError) -> String?
+
+    /// One cheap round trip: reachable and allowed. Throws what is wrong.
+    func ping() async throws(StoreError)
+
     /// The object as an open local file, for sendfile; nil when the store has no local files. Throws `notFound`.
     func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile?
 }
 
 extension ObjectStore {
+    /// Writes a whole object; once this returns, it is durable. Throws `exists` when `ifAbsent` and it is there.
+    @discardableResult
+    public func put(_ key: ObjectKey, _ bytes: [UInt8], ifAbsent: Bool) async throws(StoreError) -> ObjectInfo {
+        try await put(key, bytes, condition: ifAbsent ? .absent : .none)
+    }
+
+    /// One by one.
+    public func deleteAll(_ keys: [ObjectKey]) async throws(StoreError) {
+        for key in keys { try await delete(key) }
+    }
+
+    /// A store without presigned addresses.
+    public func presign(_ method: PresignMethod, _ key: ObjectKey, seconds: Int, nowUs: Int64) async throws(StoreError) -> String?
+    {
+        nil
+    }
+
     /// Most stores have no local files.
     public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? { nil }
 

@@ -24,6 +24,17 @@ public final class PendingFile {
         size += Int64(bytes.count)
     }
 
+    /// Adds the first `count` bytes of another file, whose offset stays where it is. Throws `failed` with EIO when it is shorter.
+    public func append(copying source: Int32, count: Int64) throws(StoreError) {
+        var offset: Int64 = 0
+        while offset < count {
+            let bytes = try FileCalls.read(source, at: offset, count: Int(min(count - offset, 1 << 20)))
+            guard !bytes.isEmpty else { throw .failed(operation: "read", code: EIO) }
+            try append(bytes)
+            offset += Int64(bytes.count)
+        }
+    }
+
     /// Makes the file durable and gives it its name. Throws `exists` when `ifAbsent` and the name is taken.
     @discardableResult
     public func commit(ifAbsent: Bool) throws(StoreError) -> ObjectInfo {
@@ -61,6 +72,13 @@ public final class AppendFile {
     public func append(_ bytes: [UInt8]) throws(StoreError) {
         try FileCalls.write(bytes, to: file.raw)
         try FileCalls.sync(file.raw)
+    }
+
+    /// Throws `notFound` when someone has removed the file: what is added goes nowhere.
+    public func checkIsThere() throws(StoreError) {
+        var status = stat()
+        guard fstat(file.raw, &status) == 0 else { throw .from("stat") }
+        guard status.st_nlink > 0 else { throw .notFound }
     }
 
     /// Cuts the file, such as to get rid of a torn last line.

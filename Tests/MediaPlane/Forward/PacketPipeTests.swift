@@ -40,6 +40,35 @@ struct PacketPipeTests {
         #expect(pipe.droppedTotal == 0)
     }
 
+    @Test(
+        "payloads stay whole whatever the consumer leaves waiting, and one that keeps up needs little memory", arguments: 0..<20)
+    func payloads(seed: UInt64) throws {
+        var random = Mutator.Random(seed: seed)
+        let waitingMax = seed < 10 ? UInt64(30) : 1000
+        let pipe = PacketPipe(slots: 1024, wake: try WakeDescriptor())
+        var (pushed, popped) = (UInt64(0), UInt64(0))
+        var highest: UInt32 = 0
+        for _ in 0..<2000 {
+            let room = waitingMax - (pushed - popped)
+            for _ in 0..<UInt64.random(in: 0...min(room, 100), using: &random) {
+                push(pipe, pushed, bytes: 16)
+                pushed += 1
+            }
+            pipe.publish()
+            for _ in 0..<UInt64.random(in: 0...min(pushed - popped, 110), using: &random) {
+                let entry = try #require(pipe.front())
+                highest = max(highest, entry.pointee.payloadSlot)
+                let payload = UnsafeRawBufferPointer(start: pipe.payload(of: entry), count: Int(entry.pointee.payloadCount))
+                #expect(entry.pointee.sequence == popped && payload.count == 16)
+                #expect(payload.indices.allSatisfy { payload[$0] == UInt8(truncatingIfNeeded: Int(popped) + $0) })
+                pipe.pop()
+                popped += 1
+            }
+        }
+        #expect(pipe.droppedTotal == 0 && pushed > 5000)
+        #expect(waitingMax > 30 || highest < 128)
+    }
+
     @Test("a full pipe drops, tells how many, and still takes source changes", arguments: [64, 128])
     func overflow(slots: Int) throws {
         let pipe = PacketPipe(slots: slots, wake: try WakeDescriptor())

@@ -119,6 +119,35 @@ struct PacketRingTests {
         }
     }
 
+    @Test("payloads of every size stay whole as long as the ring reaches", arguments: 0..<4)
+    func payloads(seed: UInt64) {
+        var random = Mutator.Random(seed: seed)
+        var ring = PacketRing(slots: 256)
+        var counts: [UInt64: Int] = [:]
+        var highest: UInt64 = 0
+        // Alternately as large as they get and small, so that runs of both kinds follow each other.
+        for step in 0..<20_000 {
+            let index = UInt64(max(1, Int(highest) + Int.random(in: -20...3, using: &random)))
+            let isBig = step / 1500 % 2 == 0
+            let count = isBig ? MediaLimits.payloadBytesMax - Int(seed) : Int.random(in: 0...200, using: &random)
+            let bytes = [UInt8](repeating: UInt8(truncatingIfNeeded: index &* 7), count: count)
+            let isStored = bytes.withUnsafeBytes { ring.store(PacketSlot(index: index), payload: $0) }
+            #expect(isStored == (counts[index] == nil && index + 256 > highest))
+            if isStored { counts[index] = count }
+            highest = max(highest, index)
+            guard step % 97 == 0 else { continue }
+            for probe in (highest > 256 ? highest - 255 : 1)...highest {
+                let expected = counts[probe]
+                let slot = ring.slot(at: probe)
+                #expect((slot == nil) == (expected == nil))
+                guard let slot else { continue }
+                let payload = ring.payload(of: slot)
+                let value = UInt8(truncatingIfNeeded: probe &* 7)
+                if payload.count != expected || !payload.allSatisfy({ $0 == value }) { Issue.record("\(probe) of \(highest)") }
+            }
+        }
+    }
+
     @Test("an empty ring and oversized payloads")
     func limits() {
         var ring = PacketRing(slots: 64)

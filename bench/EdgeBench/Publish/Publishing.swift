@@ -12,6 +12,16 @@ struct Publishing {
 
     init(_ options: PublishOptions) { self.options = options }
 
+    /// Publishes all streams; the worst exit status.
+    static func run(_ options: PublishOptions) async -> Int32 {
+        await withTaskGroup { group in
+            for number in 1...options.streams {
+                group.addTask { await Publishing(options.stream(number)).run() }
+            }
+            return await group.reduce(0) { max($0, $1) }
+        }
+    }
+
     func run() async -> Int32 {
         let tracks: [MediaTrack]
         let feed: SampleFeed

@@ -16,6 +16,8 @@ struct PipeEntry {
     var timestamp: UInt32 = 0
     var epoch: UInt32 = 0
     var payloadCount: UInt16 = 0
+    /// Where the payload is in the slab, in slots.
+    var payloadSlot: UInt32 = 0
     /// Source: whether keyframes can be asked for.
     var track: UInt8 = 0
     var kind: PipeKind = .packet
@@ -45,6 +47,8 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     private let capacity: UInt64
     private let entries: UnsafeMutablePointer<PipeEntry>
     private let payloads: MappedMemory
+    private let runSlots: Int
+    private static let runSlotsMax = 64
     private let head = Atomic<UInt64>(0)
     private let tail = Atomic<UInt64>(0)
     private let closed = Atomic<Bool>(false)
@@ -52,6 +56,10 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
 
     // The producer's own state.
     private var writeIndex: UInt64 = 0
+    private var run = 0
+    private var runUsed = 0
+    /// For each run the write index at which all that is in it was written.
+    private var runEnds: [UInt64]
     private var knownHead: UInt64 = 0
     private var lost: UInt64 = 0
     private var deferred: [PipeEntry] = []
@@ -70,7 +78,10 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
         capacity = UInt64(rounded)
         entries = .allocate(capacity: rounded)
         entries.initialize(repeating: PipeEntry(), count: rounded)
-        payloads = MappedMemory(byteCount: rounded * MediaLimits.payloadBytesMax)
+        runSlots = min(rounded, Self.runSlotsMax)
+        // One run more than there are slots: the oldest may be used up in part.
+        runEnds = [UInt64](repeating: 0, count: rounded / runSlots + 1)
+        payloads = MappedMemory(byteCount: runEnds.count * runSlots * MediaLimits.payloadBytesMax)
         self.wake = wake
     }
 
@@ -99,8 +110,8 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     /// Adds a packet, or counts it as lost when the consumer is too far behind.
     @discardableResult
     func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) -> Bool {
-        guard deferred.isEmpty, free > Self.packetFloor,
-            payload.count <= MediaLimits.payloadBytesMax
+        guard deferred.isEmpty, free > Self.packetFloor, payload.count <= MediaLimits.payloadBytesMax,
+            let payloadSlot = nextPayloadSlot()
         else {
             lost &+= 1
             droppedTotal &+= 1
@@ -110,11 +121,25 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
         let slot = Int(writeIndex & (capacity &- 1))
         entries[slot] = entry
         entries[slot].payloadCount = UInt16(truncatingIfNeeded: payload.count)
+        entries[slot].payloadSlot = UInt32(truncatingIfNeeded: payloadSlot)
         if let base = payload.baseAddress {
-            (payloads.start + slot * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
+            (payloads.start + payloadSlot * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
         }
         writeIndex &+= 1
         return true
+    }
+
+    /// The next place for a payload; nil when all are in use. Payloads fill runs of slots, and each time the lowest run that is free: behind
+    /// a consumer that keeps up most of the memory is never touched.
+    private func nextPayloadSlot() -> Int? {
+        if runUsed == runSlots {
+            runEnds[run] = writeIndex
+            knownHead = head.load(ordering: .acquiring)
+            guard let free = runEnds.firstIndex(where: { $0 <= knownHead }) else { return nil }
+            (run, runUsed) = (free, 0)
+        }
+        runUsed &+= 1
+        return run &* runSlots &+ runUsed &- 1
     }
 
     /// Tells the consumer of a new source; what its tracks are travels beside the ring.
@@ -174,7 +199,7 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
 
     /// The payload of what ``front()`` returned.
     func payload(of entry: UnsafePointer<PipeEntry>) -> UnsafeRawPointer {
-        UnsafeRawPointer(payloads.start + (entry - UnsafePointer(entries)) * MediaLimits.payloadBytesMax)
+        UnsafeRawPointer(payloads.start + Int(entry.pointee.payloadSlot) * MediaLimits.payloadBytesMax)
     }
 
     /// Gives the oldest slot back to the producer.

@@ -19,19 +19,28 @@ struct PacketSlot {
     /// On the track's own timeline, which goes on when the source changes.
     var timestamp: UInt32 = 0
     var payloadCount: UInt16 = 0
+    /// Where the payload is, in bytes from the start of the ring's memory.
+    var payloadOffset: UInt32 = 0
     var flags = PacketFlags()
     var extensions = ForwardedExtensions()
 }
 
 /// The last packets of one track, found by position: the one copy that every viewer is served and repaired from.
 ///
-/// Slot = position modulo capacity; a packet is overwritten by the one a whole ring later, so nothing is ever moved or freed.
+/// Slot = position modulo capacity; a packet is overwritten by the one a whole ring later, so nothing is ever moved or freed. Payloads lie
+/// close together in runs, of which the lowest free one is taken next: only as much memory is touched as the last packets need.
 struct PacketRing: ~Copyable {
     let capacity: Int
     private let slots: UnsafeMutablePointer<PacketSlot>
     private let payloads: MappedMemory
+    /// For each run the highest position in it; 0 for an unused one.
+    private let runs: UnsafeMutableBufferPointer<UInt64>
+    private var run = 0
+    private var runUsed = 0
     /// The highest position stored; 0 while empty.
     private(set) var highest: UInt64 = 0
+
+    static let runBytes = 32 << 10
 
     /// - Parameter slots: rounded up to a power of two.
     init(slots count: Int) {
@@ -40,10 +49,17 @@ struct PacketRing: ~Copyable {
         capacity = rounded
         slots = .allocate(capacity: rounded)
         slots.initialize(repeating: PacketSlot(), count: rounded)
-        payloads = MappedMemory(byteCount: rounded * MediaLimits.payloadBytesMax)
+        // The end of a run is too small for a payload at worst, and the oldest run and the one being filled are not all in use.
+        let runCount = rounded * MediaLimits.payloadBytesMax / (Self.runBytes - MediaLimits.payloadBytesMax) + 3
+        runs = .allocate(capacity: runCount)
+        runs.initialize(repeating: 0)
+        payloads = MappedMemory(byteCount: runCount * Self.runBytes)
     }
 
-    deinit { slots.deallocate() }
+    deinit {
+        slots.deallocate()
+        runs.deallocate()
+    }
 
     @inline(__always)
     private func place(_ index: UInt64) -> Int { Int(truncatingIfNeeded: index) & (capacity - 1) }
@@ -57,19 +73,33 @@ struct PacketRing: ~Copyable {
         guard highest == 0 || slot.index >= oldest else { return false }
         let place = place(slot.index)
         if slots[place].index == slot.index { return false }
+        if slot.index > highest { highest = slot.index }
+        guard let offset = room(payload.count) else { return false }
         slots[place] = slot
         slots[place].payloadCount = UInt16(truncatingIfNeeded: payload.count)
-        if let base = payload.baseAddress {
-            (payloads.start + place * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
-        }
-        if slot.index > highest { highest = slot.index }
+        slots[place].payloadOffset = UInt32(truncatingIfNeeded: offset)
+        if let base = payload.baseAddress { (payloads.start + offset).copyMemory(from: base, byteCount: payload.count) }
+        runs[run] = max(runs[run], slot.index)
         return true
+    }
+
+    /// Where so many bytes go, in the open run or the next.
+    @inline(__always)
+    private mutating func room(_ count: Int) -> Int? {
+        if runUsed &+ count > Self.runBytes {
+            let oldest = oldest
+            guard let free = runs.firstIndex(where: { $0 < oldest }) else { return nil }
+            (run, runUsed) = (free, 0)
+            runs[free] = 0
+        }
+        defer { runUsed &+= count }
+        return run &* Self.runBytes &+ runUsed
     }
 
     /// The packet at `index`, or nil when it never came or is overwritten.
     @inline(__always)
     func slot(at index: UInt64) -> UnsafePointer<PacketSlot>? {
-        guard index != 0 else { return nil }
+        guard index != 0, index &+ UInt64(capacity) > highest else { return nil }
         let place = place(index)
         return slots[place].index == index ? UnsafePointer(slots + place) : nil
     }
@@ -77,8 +107,7 @@ struct PacketRing: ~Copyable {
     /// The payload of a slot of this ring.
     @inline(__always)
     func payload(of slot: UnsafePointer<PacketSlot>) -> UnsafeRawBufferPointer {
-        let place = slot - UnsafePointer(slots)
-        return UnsafeRawBufferPointer(
-            start: payloads.start + place * MediaLimits.payloadBytesMax, count: Int(slot.pointee.payloadCount))
+        UnsafeRawBufferPointer(
+            start: payloads.start + Int(slot.pointee.payloadOffset), count: Int(slot.pointee.payloadCount))
     }
 }

@@ -13,10 +13,12 @@ struct SessionDirectory {
     static let journalBytesMax = 256 << 20
 
     private var cache: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
-    private var listedNs: UInt64?
+    private var relistNs: UInt64 = 0
 
-    /// How long others' new sessions may go unseen; a long recording's directory takes a while to list.
-    static let relistNs: UInt64 = 20_000_000_000
+    /// How long others' new sessions may go unseen; a long recording's directory takes a while to list, and gets so many times that
+    /// while of rest.
+    static let relistNsMax: UInt64 = 20_000_000_000
+    static let rest: UInt64 = 100
 
     init(store: FileStore, key: ObjectKey) {
         self.store = store
@@ -63,12 +65,17 @@ struct SessionDirectory {
 
     private mutating func journals() throws(StoreError) -> [ObjectInfo] {
         let nowNs = WallClock.monotonicNs()
-        if let listedNs, nowNs < listedNs &+ Self.relistNs {
-            return cache.keys.compactMap { try? store.headNow($0) }
-        }
-        listedNs = nowNs
-        return try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000).objects
+        if nowNs < relistNs { return cache.keys.compactMap { try? store.headNow($0) } }
+        let listed = try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000).objects
             .filter { Self.isJournal($0.key) }
+        let listedNs = WallClock.monotonicNs()
+        relistNs = listedNs &+ min(Self.relistNsMax, (listedNs &- nowNs) &* Self.rest)
+        return listed
+    }
+
+    /// The next manifest shows what is there then, whatever looking takes.
+    mutating func expire() {
+        relistNs = 0
     }
 
     /// Writes the manifest of what is in the directory, or removes it when nothing is; `own` is newer than its journal.

@@ -13,7 +13,14 @@ struct SessionRepair {
     func repair(_ journalKey: ObjectKey, reason: String) throws(StoreError) -> RecordedSession? {
         guard let parent = journalKey.parent else { return nil }
         var directory = SessionDirectory(store: store, key: parent)
-        let journal = try store.appendingNow(journalKey, exclusively: false)
+        let journal: AppendFile
+        do throws(StoreError) {
+            journal = try store.appendingNow(journalKey, exclusively: false)
+        } catch {
+            // Someone removed it, and has taken responsibility with it.
+            guard error == .notFound else { throw error }
+            return nil
+        }
         guard journal.claim() else { return nil }
         let bytes = try store.readNow(journalKey, limit: SessionDirectory.journalBytesMax)
         guard let (read, wholeBytes) = RecordedSession.read(bytes, directory: parent.path) else {

@@ -76,7 +76,7 @@ final class SessionWriter {
         guard try directory.sessions().allSatisfy({ $0.stream == stream }) else { throw .exists }
         let names = try directory.names()
         hasPlainNames = !names.contains {
-            $0.hasPrefix(SessionDirectory.journalPrefix) || $0 == "init.m4s" || $0 == "audio_init.m4s" || $0 == DayManifest.name
+            $0.hasPrefix(SessionDirectory.journalPrefix) || $0.hasSuffix(".m4s") || $0 == DayManifest.name
         }
         for _ in 0..<4 {
             let id = nextID ?? RecordingLayout.newID(atUs: startUs)
@@ -125,6 +125,7 @@ final class SessionWriter {
         // The manifest first: who dies in between leaves an open journal, which is closed at the next start; a closed one would
         // leave a manifest that says the recording goes on.
         live?.apply(line)
+        directory.expire()
         try directory.writeManifest(
             own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds
         ) { () throws(StoreError) in try journal?.append(line.encoded()) }
@@ -186,6 +187,7 @@ final class SessionWriter {
     private func append(_ kind: LaneKind, _ bytes: [UInt8]) throws(StoreError) {
         guard let track = session?.periods.last?.tracks.first(where: { $0.kind == kind }) else { return }
         if files[kind] == nil {
+            try journal?.checkIsThere()
             let number = segmentNumbers[kind, default: 0] + 1
             segmentNumbers[kind] = number
             files[kind] = try store.createNow(try directory.object(track.objectName(number)))
@@ -199,6 +201,7 @@ final class SessionWriter {
         guard let file = files.removeValue(forKey: kind), let number = segmentNumbers[kind],
             let period = session?.periods.last?.number
         else { return }
+        try journal?.checkIsThere()
         try file.commit(ifAbsent: true)
         var line = JournalLine(.segment, at: clock.next())
         line.period = period
@@ -225,6 +228,7 @@ final class SessionWriter {
         guard let session else { return }
         let nowUs = clock.next()
         guard isDue || nowUs >= manifestDueUs else { return }
+        if isDue { directory.expire() }
         let bytes = try directory.writeManifest(own: session, publishUs: nowUs, segmentSeconds: segmentSeconds)
         // At most 50 kB of manifest a second.
         manifestDueUs = nowUs + Int64(bytes) * 20

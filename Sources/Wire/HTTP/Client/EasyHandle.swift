@@ -57,6 +57,12 @@ struct EasyHandle {
         set(CURLOPT_FOLLOWLOCATION, request.redirects > 0 ? 1 : 0)
         set(CURLOPT_MAXREDIRS, request.redirects)
         set(CURLOPT_TCP_KEEPALIVE, 1)
+        // The path is sent as it is written, so that it is what was signed.
+        set(CURLOPT_PATH_AS_IS, 1)
+        if let slow = request.slow {
+            set(CURLOPT_LOW_SPEED_LIMIT, max(1, slow.bytesPerSecond))
+            set(CURLOPT_LOW_SPEED_TIME, max(1, slow.seconds))
+        }
         set(CURLOPT_USERAGENT, settings.userAgent)
         // Nodes are reached directly, whatever the environment says of proxies.
         set(CURLOPT_PROXY, "")

@@ -10,6 +10,17 @@ public struct HTTPClientRequest: Sendable {
         case stream(length: Int64?, @Sendable (HTTPBodyWriter) async throws -> Void)
     }
 
+    /// A speed that is as good as none.
+    public struct Slowness: Sendable, Equatable {
+        /// Bytes a second on average.
+        public var bytesPerSecond: Int
+        /// Over so many seconds.
+        public var seconds: Int
+
+        /// A speed and how long it is borne.
+        public init(bytesPerSecond: Int, seconds: Int) { (self.bytesPerSecond, self.seconds) = (bytesPerSecond, seconds) }
+    }
+
     /// The method.
     public var method: HTTPMethod
     /// An absolute `http` or `https` URL.
@@ -24,6 +35,8 @@ public struct HTTPClientRequest: Sendable {
     public var totalMs: Int? = 30_000
     /// Gives up when less than one byte a second came or went for so long; nil for no limit.
     public var idleSeconds: Int? = 30
+    /// Gives up when less than so much came and went for so long, a reader's own pauses aside; nil for no limit.
+    public var slow: Slowness?
     /// How many redirects are followed; none unless asked for.
     public var redirects = 0
 

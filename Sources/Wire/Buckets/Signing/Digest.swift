@@ -1,0 +1,109 @@
+import COpenSSL
+
+/// Hashes and message codes on OpenSSL, on bytes in memory.
+enum Digest {
+    /// SHA-256 (FIPS 180-4), 32 bytes.
+    static func sha256(_ bytes: [UInt8]) -> [UInt8] { hash(bytes, EVP_sha256()) }
+
+    /// MD5 (RFC 1321), 16 bytes; against accidents on the way, not against forgers.
+    static func md5(_ bytes: [UInt8]) -> [UInt8] { hash(bytes, EVP_md5()) }
+
+    /// HMAC-SHA-256 (RFC 2104), 32 bytes.
+    static func hmacSHA256(_ key: [UInt8], _ bytes: [UInt8]) -> [UInt8] { hmac(key, bytes, EVP_sha256()) }
+
+    /// HMAC-SHA-1 (RFC 2104), 20 bytes; for signatures of old protocols.
+    static func hmacSHA1(_ key: [UInt8], _ bytes: [UInt8]) -> [UInt8] { hmac(key, bytes, EVP_sha1()) }
+
+    /// Lower-case hexadecimal digits.
+    static func hex(_ bytes: some Sequence<UInt8>) -> String {
+        let digits = Array("0123456789abcdef".utf8)
+        var out: [UInt8] = []
+        for byte in bytes { out += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    /// Base64 with padding (RFC 4648 section 4).
+    static func base64(_ bytes: [UInt8]) -> String {
+        let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8)
+        var out: [UInt8] = []
+        for start in stride(from: 0, to: bytes.count, by: 3) {
+            let group = (0..<3).reduce(UInt32(0)) { $0 << 8 | (start + $1 < bytes.count ? UInt32(bytes[start + $1]) : 0) }
+            let sextets = [18, 12, 6, 0].map { alphabet[Int(group >> UInt32($0) & 63)] }
+            let used = min(bytes.count - start, 3) + 1
+            out += sextets[..<used] + [UInt8](repeating: 0x3D, count: 4 - used)
+        }
+        return String(decoding: out, as: UTF8.self)
+    }
+
+    private static func hash(_ bytes: [UInt8], _ kind: OpaquePointer?) -> [UInt8] {
+        var out = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var count: UInt32 = 0
+        let isDone = EVP_Digest(bytes, bytes.count, &out, &count, kind, nil) == 1
+        precondition(isDone, "a digest that OpenSSL always has")
+        return Array(out.prefix(Int(count)))
+    }
+
+    private static func hmac(_ key: [UInt8], _ bytes: [UInt8], _ kind: OpaquePointer?) -> [UInt8] {
+        var out = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
+        var count: UInt32 = 0
+        // An empty key is a key; OpenSSL wants an address for it.
+        let result = HMAC(kind, key.isEmpty ? [0] : key, Int32(key.count), bytes, bytes.count, &out, &count)
+        precondition(result != nil, "a digest that OpenSSL always has")
+        return Array(out.prefix(Int(count)))
+    }
+}
+
+/// What a store is told about a body so that it can check it: computed before anything is sent.
+struct PayloadDigest: Equatable, Sendable {
+    /// SHA-256 in lower-case hexadecimal.
+    let sha256: String
+    /// MD5, 16 bytes.
+    let md5: [UInt8]
+
+    /// Of a body in memory.
+    init(_ bytes: [UInt8]) {
+        (sha256, md5) = (Digest.hex(Digest.sha256(bytes)), Digest.md5(bytes))
+    }
+
+    init(sha256: [UInt8], md5: [UInt8]) {
+        (self.sha256, self.md5) = (Digest.hex(sha256), md5)
+    }
+
+    /// Of no body.
+    static let empty = PayloadDigest([])
+
+    /// As `Content-MD5` wants it (RFC 1864).
+    var contentMD5: String { Digest.base64(md5) }
+    /// As most stores write the entity tag of an object that was put in one piece.
+    var etag: String { "\"\(Digest.hex(md5))\"" }
+}
+
+/// Computes a `PayloadDigest` piece by piece.
+struct RunningDigest: ~Copyable {
+    private let sha: OpaquePointer?
+    private let md5: OpaquePointer?
+
+    init() {
+        sha = EVP_MD_CTX_new()
+        md5 = EVP_MD_CTX_new()
+        let isReady = EVP_DigestInit_ex(sha, EVP_sha256(), nil) == 1 && EVP_DigestInit_ex(md5, EVP_md5(), nil) == 1
+        precondition(isReady, "digests that OpenSSL always has")
+    }
+
+    deinit {
+        EVP_MD_CTX_free(sha)
+        EVP_MD_CTX_free(md5)
+    }
+
+    mutating func add(_ bytes: UnsafeRawBufferPointer) {
+        EVP_DigestUpdate(sha, bytes.baseAddress, bytes.count)
+        EVP_DigestUpdate(md5, bytes.baseAddress, bytes.count)
+    }
+
+    consuming func finish() -> PayloadDigest {
+        var (first, second) = ([UInt8](repeating: 0, count: 32), [UInt8](repeating: 0, count: 16))
+        EVP_DigestFinal_ex(sha, &first, nil)
+        EVP_DigestFinal_ex(md5, &second, nil)
+        return PayloadDigest(sha256: first, md5: second)
+    }
+}
