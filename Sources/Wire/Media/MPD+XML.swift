@@ -161,51 +161,74 @@ struct XMLWriter {
 
 /// The `S` elements of a SegmentTimeline as bytes.
 struct XMLLines {
-    fileprivate(set) var bytes: [UInt8] = []
+    fileprivate var bytes: [UInt8] = []
     private let head: [UInt8]
 
     fileprivate init(indent: Int) { head = [UInt8](repeating: 0x20, count: indent) + Array("<S".utf8) }
 
     /// Runs of equal length are one element; `t` is written where time does not just go on.
     mutating func append(timeline: [MPD.TimelineEntry]) {
-        bytes.reserveCapacity(timeline.count * (head.count + 16))
-        var expected: Int64?
-        var run: MPD.TimelineEntry?
-        for entry in timeline {
-            if let current = run, current.duration == entry.duration,
-                current.time &+ current.duration &* Int64(current.count) == entry.time
-            {
-                run?.count += entry.count
-                continue
+        // Room for the largest element: three names, three numbers and the end.
+        let room = head.count + 3 * (4 + 20) + 3
+        let head = head
+        bytes += [UInt8](unsafeUninitializedCapacity: timeline.count * room) { buffer, count in
+            var out = SpanWriter(buffer: buffer)
+            var expected: Int64?
+            var index = 0
+            while index < timeline.count {
+                var run = timeline[index]
+                index += 1
+                while index < timeline.count, timeline[index].duration == run.duration,
+                    run.time &+ run.duration &* Int64(run.count) == timeline[index].time
+                {
+                    run.count += timeline[index].count
+                    index += 1
+                }
+                for byte in head { out.put(byte) }
+                if run.time != expected { out.put(0x74, run.time) }
+                out.put(0x64, run.duration)
+                if run.count > 1 { out.put(0x72, Int64(run.count - 1)) }
+                out.put(0x2F)
+                out.put(0x3E)
+                out.put(0x0A)
+                expected = run.time &+ run.duration &* Int64(run.count)
             }
-            if let run { append(run, expected: &expected) }
-            run = entry
+            count = out.count
         }
-        if let run { append(run, expected: &expected) }
     }
 
-    private mutating func append(_ run: MPD.TimelineEntry, expected: inout Int64?) {
-        bytes += head
-        if run.time != expected { append("t", run.time) }
-        append("d", run.duration)
-        if run.count > 1 { append("r", Int64(run.count - 1)) }
-        bytes += [0x2F, 0x3E, 0x0A]
-        expected = run.time &+ run.duration &* Int64(run.count)
-    }
+    /// Writes into memory that is known to be enough.
+    private struct SpanWriter {
+        let buffer: UnsafeMutableBufferPointer<UInt8>
+        var count = 0
 
-    private mutating func append(_ name: StaticString, _ value: Int64) {
-        bytes.append(0x20)
-        bytes.append(name.utf8Start[0])
-        bytes.append(0x3D)
-        bytes.append(0x22)
-        if value < 0 { bytes.append(0x2D) }
-        let first = bytes.count
-        var rest = value.magnitude
-        repeat {
-            bytes.append(0x30 + UInt8(truncatingIfNeeded: rest % 10))
-            rest /= 10
-        } while rest > 0
-        bytes[first...].reverse()
-        bytes.append(0x22)
+        mutating func put(_ byte: UInt8) {
+            buffer[count] = byte
+            count += 1
+        }
+
+        /// An attribute of one letter.
+        mutating func put(_ name: UInt8, _ value: Int64) {
+            put(0x20)
+            put(name)
+            put(0x3D)
+            put(0x22)
+            if value < 0 { put(0x2D) }
+            var rest = value.magnitude
+            var digits = 1
+            var bound: UInt64 = 10
+            while digits < 19, rest >= bound {
+                digits += 1
+                bound *= 10
+            }
+            if rest >= bound { digits += 1 }
+            // From the last digit to the first: division by a constant is a multiplication.
+            for place in stride(from: count + digits - 1, through: count, by: -1) {
+                buffer[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            }
+            count += digits
+            put(0x22)
+        }
     }
 }
