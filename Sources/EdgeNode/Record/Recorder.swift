@@ -29,13 +29,14 @@ public final class Recorder: Sendable {
 
     /// - Parameters:
     ///   - store: where recordings go.
+    ///   - remote: what the store is the spool of.
     ///   - nodeAlias: written to every recording.
     /// Throws when the system has no descriptors left.
     public convenience init(
-        settings: RecordSettings, plane: MediaPlane, store: FileStore, nodeAlias: String
+        settings: RecordSettings, plane: MediaPlane, store: FileStore, remote: (any ObjectStore)? = nil, nodeAlias: String
     ) throws(RecordError) {
         try self.init(
-            settings: settings, store: store, nodeAlias: nodeAlias,
+            settings: settings, store: store, remote: remote, nodeAlias: nodeAlias,
             openTap: { (key) async throws(RecordError) in
                 do throws(MediaPlaneError) {
                     return try await plane.tap(stream: key)
@@ -46,13 +47,13 @@ public final class Recorder: Sendable {
     }
 
     package init(
-        settings: RecordSettings, store: FileStore, nodeAlias: String,
+        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)? = nil, nodeAlias: String,
         openTap: @escaping @Sendable (StreamKey) async throws(RecordError) -> StreamTap,
         requestKeyframe: @escaping @Sendable (StreamKey) -> Void
     ) throws(RecordError) {
         self.openTap = openTap
         environment = RecorderEnvironment(
-            settings: settings, store: store, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
+            settings: settings, store: store, remote: remote, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
             requestKeyframe: requestKeyframe)
         keeper = Keeper(environment)
         var made: [RecorderThread] = []

@@ -7,6 +7,8 @@ import Synchronization
 final class RecorderEnvironment: Sendable {
     let settings: RecordSettings
     let store: FileStore
+    /// Where recordings are shipped to; nil when they stay where they are written.
+    let remote: (any ObjectStore)?
     let node: String
     let clock: UpdateClock
     let index = RecordingIndex()
@@ -19,11 +21,12 @@ final class RecorderEnvironment: Sendable {
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(
-        settings: RecordSettings, store: FileStore, node: String, clock: UpdateClock,
+        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)? = nil, node: String, clock: UpdateClock,
         requestKeyframe: @escaping @Sendable (StreamKey) -> Void
     ) {
         self.settings = settings
         self.store = store
+        self.remote = remote
         self.node = node
         self.clock = clock
         self.requestKeyframe = requestKeyframe

@@ -18,18 +18,30 @@ struct SessionRemoval {
 
     /// Removes what is left of a session. False when its writer lives or someone else is removing it.
     func remove(_ row: RecordingRecord) async throws(StoreError) -> Bool {
-        let result = await BlockingWork.run { () throws(StoreError) -> Bool in
-            guard let work = try begin(row) else { return false }
-            try work.unlist()
+        let begun = await BlockingWork.run { () throws(StoreError) -> Work? in
+            let work = try begin(row)
+            try work?.unlist()
+            return work
+        }
+        guard let work = try begun.get() else { return false }
+        if let remote = environment.remote {
+            try await RemoteRemoval(
+                store: remote, session: work.session, notice: work.notice(work.deleted()),
+                segmentSeconds: environment.settings.segmentSeconds,
+                publishUs: { [clock = environment.clock] in clock.next() }
+            ).remove()
+        }
+        let ended = await BlockingWork.run { () throws(StoreError) in
             try work.removeObjects()
             try work.leaveNotice()
-            return true
         }
-        return try result.get()
+        try ended.get()
+        return true
     }
 
     /// Removes the notice of a session.
     func forget(_ row: RecordingRecord) async throws(StoreError) {
+        try await environment.remote?.delete(try Self.journalKey(row))
         let result = await BlockingWork.run { () throws(StoreError) in
             try environment.store.deleteNow(try Self.journalKey(row))
         }
@@ -62,7 +74,7 @@ struct SessionRemoval {
     }
 
     /// The steps after the mark, in their order; every one may be done again.
-    struct Work {
+    struct Work: @unchecked Sendable {  // why: the journal is held, not used, and one step at a time is done
         let environment: RecorderEnvironment
         /// Held, so that nobody else works on the session.
         let journal: AppendFile
@@ -83,36 +95,48 @@ struct SessionRemoval {
             }
         }
 
-        func leaveNotice() throws(StoreError) {
-            var first = JournalLine(.session, at: environment.clock.next())
+        /// What takes the journal's place.
+        func notice(_ last: JournalLine) -> [UInt8] {
+            var first = JournalLine(.session, at: last.at)
             first.version = 1
             first.id = session.id
             first.stream = session.stream
             first.node = session.node
             first.startUs = session.startUs
-            let last = JournalLine(.deleted, at: environment.clock.next())
+            return first.encoded() + last.encoded()
+        }
+
+        func deleted() -> JournalLine {
+            JournalLine(.deleted, at: environment.clock.next())
+        }
+
+        func leaveNotice() throws(StoreError) {
+            let last = deleted()
             try environment.store.putNow(
-                try directory.object(SessionDirectory.journalName(session.id)), first.encoded() + last.encoded(), ifAbsent: false)
-            var notice = session
-            notice.apply(last)
-            environment.index.put(notice)
+                try directory.object(SessionDirectory.journalName(session.id)), notice(last), ifAbsent: false)
+            var removed = session
+            removed.apply(last)
+            environment.index.put(removed)
         }
     }
 }
 
-/// Which names in a directory are a session's: its initialization objects and everything numbered with its prefixes.
+/// Which names in a directory are a session's: its initialization objects, everything numbered with its prefixes, and what says what of
+/// it was shipped.
 struct OwnedNames {
-    private let initializations: Set<String>
-    private let prefixes: Set<String>
+    let initializations: Set<String>
+    let prefixes: Set<String>
+    private let uploads: String
 
     init(_ session: RecordedSession) {
         let tracks = session.periods.flatMap(\.tracks)
         initializations = Set(tracks.map(\.initialization))
         prefixes = Set(tracks.map(\.prefix))
+        uploads = "uploads_\(session.id).jsonl"
     }
 
     func contains(_ name: String) -> Bool {
-        if initializations.contains(name) { return true }
+        if name == uploads || initializations.contains(name) { return true }
         let plain = name.hasSuffix(FileStore.temporarySuffix) ? String(name.dropLast(FileStore.temporarySuffix.count)) : name
         guard let cut = plain.lastIndex(of: "_"), let dot = plain.lastIndex(of: "."), cut < dot else { return false }
         let number = plain[plain.index(after: cut)..<dot]
