@@ -17,7 +17,8 @@ public enum BucketStore {
     ) throws(StoreError) -> any ObjectStore {
         switch settings {
         case .fs(let root): try FileStore(root: root)
-        case .s3, .oss: throw .failed(operation: "open a bucket", code: ENOSYS)
+        case .s3(let s3): try S3Store(s3, client: client, environment: environment)
+        case .oss: throw .failed(operation: "open a bucket", code: ENOSYS)
         }
     }
 }

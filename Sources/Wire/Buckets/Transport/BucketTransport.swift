@@ -1,3 +1,4 @@
+import Glibc
 import HTTP
 import Log
 import Store
@@ -165,7 +166,7 @@ final class BucketTransport: Sendable {
     /// What a broken transfer means to the caller.
     static func storeError(_ error: HTTPClientError) -> StoreError {
         switch error {
-        case .bodyFailed: .failed(operation: "read", code: 5)
+        case .bodyFailed: .failed(operation: "read", code: EIO)
         case .badURL: .denied(reason: "the endpoint's address can't be used")
         default: .unavailable(reason: error.description)
         }

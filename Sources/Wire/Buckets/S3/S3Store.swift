@@ -1,0 +1,114 @@
+import Config
+import HTTP
+import Log
+import Store
+import Synchronization
+
+/// Objects in a bucket of Amazon S3 or of what speaks its protocol.
+///
+/// Every request is signed when it is sent, tried again where that may help, and verified: what was written by checksum or size, what
+/// is read by length. Any task may call any method.
+public final class S3Store: ObjectStore {
+    static let log = Logger("buckets")
+
+    /// How objects are written in parts.
+    struct PartSizes: Sendable {
+        /// A longer object is written in parts.
+        var thresholdBytes: Int64 = 32 << 20
+        /// A part; more where 10,000 would not do. S3's least is 5 MiB.
+        var partBytes: Int64 = 16 << 20
+        /// The most parts that S3 takes.
+        var partsMax: Int64 = 10_000
+    }
+
+    let transport: BucketTransport
+    let dialect: S3Dialect
+    let parts: PartSizes
+    /// The configured root, without slashes at its ends; may be empty.
+    let root: String
+    let probedConditions = Mutex<Bool?>(nil)
+    let lastSweepUs = Mutex<Int64>(.min)
+
+    /// A bucket as it is configured. Throws `denied` for an endpoint that is none; nothing is sent.
+    public convenience init(
+        _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String]
+    ) throws(StoreError) {
+        let provider = CredentialProvider(
+            CredentialChain.sources(settings, client: client, environment: environment), nowUs: BucketClock.system.nowUs)
+        try self.init(settings, client: client, environment: environment, provider: provider)
+    }
+
+    init(
+        _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String], provider: CredentialProvider,
+        parts: PartSizes = PartSizes(), limits: RetryPolicy.Limits = .init(), clock: BucketClock = .system
+    ) throws(StoreError) {
+        dialect = try S3Dialect(settings, client: client, environment: environment, provider: provider)
+        transport = BucketTransport(client, dialect, store: "s3://" + settings.bucket, limits: limits, clock: clock)
+        (root, self.parts) = (settings.root, parts)
+    }
+
+    /// The key in the bucket.
+    func name(_ key: ObjectKey) -> String { name(prefix: key.path) }
+
+    /// A prefix in the bucket.
+    func name(prefix: String) -> String { root.isEmpty ? prefix : root + "/" + prefix }
+
+    /// A request whose failure is the caller's as it is.
+    func send(_ request: BucketRequest) async throws(StoreError) -> BucketAnswer {
+        do throws(BucketFailure) {
+            return try await transport.send(request)
+        } catch {
+            throw error.error
+        }
+    }
+
+    // MARK: ObjectStore
+
+    /// Size, tag and time, by one HEAD.
+    public func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo {
+        let answer = try await send(BucketRequest(.head, name(key)))
+        guard let info = ObjectInfo(key: key, headers: answer.headers) else { throw .unavailable(reason: "HEAD told no length") }
+        return info
+    }
+
+    /// Removes an object; one that is not there is no error.
+    public func delete(_ key: ObjectKey) async throws(StoreError) {
+        do throws(StoreError) {
+            _ = try await send(BucketRequest(.delete, name(key)))
+        } catch {
+            guard error == .notFound else { throw error }
+        }
+    }
+
+    /// An address good for at most 7 days, or until shortly before the credentials end.
+    public func presign(
+        _ method: PresignMethod, _ key: ObjectKey, seconds: Int, nowUs: Int64
+    ) async throws(StoreError) -> String? {
+        try await dialect.presigned(
+            HTTPMethod(rawValue: method.rawValue), name(key), validSeconds: seconds, atSeconds: nowUs / 1_000_000)
+    }
+
+    /// Lists at most one object.
+    public func ping() async throws(StoreError) {
+        _ = try await page(prefix: name(prefix: ""), after: nil, limit: 1)
+    }
+}
+
+extension ObjectInfo {
+    /// From the fields of an answer to GET or HEAD; nil without a length.
+    init?(key: ObjectKey, headers: HTTPHeaders) {
+        let whole = headers["Content-Range"].flatMap { $0.split(separator: "/").last }.flatMap { Int64($0) }
+        guard let size = whole ?? headers["Content-Length"].flatMap({ Int64($0) }), size >= 0 else { return nil }
+        self.init(key: key, size: size, etag: Self.tag(headers["ETag"]), modifiedUs: Self.modified(headers["Last-Modified"]))
+    }
+
+    /// With quotes, which some servers leave out.
+    static func tag(_ text: String?) -> String {
+        guard let text, !text.isEmpty else { return "" }
+        return text.hasSuffix("\"") ? text : "\"\(text)\""
+    }
+
+    private static func modified(_ text: String?) -> Int64 {
+        (text.flatMap { HTTPDate.parse($0) } ?? 0) * 1_000_000
+    }
+}
