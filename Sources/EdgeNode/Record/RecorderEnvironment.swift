@@ -7,8 +7,6 @@ import Synchronization
 final class RecorderEnvironment: Sendable {
     let settings: RecordSettings
     let store: FileStore
-    /// Where recordings are shipped to; nil when they stay where they are written.
-    let remote: (any ObjectStore)?
     let node: String
     let clock: UpdateClock
     let index = RecordingIndex()
@@ -17,19 +15,24 @@ final class RecorderEnvironment: Sendable {
     let requestKeyframe: @Sendable (StreamKey) -> Void
     /// Nil when nobody wants to be told of anything.
     let hooks: HookDispatcher?
+    /// Nil when recordings stay where they are written.
+    let shipper: Shipper?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(
-        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)? = nil, node: String, clock: UpdateClock,
+        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)?, node: String, clock: UpdateClock,
         requestKeyframe: @escaping @Sendable (StreamKey) -> Void
     ) {
         self.settings = settings
         self.store = store
-        self.remote = remote
         self.node = node
         self.clock = clock
         self.requestKeyframe = requestKeyframe
+        shipper = remote.map {
+            Shipper(
+                local: store, remote: $0, bytesMax: settings.spoolBytesMax, segmentSeconds: settings.segmentSeconds, clock: clock)
+        }
         hooks = settings.hooks.isAnySet ? HookDispatcher(settings.hooks) : nil
     }
 
@@ -57,7 +60,9 @@ final class RecorderEnvironment: Sendable {
         var closed = 0
         for key in journals {
             do throws(StoreError) {
-                guard let session = try tool.repair(key, reason: "the process ended without closing it") else { continue }
+                let session = try tool.repair(key, reason: "the process ended without closing it")
+                try shipper?.adoptNow(key)
+                guard let session else { continue }
                 index.put(session)
                 hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
                 log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
@@ -79,6 +84,7 @@ final class StreamStatus: Sendable {
         var info: RecordingInfo
         var wantedNs: UInt64 = 0
         var isClosing = false
+        var lastSegmentBytes: Int64 = 0
     }
 
     init(_ info: RecordingInfo) {
@@ -108,8 +114,12 @@ final class StreamStatus: Sendable {
             state.info.segments += 1
             state.info.bytes += bytes
             state.info.lastSegment = segment
+            state.lastSegmentBytes = bytes
         }
     }
+
+    /// What the next segment may well have.
+    var lastSegmentBytes: Int64 { state.withLock { $0.lastSegmentBytes } }
 
     /// Someone wants the stream recorded now; false when it is too late because the recording is ending by itself.
     func want(nowNs: UInt64) -> Bool {

@@ -18,30 +18,24 @@ struct SessionRemoval {
 
     /// Removes what is left of a session. False when its writer lives or someone else is removing it.
     func remove(_ row: RecordingRecord) async throws(StoreError) -> Bool {
-        let begun = await BlockingWork.run { () throws(StoreError) -> Work? in
-            let work = try begin(row)
-            try work?.unlist()
-            return work
+        if let shipper = environment.shipper {
+            let marked = await BlockingWork.run { () throws(StoreError) in try begin(row)?.session }
+            guard let session = try marked.get() else { return false }
+            try await shipper.remove(session)
         }
-        guard let work = try begun.get() else { return false }
-        if let remote = environment.remote {
-            try await RemoteRemoval(
-                store: remote, session: work.session, notice: work.notice(work.deleted()),
-                segmentSeconds: environment.settings.segmentSeconds,
-                publishUs: { [clock = environment.clock] in clock.next() }
-            ).remove()
-        }
-        let ended = await BlockingWork.run { () throws(StoreError) in
+        let result = await BlockingWork.run { () throws(StoreError) -> Bool in
+            guard let work = try begin(row) else { return false }
+            try work.unlist()
             try work.removeObjects()
             try work.leaveNotice()
+            return true
         }
-        try ended.get()
-        return true
+        return try result.get()
     }
 
     /// Removes the notice of a session.
     func forget(_ row: RecordingRecord) async throws(StoreError) {
-        try await environment.remote?.delete(try Self.journalKey(row))
+        try await environment.shipper?.forgetNotice(directory: try ObjectKey(row.recordDir), id: row.id)
         let result = await BlockingWork.run { () throws(StoreError) in
             try environment.store.deleteNow(try Self.journalKey(row))
         }
@@ -74,7 +68,7 @@ struct SessionRemoval {
     }
 
     /// The steps after the mark, in their order; every one may be done again.
-    struct Work: @unchecked Sendable {  // why: the journal is held, not used, and one step at a time is done
+    struct Work {
         let environment: RecorderEnvironment
         /// Held, so that nobody else works on the session.
         let journal: AppendFile
@@ -90,49 +84,40 @@ struct SessionRemoval {
         /// Objects that the session's tracks could have written, also those that no line names after a loss.
         func removeObjects() throws(StoreError) {
             let own = OwnedNames(session)
-            for name in try directory.names() where own.contains(name) {
+            for name in try directory.names() where own.contains(name) || name == UploadLog.name(session.id) {
                 try environment.store.deleteNow(try directory.object(name))
             }
         }
 
-        /// What takes the journal's place.
-        func notice(_ last: JournalLine) -> [UInt8] {
+        func leaveNotice() throws(StoreError) {
+            let last = JournalLine(.deleted, at: environment.clock.next())
             var first = JournalLine(.session, at: last.at)
             first.version = 1
             first.id = session.id
             first.stream = session.stream
             first.node = session.node
             first.startUs = session.startUs
-            return first.encoded() + last.encoded()
-        }
-
-        func deleted() -> JournalLine {
-            JournalLine(.deleted, at: environment.clock.next())
-        }
-
-        func leaveNotice() throws(StoreError) {
-            let last = deleted()
             try environment.store.putNow(
-                try directory.object(SessionDirectory.journalName(session.id)), notice(last), ifAbsent: false)
-            var removed = session
-            removed.apply(last)
-            environment.index.put(removed)
+                try directory.object(SessionDirectory.journalName(session.id)), first.encoded() + last.encoded(), ifAbsent: false)
+            var notice = session
+            notice.apply(last)
+            environment.index.put(notice)
         }
     }
 }
 
-/// Which names in a directory are a session's: its initialization objects, everything numbered with its prefixes, and what says what of
-/// it was shipped.
+/// Which names in a directory are a session's: its initialization objects, everything numbered with its prefixes, and the log of what was
+/// shipped.
 struct OwnedNames {
-    let initializations: Set<String>
-    let prefixes: Set<String>
+    private let initializations: Set<String>
+    private let prefixes: Set<String>
     private let uploads: String
 
     init(_ session: RecordedSession) {
         let tracks = session.periods.flatMap(\.tracks)
         initializations = Set(tracks.map(\.initialization))
         prefixes = Set(tracks.map(\.prefix))
-        uploads = "uploads_\(session.id).jsonl"
+        uploads = UploadLog.prefix + session.id + SessionDirectory.journalSuffix
     }
 
     func contains(_ name: String) -> Bool {
