@@ -18,6 +18,7 @@ final class RecorderEnvironment: Sendable {
     /// Nil when recordings stay where they are written.
     let shipper: Shipper?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
+    private let directories = Mutex<[ObjectKey: SessionDirectory]>([:])
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(
@@ -41,6 +42,19 @@ final class RecorderEnvironment: Sendable {
     }
 
     var metrics: RecordMetrics { counters.withLock { $0 } }
+
+    /// Sessions whose journals are in a directory; what has not changed is not read again. Blocks.
+    func sessions(in key: ObjectKey) throws(StoreError) -> [RecordedSession] {
+        var directory = directories.withLock { $0[key] } ?? SessionDirectory(store: store, key: key)
+        let sessions = try directory.sessions()
+        let read = directory
+        directories.withLock { directories in
+            // A day has one directory of each stream.
+            if directories.count >= 1000 { directories = [:] }
+            directories[key] = read
+        }
+        return sessions
+    }
 
     /// A session that an earlier process did not close.
     func leaveOpen(_ journal: ObjectKey) {
