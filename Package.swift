@@ -63,7 +63,9 @@ let package = Package(
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
-        module("Program", path: "Sources/Wire/Program", ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Log"]),
+        module(
+            "Program", path: "Sources/Wire/Program",
+            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
@@ -75,7 +77,8 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster", "Config",
+                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
+                "Config",
                 "Program", "Redis", "SDP", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
@@ -86,11 +89,12 @@ let package = Package(
         module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "Presentation", "HTTP", "CSQLite", "Log"]),
         module(
             "Playback", path: "Sources/Coordinator/Playback",
-            ["Records", "Presentation", "Nodes", "Cluster", "Store", "HTTP", "Log"]),
+            ["Records", "Presentation", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
             [
-                "Nodes", "Route", "Records", "Playback", "Presentation", "Media", "Store", "HTTP", "Auth", "Cluster", "Config",
+                "Nodes", "Route", "Records", "Playback", "Presentation", "Media", "Store", "Buckets", "HTTP", "Auth", "Cluster",
+                "Config",
                 "Program",
                 "Redis", "Log",
             ],

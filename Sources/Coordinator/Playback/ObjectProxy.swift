@@ -1,8 +1,10 @@
 import Cluster
+import Foundation
 import HTTP
 import Log
 import Nodes
 import Presentation
+import Program
 import Records
 import Store
 
@@ -17,8 +19,17 @@ public struct ObjectProxy: Sendable {
     public let store: (any ObjectStore)?
     private static let log = Logger("objects")
 
-    /// - Parameter store: the storage all nodes share, as configured; nil when each node has its own.
-    public init(index: RecordingIndex, directory: NodeDirectory, client: HTTPClient, store: (any ObjectStore)?) {
+    /// How long signed addresses work that players are sent to, in seconds; nil: objects are passed through.
+    public let redirectSeconds: Int?
+
+    /// - Parameters:
+    ///   - store: the storage all nodes share, as configured; nil when each node has its own.
+    ///   - redirectSeconds: how long signed addresses work that players are sent to; nil: objects are passed through.
+    public init(
+        index: RecordingIndex, directory: NodeDirectory, client: HTTPClient, store: (any ObjectStore)?,
+        redirectSeconds: Int? = nil
+    ) {
+        self.redirectSeconds = redirectSeconds
         self.index = index
         self.directory = directory
         self.client = client
@@ -37,9 +48,30 @@ public struct ObjectProxy: Sendable {
         } catch {
             throw HTTPError(.badRequest, "not an object's path")
         }
-        if let local = try await local(key) { return local }
-        let node = try await holder(of: key, alias: alias)
-        return try await proxied(request, key, node)
+        guard let store else { return try await proxied(request, key, try await holder(of: key, alias: alias)) }
+        // A manifest that grows is newest with its node; what the store can't give, the node that wrote it still may.
+        if !ObjectKind(key.name).isImmutable, try await isActive(key), let answer = try? await fromNode(request, key, alias) {
+            return answer
+        }
+        let failure: StoreError
+        do throws(StoreError) {
+            return try await stored(request, key, store)
+        } catch {
+            failure = error
+        }
+        if case .rangeNotSatisfiable = failure { throw HTTPError(failure, about: "the path") }
+        if failure != .notFound { Self.log.warning("the store failed", ["key": key.path, "reason": "\(failure)"]) }
+        if let answer = try? await fromNode(request, key, alias) { return answer }
+        throw HTTPError(failure, about: "the path")
+    }
+
+    private func fromNode(_ request: HTTPRequest, _ key: ObjectKey, _ alias: String?) async throws -> HTTPResponse {
+        try await proxied(request, key, try await holder(of: key, alias: alias))
+    }
+
+    private func isActive(_ key: ObjectKey) async throws -> Bool {
+        guard let parent = key.parent else { return false }
+        return try await index.recording(inDirectory: parent.path)?.endUs == nil
     }
 
     /// The stream an object belongs to, for deciding who may read it: its recording's, else its first folder.
@@ -51,24 +83,35 @@ public struct ObjectProxy: Sendable {
 
     // MARK: from the store
 
-    private func local(_ key: ObjectKey) async throws -> HTTPResponse? {
-        guard let store else { return nil }
-        do throws(StoreError) {
-            guard let file = try await store.localFile(key) else { return nil }
-            let body: HTTPFile
+    private func stored(
+        _ request: HTTPRequest, _ key: ObjectKey, _ store: any ObjectStore
+    ) async throws(StoreError) -> HTTPResponse {
+        let kind = ObjectKind(key.name)
+        if kind.isImmutable, let redirectSeconds, let answer = try await redirect(key, store, redirectSeconds) { return answer }
+        if let file = try await store.localFile(key) {
             do throws(HTTPError) {
-                body = try HTTPFile(taking: file.descriptor, etag: file.info.etag)
+                let body = try HTTPFile(taking: file.descriptor, etag: file.info.etag)
+                return .file(body, contentType: kind.contentType, headers: kind.headers)
             } catch {
-                return nil
+                throw .notFound
             }
-            return .file(body, contentType: ObjectKind(key.name).contentType, headers: ObjectKind(key.name).headers)
-        } catch {
-            // What the store can't give, the node that wrote it still may.
-            if error != .notFound {
-                Self.log.warning("the store failed", ["key": key.path, "reason": String(describing: error)])
-            }
-            return nil
         }
+        return try await StoredObject.response(
+            to: request, key, in: store, contentType: kind.contentType, headers: kind.headers)
+    }
+
+    /// Sends the player to the store itself; nil when the store has no signed addresses. An object that is not there yet is not
+    /// redirected to: the node may have it.
+    private func redirect(_ key: ObjectKey, _ store: any ObjectStore, _ seconds: Int) async throws(StoreError) -> HTTPResponse? {
+        _ = try await store.head(key)
+        let nowUs = Int64(Date().timeIntervalSince1970 * 1e6)
+        guard let address = try await store.presign(.get, key, seconds: seconds, nowUs: nowUs) else { return nil }
+        // Kept for half of its life, so that whoever follows it later still has time to.
+        return HTTPResponse(
+            .temporaryRedirect,
+            headers: [
+                "Location": address, "Cache-Control": "private, max-age=\(seconds / 2)", "Referrer-Policy": "no-referrer",
+            ])
     }
 
     // MARK: from a node

@@ -1,4 +1,5 @@
 import Auth
+import Buckets
 import Cluster
 import Config
 import Foundation
@@ -54,7 +55,8 @@ public final class Coordinator: Server {
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
         let objects = ObjectProxy(
-            index: index, directory: directory, client: objectClient, store: try Self.store(config.storage))
+            index: index, directory: directory, client: objectClient, store: try Self.store(config.storage, objectClient),
+            redirectSeconds: config.playback.isSignedRedirect ? config.playback.signedTTLSeconds : nil)
         let router = Self.router(config, client, directory, index, sync, objects, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
@@ -120,12 +122,9 @@ public final class Coordinator: Server {
         return router.router
     }
 
-    private static func store(_ settings: StorageSettings?) throws -> (any ObjectStore)? {
-        switch settings {
-        case nil: nil
-        case .fs(let root): try FileStore(root: root)
-        case .s3, .oss: throw CoordinatorError.noBucket
-        }
+    private static func store(_ settings: StorageSettings?, _ client: HTTPClient) throws -> (any ObjectStore)? {
+        guard let settings else { return nil }
+        return try BucketStore.open(settings, client: client, environment: ProcessInfo.processInfo.environment)
     }
 }
 
@@ -133,8 +132,8 @@ public final class Coordinator: Server {
 public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
     /// `database.url` is PostgreSQL's.
     case noPostgreSQL
-    /// `recorder.storage.type` is `s3` or `oss`.
-    case noBucket
+    /// `recorder.storage.type` is `oss`.
+    case noOSS
 
     /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
     init?(_ config: CoordinatorConfig) {
@@ -143,8 +142,8 @@ public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
             return
         }
         switch config.storage {
-        case .s3, .oss: self = .noBucket
-        case .fs, nil: return nil
+        case .oss: self = .noOSS
+        case .s3, .fs, nil: return nil
         }
     }
 
@@ -152,8 +151,8 @@ public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
     public var description: String {
         switch self {
         case .noPostgreSQL: "database.url: PostgreSQL is not supported yet; use sqlite:PATH"
-        case .noBucket:
-            "recorder.storage.type: s3 and oss are not supported yet; leave the section out to read objects from the nodes"
+        case .noOSS:
+            "recorder.storage.type: oss is not supported yet; leave the section out to read objects from the nodes"
         }
     }
 }

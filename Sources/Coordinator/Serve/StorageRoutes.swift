@@ -2,6 +2,7 @@ import Auth
 import Config
 import Foundation
 import HTTP
+import Program
 import Store
 
 /// What can be said of the objects' storage. Storage on files knows no signed addresses, and says so.
@@ -47,16 +48,35 @@ struct StorageRoutes: Sendable {
     private func presign(_ request: HTTPRequest) async throws -> HTTPResponse {
         let wanted = try await request.body.json(PresignRequest.self)
         guard wanted.method == "GET" || wanted.method == "PUT" else { throw HTTPError(.badRequest, "method must be GET or PUT") }
-        do throws(StoreError) {
-            _ = try ObjectKey(wanted.path)
-        } catch {
+        let key: ObjectKey
+        do throws(StoreError) { key = try ObjectKey(wanted.path) } catch {
             throw HTTPError(.badRequest, "not an object's path")
         }
         if let ttl = wanted.ttlSeconds, !(30...604_800).contains(ttl) {
             throw HTTPError(.badRequest, "ttl_seconds must be 30 to 604800")
         }
-        guard store != nil else { throw Self.none }
-        throw HTTPError(.notImplemented, "storage on files has no signed addresses; use /api/record/object/")
+        guard let store else { throw Self.none }
+        let address: String?
+        do throws(StoreError) {
+            let nowUs = Int64(Date().timeIntervalSince1970 * 1e6)
+            address = try await store.presign(
+                wanted.method == "GET" ? .get : .put, key, seconds: wanted.ttlSeconds ?? Self.ttlSeconds, nowUs: nowUs)
+        } catch {
+            throw HTTPError(error, about: "the path")
+        }
+        guard let address else {
+            throw HTTPError(.notImplemented, "storage on files has no signed addresses; use /api/record/object/")
+        }
+        return try .json(PresignedAddress(url: address, headers: [:]), headers: ["Cache-Control": "no-store"])
+    }
+
+    /// How long an address works that was asked for without saying; live777's.
+    private static let ttlSeconds = 300
+
+    /// live777's answer: where to send the request, and what must be in its head.
+    private struct PresignedAddress: Encodable {
+        let url: String
+        let headers: [String: String]
     }
 
     /// Writes an object, reads it back and removes it: nothing less shows that the storage works.

@@ -51,36 +51,7 @@ struct ObjectRoutes {
                 throw .notFound
             }
         }
-        return try await remote(request, key, type, headers)
-    }
-
-    /// From a store without local files; only the range that was asked for is fetched.
-    private func remote(
-        _ request: HTTPRequest, _ key: ObjectKey, _ type: String, _ headers: HTTPHeaders
-    ) async throws(StoreError) -> HTTPResponse {
-        let info = try await store.head(key)
-        var headers = headers
-        headers["ETag"] = info.etag
-        headers["Accept-Ranges"] = "bytes"
-        if request.headers.list("If-None-Match").contains(where: { $0 == info.etag || $0 == "*" }) {
-            return HTTPResponse(.notModified, headers: headers)
-        }
-        var range: Range<Int64>?
-        switch ByteRange(request.headers["Range"], size: info.size) {
-        case .whole: break
-        case .part(let part):
-            range = part
-            headers["Content-Range"] = "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(info.size)"
-        case .unsatisfiable: throw .rangeNotSatisfiable(size: info.size)
-        }
-        let body = try await store.get(key, range: range)
-        return .stream(
-            status: range == nil ? .ok : .partialContent, contentType: type,
-            length: body.range.upperBound - body.range.lowerBound,
-            headers: headers
-        ) { writer in
-            for try await chunk in body.chunks { try await writer.write(chunk) }
-        }
+        return try await StoredObject.response(to: request, key, in: store, contentType: type, headers: headers)
     }
 
     /// What a player may ask for; journals and unfinished files are nobody's business.

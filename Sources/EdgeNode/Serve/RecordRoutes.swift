@@ -208,24 +208,4 @@ extension HTTPError {
             self.init(.serviceUnavailable, "the node cannot record now", headers: ["Retry-After": "5"])
         }
     }
-
-    /// - Parameter what: what the client asked about, for the message.
-    init(_ error: StoreError, about what: String) {
-        switch error {
-        case .invalidKey(let reason): self.init(.badRequest, "\(what) is not a path that can be used: \(reason)")
-        case .notFound: self.init(.notFound, "no such object")
-        case .exists: self.init(.conflict, "the object exists")
-        case .preconditionFailed: self.init(.preconditionFailed, "the object has changed")
-        case .rangeNotSatisfiable(let size):
-            self.init(.rangeNotSatisfiable, "the range is outside of the object", headers: ["Content-Range": "bytes */\(size)"])
-        case .noSpace: self.init(.insufficientStorage, "the storage is full or read-only")
-        case .failed(let operation, let code): self.init(.serviceUnavailable, "the storage failed: \(operation), error \(code)")
-        case .unavailable: self.init(.serviceUnavailable, "the storage cannot be reached", headers: ["Retry-After": "5"])
-        case .denied: self.init(.badGateway, "the storage refused the node's credentials")
-        case .throttled(let ms):
-            self.init(
-                .serviceUnavailable, "the storage is busy",
-                headers: ["Retry-After": String(max(1, ((ms ?? 5_000) + 999) / 1_000))])
-        }
-    }
 }
