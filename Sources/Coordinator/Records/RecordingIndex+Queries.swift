@@ -63,6 +63,12 @@ extension RecordingIndex {
         ).first
     }
 
+    /// The recordings with this identifier, one for each node that has one.
+    public func recordings(session: String) throws(IndexError) -> [IndexedRecording] {
+        try database().rows(
+            "SELECT \(Self.columns) FROM recordings WHERE session = ?1 ORDER BY node", [.text(session)], Self.recording)
+    }
+
     /// The active recordings of a node, for a re-read of what may have grown.
     public func activeRecordings(node: String) throws(IndexError) -> [IndexedRecording] {
         try database().rows(

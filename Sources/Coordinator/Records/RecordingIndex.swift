@@ -104,6 +104,11 @@ public actor RecordingIndex {
         }
     }
 
+    /// Takes a recording off the index with all that is known of it; one that is not there is no error.
+    public func remove(node: String, session: String) throws(IndexError) {
+        try database().query("DELETE FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)])
+    }
+
     private func trackRow(
         _ recording: Int64, _ period: IndexedPeriod, _ place: Int, _ track: IndexedTrack,
         in database: SQLiteConnection

@@ -154,6 +154,7 @@ public actor RecordingSync {
     }
 
     private func store(_ row: RecordingRecord, of node: NodeView) async throws {
+        if row.status == .deleted { return try await index.remove(node: node.alias, session: row.id) }
         guard let recording = IndexedRecording(row, node: node.alias) else {
             log.warning("a recording's row makes no sense and is left out", ["node": node.alias, "recording": row.id])
             return

@@ -104,7 +104,7 @@ public final class Coordinator: Server {
         let recorded = ClusterPlayback(
             catalog: PlaybackCatalog(index: index, directory: directory), directory: directory, client: objects.client,
             store: objects.store)
-        RecordedRoutes(source: recorded, objects: objects).add(to: &router)
+        RecordedRoutes(source: recorded, objects: objects, index: index, caller: caller).add(to: &router)
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }

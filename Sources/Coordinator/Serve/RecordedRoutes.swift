@@ -1,18 +1,32 @@
 import Auth
 import HTTP
+import Nodes
 import Playback
+import Presentation
 import Program
+import Records
 
 /// Lists of recordings, manifests, clips and objects.
 struct RecordedRoutes: Sendable {
     let source: ClusterPlayback
     let objects: ObjectProxy
+    let index: RecordingIndex
+    let caller: NodeCaller
 
     func add(to router: inout GuardedRouter) {
         for route in PlaybackRoutes(source: source).all {
             router.on(
                 .get, route.pattern, route.description, isMedia: route.isMedia, needs: { try route.access($0) }, route.handler)
         }
+        router.on(
+            .delete, "/api/playback/{stream}/{recording}",
+            RouteDescription(
+                "Delete a recording and its media, on the node that made it", tag: "playback",
+                parameters: [.query("node", "The node that made it; needed only when two have one of this id")],
+                responses: [
+                    RouteResponse(204, "Deleted"), RouteResponse(404, "No such recording"),
+                    RouteResponse(409, "It is still being written"), RouteResponse(503, "Its node can't be reached"),
+                ]), needs: { _ in .cluster }, delete)
         router.on(
             .get, "/api/record/object/{path*}",
             RouteDescription(
@@ -27,5 +41,25 @@ struct RecordedRoutes: Sendable {
         ) { request in
             try await objects.respond(to: request, path: request.parameter("path"), node: request.query.first("node"))
         }
+    }
+
+    /// The node removes index and objects together, and would tell every coordinator of it by and by; this one forgets at once.
+    private func delete(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let (stream, id) = (try request.streamName(), request.parameter("recording"))
+        let alias = request.query.first("node")
+        let found = try await index.recordings(session: id).filter { $0.stream == stream && (alias ?? $0.node) == $0.node }
+        guard let recording = found.first else { throw HTTPError(.notFound, "\(stream) has no recording \(id)") }
+        guard found.count == 1 else {
+            throw HTTPError(.conflict, "several nodes have a recording \(id): say which by ?node=")
+        }
+        guard let node = await source.directory.view().node(recording.node) else {
+            throw HTTPError(
+                .serviceUnavailable, "\(recording.node), which has this recording, is not known here now",
+                headers: ["Retry-After": "5"])
+        }
+        let answer = try await caller.forward(request, to: node, path: "/api/recordings/\(PercentCoding.encode(id))")
+        guard answer.status == .noContent || answer.status == .ok || answer.status == .notFound else { return answer.response }
+        try await index.remove(node: recording.node, session: id)
+        return HTTPResponse(.noContent)
     }
 }
