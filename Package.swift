@@ -75,11 +75,8 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config",
-                "Program",
-                "Redis",
-                "SDP",
-                "Log",
+                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster", "Config",
+                "Program", "Redis", "SDP", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 
@@ -102,6 +99,9 @@ let package = Package(
 
         // The load generator, which is also the demo's publisher.
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
+
+        // How long a month's manifest takes.
+        program("PlaybackBench", path: "bench/PlaybackBench", ["Records", "Presentation", "Media", "Program"]),
 
         // Threads for tests that block.
         .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),
