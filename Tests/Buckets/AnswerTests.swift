@@ -38,7 +38,7 @@ struct XMLReaderTests {
         #expect(try parse("<a>\(XMLElement.escaped(text))</a>").text == text)
     }
 
-    @Test("damaged answers never trap", arguments: 0..<8)
+    @Test("damaged answers never trap", arguments: 0..<4)
     func mutated(seed: UInt64) {
         var state = seed &* 0x9E37_79B9_7F4A_7C15 | 1
         func random(_ bound: Int) -> Int {
@@ -49,7 +49,7 @@ struct XMLReaderTests {
         let pieces = ["<", ">", "&", ";", "</", "/>", "<!--", "<![CDATA[", "&#x", "\"", "'", "=", "\u{0}", "%", "%zz"].map {
             Array($0.utf8)
         }
-        for _ in 0..<2_000 {
+        for _ in 0..<600 {
             var bytes = original
             for _ in 0...random(6) {
                 let at = random(bytes.count)

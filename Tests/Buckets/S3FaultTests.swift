@@ -123,6 +123,40 @@ struct S3FaultTests {
         await service.stop()
     }
 
+    @Test("an exclusive write whose answer got lost is known again as one's own; another's is not", arguments: [true, false])
+    func lostAnswer(_ isOurs: Bool) async throws {
+        let written = Mutex(0)
+        let service = try FakeService { seen, _ in
+            if seen.path.contains("/.probe/") {
+                if seen.method == .delete { return HTTPResponse(.noContent) }
+                let isSecond = written.withLock { count in
+                    count += 1
+                    return count == 2
+                }
+                return isSecond ? .refusal(412, "PreconditionFailed") : Self.object(seen)
+            }
+            if seen.method == .head {
+                let tag = isOurs ? Self.tag : "\"00000000000000000000000000000000\""
+                return .bytes(Self.bytes, contentType: "video/mp4", headers: ["ETag": tag])
+            }
+            let attempt = written.withLock { count in
+                count += 1
+                return count
+            }
+            guard attempt == 4 else { return .refusal(412, "PreconditionFailed") }
+            return .stream(contentType: "text/plain", length: 9) { _ in throw CancellationError() }
+        }
+        let store = try store(service)
+        let key = try ObjectKey("claim")
+        if isOurs {
+            #expect(try await store.put(key, Self.bytes, ifAbsent: true).etag == Self.tag)
+        } else {
+            await #expect(throws: StoreError.exists) { try await store.put(key, Self.bytes, ifAbsent: true) }
+        }
+        #expect(service.seen.last?.method == .head)
+        await service.stop()
+    }
+
     @Test("a clock that is wrong is corrected by the store's")
     func skew() async throws {
         let service = try FakeService { seen, _ in
