@@ -90,13 +90,13 @@ struct SessionRemoval {
         }
 
         func leaveNotice() throws(StoreError) {
-            var first = JournalLine(.session, at: environment.clock.next())
+            let last = JournalLine(.deleted, at: environment.clock.next())
+            var first = JournalLine(.session, at: last.at)
             first.version = 1
             first.id = session.id
             first.stream = session.stream
             first.node = session.node
             first.startUs = session.startUs
-            let last = JournalLine(.deleted, at: environment.clock.next())
             try environment.store.putNow(
                 try directory.object(SessionDirectory.journalName(session.id)), first.encoded() + last.encoded(), ifAbsent: false)
             var notice = session
@@ -106,19 +106,22 @@ struct SessionRemoval {
     }
 }
 
-/// Which names in a directory are a session's: its initialization objects and everything numbered with its prefixes.
+/// Which names in a directory are a session's: its initialization objects, everything numbered with its prefixes, and the log of what was
+/// shipped.
 struct OwnedNames {
     private let initializations: Set<String>
     private let prefixes: Set<String>
+    private let uploads: String
 
     init(_ session: RecordedSession) {
         let tracks = session.periods.flatMap(\.tracks)
         initializations = Set(tracks.map(\.initialization))
         prefixes = Set(tracks.map(\.prefix))
+        uploads = UploadLog.prefix + session.id + SessionDirectory.journalSuffix
     }
 
     func contains(_ name: String) -> Bool {
-        if initializations.contains(name) { return true }
+        if name == uploads || initializations.contains(name) { return true }
         let plain = name.hasSuffix(FileStore.temporarySuffix) ? String(name.dropLast(FileStore.temporarySuffix.count)) : name
         guard let cut = plain.lastIndex(of: "_"), let dot = plain.lastIndex(of: "."), cut < dot else { return false }
         let number = plain[plain.index(after: cut)..<dot]
