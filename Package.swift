@@ -75,11 +75,8 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "HTTP", "Auth", "Cluster", "Config",
-                "Program",
-                "Redis",
-                "SDP",
-                "Log",
+                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster", "Config",
+                "Program", "Redis", "SDP", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 
@@ -118,7 +115,9 @@ let package = Package(
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["TestThreads", "MediaFixtures"]),
         tests(of: "Store", ["MediaFixtures"]),
-        tests(of: "Buckets", ["Store", "HTTP", "Config", "ConfigFixtures", "TestThreads"], resources: [.copy("Vectors")]),
+        tests(of: "Buckets", ["Store", "HTTP", "Config", "TestThreads"], resources: [.copy("Vectors")]),
+        // Puts the stores at the disposal of tests that run real servers.
+        program("StoreProbe", path: "Tests/StoreProbe", ["Buckets", "Store", "HTTP", "Config"]),
         tests(of: "Cluster"),
         // A redis-server of the tests' own.
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),

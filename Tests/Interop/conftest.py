@@ -10,11 +10,12 @@ from browser import Browser
 from peers import PeerLoop
 from programs import BINARIES, Cluster, Redis
 
+pytest_plugins = ["stores"]
 _counter = itertools.count(1)
 
 
 def pytest_sessionstart(session):
-    missing = [name for name in ("edge-node", "coordinator") if not (BINARIES / name).exists()]
+    missing = [name for name in ("edge-node", "coordinator", "StoreProbe") if not (BINARIES / name).exists()]
     if missing:
         pytest.exit(f"{', '.join(missing)} not built in {BINARIES}; use `make interop`", returncode=3)
 

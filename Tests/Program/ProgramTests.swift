@@ -102,17 +102,18 @@ struct ProgramTests {
         }
     }
 
-    @Test("--check says what this build can't do", arguments: zip(ProgramUnderTest.all, [true, false]))
-    func unsupported(_ program: ProgramUnderTest, needsSpool: Bool) async throws {
+    @Test("a bucket is a storage like any other", arguments: ProgramUnderTest.all.prefix(1))
+    func bucket(_ program: ProgramUnderTest) async throws {
         try await withFolder { folder in
             let file = folder + "/program.toml"
-            var text = "[http]\nlisten = \"127.0.0.1:0\"\n[recorder.storage]\ntype = \"s3\"\nbucket = \"b\"\n"
-            if needsSpool { text += "[recorder.spool]\ndir = \"\(folder)/spool\"\n" }
+            let text =
+                "[http]\nlisten = \"127.0.0.1:0\"\n[recorder.storage]\ntype = \"s3\"\nbucket = \"b\"\n"
+                + "[recorder.spool]\ndir = \"\(folder)/spool\"\n"
             try Data(text.utf8).write(to: URL(fileURLWithPath: file))
             var environment = program.environment(folder)
             environment["EDGE_RECORDER_STORAGE_ROOT"] = nil
             let result = try program.run(["--check", "--config", file], environment)
-            #expect(result.status == 1 && result.errors.hasPrefix("recorder.storage.type: "))
+            #expect(result.status == 0, "\(result.errors)")
         }
     }
 

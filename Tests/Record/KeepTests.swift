@@ -178,6 +178,45 @@ struct KeepTests {
         await next.stopAll()
     }
 
+    @Test("what was shipped is removed where it was shipped to")
+    func remote() async throws {
+        let bucket = try RecordingDirectory()
+        func shipped(_ body: (Recorder, RecorderFeed) async throws -> Void) async throws {
+            let feed = try RecorderFeed()
+            let made = try Recorder(
+                settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1), store: place.store,
+                remote: bucket.store, nodeAlias: "edge-a", openTap: { (_) async throws(RecordError) in feed.tap },
+                requestKeyframe: { _ in })
+            try await made.recover()
+            try await body(made, feed)
+            await made.stopAll()
+        }
+        for _ in 0..<2 {
+            try await shipped { recorder, feed in
+                try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+                var publisher = Publisher()
+                publisher.startNs = WallClock.monotonicNs()
+                publisher.pictures = Self.pictures
+                publisher.sounds = (0..<100).map(Publisher.sound)
+                feed.send(publisher.events())
+            }
+        }
+        try await shipped { recorder, _ in
+            let rows = recorder.recordings().sessions
+            #expect(rows.count == 2)
+            let (row, other) = (try #require(rows.first), try #require(rows.last))
+            try ManifestCheck(bucket, row.recordDir).check(isStatic: true, periods: 2, seconds: 4)
+            try await recorder.delete(id: row.id)
+            let names = try bucket.names(row.recordDir)
+            #expect(names.filter { $0.hasSuffix(".m4s") }.allSatisfy { $0.contains(other.id) })
+            #expect(names.contains("session_\(row.id).jsonl"))
+            try ManifestCheck(bucket, row.recordDir).check(isStatic: true, periods: 1, seconds: 2)
+            await recorder.keeper.sweep(nowUs: WallClock.realtimeUs() + 8 * Self.dayUs)
+            #expect(try !bucket.names(row.recordDir).contains("session_\(row.id).jsonl"))
+            #expect(recorder.recordings().sessions.map(\.id) == [other.id])
+        }
+    }
+
     @Test("a recording that could not be closed at the start is closed later")
     func closedLater() async throws {
         let row = try await record("demo")

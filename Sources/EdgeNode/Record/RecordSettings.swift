@@ -16,6 +16,8 @@ public struct RecordSettings: Sendable {
     public var reconnectSeconds: Int
     /// Threads that record; streams are spread over them.
     public var threads: Int
+    /// How many bytes may wait in the spool for the remote store; recording pauses when more would.
+    public var spoolBytesMax: Int64
     /// How long recordings are kept.
     public var retention: Retention
     /// Who is told of recordings.
@@ -25,7 +27,7 @@ public struct RecordSettings: Sendable {
     public init(
         autoStreams: [StreamPattern] = [], segmentSeconds: Double = 4, recordingSecondsMax: Int = 86_400,
         freeBytesMin: Int64 = 512 << 20, reconnectSeconds: Int = 10, threads: Int = 2,
-        retention: Retention = Retention(), hooks: HookSettings = HookSettings()
+        spoolBytesMax: Int64 = 10 << 30, retention: Retention = Retention(), hooks: HookSettings = HookSettings()
     ) {
         self.autoStreams = autoStreams
         self.segmentSeconds = segmentSeconds
@@ -33,6 +35,7 @@ public struct RecordSettings: Sendable {
         self.freeBytesMin = freeBytesMin
         self.reconnectSeconds = reconnectSeconds
         self.threads = threads
+        self.spoolBytesMax = spoolBytesMax
         self.retention = retention
         self.hooks = hooks
     }
@@ -80,6 +83,8 @@ public struct RecordMetrics: Sendable, Equatable {
     public var overflowedPackets: Int64 = 0
     /// Recordings removed because they were old enough, or finished after an interruption.
     public var removed: Int64 = 0
+    /// How uploads fare; nil when recordings stay where they are written.
+    public var uploads: ShipMetrics?
     /// How hooks fared.
     public var hooks = HookMetrics()
     /// Times storage refused.

@@ -22,9 +22,12 @@ extension Recorder {
             $0.hasPrefix(SessionDirectory.journalPrefix) && $0.hasSuffix(SessionDirectory.journalSuffix)
         }
         var recordings = 0
+        environment.shipper?.start()
         for key in journals.sorted() {
             do throws(StoreError) {
-                guard let session = try read(key, environment), session.node == environment.node else { continue }
+                guard let session = try read(key, environment) else { continue }
+                if session.isEnded { try environment.shipper?.adoptNow(key) }
+                guard session.node == environment.node else { continue }
                 environment.clock.skip(past: session.updatedUs)
                 guard session.isEnded || session.isDeleting else {
                     environment.leaveOpen(key)

@@ -29,13 +29,14 @@ public final class Recorder: Sendable {
 
     /// - Parameters:
     ///   - store: where recordings go.
+    ///   - remote: where they go from there; nil when they stay.
     ///   - nodeAlias: written to every recording.
     /// Throws when the system has no descriptors left.
     public convenience init(
-        settings: RecordSettings, plane: MediaPlane, store: FileStore, nodeAlias: String
+        settings: RecordSettings, plane: MediaPlane, store: FileStore, remote: (any ObjectStore)? = nil, nodeAlias: String
     ) throws(RecordError) {
         try self.init(
-            settings: settings, store: store, nodeAlias: nodeAlias,
+            settings: settings, store: store, remote: remote, nodeAlias: nodeAlias,
             openTap: { (key) async throws(RecordError) in
                 do throws(MediaPlaneError) {
                     return try await plane.tap(stream: key)
@@ -46,13 +47,13 @@ public final class Recorder: Sendable {
     }
 
     package init(
-        settings: RecordSettings, store: FileStore, nodeAlias: String,
+        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)? = nil, nodeAlias: String,
         openTap: @escaping @Sendable (StreamKey) async throws(RecordError) -> StreamTap,
         requestKeyframe: @escaping @Sendable (StreamKey) -> Void
     ) throws(RecordError) {
         self.openTap = openTap
         environment = RecorderEnvironment(
-            settings: settings, store: store, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
+            settings: settings, store: store, remote: remote, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
             requestKeyframe: requestKeyframe)
         keeper = Keeper(environment)
         var made: [RecorderThread] = []
@@ -83,6 +84,7 @@ public final class Recorder: Sendable {
         guard let thread = try claim(stream, Entry(status: status, baseDirectory: baseDirectory, thread: 0)) else {
             return self.status(stream: stream) ?? info
         }
+        await claimNames(stream, info)
         do throws(RecordError) {
             let tap = try await openTap(key)
             let seed = StreamTask.Seed(
@@ -94,6 +96,7 @@ public final class Recorder: Sendable {
             }
         } catch {
             forget(stream, status)
+            environment.shipper?.releaseClaims(stream: stream)
             throw error
         }
         environment.log.info("recording", ["stream": stream, "to": info.recordDirectory])
@@ -129,7 +132,15 @@ public final class Recorder: Sendable {
                 group.addTask { await withCheckedContinuation { thread.post(.end($0)) } }
             }
         }
-        await environment.hooks?.stop(within: .seconds(2))
+        async let hooks: Void? = environment.hooks?.stop(within: .seconds(2))
+        async let uploads: Void? = environment.shipper?.stop(within: Self.uploadsBound)
+        _ = await (hooks, uploads)
+    }
+
+    /// Asks, in a directory that nodes share, for the names that the contract gives a day's first recording.
+    private func claimNames(_ stream: String, _ info: RecordingInfo) async {
+        guard let shipper = environment.shipper, let directory = try? ObjectKey(info.recordDirectory) else { return }
+        await shipper.claim(directory, id: info.id, stream: stream, node: environment.node)
     }
 
     /// Begins to remove recordings that are old enough, now and every hour until `stopAll`. Call after `recover`.
@@ -141,6 +152,14 @@ public final class Recorder: Sendable {
     public func status(stream: String) -> RecordingInfo? {
         state.withLock { $0.entries[stream]?.status }?.info
     }
+
+    /// How far a stream's recordings are on their way to the remote store; nil when there is none.
+    public func shipStatus(stream: String) -> ShipStatus? {
+        environment.shipper?.status(stream: stream)
+    }
+
+    /// How long `stopAll` waits for uploads; what is left stays in the spool.
+    static let uploadsBound = Duration.seconds(4)
 
     /// Streams that are being recorded or wait for their publisher.
     public var streams: [String] {
@@ -164,6 +183,7 @@ public final class Recorder: Sendable {
         numbers.streams = states.count
         numbers.paused = states.count { $0 == .paused }
         numbers.writing = environment.index.writingCount
+        numbers.uploads = environment.shipper?.metrics
         if let hooks = environment.hooks { numbers.hooks = hooks.metrics }
         numbers.freeBytes = try? environment.store.freeBytesNow()
         return numbers

@@ -15,11 +15,14 @@ final class RecorderEnvironment: Sendable {
     let requestKeyframe: @Sendable (StreamKey) -> Void
     /// Nil when nobody wants to be told of anything.
     let hooks: HookDispatcher?
+    /// Nil when recordings stay where they are written.
+    let shipper: Shipper?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
+    private let directories = Mutex<[ObjectKey: SessionDirectory]>([:])
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(
-        settings: RecordSettings, store: FileStore, node: String, clock: UpdateClock,
+        settings: RecordSettings, store: FileStore, remote: (any ObjectStore)?, node: String, clock: UpdateClock,
         requestKeyframe: @escaping @Sendable (StreamKey) -> Void
     ) {
         self.settings = settings
@@ -27,6 +30,10 @@ final class RecorderEnvironment: Sendable {
         self.node = node
         self.clock = clock
         self.requestKeyframe = requestKeyframe
+        shipper = remote.map {
+            Shipper(
+                local: store, remote: $0, bytesMax: settings.spoolBytesMax, segmentSeconds: settings.segmentSeconds, clock: clock)
+        }
         hooks = settings.hooks.isAnySet ? HookDispatcher(settings.hooks) : nil
     }
 
@@ -35,6 +42,19 @@ final class RecorderEnvironment: Sendable {
     }
 
     var metrics: RecordMetrics { counters.withLock { $0 } }
+
+    /// Sessions whose journals are in a directory; what has not changed is not read again. Blocks.
+    func sessions(in key: ObjectKey) throws(StoreError) -> [RecordedSession] {
+        var directory = directories.withLock { $0[key] } ?? SessionDirectory(store: store, key: key)
+        let sessions = try directory.sessions()
+        let read = directory
+        directories.withLock { directories in
+            // A day has one directory of each stream.
+            if directories.count >= 1000 { directories = [:] }
+            directories[key] = read
+        }
+        return sessions
+    }
 
     /// A session that an earlier process did not close.
     func leaveOpen(_ journal: ObjectKey) {
@@ -54,7 +74,9 @@ final class RecorderEnvironment: Sendable {
         var closed = 0
         for key in journals {
             do throws(StoreError) {
-                guard let session = try tool.repair(key, reason: "the process ended without closing it") else { continue }
+                let session = try tool.repair(key, reason: "the process ended without closing it")
+                try shipper?.adoptNow(key)
+                guard let session else { continue }
                 index.put(session)
                 hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
                 log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
@@ -76,6 +98,7 @@ final class StreamStatus: Sendable {
         var info: RecordingInfo
         var wantedNs: UInt64 = 0
         var isClosing = false
+        var lastSegmentBytes: Int64 = 0
     }
 
     init(_ info: RecordingInfo) {
@@ -105,8 +128,12 @@ final class StreamStatus: Sendable {
             state.info.segments += 1
             state.info.bytes += bytes
             state.info.lastSegment = segment
+            state.lastSegmentBytes = bytes
         }
     }
+
+    /// What the next segment may well have.
+    var lastSegmentBytes: Int64 { state.withLock { $0.lastSegmentBytes } }
 
     /// Someone wants the stream recorded now; false when it is too late because the recording is ending by itself.
     func want(nowNs: UInt64) -> Bool {

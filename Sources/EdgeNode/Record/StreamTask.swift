@@ -22,6 +22,8 @@ final class StreamTask {
     private var sourceEndedNs: UInt64?
     private var pausedUntilNs: UInt64?
     private var repairs: [ObjectKey] = []
+    /// The day, since 1970, whose directory was asked for last.
+    private var claimedDay: Int64 = 0
     private var countedLosses = StreamRecorder.Losses()
 
     /// How long to leave a failed storage alone: at first, and at most.
@@ -43,7 +45,8 @@ final class StreamTask {
         recorder = StreamRecorder(settings: settings, wallClock: .now())
         writer = try SessionWriter(
             store: environment.store, stream: stream, node: environment.node, baseDirectory: seed.baseDirectory,
-            segmentSeconds: settings.segmentSeconds, firstID: seed.firstID, clock: environment.clock, index: environment.index)
+            segmentSeconds: settings.segmentSeconds, firstID: seed.firstID, clock: environment.clock, index: environment.index,
+            shipper: environment.shipper)
     }
 
     /// What a task is made of; crosses threads.
@@ -57,6 +60,19 @@ final class StreamTask {
         let isAutomatic: Bool
     }
 
+    /// Shortly before midnight, asks for the plain names of the next day's directory, for the session that begins then.
+    private func claimTomorrow() {
+        guard let shipper = environment.shipper, settings.rotatesAtMidnight, writer.session != nil else { return }
+        let nowUs = WallClock.realtimeUs()
+        let dayUs: Int64 = 86_400_000_000
+        let tomorrow = nowUs / dayUs + 1
+        guard tomorrow * dayUs - nowUs < 60_000_000, tomorrow != claimedDay else { return }
+        claimedDay = tomorrow
+        let (stream, node) = (stream, environment.node)
+        guard let directory = try? RecordingLayout.directory(stream: stream, base: nil, atUs: tomorrow * dayUs) else { return }
+        Task { await shipper.claim(directory, id: RecordingLayout.newID(atUs: nowUs), stream: stream, node: node) }
+    }
+
     /// Takes what has come and lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
         // First: a stall elsewhere on the thread must not make what has arrived meanwhile look late.
@@ -66,6 +82,7 @@ final class StreamTask {
             return true
         }
         recorder.tick(nowNs: nowNs)
+        claimTomorrow()
         let graceNs = UInt64(environment.settings.reconnectSeconds) * 1_000_000_000
         let isAway = sourceEndedNs.map { nowNs >= $0 &+ graceNs } ?? false
         if isAway, recorder.isRecording { recorder.endSession(nowNs: nowNs) }
@@ -84,6 +101,7 @@ final class StreamTask {
         }
         tap.close()
         repair()
+        environment.shipper?.releaseClaims(stream: stream)
         shared.update(.stopped, problem: nil, session: nil)
     }
 
@@ -127,7 +145,7 @@ final class StreamTask {
     private func perform() {
         let actions = recorder.actions
         recorder.actions = []
-        var isFull = false
+        var shortage: StoreError?
         do throws(StoreError) {
             for action in actions {
                 switch action {
@@ -140,9 +158,9 @@ final class StreamTask {
                 announce(action, ending: ending)
                 guard case .segmentEnded = action else { continue }
                 pauseNs = Self.pauseNs.lowerBound
-                isFull = isFull || !hasSpace()
+                shortage = shortage ?? self.shortage()
             }
-            if isFull { try closeForSpace() }
+            if let shortage { try closeForSpace(shortage) }
         } catch {
             fail(error)
         }
@@ -164,17 +182,24 @@ final class StreamTask {
         shared.update(session == nil ? .waiting : .recording, problem: recorder.fault.map(Self.text), session: session)
     }
 
-    private func hasSpace() -> Bool {
-        guard let free = try? environment.store.freeBytesNow() else { return true }
-        return free >= environment.settings.freeBytesMin
+    /// Why nothing more should be written; nil when there is room.
+    private func shortage(isPaused: Bool = false) -> StoreError? {
+        if let free = try? environment.store.freeBytesNow(), free < environment.settings.freeBytesMin {
+            return .noSpace(code: ENOSPC)
+        }
+        guard let shipper = environment.shipper else { return nil }
+        return shipper.hasRoom(for: shared.lastSegmentBytes, isPaused: isPaused) ? nil : Self.spoolFull
     }
 
+    /// No errno of a file system: the spool's bound is ours.
+    private static let spoolFull = StoreError.noSpace(code: 0)
+
     private func requireSpace() throws(StoreError) {
-        guard hasSpace() else { throw .noSpace(code: ENOSPC) }
+        if let shortage = shortage() { throw shortage }
     }
 
     /// Room is running out: ends cleanly while there still is some.
-    private func closeForSpace() throws(StoreError) {
+    private func closeForSpace(_ shortage: StoreError) throws(StoreError) {
         recorder.endSession(nowNs: WallClock.monotonicNs())
         let actions = recorder.actions
         recorder.actions = []
@@ -183,9 +208,10 @@ final class StreamTask {
             announce(action, ending: nil)
         }
         let ending = writer.session
-        try writer.endSession(reason: "no space")
-        announce(.sessionEnded, ending: ending, reason: "no space")
-        throw .noSpace(code: ENOSPC)
+        let reason = shortage == Self.spoolFull ? "the spool is full" : "no space"
+        try writer.endSession(reason: reason)
+        announce(.sessionEnded, ending: ending, reason: reason)
+        throw shortage
     }
 
     // MARK: Failure
@@ -206,7 +232,7 @@ final class StreamTask {
 
     private func resume(nowNs: UInt64) {
         repair()
-        guard repairs.isEmpty, hasSpace() else {
+        guard repairs.isEmpty, shortage(isPaused: true) == nil else {
             pausedUntilNs = nowNs &+ Self.pauseNs.lowerBound
             return
         }
@@ -228,6 +254,7 @@ final class StreamTask {
                 } else if let id = RecordingLayout.id(ofJournal: key) {
                     environment.index.remove(id)
                 }
+                try environment.shipper?.adoptNow(key)
                 return true
             } catch {
                 return false
@@ -236,6 +263,7 @@ final class StreamTask {
     }
 
     private static func text(_ error: StoreError) -> String {
+        if error == spoolFull { return "the spool is full: the remote store does not take recordings fast enough" }
         if case .noSpace = error { return "no space left where recordings go" }
         if case .notFound = error { return "the recording's directory was removed" }
         return "storage failed: \(error)"

@@ -108,6 +108,23 @@ struct EdgeMetrics {
         text.add(EdgeMetric.hooksFailed, Double(numbers.hooks.failed))
         text.add(EdgeMetric.hooksDropped, Double(numbers.hooks.dropped))
         text.add(EdgeMetric.storageErrors, Double(numbers.storageErrors))
+        if let uploads = numbers.uploads { addUploads(&text, uploads) }
         if let free = numbers.freeBytes { text.add(EdgeMetric.storageFree, Double(free)) }
+    }
+
+    private func addUploads(_ text: inout MetricText, _ numbers: ShipMetrics) {
+        text.add(EdgeMetric.spoolBytes, Double(numbers.pendingBytes))
+        text.add(EdgeMetric.spoolLimit, Double(numbers.limitBytes))
+        text.add(EdgeMetric.spoolObjects, Double(numbers.pendingObjects))
+        text.add(EdgeMetric.spoolAge, numbers.oldestSeconds)
+        text.add(EdgeMetric.uploads, Double(numbers.uploadedObjects))
+        text.add(EdgeMetric.uploadBytes, Double(numbers.uploadedBytes))
+        text.add(EdgeMetric.uploadManifestBytes, Double(numbers.publishedBytes))
+        text.add(EdgeMetric.uploadsLost, Double(numbers.lostObjects))
+        text.add(
+            EdgeMetric.uploadFailures,
+            numbers.retries.sorted { $0.key < $1.key }.map { MetricSample(["reason": $0.key], Double($0.value)) })
+        text.add(EdgeMetric.uploadsDenied, numbers.isDenied ? 1 : 0)
+        if let last = numbers.lastUploadUs { text.add(EdgeMetric.uploadLast, Double(last) / 1e6) }
     }
 }

@@ -11,5 +11,5 @@ public enum EdgeProgram: ServerProgram {
     public static func parts(_ config: EdgeConfig) async throws -> EdgeServices { try await EdgeServices(config) }
 
     /// What this build can't do yet.
-    public static func unsupported(in config: EdgeConfig) -> String? { EdgeServices.unsupported(in: config) }
+    public static func unsupported(in config: EdgeConfig) -> String? { nil }
 }

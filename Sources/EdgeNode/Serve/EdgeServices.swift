@@ -1,5 +1,7 @@
+import Buckets
 import Cluster
 import Config
+import Foundation
 import HTTP
 import Log
 import MediaPlane
@@ -38,20 +40,19 @@ public final class EdgeServices: Server {
     /// Binds every socket; nothing is served yet.
     init(_ config: EdgeConfig) async throws(StartError) {
         self.config = config
-        let store = try Self.store(config.recorder.storage)
+        let (store, remote) = try Self.stores(config.recorder)
         plane = try Self.plane(config.webrtc)
         registry = StreamRegistry(plane: plane, settings: StreamSettings(config))
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
-        recorder = try await Self.recorder(config.recorder, plane: plane, store: store)
+        recorder = try await Self.recorder(config.recorder, plane: plane, store: store, remote: remote)
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
         state = Self.state(config.redis, node: node, registry: registry)
         do throws(HTTPServerError) {
             let routes = EdgeRoutes(
                 config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
-                store: store,
-                state: state)
+                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state)
             server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
         } catch {
             await state?.stop()
@@ -94,30 +95,38 @@ public final class EdgeServices: Server {
         await server.stop()
     }
 
-    /// What a valid configuration asks for and this build can't do, in one line.
-    static func unsupported(in config: EdgeConfig) -> String? {
-        if case .fs = config.recorder.storage { return nil }
-        return onlyFiles
+    /// Where recordings are written, and where they go from there.
+    private static func stores(
+        _ settings: RecorderSettings
+    ) throws(StartError) -> (local: FileStore, remote: (any ObjectStore)?) {
+        if case .fs(let root) = settings.storage { return (try directory(root, key: "recorder.storage.root"), nil) }
+        let spool = try directory(settings.spoolDirectory, key: "recorder.spool.dir")
+        do throws(StoreError) {
+            return (
+                spool,
+                try BucketStore.open(settings.storage, client: HTTPClient(), environment: ProcessInfo.processInfo.environment)
+            )
+        } catch {
+            throw StartError(message: "recorder.storage: \(error)")
+        }
     }
 
-    private static let onlyFiles = "recorder.storage.type: this build records to local files only, type = \"fs\""
-
-    private static func store(_ storage: StorageSettings) throws(StartError) -> FileStore {
-        guard case .fs(let root) = storage else { throw StartError(message: onlyFiles) }
+    private static func directory(_ root: String, key: String) throws(StartError) -> FileStore {
         do throws(StoreError) {
             return try FileStore(root: root)
         } catch {
-            throw StartError(message: "recorder.storage.root: \(root): \(error)")
+            throw StartError(message: "\(key): \(root): \(error)")
         }
     }
 
     /// The recorder, with recordings of a killed process finished before anything new is written.
     private static func recorder(
-        _ settings: RecorderSettings, plane: MediaPlane, store: FileStore
+        _ settings: RecorderSettings, plane: MediaPlane, store: FileStore, remote: (any ObjectStore)?
     ) async throws(StartError) -> Recorder {
         do throws(RecordError) {
             let recorder = try Recorder(
-                settings: RecordSettings(settings), plane: plane, store: store, nodeAlias: settings.nodeAlias)
+                settings: RecordSettings(settings), plane: plane, store: store, remote: remote,
+                nodeAlias: settings.nodeAlias)
             guard settings.isEnabled else { return recorder }
             let found = try await recorder.recover()
             if found.recordings > 0 {
@@ -181,6 +190,7 @@ extension RecordSettings {
         self.init(
             autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
             recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace),
+            spoolBytesMax: Int64(settings.spoolBytesMax),
             retention: Retention(
                 days: settings.retentionDays,
                 rules: settings.retention.compactMap { rule in

@@ -39,6 +39,11 @@ struct ObjectRoutes {
         // A manifest changes while it is live, everything else is written once.
         let isManifest = key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8")
         let headers: HTTPHeaders = ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable"]
+        if isManifest, let live = await recorder.liveManifest(key) {
+            var headers = headers
+            headers["Content-Type"] = type
+            return HTTPResponse(.ok, headers: headers, body: .bytes(live))
+        }
         if let local = try await store.localFile(key) {
             do throws(HTTPError) {
                 return .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag), contentType: type, headers: headers)

@@ -45,15 +45,18 @@ struct RecordRoutes {
     /// live777's `recording`, and what there is to know besides.
     private struct Status: Encodable {
         let info: RecordingInfo?
+        let uploads: ShipStatus?
 
         enum CodingKeys: String, CodingKey {
             case recording, state
+            case uploads = "spool"
         }
 
         func encode(to encoder: any Encoder) throws {
             var fields = encoder.container(keyedBy: CodingKeys.self)
             try fields.encode(info != nil, forKey: .recording)
             try fields.encode(RecordingState.stopped, forKey: .state)
+            try fields.encodeIfPresent(uploads, forKey: .uploads)
             try info?.encode(to: encoder)
         }
     }
@@ -83,7 +86,7 @@ struct RecordRoutes {
             try gate.check(request, .observe(stream: name))
             let info = recorder.status(stream: name)
             if info == nil, await registry.key(of: name) == nil { throw HTTPError(StreamError.streamNotFound) }
-            return try .json(Status(info: info))
+            return try .json(Status(info: info, uploads: recorder.shipStatus(stream: name)))
         }
         router.delete(pattern, RouteDescription("Stop recording a stream", tag: "recordings")) { request in
             let name = try request.streamName()

@@ -50,6 +50,8 @@ public final class FragmentWriter {
         }
         avio_flush(made.pointee.pb)
         initSegment = sink.take()
+        // From here on `mdat` comes in one piece, not by way of the buffer, in which only the sizes of `moov`'s boxes were filled in.
+        made.pointee.pb.pointee.direct = 1
     }
 
     deinit {
@@ -65,28 +67,29 @@ public final class FragmentWriter {
             throw .discontinuous(expected: expected, got: sample.time)
         }
         guard let packet else { throw .unsupported }
-        var code = av_new_packet(packet, Int32(clamping: sample.data.count))
-        guard code >= 0 else { throw .libavformat(call: "av_new_packet", code: code) }
-        defer { av_packet_unref(packet) }
-        sample.data.withUnsafeBytes { bytes in
-            if let base = bytes.baseAddress {
-                packet.pointee.data.update(from: base.assumingMemoryBound(to: UInt8.self), count: bytes.count)
-            }
-        }
         packet.pointee.pts = sample.time
         packet.pointee.dts = sample.time
         packet.pointee.duration = sample.duration
         packet.pointee.stream_index = 0
         packet.pointee.flags = sample.isSync ? AV_PKT_FLAG_KEY : 0
-        code = av_write_frame(context, packet)
+        let context = context
+        // The muxer copies what it is lent before the call returns, and does not change it.
+        let code = sample.data.withUnsafeBytes { bytes in
+            packet.pointee.data = UnsafeMutablePointer(mutating: bytes.bindMemory(to: UInt8.self).baseAddress)
+            packet.pointee.size = Int32(clamping: bytes.count)
+            return av_write_frame(context, packet)
+        }
+        packet.pointee.data = nil
+        packet.pointee.size = 0
         guard code >= 0 else { throw .libavformat(call: "av_write_frame", code: code) }
         nextTime = sample.time + sample.duration
         pendingSamples += 1
     }
 
-    /// Ends the open fragment and returns it, `moof` and `mdat`; empty when no sample is in it.
-    public func flush() throws(FragmentWriterError) -> [UInt8] {
+    /// Ends the open fragment and returns it, `moof` and `mdat`, behind `styp` when it begins a segment; empty when no sample is in it.
+    public func flush(beginsSegment: Bool = false) throws(FragmentWriterError) -> [UInt8] {
         guard pendingSamples > 0 else { return [] }
+        sink.begin(with: beginsSegment ? Self.segmentType : [])
         let code = av_write_frame(context, nil)
         guard code >= 0 else { throw .libavformat(call: "av_write_frame", code: code) }
         avio_flush(context.pointee.pb)
@@ -176,6 +179,10 @@ private final class MemorySink {
     func take() -> [UInt8] {
         defer { bytes = [] }
         return bytes
+    }
+
+    func begin(with prefix: [UInt8]) {
+        bytes += prefix
     }
 
     fileprivate func append(_ data: UnsafeBufferPointer<UInt8>) {

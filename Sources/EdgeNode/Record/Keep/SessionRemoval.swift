@@ -18,6 +18,11 @@ struct SessionRemoval {
 
     /// Removes what is left of a session. False when its writer lives or someone else is removing it.
     func remove(_ row: RecordingRecord) async throws(StoreError) -> Bool {
+        if let shipper = environment.shipper {
+            let marked = await BlockingWork.run { () throws(StoreError) in try begin(row)?.session }
+            guard let session = try marked.get() else { return false }
+            try await shipper.remove(session)
+        }
         let result = await BlockingWork.run { () throws(StoreError) -> Bool in
             guard let work = try begin(row) else { return false }
             try work.unlist()
@@ -30,6 +35,7 @@ struct SessionRemoval {
 
     /// Removes the notice of a session.
     func forget(_ row: RecordingRecord) async throws(StoreError) {
+        try await environment.shipper?.forgetNotice(directory: try ObjectKey(row.recordDir), id: row.id)
         let result = await BlockingWork.run { () throws(StoreError) in
             try environment.store.deleteNow(try Self.journalKey(row))
         }
@@ -78,19 +84,19 @@ struct SessionRemoval {
         /// Objects that the session's tracks could have written, also those that no line names after a loss.
         func removeObjects() throws(StoreError) {
             let own = OwnedNames(session)
-            for name in try directory.names() where own.contains(name) {
+            for name in try directory.names() where own.contains(name) || name == UploadLog.name(session.id) {
                 try environment.store.deleteNow(try directory.object(name))
             }
         }
 
         func leaveNotice() throws(StoreError) {
-            var first = JournalLine(.session, at: environment.clock.next())
+            let last = JournalLine(.deleted, at: environment.clock.next())
+            var first = JournalLine(.session, at: last.at)
             first.version = 1
             first.id = session.id
             first.stream = session.stream
             first.node = session.node
             first.startUs = session.startUs
-            let last = JournalLine(.deleted, at: environment.clock.next())
             try environment.store.putNow(
                 try directory.object(SessionDirectory.journalName(session.id)), first.encoded() + last.encoded(), ifAbsent: false)
             var notice = session
@@ -100,19 +106,22 @@ struct SessionRemoval {
     }
 }
 
-/// Which names in a directory are a session's: its initialization objects and everything numbered with its prefixes.
+/// Which names in a directory are a session's: its initialization objects, everything numbered with its prefixes, and the log of what was
+/// shipped.
 struct OwnedNames {
     private let initializations: Set<String>
     private let prefixes: Set<String>
+    private let uploads: String
 
     init(_ session: RecordedSession) {
         let tracks = session.periods.flatMap(\.tracks)
         initializations = Set(tracks.map(\.initialization))
         prefixes = Set(tracks.map(\.prefix))
+        uploads = UploadLog.prefix + session.id + SessionDirectory.journalSuffix
     }
 
     func contains(_ name: String) -> Bool {
-        if initializations.contains(name) { return true }
+        if name == uploads || initializations.contains(name) { return true }
         let plain = name.hasSuffix(FileStore.temporarySuffix) ? String(name.dropLast(FileStore.temporarySuffix.count)) : name
         guard let cut = plain.lastIndex(of: "_"), let dot = plain.lastIndex(of: "."), cut < dot else { return false }
         let number = plain[plain.index(after: cut)..<dot]

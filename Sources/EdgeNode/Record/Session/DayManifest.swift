@@ -13,7 +13,7 @@ enum DayManifest {
     /// Nil when there is nothing to play yet.
     static func render(_ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double) -> MPD? {
         let sorted = sessions.sorted { ($0.startUs, $0.id) < ($1.startUs, $1.id) }
-        let isGrowing = sorted.contains { !$0.isEnded }
+        let isGrowing = sorted.contains { !$0.isEnded && $0.hasSegments }
         var periods: [MPD.Period] = []
         var availabilityStartUs: Int64?
         var longest = segmentSeconds

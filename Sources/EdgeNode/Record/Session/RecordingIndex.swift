@@ -5,10 +5,12 @@ import Synchronization
 /// A session while it is written: the recorder's thread changes it, requests read it.
 final class LiveSession: Sendable {
     let id: String
+    let directory: String
     private let state: Mutex<RecordedSession>
 
     init(_ session: RecordedSession) {
         id = session.id
+        directory = session.directory
         state = Mutex(session)
     }
 
@@ -77,6 +79,11 @@ final class RecordingIndex: Sendable {
 
     func live(_ id: String) -> LiveSession? {
         entries.withLock { $0[id]?.live }
+    }
+
+    /// Sessions that are being written into a directory.
+    func live(in directory: String) -> [LiveSession] {
+        entries.withLock { $0.values.compactMap(\.live) }.filter { $0.directory == directory }
     }
 
     func find(stream: String, record: String) -> RecordingRecord? {

@@ -120,6 +120,7 @@ struct SessionDirectory {
             for segment in track.segments { try store.deleteNow(try object(track.objectName(segment.number))) }
             try store.deleteNow(try object(track.initialization))
         }
+        try store.deleteNow(try object(UploadLog.name(session.id)))
         try store.deleteNow(try object(Self.journalName(session.id)))
     }
 }

@@ -29,7 +29,8 @@ struct SessionRepair {
         }
         guard !read.isEnded else { return read }
         if wholeBytes < bytes.count { try journal.truncate(to: Int64(wholeBytes)) }
-        var work = Work(repair: self, directory: directory, journal: journal, session: read)
+        let uploads = try UploadLog(store: store, journal: journalKey).read()
+        var work = Work(repair: self, directory: directory, journal: journal, uploads: uploads, session: read)
         try work.checkSegments()
         try work.salvage()
         try removeLeftovers(in: directory)
@@ -62,6 +63,8 @@ struct SessionRepair {
         let repair: SessionRepair
         let directory: SessionDirectory
         let journal: AppendFile
+        /// What is not here any more because it is in the remote store.
+        let uploads: UploadLog.Contents
         var session: RecordedSession
 
         mutating func write(_ line: JournalLine) throws(StoreError) {
@@ -90,6 +93,7 @@ struct SessionRepair {
         }
 
         private func isThere(_ name: String, bytes: Int64?) -> Bool {
+            if uploads.has(name, bytes: bytes) { return true }
             guard let key = try? directory.object(name), let info = try? repair.store.headNow(key) else { return false }
             return info.size == bytes ?? info.size
         }

@@ -13,6 +13,7 @@ final class SessionWriter {
     let segmentSeconds: Double
     private let clock: UpdateClock
     private let index: RecordingIndex
+    private let shipper: Shipper?
 
     private var live: LiveSession?
     private(set) var directory: SessionDirectory
@@ -21,14 +22,17 @@ final class SessionWriter {
     private var nextID: String?
     private var files: [LaneKind: PendingFile] = [:]
     private var segmentNumbers: [LaneKind: Int] = [:]
-    private var manifestDueUs: Int64 = 0
+    private var journalBytes: Int64 = 0
+    private var initializations: [LaneKind: ShipPlan.Object] = [:]
+    private var budget = ManifestBudget()
+    private var manifestBytes: Int64 = 0
 
     /// - Parameters:
     ///   - firstID: the id of the first session, because it has been told to someone already.
     ///   - index: told of every change that others should see.
     init(
         store: FileStore, stream: String, node: String, baseDirectory: ObjectKey?, segmentSeconds: Double, firstID: String,
-        clock: UpdateClock, index: RecordingIndex
+        clock: UpdateClock, index: RecordingIndex, shipper: Shipper? = nil
     ) throws(StoreError) {
         self.store = store
         self.stream = stream
@@ -37,6 +41,7 @@ final class SessionWriter {
         self.segmentSeconds = segmentSeconds
         self.clock = clock
         self.index = index
+        self.shipper = shipper
         nextID = firstID
         directory = SessionDirectory(
             store: store, key: try RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: 0))
@@ -78,8 +83,11 @@ final class SessionWriter {
         hasPlainNames = !names.contains {
             $0.hasPrefix(SessionDirectory.journalPrefix) || $0.hasSuffix(".m4s") || $0 == DayManifest.name
         }
+        let claimed = shipper?.takeClaim(directory.key, stream: stream)
         for _ in 0..<4 {
-            let id = nextID ?? RecordingLayout.newID(atUs: startUs)
+            let id = nextID ?? claimed ?? RecordingLayout.newID(atUs: startUs)
+            // Other nodes put their objects where these go, too.
+            if shipper != nil, id != claimed { hasPlainNames = false }
             nextID = nil
             var line = JournalLine(.session, at: clock.next())
             line.version = 1
@@ -92,11 +100,14 @@ final class SessionWriter {
                 guard file.claim() else { throw .exists }
                 try file.append(line.encoded())
                 journal = file
-                manifestDueUs = 0
+                journalBytes = Int64(line.encoded().count)
+                budget = ManifestBudget()
+                manifestBytes = 0
                 guard let session = RecordedSession(line, directory: directory.key.path) else { return }
                 let live = LiveSession(session)
                 self.live = live
                 index.begin(live)
+                shipper?.began(session, journalEnd: journalBytes)
                 return
             } catch {
                 guard error == .exists else { throw error }
@@ -114,6 +125,7 @@ final class SessionWriter {
             journal = nil
             live = nil
             index.remove(ending.id)
+            shipper?.cameToNothing(ending)
             try directory.remove(ending)
             try directory.writeManifest(own: nil, publishUs: clock.next(), segmentSeconds: segmentSeconds)
             return
@@ -129,9 +141,11 @@ final class SessionWriter {
         try directory.writeManifest(
             own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds
         ) { () throws(StoreError) in try journal?.append(line.encoded()) }
+        journalBytes += Int64(line.encoded().count)
         journal = nil
         live = nil
         index.end(ending.id)
+        shipper?.ended(ending.id, journalEnd: journalBytes)
     }
 
     /// Storage failed: lets go of everything, for `SessionRepair` to finish when storage works again.
@@ -172,13 +186,17 @@ final class SessionWriter {
         try store.withLockNow(directory.key) { () throws(StoreError) in
             _ = try store.putNow(try directory.object(names.initialization), bytes, ifAbsent: true)
         }
+        initializations[kind] = ShipPlan.Object(
+            name: names.initialization, bytes: Int64(bytes.count), finishedUs: line.at, journalEnd: 0)
     }
 
     private func endPeriod() throws(StoreError) {
-        guard let period = session?.periods.last, !period.isEnded else { return }
+        guard let session, let period = session.periods.last, !period.isEnded else { return }
+        let id = session.id
         var line = JournalLine(.periodEnd, at: clock.next())
         line.period = period.number
         try write(line)
+        shipper?.periodEnded(id, journalEnd: journalBytes)
         try publish(isDue: true)
     }
 
@@ -213,24 +231,35 @@ final class SessionWriter {
         line.samples = samples
         line.sync = startsWithSync ? nil : false
         try write(line)
+        budget.add(media: file.size)
+        ship(file, kind, finishedUs: line.at)
         try publish(isDue: false)
     }
 
     // MARK: Journal and manifest
 
     private func write(_ line: JournalLine) throws(StoreError) {
-        try journal?.append(line.encoded())
+        let bytes = line.encoded()
+        try journal?.append(bytes)
+        journalBytes += Int64(bytes.count)
         live?.apply(line)
     }
 
-    /// Writes the manifest; a long one less often, so that a day's recording does not spend its time on rewriting it.
+    /// Writes the manifest when it has to be or when its budget allows. With a spool nobody reads this one before the recording ends:
+    /// the remote store has its own.
     private func publish(isDue: Bool) throws(StoreError) {
-        guard let session else { return }
-        let nowUs = clock.next()
-        guard isDue || nowUs >= manifestDueUs else { return }
+        guard let session, isDue || (shipper == nil && budget.allows(manifestBytes)) else { return }
         if isDue { directory.expire() }
-        let bytes = try directory.writeManifest(own: session, publishUs: nowUs, segmentSeconds: segmentSeconds)
-        // At most 50 kB of manifest a second.
-        manifestDueUs = nowUs + Int64(bytes) * 20
+        manifestBytes = Int64(
+            try directory.writeManifest(own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds))
+        budget.spend(manifestBytes)
+    }
+
+    /// A segment is durable and in the journal: it may go to the remote store, the initialization object of its track before it.
+    private func ship(_ file: PendingFile, _ kind: LaneKind, finishedUs: Int64) {
+        guard let shipper, let id = session?.id else { return }
+        let segment = ShipPlan.Object(
+            name: file.key.name, bytes: file.size, finishedUs: finishedUs, journalEnd: journalBytes)
+        shipper.finished((initializations.removeValue(forKey: kind).map { [$0] } ?? []) + [segment], of: id)
     }
 }

@@ -75,12 +75,12 @@ struct TrackLane {
         guard samplesInChunk > 0 else { return }
         let bytes: [UInt8]
         do throws(FragmentWriterError) {
-            bytes = try writer.flush()
+            bytes = try writer.flush(beginsSegment: !hasBytesInSegment)
         } catch {
             throw .muxer(error)
         }
         samplesInChunk = 0
-        actions.append(.chunk(kind, hasBytesInSegment ? bytes : FragmentWriter.segmentType + bytes))
+        actions.append(.chunk(kind, bytes))
         hasBytesInSegment = true
     }
 

@@ -1,0 +1,262 @@
+/// What is to be sent to the remote store and in which order; knows neither files nor network.
+///
+/// Of each recording one thing is under way at a time, in one order: initialization objects before their segments, segments as they
+/// were finished, then the journal up to the last of them, then the manifest. So whatever the journal there names is there.
+struct ShipPlan: Sendable {
+    /// A file of the spool.
+    struct Object: Equatable, Sendable {
+        let name: String
+        let bytes: Int64
+        /// When it was finished, Unix microseconds.
+        let finishedUs: Int64
+        /// Where the journal's line about it ends; 0 for an initialization object, which counts with its first segment.
+        let journalEnd: Int64
+    }
+
+    enum Work: Equatable, Sendable {
+        case object(Object)
+        /// The journal's first bytes, then the manifest; the last time all of it.
+        case publish(journalBytes: Int64, isFinal: Bool)
+        /// The recording came to nothing: what was put to announce it goes.
+        case withdraw
+    }
+
+    /// A recording and what to do for it now.
+    struct Task: Equatable, Sendable {
+        let id: String
+        let stream: String
+        let directory: String
+        let work: Work
+    }
+
+    enum Outcome: Sendable {
+        /// Of a publication: what it cost in bytes.
+        case done(bytes: Int64)
+        /// The file is not there any more and neither is the object.
+        case lost
+        case failed(ShipFailure, retryAfterNs: UInt64?)
+    }
+
+    struct Recording: Sendable {
+        let id: String
+        let stream: String
+        let directory: String
+        let startUs: Int64
+        fileprivate(set) var waiting = ShipQueue()
+        fileprivate(set) var current: Work?
+        /// The journal as far as its objects are in the remote store, as it was published, and as it is here.
+        fileprivate(set) var shipped: Int64 = 0
+        fileprivate(set) var published: Int64 = 0
+        fileprivate(set) var known: Int64
+        fileprivate(set) var required: Int64 = 0
+        fileprivate(set) var publishedNs: UInt64 = 0
+        fileprivate(set) var publicationBytes: Int64 = 0
+        fileprivate(set) var budget = ManifestBudget()
+        fileprivate(set) var isClosed = false
+        fileprivate(set) var isWithdrawn = false
+        fileprivate(set) var heldUntilNs: UInt64 = 0
+        fileprivate(set) var isForgotten = false
+        fileprivate(set) var isComplete = false
+    }
+
+    /// A live recording is published at most so often, however small it is.
+    static let publishNs: UInt64 = 10_000_000_000
+    /// How long a recording waits whose files our own disk does not give.
+    static let localFailureNs: UInt64 = 5_000_000_000
+
+    private(set) var recordings: [String: Recording] = [:]
+    private(set) var weather: ShipWeather
+    private(set) var pendingBytes: Int64 = 0
+    private(set) var running = 0
+    private let limit: Int
+    private var lastWasLive = false
+
+    init(limit: Int, seed: UInt64) {
+        self.limit = max(1, limit)
+        weather = ShipWeather(seed: seed)
+    }
+
+    /// Nothing is left to do but what recordings that go on will bring.
+    var isIdle: Bool {
+        running == 0 && recordings.values.allSatisfy { !$0.isClosed && !$0.isWithdrawn && $0.waiting.isEmpty }
+    }
+
+    var pendingObjects: Int { recordings.values.reduce(0) { $0 + $1.waiting.count } }
+    var oldestUs: Int64? { recordings.values.compactMap(\.waiting.first?.finishedUs).min() }
+
+    func isUnderWay(_ id: String) -> Bool { recordings[id]?.current != nil }
+    func hasRecordings(in directory: String) -> Bool { recordings.values.contains { $0.directory == directory } }
+
+    // MARK: What happens in the spool
+
+    mutating func begin(id: String, stream: String, directory: String, startUs: Int64, journalEnd: Int64) {
+        guard recordings[id] == nil else { return }
+        recordings[id] = Recording(id: id, stream: stream, directory: directory, startUs: startUs, known: journalEnd)
+    }
+
+    mutating func add(_ object: Object, to id: String) {
+        guard var recording = recordings.removeValue(forKey: id) else { return }
+        recording.waiting.append(object)
+        recording.known = max(recording.known, object.journalEnd)
+        recordings[id] = recording
+        pendingBytes += object.bytes
+    }
+
+    /// The manifest has to say what the journal says up to here, cost what it may.
+    mutating func require(_ id: String, journalEnd: Int64) {
+        recordings[id]?.known = journalEnd
+        recordings[id]?.required = journalEnd
+    }
+
+    mutating func end(_ id: String, journalEnd: Int64) {
+        recordings[id]?.known = journalEnd
+        recordings[id]?.isClosed = true
+    }
+
+    /// Takes the place of what was known of a recording: it has been read anew from the spool.
+    mutating func replace(_ recording: Recording, objects: [Object], shipped: Int64, isClosed: Bool) {
+        var new = recordings[recording.id] ?? recording
+        pendingBytes -= new.waiting.bytes
+        new.waiting = ShipQueue()
+        for object in objects { new.waiting.append(object) }
+        pendingBytes += new.waiting.bytes
+        new.known = max(new.known, recording.known)
+        new.shipped = max(new.shipped, shipped)
+        new.isClosed = isClosed
+        recordings[recording.id] = new
+    }
+
+    /// A recording ended without anything in it.
+    mutating func withdraw(id: String, stream: String, directory: String) {
+        begin(id: id, stream: stream, directory: directory, startUs: 0, journalEnd: 0)
+        pendingBytes -= recordings[id]?.waiting.bytes ?? 0
+        recordings[id]?.waiting = ShipQueue()
+        recordings[id]?.isWithdrawn = true
+    }
+
+    /// Nothing more is to be done for a recording. What is under way comes to its end.
+    mutating func forget(_ id: String) {
+        guard let recording = recordings[id] else { return }
+        pendingBytes -= recording.waiting.bytes
+        recordings[id]?.waiting = ShipQueue()
+        if recording.current == nil { recordings[id] = nil } else { recordings[id]?.isForgotten = true }
+    }
+
+    // MARK: What to do
+
+    /// What to begin now.
+    mutating func next(nowNs: UInt64) -> [Task] {
+        var tasks: [Task] = []
+        var allowance = weather.allowance(running: running, limit: limit, nowNs: nowNs)
+        while allowance > 0, let (id, work) = choose(nowNs: nowNs), let recording = recordings[id] {
+            recordings[id]?.current = work
+            lastWasLive = !recording.isClosed
+            running += 1
+            weather.started()
+            tasks.append(Task(id: id, stream: recording.stream, directory: recording.directory, work: work))
+            allowance -= 1
+        }
+        return tasks
+    }
+
+    /// Recordings that go on and those that have ended take turns, so neither waits for all of the other; the oldest comes first.
+    private func choose(nowNs: UInt64) -> (String, Work)? {
+        var live: (recording: Recording, work: Work)?
+        var ended: (recording: Recording, work: Work)?
+        for recording in recordings.values {
+            guard let work = work(of: recording, nowNs: nowNs) else { continue }
+            if recording.isClosed || recording.isWithdrawn {
+                if ended.map({ ($0.recording.startUs, $0.recording.id) > (recording.startUs, recording.id) }) ?? true {
+                    ended = (recording, work)
+                }
+            } else if live.map({ Self.age($0.recording) > Self.age(recording) }) ?? true {
+                live = (recording, work)
+            }
+        }
+        let chosen = lastWasLive ? ended ?? live : live ?? ended
+        return chosen.map { ($0.recording.id, $0.work) }
+    }
+
+    private static func age(_ recording: Recording) -> (Int64, String) {
+        (recording.waiting.first?.finishedUs ?? 0, recording.id)
+    }
+
+    private func work(of recording: Recording, nowNs: UInt64) -> Work? {
+        guard recording.current == nil, nowNs >= recording.heldUntilNs, !recording.isForgotten else { return nil }
+        if recording.isWithdrawn { return .withdraw }
+        let publication = publication(of: recording, nowNs: nowNs)
+        if let publication, !recordings.values.contains(where: { $0.isPublishing(in: recording.directory) }) {
+            return publication
+        }
+        return recording.waiting.first.map { .object($0) }
+    }
+
+    private func publication(of recording: Recording, nowNs: UInt64) -> Work? {
+        let isAll = recording.waiting.isEmpty
+        let reached = isAll ? recording.known : recording.shipped
+        if isAll, recording.isClosed { return .publish(journalBytes: recording.known, isFinal: true) }
+        guard reached > recording.published else { return nil }
+        let isRequired = recording.required > recording.published && recording.required <= reached
+        let isTime = recording.publishedNs == 0 || nowNs >= recording.publishedNs &+ Self.publishNs
+        // The manifest tells less of a segment than the journal does.
+        let estimate = max(recording.publicationBytes, 2 * reached)
+        guard isRequired || (recording.shipped > 0 && isTime && recording.budget.allows(estimate)) else { return nil }
+        return .publish(journalBytes: reached, isFinal: false)
+    }
+
+    // MARK: What came of it
+
+    /// - Returns: true when everything of the recording is in the remote store, manifest and all.
+    @discardableResult
+    mutating func finish(_ task: Task, _ outcome: Outcome, nowNs: UInt64) -> Bool {
+        running = max(0, running - 1)
+        guard var recording = recordings[task.id] else { return false }
+        recording.current = nil
+        defer { recordings[task.id] = recording.isForgotten || recording.isComplete ? nil : recording }
+        switch outcome {
+        case .failed(.local, _):
+            // Our own disk: the store is as well as it was.
+            recording.heldUntilNs = nowNs &+ Self.localFailureNs
+            weather.undecided()
+            return false
+        case .failed(let failure, let retryAfterNs):
+            weather.failed(failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
+            return false
+        case .done, .lost: weather.succeeded()
+        }
+        switch task.work {
+        case .object(let object):
+            if recording.waiting.remove(object.name) { pendingBytes -= object.bytes }
+            if case .done = outcome {
+                recording.shipped = max(recording.shipped, object.journalEnd)
+                recording.budget.add(media: object.bytes)
+            }
+        case .publish(let journalBytes, let isFinal):
+            if case .done(let bytes) = outcome {
+                recording.budget.spend(bytes)
+                recording.publicationBytes = bytes
+            }
+            recording.published = max(recording.published, journalBytes)
+            recording.publishedNs = nowNs
+            // What came meanwhile, such as a repair, is sent before it is complete.
+            recording.isComplete = isFinal && recording.isClosed && recording.waiting.isEmpty && recording.known == journalBytes
+        case .withdraw: recording.isComplete = true
+        }
+        return recording.isComplete && !recording.isForgotten
+    }
+}
+
+extension ShipPlan.Recording {
+    init(id: String, stream: String, directory: String, startUs: Int64, known: Int64) {
+        self.id = id
+        self.stream = stream
+        self.directory = directory
+        self.startUs = startUs
+        self.known = known
+    }
+
+    fileprivate func isPublishing(in other: String) -> Bool {
+        if case .publish = current { return directory == other }
+        return false
+    }
+}

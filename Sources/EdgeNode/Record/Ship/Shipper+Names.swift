@@ -1,0 +1,91 @@
+import Store
+import Synchronization
+
+/// Who may use plain names in a directory that nodes share. Each puts its session's journal there first and then looks: whoever sees
+/// nothing else came first, and of two that came at once at least one sees the other.
+extension Shipper {
+    /// How long the start of a recording waits for an answer.
+    static let claimBound = Duration.seconds(2)
+
+    /// Asks for plain names in a directory for a session that may begin there. Without an answer in time it gets other names.
+    func claim(_ directory: ObjectKey, id: String, stream: String, node: String, bound: Duration = claimBound) async {
+        let isFree = await BlockingWork.run { [local] () throws(StoreError) in
+            try local.listNow(prefix: directory.path + "/", after: nil, limit: 1).objects.isEmpty
+        }
+        guard case .success(true) = isFree, state.withLock({ $0.plan.weather.state == .fair }) else { return }
+        var line = JournalLine(.session, at: clock.next())
+        line.version = 1
+        line.id = id
+        line.stream = stream
+        line.node = node
+        line.startUs = WallClock.realtimeUs()
+        let marker = line.encoded()
+        let remote = remote
+        let answer = await Deadline.run(within: bound) { () -> Bool? in
+            do throws(StoreError) {
+                let key = try directory.appending(SessionDirectory.journalName(id))
+                try await remote.put(key, marker, condition: .none)
+                let found = try await remote.list(prefix: directory.path + "/", after: nil, limit: 2).objects
+                return found.map(\.key) == [key]
+            } catch {
+                return nil
+            }
+        }
+        guard answer == .some(true) else { return }
+        claims.withLock { $0[directory.path] = Claim(id: id, stream: stream) }
+    }
+
+    /// The session that may use plain names in a directory now. A claim is good for one session.
+    func takeClaim(_ directory: ObjectKey, stream: String) -> String? {
+        claims.withLock { claims in
+            guard let claim = claims[directory.path], claim.stream == stream else { return nil }
+            claims[directory.path] = nil
+            return claim.id
+        }
+    }
+
+    /// No session of a stream will begin: takes back what was put to claim names.
+    func releaseClaims(stream: String) {
+        let released = claims.withLock { claims in
+            let own = claims.filter { $0.value.stream == stream }
+            for directory in own.keys { claims[directory] = nil }
+            return own
+        }
+        for (directory, claim) in released {
+            state.withLock { $0.plan.withdraw(id: claim.id, stream: stream, directory: directory) }
+        }
+        step()
+    }
+}
+
+/// Waits for work no longer than it is worth; what takes longer goes on by itself.
+enum Deadline {
+    static func run<Value: Sendable>(
+        within bound: Duration, _ body: @escaping @Sendable () async -> Value?
+    ) async -> Value? {
+        await withCheckedContinuation { continuation in
+            let waiting = Once(continuation)
+            Task { waiting.resume(await body()) }
+            Task {
+                try? await Task.sleep(for: bound)
+                waiting.resume(nil)
+            }
+        }
+    }
+
+    private final class Once<Value: Sendable>: Sendable {
+        private let continuation: Mutex<CheckedContinuation<Value?, Never>?>
+
+        init(_ continuation: CheckedContinuation<Value?, Never>) {
+            self.continuation = Mutex(continuation)
+        }
+
+        func resume(_ value: Value?) {
+            let waiting = continuation.withLock { continuation in
+                defer { continuation = nil }
+                return continuation
+            }
+            waiting?.resume(returning: value)
+        }
+    }
+}

@@ -1,0 +1,179 @@
+import Glibc
+import Media
+import Store
+import Synchronization
+
+/// Why a step of shipping failed.
+struct ShipError: Error {
+    let failure: ShipFailure
+    let reason: String
+    var retryAfterNs: UInt64?
+
+    init(remote error: StoreError) {
+        switch error {
+        case .denied(let reason):
+            failure = .denied
+            self.reason = "the remote store refuses: \(reason)"
+        case .throttled(let milliseconds):
+            failure = .throttled
+            reason = "the remote store asks for fewer requests"
+            retryAfterNs = milliseconds.map { UInt64(max(0, $0)) &* 1_000_000 }
+        case .unavailable(let reason):
+            failure = .unavailable
+            self.reason = "the remote store does not answer: \(reason)"
+        default:
+            failure = .unavailable
+            reason = "the remote store failed: \(error)"
+        }
+    }
+
+    init(local error: StoreError) {
+        failure = .local
+        reason = "the spool failed: \(error)"
+    }
+}
+
+extension Shipper {
+    func perform(_ task: ShipPlan.Task) async throws(ShipError) -> ShipPlan.Outcome {
+        let directory: ObjectKey
+        do throws(StoreError) { directory = try ObjectKey(task.directory) } catch { throw ShipError(local: error) }
+        switch task.work {
+        case .object(let object): return try await send(object, of: task, directory)
+        case .publish(let bytes, let isFinal): return try await publish(task, directory, journalBytes: bytes, isFinal: isFinal)
+        case .withdraw:
+            try await withdraw(task, directory)
+            return .done(bytes: 0)
+        }
+    }
+
+    /// An open file of the spool, closed with its owner.
+    private final class SpoolFile: Sendable {
+        let file: LocalFile
+        init(_ file: LocalFile) { self.file = file }
+        deinit { close(file.descriptor) }
+    }
+
+    private func send(
+        _ object: ShipPlan.Object, of task: ShipPlan.Task, _ directory: ObjectKey
+    ) async throws(ShipError) -> ShipPlan.Outcome {
+        let key: ObjectKey
+        do throws(StoreError) { key = try directory.appending(object.name) } catch { throw ShipError(local: error) }
+        let opened = await BlockingWork.run { [local] () throws(StoreError) in SpoolFile(try local.openNow(key)) }
+        let size: Int64
+        switch opened {
+        case .success(let source):
+            size = source.file.info.size
+            let info: ObjectInfo
+            do throws(StoreError) {
+                info = try await remote.put(key, file: source.file, contentType: Self.contentType(key.name), ifAbsent: false)
+            } catch {
+                throw ShipError(remote: error)
+            }
+            guard info.size == size else {
+                throw ShipError(remote: .unavailable(reason: "\(info.size) of \(size) bytes arrived"))
+            }
+        case .failure(.notFound):
+            // Its upload may have been the last thing that a killed process did.
+            guard let found = try await remoteSize(key), found == object.bytes else { return .lost }
+            size = found
+        case .failure(let error): throw ShipError(local: error)
+        }
+        let done = await BlockingWork.run { [local] () throws(StoreError) in
+            let journal = try directory.appending(SessionDirectory.journalName(task.id))
+            // Someone removed the recording meanwhile, and the object goes with it.
+            guard (try? local.headNow(journal)) != nil else { return }
+            try UploadLog(store: local, journal: journal).add(object.name, bytes: size)
+            try local.deleteNow(key)
+        }
+        if case .failure(let error) = done { throw ShipError(local: error) }
+        return .done(bytes: size)
+    }
+
+    private func remoteSize(_ key: ObjectKey) async throws(ShipError) -> Int64? {
+        do throws(StoreError) {
+            return try await remote.head(key).size
+        } catch {
+            if error == .notFound { return nil }
+            throw ShipError(remote: error)
+        }
+    }
+
+    private static func contentType(_ name: String) -> String {
+        name.hasPrefix("audio_") ? "audio/mp4" : "video/mp4"
+    }
+
+    private func publish(
+        _ task: ShipPlan.Task, _ directory: ObjectKey, journalBytes: Int64, isFinal: Bool
+    ) async throws(ShipError) -> ShipPlan.Outcome {
+        let journal: ObjectKey
+        do throws(StoreError) { journal = try directory.appending(SessionDirectory.journalName(task.id)) } catch {
+            throw ShipError(local: error)
+        }
+        let read = await BlockingWork.run { [local] () throws(StoreError) in
+            try local.readNow(journal, limit: SessionDirectory.journalBytesMax)
+        }
+        let bytes: [UInt8]
+        switch read {
+        case .success(let all): bytes = Array(all.prefix(Int(journalBytes)))
+        case .failure(.notFound): return .lost
+        case .failure(let error): throw ShipError(local: error)
+        }
+        var cost = Int64(bytes.count)
+        do throws(StoreError) {
+            try await remote.put(journal, bytes, condition: .none)
+            cost += try await writeManifest(directory, stream: task.stream)
+        } catch {
+            throw ShipError(remote: error)
+        }
+        if isFinal { try await conclude(task, directory, journal) }
+        return .done(bytes: cost)
+    }
+
+    /// Everything is remote: the manifest here is of no use any more.
+    private func conclude(_ task: ShipPlan.Task, _ directory: ObjectKey, _ journal: ObjectKey) async throws(ShipError) {
+        let isLast = state.withLock { state in
+            !state.plan.recordings.values.contains { $0.directory == task.directory && $0.id != task.id }
+        }
+        let result = await BlockingWork.run { [local] () throws(StoreError) in
+            // The manifest first: once the log is complete nobody looks for one again.
+            if isLast { try local.deleteNow(try directory.appending(DayManifest.name)) }
+            try UploadLog(store: local, journal: journal).complete()
+        }
+        if case .failure(let error) = result { throw ShipError(local: error) }
+    }
+
+    private func withdraw(_ task: ShipPlan.Task, _ directory: ObjectKey) async throws(ShipError) {
+        do throws(StoreError) {
+            try await remote.delete(try directory.appending(SessionDirectory.journalName(task.id)))
+        } catch {
+            throw ShipError(remote: error)
+        }
+    }
+
+    // MARK: The manifest of all nodes
+
+    /// Writes the manifest of all journals in a remote directory, until none has changed meanwhile.
+    ///
+    /// - Returns: bytes written.
+    func writeManifest(_ directory: ObjectKey, stream: String) async throws(StoreError) -> Int64 {
+        var shelf = state.withLock { $0.shelves[directory.path] } ?? RemoteShelf(directory: directory)
+        var cost: Int64 = 0
+        for _ in 0..<8 {
+            try await shelf.read(remote)
+            let key = try directory.appending(DayManifest.name)
+            let sessions = shelf.sessions(stream: stream, nowUs: WallClock.realtimeUs())
+            if let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) {
+                let bytes = Array(mpd.xml.utf8)
+                try await remote.put(key, bytes, condition: .none)
+                cost += Int64(bytes.count)
+            } else if sessions.isEmpty {
+                try await remote.delete(key)
+            }
+            // Another node may have put its journal between our look and our manifest, and its manifest before ours.
+            if try await shelf.isUnchanged(remote) { break }
+        }
+        let read = shelf
+        state.withLock { $0.shelves[directory.path] = read }
+        return cost
+    }
+}

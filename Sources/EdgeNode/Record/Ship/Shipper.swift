@@ -1,0 +1,235 @@
+import Log
+import Store
+import Synchronization
+
+/// Copies what is recorded from the spool to the remote store, and removes media from the spool that have arrived there.
+///
+/// The spool is the queue: which objects are still to be sent follows from the journals and upload logs in it, so a killed process
+/// forgets nothing. Journals stay in the spool until their recordings are removed, because the index is made from them. Every method may
+/// be called from any thread; none waits for the network unless it is `async`.
+final class Shipper: Sendable {
+    let local: FileStore
+    let remote: any ObjectStore
+    let clock: UpdateClock
+    let segmentSeconds: Double
+    let log = Logger("ship")
+    let state: Mutex<State>
+    let claims = Mutex<[String: Claim]>([:])
+    private let bytesMax: Int64
+
+    struct State {
+        var plan: ShipPlan
+        var numbers = ShipMetrics()
+        /// When an object of a stream last arrived, of streams with something in the plan.
+        var lastUploads: [String: Int64] = [:]
+        /// What is known of the journals in remote directories.
+        var shelves: [String: RemoteShelf] = [:]
+        var tasks: [Int: Task<Void, Never>] = [:]
+        var nextTask = 0
+        var isStopping = false
+        var ticker: Task<Void, Never>?
+    }
+
+    /// A directory in which a session may use plain names.
+    struct Claim: Sendable {
+        let id: String
+        let stream: String
+    }
+
+    /// How many uploads run at a time.
+    static let uploadsMax = 4
+    private static let tick = Duration.milliseconds(250)
+
+    init(local: FileStore, remote: any ObjectStore, bytesMax: Int64, segmentSeconds: Double, clock: UpdateClock) {
+        self.local = local
+        self.remote = remote
+        self.bytesMax = bytesMax
+        self.segmentSeconds = segmentSeconds
+        self.clock = clock
+        state = Mutex(State(plan: ShipPlan(limit: Self.uploadsMax, seed: .random(in: 0 ... .max))))
+    }
+
+    // MARK: Told by the recorder
+
+    func began(_ session: RecordedSession, journalEnd: Int64) {
+        change {
+            $0.begin(
+                id: session.id, stream: session.stream, directory: session.directory, startUs: session.startUs,
+                journalEnd: journalEnd)
+        }
+    }
+
+    func finished(_ objects: [ShipPlan.Object], of id: String) {
+        change { plan in objects.forEach { plan.add($0, to: id) } }
+    }
+
+    /// The remote manifest shall say soon what the journal says.
+    func periodEnded(_ id: String, journalEnd: Int64) {
+        change { $0.require(id, journalEnd: journalEnd) }
+    }
+
+    func ended(_ id: String, journalEnd: Int64) {
+        change { $0.end(id, journalEnd: journalEnd) }
+    }
+
+    func cameToNothing(_ session: RecordedSession) {
+        change { $0.withdraw(id: session.id, stream: session.stream, directory: session.directory) }
+    }
+
+    /// Whether so many bytes more may wait; a pause ends only when there is some room again.
+    func hasRoom(for bytes: Int64 = 0, isPaused: Bool = false) -> Bool {
+        let used = state.withLock { $0.plan.pendingBytes }
+        return used + bytes <= (isPaused ? bytesMax / 8 * 7 : bytesMax)
+    }
+
+    private func change(_ body: (inout ShipPlan) -> Void) {
+        state.withLock { body(&$0.plan) }
+        step()
+    }
+
+    // MARK: Running
+
+    /// Lets time pass: back-off ends, budgets grow.
+    func start() {
+        state.withLock { state in
+            guard state.ticker == nil else { return }
+            state.ticker = Task { [weak self] in
+                while !Task.isCancelled {
+                    try? await Task.sleep(for: Self.tick)
+                    guard let self else { return }
+                    step()
+                }
+            }
+        }
+    }
+
+    /// Begins what may be begun now.
+    func step() {
+        state.withLock { state in
+            guard !state.isStopping else { return }
+            for task in state.plan.next(nowNs: WallClock.monotonicNs()) {
+                let number = state.nextTask
+                state.nextTask += 1
+                state.tasks[number] = Task { [self] in
+                    await run(task)
+                    remove(task: number)
+                }
+            }
+        }
+    }
+
+    private func remove(task number: Int) {
+        state.withLock { $0.tasks[number] = nil }
+    }
+
+    private func run(_ task: ShipPlan.Task) async {
+        let outcome: ShipPlan.Outcome
+        var problem: String?
+        do throws(ShipError) {
+            outcome = try await perform(task)
+        } catch {
+            outcome = .failed(error.failure, retryAfterNs: error.retryAfterNs)
+            problem = error.reason
+        }
+        note(task, outcome, problem: problem)
+        step()
+    }
+
+    private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome, problem: String?) {
+        let nowUs = WallClock.realtimeUs()
+        let (before, after) = state.withLock { state in
+            let before = state.plan.weather.state
+            state.plan.finish(task, outcome, nowNs: WallClock.monotonicNs())
+            if !state.plan.hasRecordings(in: task.directory) { state.shelves[task.directory] = nil }
+            switch outcome {
+            case .done(let bytes): state.numbers.count(task.work, bytes: bytes)
+            case .lost: state.numbers.lostObjects += 1
+            case .failed(let failure, _): state.numbers.retries[failure.rawValue, default: 0] += 1
+            }
+            if case .done = outcome {
+                state.numbers.lastUploadUs = nowUs
+                state.lastUploads[task.stream] = nowUs
+            }
+            if let problem { state.numbers.problem = problem }
+            if state.plan.weather.state == .fair, problem == nil { state.numbers.problem = nil }
+            return (before, state.plan.weather.state)
+        }
+        if case .lost = outcome { log.error("an object vanished from the spool", ["stream": task.stream, "recording": task.id]) }
+        report(before, after, problem: problem ?? "")
+    }
+
+    private func report(_ before: ShipWeather.State, _ after: ShipWeather.State, problem: String) {
+        switch (before, after) {
+        case (.fair, .away): log.warning("the remote store is away; recordings wait in the spool", ["error": problem])
+        case (_, .denied) where before != after:
+            log.error(
+                "the remote store refuses this node; recordings wait in the spool until that is put right", ["error": problem])
+        case (.away, .fair), (.denied, .fair): log.info("the remote store takes recordings again")
+        default: break
+        }
+    }
+
+    /// Sends what can be sent within a bound; the rest stays in the spool. Call after the last recording has ended.
+    func stop(within bound: Duration) async {
+        let deadline = ContinuousClock.now + bound
+        while ContinuousClock.now < deadline {
+            let isDone = state.withLock { $0.plan.isIdle || ($0.plan.weather.state != .fair && $0.plan.running == 0) }
+            if isDone { break }
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+        let tasks = state.withLock { state in
+            state.isStopping = true
+            state.ticker?.cancel()
+            return Array(state.tasks.values)
+        }
+        for task in tasks { task.cancel() }
+        let left = state.withLock { ($0.plan.pendingObjects, $0.plan.pendingBytes) }
+        if left.0 > 0 { log.info("objects stay in the spool", ["count": String(left.0), "bytes": String(left.1)]) }
+    }
+
+    // MARK: Asked by others
+
+    var metrics: ShipMetrics {
+        let nowUs = WallClock.realtimeUs()
+        return state.withLock { state in
+            var numbers = state.numbers
+            numbers.limitBytes = bytesMax
+            numbers.pendingBytes = state.plan.pendingBytes
+            numbers.pendingObjects = state.plan.pendingObjects
+            numbers.oldestSeconds = Self.seconds(since: state.plan.oldestUs, nowUs: nowUs)
+            if case .denied = state.plan.weather.state { numbers.isDenied = true }
+            return numbers
+        }
+    }
+
+    func status(stream: String) -> ShipStatus {
+        let nowUs = WallClock.realtimeUs()
+        return state.withLock { state in
+            var status = ShipStatus()
+            let own = state.plan.recordings.values.filter { $0.stream == stream }
+            status.pendingBytes = own.reduce(0) { $0 + $1.waiting.bytes }
+            status.pendingObjects = own.reduce(0) { $0 + $1.waiting.count }
+            status.oldestSeconds = Self.seconds(since: own.compactMap(\.waiting.first?.finishedUs).min(), nowUs: nowUs)
+            status.lastError = state.numbers.problem
+            status.lastUploadUs = state.lastUploads[stream]
+            return status
+        }
+    }
+
+    private static func seconds(since timeUs: Int64?, nowUs: Int64) -> Double {
+        timeUs.map { Double(max(0, nowUs - $0)) / 1e6 } ?? 0
+    }
+}
+
+extension ShipMetrics {
+    fileprivate mutating func count(_ work: ShipPlan.Work, bytes: Int64) {
+        uploadedBytes += bytes
+        switch work {
+        case .object: uploadedObjects += 1
+        case .publish:
+            uploadedObjects += 2
+            publishedBytes += bytes
+        case .withdraw: break
+        }
+    }
+}

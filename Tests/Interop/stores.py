@@ -1,0 +1,192 @@
+"""Real object stores on loopback, each started once for a run and ended by its process id: Ceph's gateway and `rclone serve s3`."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import xml.etree.ElementTree as ElementTree
+
+import boto3
+import botocore.config
+import pytest
+
+from programs import BINARIES, ROOT, Program, eventually, free_port
+
+RGW_SECONDS = 90
+_roots = itertools.count(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bucket:
+    """A bucket and who may use it."""
+
+    endpoint: str
+    access_key: str
+    secret_key: str
+    name: str = "recordings"
+    region: str = "us-east-1"
+    folder: pathlib.Path | None = None  # where the objects are files
+
+    def client(self, service: str = "s3"):
+        """boto3's client: the other opinion on what is in the bucket."""
+        config = botocore.config.Config(
+            s3={"addressing_style": "path"}, retries={"max_attempts": 3}, request_checksum_calculation="when_required",
+            response_checksum_validation="when_required", proxies={})
+        return boto3.client(
+            service, endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+            region_name=self.region, config=config)
+
+    def settings(self, **more) -> dict:
+        """For a probe: `[recorder.storage]` by other names. A root of its own unless one is given."""
+        return {"type": "s3", "bucket": self.name, "endpoint": self.endpoint, "accessKey": self.access_key, "secret": self.secret_key,
+                "region": self.region, "root": f"root-{next(_roots)}"} | more
+
+    def environment(self, prefix: str, root: str) -> dict[str, str]:
+        """For a program: the same as environment variables; `prefix` is EDGE or COORDINATOR."""
+        keys = {"TYPE": "s3", "BUCKET": self.name, "ENDPOINT": self.endpoint, "ACCESS_KEY_ID": self.access_key,
+                "SECRET_ACCESS_KEY": self.secret_key, "REGION": self.region, "ROOT": root}
+        return {f"{prefix}_RECORDER_STORAGE_{key}": value for key, value in keys.items()}
+
+
+class Rgw(Program):
+    """Ceph's object gateway with a monitor and an OSD in memory; see rgw.sh."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.port = free_port()
+        monitor = free_port()
+        super().__init__("rgw", [str(ROOT / "Tests/Interop/rgw.sh"), str(folder / "rgw"), str(self.port), str(monitor)], folder)
+
+    def start(self) -> None:
+        with self.log.open("ab") as log:
+            # Its stdin is what it lives by, so that it ends with us whatever ends us.
+            self.process = subprocess.Popen(
+                self.arguments, cwd=self.folder, env=self.environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
+        eventually("the gateway ready", self._is_ready, RGW_SECONDS, every=0.2)
+
+    def _is_ready(self) -> bool:
+        assert self.is_running, f"the gateway ended while starting:\n{self.tail()}"
+        return "ready" in self.tail(50).splitlines()
+
+    @property
+    def bucket(self) -> Bucket:
+        return Bucket(f"http://127.0.0.1:{self.port}", "AKTEST", "SKTEST")
+
+
+class Rclone(Program):
+    """`rclone serve s3`: buckets are folders, objects are files."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.port = free_port()
+        self.folder_served = folder / "rclone"
+        (self.folder_served / "recordings").mkdir(parents=True)
+        binary = pathlib.Path(sys.executable).parent / "rclone"
+        super().__init__("rclone", [
+            str(binary), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", "AKTEST,SKTEST", "--config", "/dev/null",
+            "--vfs-cache-mode", "off", str(self.folder_served)], folder)
+
+    def start(self) -> None:
+        super().start()
+        eventually("rclone listens", self._is_listening)
+
+    def _is_listening(self) -> bool:
+        assert self.is_running, f"rclone ended while starting:\n{self.tail()}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def bucket(self) -> Bucket:
+        return Bucket(f"http://127.0.0.1:{self.port}", "AKTEST", "SKTEST", folder=self.folder_served / "recordings")
+
+
+@pytest.fixture(scope="session")
+def rgw(tmp_path_factory) -> Bucket:
+    """A bucket in Ceph: judges signatures, conditions, expiry and digests."""
+    server = Rgw(tmp_path_factory.mktemp("rgw"))
+    try:
+        server.start()
+        server.bucket.client().create_bucket(Bucket="recordings")
+        yield server.bucket
+    finally:
+        if server.process and server.process.stdin:
+            server.process.stdin.close()
+        if server.process:
+            server.process.wait(20)
+
+
+@pytest.fixture(scope="session")
+def rclone_s3(tmp_path_factory) -> Bucket:
+    """A bucket whose objects are files; it has no conditions and answers ranges with 200."""
+    server = Rclone(tmp_path_factory.mktemp("rclone"))
+    try:
+        server.start()
+        yield server.bucket
+    finally:
+        server.stop()
+
+
+class StoreFault(Exception):
+    """What a store of ours threw: the case's name, and all of it as a log would have it."""
+
+    def __init__(self, case: str, text: str):
+        super().__init__(f"{case}: {text}")
+        self.case, self.text = case, text
+
+
+class Probe:
+    """A store of ours in a process of its own, told what to do line by line."""
+
+    def __init__(self, settings: dict, environment: dict[str, str] | None = None):
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("AWS_") and key != "HOME"}
+        self.process = subprocess.Popen(
+            [str(BINARIES / "StoreProbe")], env=inherited | (environment or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self("open", **settings)
+
+    def __call__(self, op: str, **arguments) -> dict:
+        self.process.stdin.write(json.dumps({"op": op} | arguments) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        assert line, f"the probe ended during {op}: {self.process.wait()}"
+        answer = json.loads(line)
+        if "error" in answer:
+            raise StoreFault(answer["error"], answer.get("text", ""))
+        return answer
+
+    @property
+    def peak_bytes(self) -> int:
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) << 10 for line in status.splitlines() if line.startswith("VmHWM"))
+
+    def close(self) -> None:
+        self.process.stdin.close()
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGKILL)
+            self.process.wait()
+            raise
+
+
+@pytest.fixture
+def probes():
+    """Opens stores; all are closed at the end of the test."""
+    opened: list[Probe] = []
+
+    def make(settings: dict, environment: dict[str, str] | None = None) -> Probe:
+        opened.append(Probe(settings, environment))
+        return opened[-1]
+
+    yield make
+    for each in opened:
+        each.close()
+
+
+def text_of(document: bytes, name: str) -> str | None:
+    """The first element of this local name."""
+    return next((each.text for each in ElementTree.fromstring(document).iter() if each.tag.rsplit("}", 1)[-1] == name), None)

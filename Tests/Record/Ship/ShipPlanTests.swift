@@ -1,0 +1,180 @@
+import MediaFixtures
+import Testing
+
+@testable import Record
+
+@Suite("The order of uploads, and when they are tried again")
+struct ShipPlanTests {
+    private func object(_ number: Int, end: Int64) -> ShipPlan.Object {
+        ShipPlan.Object(name: "seg_\(number)", bytes: 1000, finishedUs: Int64(number) * 1_000_000, journalEnd: end)
+    }
+
+    /// A store and recorders that do anything in any order, in simulated time.
+    @Test("whatever fails: everything once acknowledged, in order, one at a time, the journal never ahead", arguments: 0..<60)
+    func anything(seed: Int) {
+        var random = SeededGenerator(seed: UInt64(seed))
+        var plan = ShipPlan(limit: 4, seed: UInt64(seed))
+        var nowNs: UInt64 = 1_000_000_000
+        var running: [ShipPlan.Task] = []
+        var expected: [String: [String]] = [:]
+        var arrived: [String: [String]] = [:]
+        var ends: [String: [Int64]] = [:]
+        var published: [String: Int64] = [:]
+        var complete: Set<String> = []
+        let ids = (0..<6).map { "r\($0)" }
+        for step in 0..<4000 {
+            nowNs += UInt64.random(in: 0...300_000_000, using: &random)
+            let isEnding = step > 2500
+            let id = ids[Int.random(in: 0..<ids.count, using: &random)]
+            if !isEnding, Int.random(in: 0..<3, using: &random) == 0 {
+                if expected[id] == nil {
+                    expected[id] = []
+                    plan.begin(id: id, stream: id, directory: "d\(id.count)", startUs: Int64(step), journalEnd: 10)
+                }
+                let number = expected[id, default: []].count + 1
+                let end = Int64(10 + number * 100)
+                expected[id, default: []].append("seg_\(number)")
+                ends[id, default: []].append(end)
+                plan.add(object(number, end: end), to: id)
+                if Int.random(in: 0..<20, using: &random) == 0 { plan.require(id, journalEnd: end + 5) }
+            }
+            if step == 2501 {
+                for id in expected.keys { plan.end(id, journalEnd: (ends[id]?.last ?? 10) + 50) }
+            }
+            for task in plan.next(nowNs: nowNs) {
+                #expect(!running.contains { $0.id == task.id })
+                running.append(task)
+            }
+            #expect(running.count <= 4)
+            guard !running.isEmpty, Int.random(in: 0..<2, using: &random) == 0 else { continue }
+            let task = running.remove(at: Int.random(in: 0..<running.count, using: &random))
+            let isBad = Int.random(in: 0..<4, using: &random) == 0 && step < 3500
+            let failure = ShipFailure.allCases[Int.random(in: 0..<4, using: &random)]
+            if isBad, failure != .denied {
+                plan.finish(task, .failed(failure, retryAfterNs: nil), nowNs: nowNs)
+                continue
+            }
+            switch task.work {
+            case .object(let object): arrived[task.id, default: []].append(object.name)
+            case .publish(let bytes, _):
+                let sent = ends[task.id, default: []].prefix(arrived[task.id, default: []].count)
+                let next = ends[task.id, default: []].dropFirst(sent.count).first ?? .max
+                #expect(bytes < next && bytes >= published[task.id, default: 0])
+                published[task.id] = bytes
+            case .withdraw: Issue.record("nothing was withdrawn")
+            }
+            if plan.finish(task, .done(bytes: 10), nowNs: nowNs) { complete.insert(task.id) }
+        }
+        for _ in 0..<5000 where !plan.isIdle {
+            nowNs += 1_000_000_000
+            running += plan.next(nowNs: nowNs)
+            guard let task = running.popLast() else { continue }
+            if case .object(let object) = task.work { arrived[task.id, default: []].append(object.name) }
+            if plan.finish(task, .done(bytes: 10), nowNs: nowNs) { complete.insert(task.id) }
+        }
+        #expect(arrived == expected.filter { !$0.value.isEmpty })
+        #expect(complete == Set(expected.keys))
+        #expect(plan.recordings.isEmpty && plan.pendingBytes == 0)
+    }
+
+    @Test("a store that is away gets one probe at a time, after longer and longer pauses; one success opens it")
+    func probes() {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        for number in 0..<8 {
+            plan.begin(id: "r\(number)", stream: "s", directory: "d\(number)", startUs: 0, journalEnd: 1)
+            plan.add(object(1, end: 10), to: "r\(number)")
+        }
+        var nowNs: UInt64 = 1
+        let first = plan.next(nowNs: nowNs)
+        #expect(first.count == 4)
+        for task in first { plan.finish(task, .failed(.unavailable, retryAfterNs: nil), nowNs: nowNs) }
+        var pauses: [UInt64] = []
+        for _ in 0..<12 {
+            let until = plan.weather.wakeNs ?? 0
+            pauses.append(until - nowNs)
+            #expect(plan.next(nowNs: until - 1).isEmpty)
+            nowNs = until
+            let probe = plan.next(nowNs: nowNs)
+            #expect(probe.count == 1 && plan.next(nowNs: nowNs).isEmpty)
+            for task in probe { plan.finish(task, .failed(.unavailable, retryAfterNs: nil), nowNs: nowNs) }
+        }
+        #expect(pauses[0] <= ShipWeather.firstNs && pauses.max() ?? 0 <= ShipWeather.longestNs)
+        #expect(pauses.suffix(3).allSatisfy { $0 >= ShipWeather.longestNs / 2 })
+        nowNs = plan.weather.wakeNs ?? 0
+        for task in plan.next(nowNs: nowNs) { plan.finish(task, .done(bytes: 1), nowNs: nowNs) }
+        #expect(plan.next(nowNs: nowNs).count == 4)
+    }
+
+    @Test("Retry-After is kept, and a store that refuses is asked once a minute")
+    func refusals() {
+        var weather = ShipWeather(seed: 3)
+        weather.failed(.throttled, retryAfterNs: 45_000_000_000, nowNs: 0)
+        #expect(weather.wakeNs == 45_000_000_000)
+        weather.succeeded()
+        weather.failed(.denied, retryAfterNs: nil, nowNs: 5)
+        #expect(weather.state == .denied(untilNs: 5 + ShipWeather.deniedNs))
+        // What was under way does not make it any sooner.
+        weather.failed(.unavailable, retryAfterNs: nil, nowNs: 6)
+        #expect(weather.wakeNs == 5 + ShipWeather.deniedNs)
+    }
+
+    @Test("a long backlog and live recordings take turns")
+    func turns() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        for (id, start) in [("old", Int64(1)), ("older", 0), ("live", 5)] {
+            plan.begin(id: id, stream: id, directory: id, startUs: start, journalEnd: 1)
+            for number in 1...50 { plan.add(object(number, end: Int64(number) * 1000), to: id) }
+        }
+        plan.end("old", journalEnd: 60_000)
+        plan.end("older", journalEnd: 60_000)
+        var order: [String] = []
+        for step in 0..<40 {
+            for task in plan.next(nowNs: UInt64(step)) {
+                if case .object = task.work { order.append(task.id) }
+                plan.finish(task, .done(bytes: 10_000_000), nowNs: UInt64(step))
+            }
+        }
+        #expect(order.filter { $0 == "live" }.count >= 15 && order.filter { $0 == "older" }.count >= 15)
+        #expect(!order.contains("old"))
+    }
+
+    /// 24 hours, 4 s segments with a little more or less, in simulated time; sizes of lines as they are written.
+    @Test("manifests and journals cost at most a hundredth of the media of a day", arguments: [2_500_000, 500_000, 64_000])
+    func cost(bitsPerSecond: Int) {
+        var random = SeededGenerator(seed: 7)
+        var plan = ShipPlan(limit: 4, seed: 1)
+        var (nowNs, end, media, spent, publications) = (UInt64(1), Int64(200), Int64(0), Int64(0), 0)
+        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: end)
+        let tracks = bitsPerSecond > 64_000 ? 2 : 1
+        func run() {
+            while let task = plan.next(nowNs: nowNs).first {
+                var cost: Int64 = 0
+                if case .publish(let journal, _) = task.work {
+                    // An S element for each line of the journal.
+                    cost = journal + journal / 130 * 30
+                    spent += cost
+                    publications += 1
+                }
+                plan.finish(task, .done(bytes: cost), nowNs: nowNs)
+            }
+        }
+        for number in 1...21_600 {
+            let lengthMs = Int64.random(in: 3900...4100, using: &random)
+            nowNs += UInt64(lengthMs) * 1_000_000
+            for _ in 0..<tracks {
+                end += 130
+                let bytes = Int64(bitsPerSecond) / 8 * lengthMs / 1000 / Int64(tracks)
+                media += bytes
+                plan.add(
+                    ShipPlan.Object(name: "\(number)-\(end)", bytes: bytes, finishedUs: Int64(nowNs / 1000), journalEnd: end),
+                    to: "r")
+            }
+            run()
+        }
+        plan.end("r", journalEnd: end + 60)
+        run()
+        #expect(plan.isIdle)
+        #expect(Double(spent) <= 0.01 * Double(media), "\(Double(spent) / Double(media))")
+        #expect(publications >= 10)
+    }
+}
