@@ -1,0 +1,107 @@
+import Foundation
+import HTTP
+import MediaFixtures
+import Presentation
+import Program
+import Testing
+
+/// Recordings in memory, made by ffmpeg: one period for each picture size, 4 s each.
+private struct MemoryRecordings: PlaybackSource {
+    static let startUs: Int64 = 1_795_168_800_000_000
+    let sizes: [String]
+    private let objects: [String: [UInt8]]
+
+    init(sizes: [String]) throws {
+        self.sizes = sizes
+        var objects: [String: [UInt8]] = [:]
+        for (index, size) in sizes.enumerated() {
+            let bytes = [UInt8](
+                try Tool.run(
+                    "ffmpeg",
+                    [
+                        "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=\(size):rate=30:d=4", "-c:v", "libx264", "-preset",
+                        "ultrafast", "-g", "60", "-bf", "0", "-video_track_timescale", "90000", "-movflags",
+                        "+cmaf+empty_moov+default_base_moof", "-frag_duration", "1000000", "-f", "mp4", "-",
+                    ]))
+            let head = try FixtureBox.parse(bytes).prefix { $0.type == "ftyp" || $0.type == "moov" }
+            let end = head.reduce(0) { $0 + $1.body.count + 8 }
+            objects["d/init\(index).m4s"] = Array(bytes[..<end])
+            objects["d/seg\(index)_0001.m4s"] = Array(bytes[end...])
+        }
+        self.objects = objects
+    }
+
+    var namesNodes: Bool { false }
+    func streams() async throws -> [String] { ["demo"] }
+    func page(_ query: RecordingQuery) async throws -> PlaybackPage { PlaybackPage(rows: [], next: nil) }
+    func recordingStart(stream: String, id: String?) async throws -> Int64? { id == nil ? Self.startUs : nil }
+
+    func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
+        let recording = IndexedRecording(
+            stream: "demo", node: "n", session: "s", startUs: Self.startUs, status: .completed, mpdPath: "d/manifest.mpd",
+            recordDir: "d", updatedUs: Self.startUs)
+        // Ten seconds from start to start: six of them without recording.
+        let periods = sizes.indices.map { index in
+            IndexedPeriod(
+                ordinal: index, startUs: Self.startUs + Int64(index) * 10_000_000,
+                tracks: [
+                    IndexedTrack(
+                        kind: "video", codecs: "avc1.42e01f", timescale: 90_000, timeAtStart: 0,
+                        initialization: "d/init\(index).m4s", segmentPrefix: "d/seg\(index)_", bandwidth: 1, width: 16,
+                        height: 16,
+                        segments: [IndexedSegment(number: 1, time: 0, duration: 360_000)])
+                ]
+            ).touching(fromUs: fromUs, toUs: toUs)
+        }
+        let material = RecordedMaterial(recording: recording, periods: periods, isGrowing: false)
+        guard let timeline = Timeline([material], gaps: gaps ?? .collapse) else { throw HTTPError(.notFound, "nothing") }
+        return timeline
+    }
+
+    func object(_ key: String, node: String, for request: HTTPRequest) async throws -> ObjectStream {
+        guard let bytes = objects[key] else { throw HTTPError(.notFound, key) }
+        let pieces = Pieces(bytes)
+        return ObjectStream { await pieces.next() }
+    }
+
+    private actor Pieces {
+        private var rest: ArraySlice<UInt8>
+        init(_ bytes: [UInt8]) { rest = bytes[...] }
+        func next() -> [UInt8]? {
+            let piece = rest.prefix(5_000)
+            rest = rest.dropFirst(5_000)
+            return piece.isEmpty ? nil : Array(piece)
+        }
+    }
+}
+
+@Suite("export.mp4")
+struct ClipRouteTests {
+    private func status(_ source: MemoryRecordings, _ query: String) async throws -> (HTTPStatus, String) {
+        let route = try #require(PlaybackRoutes(source: source).all.first { $0.pattern.hasSuffix("export.mp4") })
+        var router = Router()
+        router.get(route.pattern, route.description, route.handler)
+        let request = try HTTPRequest(method: .get, target: "/api/playback/demo/export.mp4?\(query)")
+        let response = await router.respond(to: request)
+        if case .bytes(let bytes) = response.body { return (response.status, String(decoding: bytes, as: UTF8.self)) }
+        return (response.status, response.headers["X-Clip-Start"] ?? "")
+    }
+
+    @Test("one format over a gap is one file, a change of it is a conflict that says where")
+    func formats() async throws {
+        let same = try MemoryRecordings(sizes: ["64x48", "64x48"])
+        #expect(try await status(same, "start=0&end=14") == (.ok, "2026-11-20T10:00:00Z"))
+        #expect(try await status(same, "start=3&end=14") == (.ok, "2026-11-20T10:00:02Z"))
+        #expect(try await status(same, "start=3&end=14&cut=exact") == (.ok, "2026-11-20T10:00:03Z"))
+        // What begins in a gap begins behind it.
+        #expect(try await status(same, "start=6&end=14&cut=exact") == (.ok, "2026-11-20T10:00:10Z"))
+        #expect(try await status(same, "start=5&end=9").0 == .notFound)
+
+        let changing = try MemoryRecordings(sizes: ["64x48", "96x64"])
+        #expect(try await status(changing, "start=0&end=4").0 == .ok)
+        #expect(try await status(changing, "start=10&end=14").0 == .ok)
+        let (code, words) = try await status(changing, "start=0&end=14")
+        #expect(code == .conflict)
+        #expect(words.contains("2026-11-20T10:00:10Z"))
+    }
+}
