@@ -100,6 +100,9 @@ let package = Package(
         // The load generator, which is also the demo's publisher.
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
+        // How long a month's manifest takes.
+        program("PlaybackBench", path: "bench/PlaybackBench", ["Records", "Presentation", "Media", "Program"]),
+
         // Threads for tests that block.
         .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),
         // Shows ThreadSanitizer the contended locks; empty otherwise.

@@ -89,7 +89,7 @@ class Rclone(Program):
         binary = pathlib.Path(sys.executable).parent / "rclone"
         super().__init__("rclone", [
             str(binary), "serve", "s3", "--addr", f"127.0.0.1:{self.port}", "--auth-key", "AKTEST,SKTEST", "--config", "/dev/null",
-            "--vfs-cache-mode", "off", "--dir-cache-time", "0s", str(self.folder_served)], folder)
+            "--vfs-cache-mode", "off", str(self.folder_served)], folder)
 
     def start(self) -> None:
         super().start()

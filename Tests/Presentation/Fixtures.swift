@@ -15,17 +15,17 @@ func material(
         mpdPath: "demo/2026/11/20/manifest.mpd", recordDir: "demo/2026/11/20", updatedUs: startUs + 1)
     let count = Int64(seconds / 2)
     func segments(_ from: Int64, _ length: Int64) -> [IndexedSegment] {
-        (0..<count).map { IndexedSegment(number: $0 + 1, time: from + $0 * length, duration: length, bytes: 1_000) }
+        (0..<count).map { IndexedSegment(number: $0 + 1, time: from + $0 * length, duration: length) }
     }
     let video = IndexedTrack(
         kind: "video", codecs: codecs, timescale: 90_000, timeAtStart: videoAt,
         initialization: "demo/2026/11/20/init_\(session).m4s", segmentPrefix: "demo/2026/11/20/seg_\(session)_",
-        bandwidth: 1_000_000, width: 640, height: 360, frameRate: "30", segments: segments(videoAt, 180_000))
+        bandwidth: 1_000_000, width: 640, height: 360, frameRate: "30", segments: SegmentRuns(segments(videoAt, 180_000)))
     let audio = IndexedTrack(
         kind: "audio", codecs: "opus", timescale: 48_000, timeAtStart: audioAt,
         initialization: "demo/2026/11/20/audio_init_\(session).m4s",
         segmentPrefix: "demo/2026/11/20/audio_seg_\(session)_", bandwidth: 64_000, sampleRate: 48_000, channels: 2,
-        segments: segments(audioAt, 96_000))
+        segments: SegmentRuns(segments(audioAt, 96_000)))
     // Audio first, so that the order on the wire is seen not to matter.
     let period = IndexedPeriod(ordinal: 0, startUs: startUs, tracks: (hasAudio ? [audio] : []) + [video])
     return RecordedMaterial(recording: recording, periods: [period], isGrowing: isGrowing)

@@ -50,6 +50,23 @@ struct ManifestTests {
         #expect(xml.contains("init_a.m4s?node=edge-1&amp;token=t"))
     }
 
+    @Test("HLS: the target duration of a growing playlist stays what it was when a segment is a little longer")
+    func targetDuration() throws {
+        var texts: Set<Substring> = []
+        for length in [176_000, 180_000, 187_000, 195_000, 220_000] as [Int64] {
+            var recording = material("a", isGrowing: true)
+            for index in recording.periods[0].tracks.indices {
+                var segments = Array(recording.periods[0].tracks[index].segments)
+                let last = segments.count - 1
+                segments[last].duration = length * recording.periods[0].tracks[index].timescale / 90_000
+                recording.periods[0].tracks[index].segments = SegmentRuns(segments)
+            }
+            let text = try #require(Timeline([recording], gaps: .keep)?.mediaPlaylist(.video, addresses: ObjectAddresses()))
+            texts.formUnion(text.split(separator: "\n").filter { $0.hasPrefix("#EXT-X-TARGETDURATION") })
+        }
+        #expect(texts == ["#EXT-X-TARGETDURATION:3"])
+    }
+
     @Test("HLS: the multivariant playlist joins both tracks")
     func multivariant() throws {
         let text = try timeline().multivariantPlaylist(query: "from=1")

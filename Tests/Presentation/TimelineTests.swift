@@ -71,7 +71,11 @@ struct TimelineTests {
     @Test("a missing segment splits a period in two, in every track")
     func hole() throws {
         var broken = material("a", seconds: 12)
-        for track in broken.periods[0].tracks.indices { broken.periods[0].tracks[track].segments.remove(at: 2) }
+        for track in broken.periods[0].tracks.indices {
+            var segments = Array(broken.periods[0].tracks[track].segments)
+            segments.remove(at: 2)
+            broken.periods[0].tracks[track].segments = SegmentRuns(segments)
+        }
         let timeline = try #require(Timeline([broken], gaps: .collapse))
         #expect(timeline.periods.map(\.durationUs) == [4_000_000, 6_000_000])
         #expect(timeline.periods.map(\.wallStartUs) == [tenOClockUs, tenOClockUs + 6_000_000])
@@ -101,7 +105,8 @@ struct TimelineTests {
                 hasAudio: Bool.random(using: &generator), videoAt: Int64.random(in: 0...(1 << 40), using: &generator),
                 audioAt: Int64.random(in: 0...(1 << 40), using: &generator))
             for track in made.periods[0].tracks.indices {
-                made.periods[0].tracks[track].segments.removeAll { _ in Int.random(in: 0..<8, using: &generator) == 0 }
+                made.periods[0].tracks[track].segments = SegmentRuns(
+                    made.periods[0].tracks[track].segments.filter { _ in Int.random(in: 0..<8, using: &generator) != 0 })
             }
             recordings.append(made)
         }

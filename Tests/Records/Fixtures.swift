@@ -32,7 +32,7 @@ func recording(
 /// Two seconds a segment, video at 90 kHz from `timeAtStart` on.
 func period(_ ordinal: Int = 0, startUs: Int64 = tenOClockUs, segments: Int, timeAtStart: Int64 = 0) -> IndexedPeriod {
     let rows = (0..<Int64(segments)).map {
-        IndexedSegment(number: $0 + 1, time: timeAtStart + $0 * 180_000, duration: 180_000, bytes: 1_000 + $0)
+        IndexedSegment(number: $0 + 1, time: timeAtStart + $0 * 180_000, duration: 180_000)
     }
     return IndexedPeriod(
         ordinal: ordinal, startUs: startUs,
@@ -40,6 +40,6 @@ func period(_ ordinal: Int = 0, startUs: Int64 = tenOClockUs, segments: Int, tim
             IndexedTrack(
                 kind: "video", codecs: "avc1.42e01f", timescale: 90_000, timeAtStart: timeAtStart,
                 initialization: "demo/2026/11/20/init.m4s", segmentPrefix: "demo/2026/11/20/seg_",
-                bandwidth: 1_000_000, width: 640, height: 360, segments: rows)
+                bandwidth: 1_000_000, width: 640, height: 360, segments: SegmentRuns(rows))
         ])
 }

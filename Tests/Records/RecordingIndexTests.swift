@@ -60,6 +60,28 @@ struct RecordingIndexTests {
         }
     }
 
+    @Test("a growing recording is the same as one stored at once, also past a row's end and over breaks")
+    func grows() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
+        var all: [IndexedSegment] = []
+        var (number, time) = (Int64(1), Int64(90_000))
+        for step in 0..<1_300 {
+            if step % 400 == 399 { (number, time) = (number + 3, time + 17) }
+            let duration: Int64 = step % 7 == 0 ? 180_001 : 180_000
+            all.append(IndexedSegment(number: number, time: time, duration: duration))
+            (number, time) = (number + 1, time + duration)
+        }
+        for end in [1, 2, 510, 511, 512, 513, 1_023, 1_024, 1_300, 900] {
+            var grown = period(segments: 0, timeAtStart: 90_000)
+            grown.tracks[0].segments = SegmentRuns(all.prefix(end))
+            try await index.setDetail(node: "edge-1", session: "a", periods: [grown], updatedUs: tenOClockUs)
+            #expect(try await index.periods(of: stored) == [grown])
+        }
+    }
+
     @Test("periods that a repair removed are gone with their segments")
     func periodsShrink() async throws {
         let directory = try TemporaryDirectory()

@@ -32,7 +32,30 @@ enum IndexSchema {
         CREATE TABLE cursors (
             node TEXT PRIMARY KEY, since_us INTEGER NOT NULL, incarnation_ms INTEGER NOT NULL
         ) STRICT;
+        """,
+        // Segments 512 to a row; see SegmentSpan.
         """
+        CREATE TABLE spans (
+            track INTEGER NOT NULL REFERENCES tracks (id) ON DELETE CASCADE,
+            number INTEGER NOT NULL, t INTEGER NOT NULL, t_end INTEGER NOT NULL, count INTEGER NOT NULL,
+            durations TEXT NOT NULL,
+            PRIMARY KEY (track, number)
+        ) STRICT, WITHOUT ROWID;
+        INSERT INTO spans (track, number, t, t_end, count, durations)
+        SELECT track, min(number), min(t), max(t + d), count(*), group_concat(d, ' ')
+        FROM (
+            SELECT *, sum(starts) OVER (PARTITION BY track ORDER BY number) AS span
+            FROM (
+                SELECT *,
+                    CASE WHEN number % 512 <> 0 AND number = 1 + lag(number) OVER w AND t = lag(t + d) OVER w
+                        THEN 0 ELSE 1 END AS starts
+                FROM segments WINDOW w AS (PARTITION BY track ORDER BY number)
+            )
+            ORDER BY track, number
+        )
+        GROUP BY track, span;
+        DROP TABLE segments;
+        """,
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

@@ -105,10 +105,16 @@ extension RecordingIndex {
             var track = described
             let range = track.mediaRange(periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
             if !range.isEmpty {
-                track.segments = try database.rows(
-                    "SELECT number, t, d, bytes FROM segments WHERE track = ?1 AND t + d > ?2 AND t < ?3 ORDER BY number",
+                var segments = SegmentRuns()
+                try database.query(
+                    "SELECT number, t, durations FROM spans WHERE track = ?1 AND t_end > ?2 AND t < ?3 ORDER BY number",
                     [.integer(id), .integer(range.lowerBound), .integer(range.upperBound)]
-                ) { IndexedSegment(number: $0.integer(0), time: $0.integer(1), duration: $0.integer(2), bytes: $0.integer(3)) }
+                ) { row in
+                    row.withText(2) { durations in
+                        SegmentSpan.read(number: row.integer(0), time: row.integer(1), durations: durations, into: &segments)
+                    }
+                }
+                track.segments = segments.touching(range.lowerBound, range.upperBound)
             }
             if periods.last?.ordinal != ordinal {
                 periods.append(IndexedPeriod(ordinal: ordinal, startUs: startUs, tracks: []))

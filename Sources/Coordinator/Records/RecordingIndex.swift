@@ -130,23 +130,30 @@ public actor RecordingIndex {
         return id
     }
 
-    private func store(_ segments: [IndexedSegment], ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+    private func store(_ segments: SegmentRuns, ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
         var known = 0
         var newest = Int64.min
-        try database.query("SELECT count(*), max(number) FROM segments WHERE track = ?1", [.integer(track)]) { row in
+        var from = Int64.min
+        try database.query(
+            "SELECT sum(count), max(number + count - 1), max(number) FROM spans WHERE track = ?1", [.integer(track)]
+        ) { row in
             known = Int(row.integer(0))
             newest = row.optionalInteger(1) ?? Int64.min
+            from = row.optionalInteger(2) ?? Int64.min
         }
-        if segments.count(where: { $0.number <= newest }) != known {
-            try database.query("DELETE FROM segments WHERE track = ?1", [.integer(track)])
-            newest = Int64.min
+        if segments.upTo(newest) != known {
+            try database.query("DELETE FROM spans WHERE track = ?1", [.integer(track)])
+            (newest, from) = (Int64.min, Int64.min)
         }
-        for segment in segments where segment.number > newest {
+        guard let last = segments.last, last.number > newest else { return }
+        // The last row grows, those before it stay.
+        let changed = segments.part(segments.upTo(from == Int64.min ? from : from - 1)..<segments.count)
+        for span in SegmentSpan.spans(of: changed) {
             try database.query(
-                "INSERT OR REPLACE INTO segments (track, number, t, d, bytes) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT OR REPLACE INTO spans (track, number, t, t_end, count, durations) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 [
-                    .integer(track), .integer(segment.number), .integer(segment.time), .integer(segment.duration),
-                    .integer(segment.bytes),
+                    .integer(track), .integer(span.number), .integer(span.time), .integer(span.end),
+                    .integer(Int64(span.count)), .text(span.durations),
                 ])
         }
     }
@@ -165,5 +172,17 @@ public actor RecordingIndex {
             INSERT INTO cursors (node, since_us, incarnation_ms) VALUES (?1, ?2, ?3)
             ON CONFLICT (node) DO UPDATE SET since_us = ?2, incarnation_ms = ?3
             """, [.text(node), .integer(cursor.sinceUs), .integer(cursor.incarnationMs)])
+    }
+}
+
+extension SegmentRuns {
+    /// How many segments have this number or a lower one.
+    fileprivate func upTo(_ number: Int64) -> Int {
+        var (low, high) = (startIndex, endIndex)
+        while low < high {
+            let middle = (low + high) / 2
+            if self[middle].number > number { high = middle } else { low = middle + 1 }
+        }
+        return low
     }
 }

@@ -36,6 +36,12 @@ struct SQLRow {
         sqlite3_column_text(statement, column).map { String(cString: $0) } ?? ""
     }
 
+    /// The bytes of a text where they are; only for as long as the row is looked at.
+    func withText(_ column: Int32, _ body: (UnsafeBufferPointer<UInt8>) -> Void) {
+        let start = sqlite3_column_text(statement, column)
+        body(UnsafeBufferPointer(start: start, count: Int(sqlite3_column_bytes(statement, column))))
+    }
+
     func optionalText(_ column: Int32) -> String? {
         sqlite3_column_type(statement, column) == SQLITE_NULL ? nil : text(column)
     }

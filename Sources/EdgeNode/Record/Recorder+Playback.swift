@@ -70,7 +70,7 @@ final class PlaybackShelf: Sendable {
         }
         if let known { return known }
         guard let periods = try read() else { return nil }
-        let segments = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.count } }
+        let segments = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.runs.count } }
         state.withLock { state in
             state.uses += 1
             state.entries[row.id] = Entry(updatedUs: row.updatedAt, periods: periods, segments: segments, usedAt: state.uses)
@@ -87,11 +87,26 @@ final class PlaybackShelf: Sendable {
 extension RecordedSession {
     /// As playback lays it out. A period's place in the list is its place in `detail`, so both sides name it alike.
     var indexed: [IndexedPeriod] {
-        periods.filter(\.hasSegments).enumerated().map { ordinal, period in
+        var list = periods.filter(\.hasSegments).enumerated().map { ordinal, period in
             IndexedPeriod(
                 ordinal: ordinal, startUs: period.startUs,
                 tracks: period.tracks.filter { !$0.segments.isEmpty }.map { $0.indexed(in: directory) })
         }
+        // Of one format, the peak of all periods, as in `detail`.
+        var peaks: [[String]: Int64] = [:]
+        for track in list.flatMap(\.tracks) { peaks[track.format] = max(peaks[track.format] ?? 0, track.bandwidth) }
+        for period in list.indices {
+            for track in list[period].tracks.indices {
+                list[period].tracks[track].bandwidth = peaks[list[period].tracks[track].format] ?? 1
+            }
+        }
+        return list
+    }
+}
+
+extension IndexedTrack {
+    fileprivate var format: [String] {
+        [kind, codecs, String(timescale), String(width ?? 0), String(height ?? 0), frameRate ?? "", String(channels ?? 0)]
     }
 }
 
@@ -103,8 +118,7 @@ extension RecordedSession.Track {
             initialization: directory + "/" + initialization, segmentPrefix: directory + "/" + prefix,
             bandwidth: Int64(bandwidth), width: isVideo && width > 0 ? width : nil, height: isVideo && height > 0 ? height : nil,
             frameRate: frameRate, sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels,
-            segments: segments.map {
-                IndexedSegment(number: Int64($0.number), time: $0.time, duration: $0.duration, bytes: $0.bytes)
-            })
+            segments: SegmentRuns(
+                segments.lazy.map { IndexedSegment(number: Int64($0.number), time: $0.time, duration: $0.duration) }))
     }
 }

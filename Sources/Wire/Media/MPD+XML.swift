@@ -98,28 +98,7 @@ extension MPD.Track {
                 ("initialization", initialization), ("media", template), ("startNumber", String(startNumber)),
             ])
         out.open("SegmentTimeline", [])
-        var expected: Int64?
-        var run: (entry: MPD.TimelineEntry, repeats: Int)?
-        func flush(_ out: inout XMLWriter) {
-            guard let run else { return }
-            var attributes: [(String, String)] = []
-            if run.entry.time != expected { attributes.append(("t", String(run.entry.time))) }
-            attributes.append(("d", String(run.entry.duration)))
-            if run.repeats > 0 { attributes.append(("r", String(run.repeats))) }
-            out.empty("S", attributes)
-            expected = run.entry.time + run.entry.duration * Int64(run.repeats + 1)
-        }
-        for entry in timeline {
-            if let current = run, current.entry.duration == entry.duration,
-                current.entry.time + current.entry.duration * Int64(current.repeats + 1) == entry.time
-            {
-                run?.repeats += 1
-                continue
-            }
-            flush(&out)
-            run = (entry, 0)
-        }
-        flush(&out)
+        out.lines { $0.append(timeline: timeline) }
         out.close("SegmentTimeline")
         out.close("SegmentTemplate")
     }
@@ -133,6 +112,13 @@ struct XMLWriter {
     mutating func open(_ name: String, _ attributes: [(String, String)]) {
         line("<\(name)\(Self.list(attributes))>")
         depth += 1
+    }
+
+    /// Elements without content, one a line, written as bytes: a month has hundreds of thousands of them.
+    mutating func lines(_ write: (inout XMLLines) -> Void) {
+        var lines = XMLLines(indent: depth)
+        write(&lines)
+        text += String(decoding: lines.bytes, as: UTF8.self)
     }
 
     mutating func close(_ name: String) {
@@ -170,5 +156,79 @@ struct XMLWriter {
             }
         }
         return out
+    }
+}
+
+/// The `S` elements of a SegmentTimeline as bytes.
+struct XMLLines {
+    fileprivate var bytes: [UInt8] = []
+    private let head: [UInt8]
+
+    fileprivate init(indent: Int) { head = [UInt8](repeating: 0x20, count: indent) + Array("<S".utf8) }
+
+    /// Runs of equal length are one element; `t` is written where time does not just go on.
+    mutating func append(timeline: [MPD.TimelineEntry]) {
+        // Room for the largest element: three names, three numbers and the end.
+        let room = head.count + 3 * (4 + 20) + 3
+        let head = head
+        bytes += [UInt8](unsafeUninitializedCapacity: timeline.count * room) { buffer, count in
+            var out = SpanWriter(buffer: buffer)
+            var expected: Int64?
+            var index = 0
+            while index < timeline.count {
+                var run = timeline[index]
+                index += 1
+                while index < timeline.count, timeline[index].duration == run.duration,
+                    run.time &+ run.duration &* Int64(run.count) == timeline[index].time
+                {
+                    run.count += timeline[index].count
+                    index += 1
+                }
+                for byte in head { out.put(byte) }
+                if run.time != expected { out.put(0x74, run.time) }
+                out.put(0x64, run.duration)
+                if run.count > 1 { out.put(0x72, Int64(run.count - 1)) }
+                out.put(0x2F)
+                out.put(0x3E)
+                out.put(0x0A)
+                expected = run.time &+ run.duration &* Int64(run.count)
+            }
+            count = out.count
+        }
+    }
+
+    /// Writes into memory that is known to be enough.
+    private struct SpanWriter {
+        let buffer: UnsafeMutableBufferPointer<UInt8>
+        var count = 0
+
+        mutating func put(_ byte: UInt8) {
+            buffer[count] = byte
+            count += 1
+        }
+
+        /// An attribute of one letter.
+        mutating func put(_ name: UInt8, _ value: Int64) {
+            put(0x20)
+            put(name)
+            put(0x3D)
+            put(0x22)
+            if value < 0 { put(0x2D) }
+            var rest = value.magnitude
+            var digits = 1
+            var bound: UInt64 = 10
+            while digits < 19, rest >= bound {
+                digits += 1
+                bound *= 10
+            }
+            if rest >= bound { digits += 1 }
+            // From the last digit to the first: division by a constant is a multiplication.
+            for place in stride(from: count + digits - 1, through: count, by: -1) {
+                buffer[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
+                rest /= 10
+            }
+            count += digits
+            put(0x22)
+        }
     }
 }

@@ -114,17 +114,20 @@ public struct MPD: Equatable, Sendable {
         }
     }
 
-    /// A segment in a timeline (5.3.9.6), in ticks.
+    /// Equally long segments in a timeline (5.3.9.6), in ticks.
     public struct TimelineEntry: Equatable, Sendable {
         /// Earliest presentation time.
         public var time: Int64
-        /// Length.
+        /// Length of each.
         public var duration: Int64
+        /// How many there are, one after the other.
+        public var count: Int
 
-        /// A segment from `time`, `duration` long.
-        public init(time: Int64, duration: Int64) {
+        /// Segments from `time` on, each `duration` long.
+        public init(time: Int64, duration: Int64, count: Int = 1) {
             self.time = time
             self.duration = duration
+            self.count = count
         }
     }
 

@@ -43,7 +43,7 @@ extension Timeline {
     /// Each period begins with a discontinuity, its own map and its wall clock, in every rendition alike.
     public func mediaPlaylist(_ rendition: Rendition, addresses: ObjectAddresses) -> String? {
         guard has(rendition) else { return nil }
-        var out = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:\(Int(maxSegmentSeconds.rounded(.up)))\n"
+        var out = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-TARGETDURATION:\(targetSeconds)\n"
         out += "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n"
         out += "#EXT-X-PLAYLIST-TYPE:\(isGrowing ? "EVENT" : "VOD")\n"
         for (index, period) in periods.enumerated() {
@@ -66,6 +66,17 @@ extension Timeline {
         }
         return isGrowing ? out : out + "#EXT-X-ENDLIST\n"
     }
+
+    /// `EXT-X-TARGETDURATION`, which must not change while a playlist grows (RFC 8216 4.3.3.1). So it is somewhat longer than what
+    /// there is, on a coarse scale: recorders ask for key frames in time, and who sends them at intervals of their own keeps to them.
+    var targetSeconds: Int {
+        let longest = maxSegmentSeconds
+        guard isGrowing else { return max(1, Int(longest.rounded(.up))) }
+        return Self.targetScale.first { Double($0) >= longest * 1.2 } ?? Int(longest.rounded(.up))
+    }
+
+    /// No recorder lets a segment grow beyond the last but one.
+    private static let targetScale = [2, 3, 4, 6, 9, 14, 20, 32, 64]
 
     private func firstTrack(_ rendition: Rendition) -> (TimelineTrack, String)? {
         for period in periods {

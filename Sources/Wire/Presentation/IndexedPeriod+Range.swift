@@ -6,10 +6,7 @@ extension IndexedPeriod {
         for index in result.tracks.indices {
             let track = result.tracks[index]
             let range = track.mediaRange(periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
-            let segments = track.segments
-            let first = segments.partitioningIndex { $0.time + $0.duration > range.lowerBound }
-            let end = segments.partitioningIndex { $0.time >= range.upperBound }
-            result.tracks[index].segments = Array(segments[first..<max(first, end)])
+            result.tracks[index].segments = track.segments.touching(range.lowerBound, range.upperBound)
         }
         return result
     }
@@ -28,17 +25,5 @@ extension IndexedTrack {
         let lower = fromUs.map(ticks) ?? Int64.min
         let upper = toUs.map(ticks) ?? Int64.max
         return lower..<max(lower, upper)
-    }
-}
-
-extension [IndexedSegment] {
-    /// The first index of which `holds`, which must hold for all behind it.
-    fileprivate func partitioningIndex(where holds: (IndexedSegment) -> Bool) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if holds(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
     }
 }

@@ -71,9 +71,8 @@ extension IndexedTrack {
                 && Double(segment.t) + Double(segment.d) <= secondsMax && segment.bytes >= 0
         }
         guard isSound, Double(entry.mediaTimeOffset) <= secondsMax else { return nil }
-        let segments = zip(numbers, entry.segments).map { number, segment in
-            IndexedSegment(number: number, time: segment.t, duration: segment.d, bytes: segment.bytes)
-        }
+        let segments = SegmentRuns(
+            zip(numbers, entry.segments).lazy.map { IndexedSegment(number: $0, time: $1.t, duration: $1.d) })
         self.init(
             kind: track.kind, codecs: track.codecs, timescale: Int64(track.timescale), timeAtStart: entry.mediaTimeOffset,
             initialization: entry.initObject, segmentPrefix: entry.segmentPrefix,

@@ -76,15 +76,12 @@ public struct IndexedSegment: Sendable, Equatable {
     public var time: Int64
     /// Exact duration in the track's timescale.
     public var duration: Int64
-    /// Size of the object.
-    public var bytes: Int64
 
     /// A segment as the recorder's journal has it.
-    public init(number: Int64, time: Int64, duration: Int64, bytes: Int64) {
+    public init(number: Int64, time: Int64, duration: Int64) {
         self.number = number
         self.time = time
         self.duration = duration
-        self.bytes = bytes
     }
 }
 
@@ -115,13 +112,13 @@ public struct IndexedTrack: Sendable, Equatable {
     /// Channels, audio only.
     public var channels: Int?
     /// The finished segments in order.
-    public var segments: [IndexedSegment]
+    public var segments: SegmentRuns
 
     /// A track as the recorder's journal has it.
     public init(
         kind: String, codecs: String, timescale: Int64, timeAtStart: Int64, initialization: String, segmentPrefix: String,
         bandwidth: Int64, width: Int? = nil, height: Int? = nil, frameRate: String? = nil, sampleRate: Int? = nil,
-        channels: Int? = nil, segments: [IndexedSegment]
+        channels: Int? = nil, segments: SegmentRuns
     ) {
         self.kind = kind
         self.codecs = codecs

@@ -87,7 +87,7 @@ public struct Timeline: Sendable, Equatable {
     /// The longest segment in seconds.
     public var maxSegmentSeconds: Double {
         periods.flatMap(\.tracks).map { track in
-            Double(track.track.segments.map(\.duration).max() ?? 0) / Double(track.track.timescale)
+            Double(track.track.segments.longest) / Double(track.track.timescale)
         }.max() ?? 0
     }
 
@@ -108,7 +108,7 @@ public struct Timeline: Sendable, Equatable {
     private static func stretches(of material: RecordedMaterial) -> [Stretch] {
         var stretches: [Stretch] = []
         for period in material.periods {
-            let tracks = period.tracks.map { (track: $0, runs: unbroken($0.segments)) }.filter { !$0.runs.isEmpty }
+            let tracks = period.tracks.map { (track: $0, runs: $0.segments.unbroken) }.filter { !$0.runs.isEmpty }
                 .sorted { rank($0.track) < rank($1.track) }
             guard let lead = tracks.first else { continue }
             for run in lead.runs {
@@ -128,46 +128,32 @@ public struct Timeline: Sendable, Equatable {
 
     private static func rank(_ track: IndexedTrack) -> Int { track.kind == "video" ? 0 : 1 }
 
-    private static func with(_ track: IndexedTrack, _ segments: [IndexedSegment]) -> IndexedTrack {
+    private static func with(_ track: IndexedTrack, _ segments: SegmentRuns) -> IndexedTrack {
         var track = track
         track.segments = segments
         return track
     }
 
-    /// Runs in which each segment follows its forerunner in number and in time.
-    private static func unbroken(_ segments: [IndexedSegment]) -> [[IndexedSegment]] {
-        var runs: [[IndexedSegment]] = []
-        for segment in segments {
-            if let last = runs.last?.last, last.number + 1 == segment.number, last.time + last.duration == segment.time {
-                runs[runs.count - 1].append(segment)
-            } else {
-                runs.append([segment])
-            }
-        }
-        return runs
-    }
-
     /// The part of a track that goes with a run of the lead track: the run that shares most time with it, cut to it.
     private static func overlapping(
-        _ runs: [[IndexedSegment]], of track: IndexedTrack, with lead: [IndexedSegment], of leadTrack: IndexedTrack
+        _ runs: [SegmentRuns], of track: IndexedTrack, with lead: SegmentRuns, of leadTrack: IndexedTrack
     ) -> IndexedTrack? {
         guard let leadSpan = span(lead, leadTrack) else { return nil }
         let cut = runs.map { run in
-            run.filter { segment in
-                let own = (start: offsetUs(segment.time, track), end: offsetUs(segment.time + segment.duration, track))
-                return own.end > leadSpan.start && own.start < leadSpan.end
-            }
+            let first = run.partitioningIndex { offsetUs($0.time + $0.duration, track) > leadSpan.start }
+            let end = run.partitioningIndex { offsetUs($0.time, track) >= leadSpan.end }
+            return run.part(first..<max(first, end))
         }
         let best = cut.max { length($0, track) < length($1, track) }
         return best.flatMap { $0.isEmpty ? nil : with(track, $0) }
     }
 
-    private static func length(_ segments: [IndexedSegment], _ track: IndexedTrack) -> Int64 {
+    private static func length(_ segments: SegmentRuns, _ track: IndexedTrack) -> Int64 {
         span(segments, track).map { $0.end - $0.start } ?? 0
     }
 
     /// Start and end relative to the period's start, microseconds.
-    private static func span(_ segments: [IndexedSegment], _ track: IndexedTrack) -> (start: Int64, end: Int64)? {
+    private static func span(_ segments: SegmentRuns, _ track: IndexedTrack) -> (start: Int64, end: Int64)? {
         guard let first = segments.first, let last = segments.last else { return nil }
         return (offsetUs(first.time, track), offsetUs(last.time + last.duration, track))
     }
@@ -229,7 +215,8 @@ public struct Timeline: Sendable, Equatable {
             period.wallStartUs
                 + scaled(segment.time - lead.presentationTimeOffset, from: lead.track.timescale, to: 1_000_000)
         }
-        guard let index = lead.track.segments.firstIndex(where: { wallUs($0) >= fromUs }) else { return nil }
+        let index = lead.track.segments.partitioningIndex { wallUs($0) >= fromUs }
+        guard index < lead.track.segments.count else { return nil }
         let first = lead.track.segments[index]
         let skipped = first.time - lead.presentationTimeOffset
         var rest = period
@@ -241,7 +228,7 @@ public struct Timeline: Sendable, Equatable {
         rest.tracks = period.tracks.compactMap { entry in
             let offset =
                 entry.presentationTimeOffset + scaled(skipped, from: lead.track.timescale, to: entry.track.timescale)
-            let segments = entry.track.segments.filter { $0.time + $0.duration > offset }
+            let segments = entry.track.segments.touching(offset, .max)
             return segments.isEmpty
                 ? nil : TimelineTrack(track: with(entry.track, segments), presentationTimeOffset: offset)
         }

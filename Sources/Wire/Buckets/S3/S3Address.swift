@@ -31,7 +31,7 @@ struct S3Address: Sendable, Equatable {
     /// The region in the name of one of Amazon's hosts, such as `s3.eu-west-1.amazonaws.com`.
     static func region(of endpoint: Endpoint) -> String? {
         let labels = endpoint.host.split(separator: ".")
-        guard let end = labels.firstIndex(of: "amazonaws"), end >= 2, labels[..<end].contains(where: { $0.hasPrefix("s3") })
+        guard let end = labels.firstIndex(of: "amazonaws"), end >= 1, labels[..<end].contains(where: { $0.hasPrefix("s3") })
         else {
             return nil
         }

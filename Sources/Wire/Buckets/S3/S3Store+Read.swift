@@ -31,6 +31,10 @@ extension S3Store {
         do throws(BucketFailure) {
             response = try await transport.open(request)
         } catch {
+            // Not all say how long the object is.
+            if case .rangeNotSatisfiable = error.error, error.fault?.size == nil {
+                throw StoreError.rangeNotSatisfiable(size: try await head(key).size)
+            }
             throw error.error
         }
         guard let info = ObjectInfo(key: key, headers: response.headers) else { throw .unavailable(reason: "GET told no length") }

@@ -83,40 +83,59 @@ extension S3Store {
 
     // MARK: conditions
 
-    /// Asks the store once, by writing a small object twice: RGW and Amazon answer 412, some answer 501, and some say 200 and
-    /// overwrite.
+    /// How a store judges conditions.
+    enum Conditions: Sendable {
+        /// It does not.
+        case none
+        /// As RFC 9110 has them.
+        case quoted
+        /// Entity tags without their quotes, as Ceph's gateway wants them.
+        case bare
+    }
+
+    /// Asks the store once, by writing a small object again and again: Amazon and Ceph answer 412, some answer 501, and some say
+    /// 200 and overwrite.
     public func supportsConditions() async throws(StoreError) -> Bool {
+        try await conditions() != .none
+    }
+
+    private func conditions() async throws(StoreError) -> Conditions {
         if let known = probedConditions.withLock({ $0 }) { return known }
         let key = name(prefix: ".probe/\(UUID().uuidString)")
-        let probe = BucketRequest(.put, key, headers: ["If-None-Match": "*", "Content-Type": "text/plain"]).with(
+        let result: Conditions
+        if let first = try await probe(key, "If-None-Match", "*"), try await probe(key, "If-None-Match", "*") == nil {
+            result = try await probe(key, "If-Match", ObjectInfo.tag(first.headers["ETag"])) == nil ? .bare : .quoted
+        } else {
+            result = .none
+        }
+        _ = try? await transport.send(BucketRequest(.delete, key))
+        probedConditions.withLock { $0 = result }
+        if result == .none { Self.log.info("the store has no conditional writes", ["root": root]) }
+        return result
+    }
+
+    /// Nil when the condition did not hold, or when the store knows none.
+    private func probe(_ key: String, _ condition: String, _ value: String) async throws(StoreError) -> BucketAnswer? {
+        let request = BucketRequest(.put, key, headers: [condition: value, "Content-Type": "text/plain"]).with(
             Array("probe".utf8))
-        let isSupported: Bool
         do throws(BucketFailure) {
-            _ = try await transport.send(probe)
-            _ = try await transport.send(probe)
-            isSupported = false
+            return try await transport.send(request)
         } catch {
             switch error.error {
-            case .preconditionFailed: isSupported = true
-            case .failed(_, ENOSYS): isSupported = false
+            case .preconditionFailed, .failed(_, ENOSYS): return nil
             default: throw error.error
             }
         }
-        _ = try? await transport.send(BucketRequest(.delete, key))
-        probedConditions.withLock { $0 = isSupported }
-        if !isSupported { Self.log.info("the store has no conditional writes", ["root": root]) }
-        return isSupported
     }
 
     /// Where the store doesn't judge conditions, they are looked at here, before and not together with writing.
     func conditionHeaders(_ key: ObjectKey, _ condition: PutCondition) async throws(StoreError) -> HTTPHeaders {
         if condition == .none { return [:] }
-        if try await supportsConditions() {
-            switch condition {
-            case .none: return [:]
-            case .absent: return ["If-None-Match": "*"]
-            case .matches(let tag): return ["If-Match": tag]
-            }
+        switch (try await conditions(), condition) {
+        case (.none, _), (_, .none): break
+        case (_, .absent): return ["If-None-Match": "*"]
+        case (.quoted, .matches(let tag)): return ["If-Match": tag]
+        case (.bare, .matches(let tag)): return ["If-Match": tag.filter { $0 != "\"" }]
         }
         let found: ObjectInfo?
         do throws(StoreError) {

@@ -26,7 +26,7 @@ public final class S3Store: ObjectStore {
     let parts: PartSizes
     /// The configured root, without slashes at its ends; may be empty.
     let root: String
-    let probedConditions = Mutex<Bool?>(nil)
+    let probedConditions = Mutex<Conditions?>(nil)
     let lastSweepUs = Mutex<Int64>(.min)
 
     /// A bucket as it is configured. Throws `denied` for an endpoint that is none; nothing is sent.
@@ -85,7 +85,8 @@ public final class S3Store: ObjectStore {
         _ method: PresignMethod, _ key: ObjectKey, seconds: Int, nowUs: Int64
     ) async throws(StoreError) -> String? {
         try await dialect.presigned(
-            HTTPMethod(rawValue: method.rawValue), name(key), validSeconds: seconds, atSeconds: nowUs / 1_000_000)
+            HTTPMethod(rawValue: method.rawValue), name(key), validSeconds: seconds,
+            atSeconds: nowUs / 1_000_000 + transport.offset)
     }
 
     /// Lists at most one object.

@@ -63,20 +63,28 @@ struct BucketFault: Sendable, Equatable {
         "IncompleteBody",
         "XAmzContentSHA256Mismatch", "IncompleteMessage",
     ]
+    /// How far the two clocks may differ (S3's and OSS's rule).
+    private static let skewSecondsMax: Int64 = 15 * 60
     private static let ended: Set<String> = [
         "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "SecurityTokenExpired", "InvalidSecurityToken",
     ]
 
     /// What to make of it.
-    /// - Parameter isTemporary: the request was signed with credentials that end.
-    func failure(isTemporary: Bool) -> RetryPolicy.Failure {
+    /// - Parameters:
+    ///   - isTemporary: the request was signed with credentials that end.
+    ///   - seconds: the date it was signed with.
+    func failure(isTemporary: Bool, signedAtSeconds seconds: Int64? = nil) -> RetryPolicy.Failure {
         if code == "RequestTimeTooSkewed" { return serverSeconds.map { .skewed(serverSeconds: $0) } ?? .final }
+        // HEAD has no error document: what the refusal was for shows in the dates.
+        if status == 403, code.isEmpty, let seconds, let serverSeconds, abs(serverSeconds - seconds) > Self.skewSecondsMax {
+            return .skewed(serverSeconds: serverSeconds)
+        }
         if status == 301 || status == 307 || ["PermanentRedirect", "AuthorizationHeaderMalformed"].contains(code) {
             return region == nil ? .final : .elsewhere
         }
         // HEAD has no error document; S3 answers 400 to a wrong region then.
         if status == 400, code.isEmpty, region != nil { return .elsewhere }
-        if Self.ended.contains(code) { return .credentials }
+        if Self.ended.contains(code) || (status == 400 && code.isEmpty && isTemporary) { return .credentials }
         if status == 503 || status == 429 || Self.throttles.contains(code) { return .throttled(retryAfterMs: retryAfterMs) }
         if Self.accidents.contains(code) || status == 408 || status == 409 || (status >= 500 && status != 501) {
             return .transient

@@ -45,8 +45,11 @@ final class BucketTransport: Sendable {
         (self.client, self.dialect, self.store, self.limits, self.clock) = (client, dialect, store, limits, clock)
     }
 
+    /// The store's clock less ours, in seconds, as far as it is known.
+    var offset: Int64 { offsetSeconds.withLock { $0 } }
+
     /// Unix seconds by the store's clock.
-    var seconds: Int64 { clock.nowUs() / 1_000_000 + offsetSeconds.withLock { $0 } }
+    var seconds: Int64 { clock.nowUs() / 1_000_000 + offset }
 
     /// An answer of 2xx with its whole body, of at most `limit` bytes.
     func send(_ request: BucketRequest, limit: Int = answerBytesMax) async throws(BucketFailure) -> BucketAnswer {
@@ -91,8 +94,9 @@ final class BucketTransport: Sendable {
     private func once<Answer>(
         _ request: BucketRequest, _ finish: (HTTPClientResponse) async throws(HTTPClientError) -> Answer
     ) async -> Outcome<Answer> {
-        let signed: SignedRequest
+        let (signed, seconds): (SignedRequest, Int64)
         do throws(StoreError) {
+            seconds = self.seconds
             signed = try await dialect.signed(request, atSeconds: seconds)
         } catch {
             return .failed(error, nil, .final)
@@ -102,7 +106,7 @@ final class BucketTransport: Sendable {
             if response.status.isSuccess { return .answer(try await finish(response)) }
             let body = try await response.collect(limit: 64 << 10)
             let fault = BucketFault(status: response.status, headers: response.headers, body: body)
-            return .failed(fault.storeError, fault, fault.failure(isTemporary: signed.isTemporary))
+            return .failed(fault.storeError, fault, fault.failure(isTemporary: signed.isTemporary, signedAtSeconds: seconds))
         } catch {
             return .failed(Self.storeError(error), nil, Self.failure(error))
         }

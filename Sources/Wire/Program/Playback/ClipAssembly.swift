@@ -37,7 +37,8 @@ struct ClipAssembly: Sendable {
     /// Writes the file. Throws what fetching or writing throws, and 502 for objects that are none.
     func write(_ send: (_ bytes: [UInt8]) async throws -> Void) async throws {
         let hidden = kinds.map { $0 == entry.kind ? entry.hiddenTicks : 0 }
-        var writer = ClipWriter(tracks: tracks, hiddenTicks: hidden)
+        let reorder = kinds.map { $0 == entry.kind ? entry.reorderTicks : 0 }
+        var writer = ClipWriter(tracks: tracks, hiddenTicks: hidden, reorderTicks: reorder)
         try await send(writer.header(durationUs: durationUs))
         var ends = [Int64](repeating: 0, count: tracks.count)
         for (index, section) in plan.sections.enumerated() {
@@ -49,7 +50,7 @@ struct ClipAssembly: Sendable {
                         lane, node: section.node, place: place, track: tracks[place], entry: index == 0 ? entry : nil,
                         fetch: fetch))
             }
-            try await place(&lanes, behind: ends, hidden)
+            try await place(&lanes, behind: index == 0 ? nil : ends, hidden)
             while let next = lanes.indices.filter({ lanes[$0].head != nil }).min(by: { lanes[$0].timeUs < lanes[$1].timeUs }) {
                 if let (bytes, end) = lanes[next].head.flatMap({ writer.write($0, lanes[next].placement) }) {
                     ends[lanes[next].placement.track] = end
@@ -60,18 +61,18 @@ struct ClipAssembly: Sendable {
         }
     }
 
-    /// Lets a section begin as soon as every track has ended: the tracks keep their places beside each other.
-    private func place(_ lanes: inout [ClipLane], behind ends: [Int64], _ hidden: [Int64]) async throws {
+    /// Lets a section begin as soon as every track has ended, the first at 0: the tracks keep their places beside each other.
+    private func place(_ lanes: inout [ClipLane], behind ends: [Int64]?, _ hidden: [Int64]) async throws {
         var startUs: Int64 = 0
         for index in lanes.indices {
             try await lanes[index].advance()
-            guard let first = lanes[index].firstTime else { continue }
+            guard let ends, let first = lanes[index].firstTime else { continue }
             let track = lanes[index].placement.track
             let behind = ends[track] - hidden[track] + lanes[index].origin - first
             startUs = max(startUs, Self.microseconds(behind, tracks[track].timescale))
         }
         // Not before a track has ended that this section has not, either.
-        for (track, end) in ends.enumerated() {
+        for (track, end) in (ends ?? []).enumerated() {
             startUs = max(startUs, Self.microseconds(end - hidden[track], tracks[track].timescale))
         }
         for index in lanes.indices {

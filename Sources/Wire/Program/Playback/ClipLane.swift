@@ -11,8 +11,12 @@ struct ClipEntry: Sendable {
     let decodeTime: Int64
     /// The time that becomes 0 of the presentation, in ticks of that track.
     let origin: Int64
-    /// What an edit list hides, in ticks of that track.
+    /// What an edit list hides, in ticks of that track: one for each sample.
     let hiddenTicks: Int64
+    /// When the samples it hides would be shown, sorted.
+    let hidden: [Int64]
+    /// By how much a sample of the track is shown before it is decoded, in its ticks.
+    let reorderTicks: Int64
     /// Where sound of the same instant begins, in microseconds from the section's start; below 0 when before it.
     let startOffsetUs: Int64
     /// The same for `origin`.
@@ -25,45 +29,72 @@ struct ClipEntry: Sendable {
         kind = lane.track.kind
         let start = lane.ticks.lowerBound
         guard kind == "video", let track else {
-            (segment, decodeTime, origin, hiddenTicks) = (lane.firstSegment, start, start, 0)
+            (segment, decodeTime, origin, hiddenTicks, hidden, reorderTicks) = (lane.firstSegment, start, start, 0, [], 0)
             (startOffsetUs, originOffsetUs) = (0, 0)
             return
         }
         let found = try await Self.find(lane, section.node, track, fetch)
         func us(_ ticks: Int64) -> Int64 { Int64((Double(ticks - start) * 1e6 / Double(lane.track.timescale)).rounded()) }
         segment = found.segment
+        reorderTicks = found.reorder
         decodeTime = found.sample.time
         let shown = found.sample.presentationTime
         if cut == .exact, shown < start {
-            (origin, hiddenTicks) = (start, start - decodeTime)
+            (origin, hiddenTicks, hidden) = (start, found.needed, found.hidden.sorted())
             (startOffsetUs, originOffsetUs) = (0, 0)
         } else {
-            (origin, hiddenTicks) = (decodeTime, 0)
+            (origin, hiddenTicks, hidden) = (decodeTime, 0, [])
             (startOffsetUs, originOffsetUs) = (us(shown), us(decodeTime))
+        }
+    }
+
+    private struct Found {
+        var segment: Int
+        var sample: ClipFragment.Sample
+        /// Samples from it on up to the last one that is needed for others only, and when these would be shown.
+        var needed: Int64 = 0
+        var hidden: [Int64] = []
+        /// By how much a sample is shown before it is decoded, at most.
+        var reorder: Int64 = 0
+        private var count: Int64 = 0
+
+        init(_ segment: Int, _ sample: ClipFragment.Sample) { (self.segment, self.sample) = (segment, sample) }
+
+        mutating func see(_ sample: ClipFragment.Sample, start: Int64) {
+            count += 1
+            if sample.presentationTime < start {
+                needed = count
+                hidden.append(sample.presentationTime)
+            }
+            reorder = max(reorder, -sample.compositionOffset)
         }
     }
 
     private static func find(
         _ lane: ClipPlan.Lane, _ node: String, _ track: ClipTrack, _ fetch: ClipAssembly.Fetch
-    ) async throws -> (segment: Int, sample: ClipFragment.Sample) {
+    ) async throws -> Found {
         let start = lane.ticks.lowerBound
-        var index = lane.firstSegment
-        while index >= 0 {
-            var last: ClipFragment.Sample?
-            try await scan(lane, index, node, track, fetch) { sample in
-                if sample.isSync, sample.presentationTime <= start { last = sample }
-                return sample.time <= start
+        // In decoding order, pictures come before others that are shown first.
+        let enough = start + lane.track.timescale
+        for index in stride(from: lane.firstSegment, through: 0, by: -1) {
+            var found: Found?
+            for segment in index...lane.firstSegment {
+                try await scan(lane, segment, node, track, fetch) { sample in
+                    if segment == index, sample.isSync, sample.presentationTime <= start { found = Found(index, sample) }
+                    found?.see(sample, start: start)
+                    return sample.time <= enough
+                }
+                guard found != nil else { break }
             }
-            if let last { return (index, last) }
-            index -= 1
+            if let found { return found }
         }
         for index in lane.firstSegment..<lane.track.segments.count {
-            var first: ClipFragment.Sample?
+            var found: Found?
             try await scan(lane, index, node, track, fetch) { sample in
-                if first == nil, sample.isSync, sample.presentationTime < lane.ticks.upperBound { first = sample }
-                return first == nil
+                if found == nil, sample.isSync, sample.presentationTime < lane.ticks.upperBound { found = Found(index, sample) }
+                return found == nil
             }
-            if let first { return (index, first) }
+            if let found { return found }
         }
         throw HTTPError(.notFound, "there is no key frame in this range")
     }
@@ -149,6 +180,7 @@ struct ClipLane {
             if lane.track.kind == "video" { from = Int64.min / 2 }
         }
         placement = ClipWriter.Placement(track: place, from: from, until: lane.ticks.upperBound, shift: 0)
+        if let entry, entry.kind == lane.track.kind { placement.hidden = entry.hidden }
     }
 
     /// Time in the file of the fragment to be written next, microseconds.

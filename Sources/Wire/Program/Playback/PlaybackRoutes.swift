@@ -169,9 +169,21 @@ extension HTTPRequest {
 
 /// Strong entity tags of content that is made in memory.
 public enum ContentTag {
-    /// FNV-1a over the bytes with the length beside it: a tag need not withstand an attacker, only tell versions apart.
+    /// FNV-1a over eight bytes at a time with the length beside it: a tag need not withstand an attacker, only tell versions apart.
     public static func of(_ text: String) -> String {
-        let hash = text.utf8.reduce(UInt64(0xCBF2_9CE4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+        var text = text
+        let hash = text.withUTF8 { bytes in
+            var hash: UInt64 = 0xCBF2_9CE4_8422_2325
+            let raw = UnsafeRawBufferPointer(bytes)
+            let whole = raw.count & ~7
+            for offset in stride(from: 0, to: whole, by: 8) {
+                hash = (hash ^ raw.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) &* 0x100_0000_01B3
+                // The product carries upwards only.
+                hash ^= hash >> 32
+            }
+            for byte in raw[whole...] { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
+            return hash
+        }
         return "\"\(String(hash, radix: 16))-\(String(text.utf8.count, radix: 16))\""
     }
 }

@@ -1,0 +1,132 @@
+/// The segments of a track, kept as runs of equal length: a month is more than a million segments, and most are alike.
+public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
+    /// Segments that follow each other in number and time and are equally long; times in the track's timescale.
+    public struct Run: Sendable, Equatable {
+        /// Number of the first one.
+        public var number: Int64
+        /// Its time.
+        public var time: Int64
+        /// Duration of each.
+        public var duration: Int64
+        /// How many; above 0.
+        public var count: Int
+
+        /// A run.
+        public init(number: Int64, time: Int64, duration: Int64, count: Int) {
+            (self.number, self.time, self.duration, self.count) = (number, time, duration, count)
+        }
+
+        /// Number of the segment that may follow.
+        public var nextNumber: Int64 { number &+ Int64(count) }
+        /// Where the last one ends.
+        public var end: Int64 { time &+ duration &* Int64(count) }
+    }
+
+    /// In order.
+    public private(set) var runs: [Run] = []
+    /// Place of the first segment of each run.
+    private var places: [Int] = []
+    /// How many segments there are.
+    public private(set) var count = 0
+
+    /// No segments.
+    public init() {}
+
+    /// Segments in order of their numbers.
+    public init(_ segments: some Sequence<IndexedSegment>) {
+        for segment in segments { append(segment) }
+    }
+
+    /// 0.
+    public var startIndex: Int { 0 }
+    /// `count`.
+    public var endIndex: Int { count }
+
+    /// The segment at a place; finds its run by halving.
+    public subscript(position: Int) -> IndexedSegment {
+        let index = places.partitioningIndex { $0 > position } - 1
+        let run = runs[index]
+        let offset = Int64(position - places[index])
+        return IndexedSegment(number: run.number + offset, time: run.time + offset * run.duration, duration: run.duration)
+    }
+
+    /// Adds a segment behind the last.
+    public mutating func append(_ segment: IndexedSegment) {
+        append(Run(number: segment.number, time: segment.time, duration: segment.duration, count: 1))
+    }
+
+    /// Adds a run behind the last segment, to the last run when it goes on with it.
+    public mutating func append(_ run: Run) {
+        guard run.count > 0 else { return }
+        if let last = runs.last, last.duration == run.duration, last.nextNumber == run.number, last.end == run.time {
+            runs[runs.count - 1].count += run.count
+        } else {
+            runs.append(run)
+            places.append(count)
+        }
+        count += run.count
+    }
+
+    /// Makes room for runs to come.
+    public mutating func reserveRuns(_ runs: Int) {
+        self.runs.reserveCapacity(runs)
+        places.reserveCapacity(runs)
+    }
+
+    /// The segments at some places.
+    public func part(_ range: Range<Int>) -> SegmentRuns {
+        guard range != 0..<count else { return self }
+        var result = SegmentRuns()
+        guard !range.isEmpty else { return result }
+        var index = places.partitioningIndex { $0 > range.lowerBound } - 1
+        while index < runs.count, places[index] < range.upperBound {
+            let run = runs[index]
+            let first = Swift.max(0, range.lowerBound - places[index])
+            let end = Swift.min(run.count, range.upperBound - places[index])
+            result.append(
+                Run(
+                    number: run.number + Int64(first), time: run.time + Int64(first) * run.duration, duration: run.duration,
+                    count: end - first))
+            index += 1
+        }
+        return result
+    }
+
+    /// The segments that end after `start` and begin before `end`.
+    public func touching(_ start: Int64, _ end: Int64) -> SegmentRuns {
+        let first = partitioningIndex { $0.time + $0.duration > start }
+        let last = partitioningIndex { $0.time >= end }
+        return part(first..<Swift.max(first, last))
+    }
+
+    /// Parts in which each segment follows its forerunner in number and in time.
+    public var unbroken: [SegmentRuns] {
+        var starts: [Int] = []
+        for index in runs.indices {
+            if index > 0, runs[index - 1].nextNumber == runs[index].number, runs[index - 1].end == runs[index].time { continue }
+            starts.append(places[index])
+        }
+        guard starts.count > 1 else { return isEmpty ? [] : [self] }
+        return zip(starts, starts.dropFirst() + [count]).map { part($0..<$1) }
+    }
+
+    /// The longest duration; 0 without segments.
+    public var longest: Int64 { runs.reduce(0) { Swift.max($0, $1.duration) } }
+}
+
+extension SegmentRuns: ExpressibleByArrayLiteral {
+    /// Segments in order of their numbers.
+    public init(arrayLiteral elements: IndexedSegment...) { self.init(elements) }
+}
+
+extension RandomAccessCollection where Index == Int {
+    /// The first index of which `holds`, which must hold for all behind it.
+    func partitioningIndex(where holds: (Element) -> Bool) -> Int {
+        var (low, high) = (startIndex, endIndex)
+        while low < high {
+            let middle = low + (high - low) / 2
+            if holds(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}

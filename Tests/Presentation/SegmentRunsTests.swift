@@ -1,0 +1,36 @@
+import MediaFixtures
+import Presentation
+import Testing
+
+@Suite("Segments as runs")
+struct SegmentRunsTests {
+    @Test("they are what a list of segments is, for random segments and parts", arguments: 0..<20 as Range<UInt64>)
+    func model(seed: UInt64) {
+        var generator = SeededGenerator(seed: seed)
+        var list: [IndexedSegment] = []
+        var (number, time) = (Int64(1), Int64.random(in: 0...(1 << 40), using: &generator))
+        for _ in 0..<Int.random(in: 0...200, using: &generator) {
+            if Int.random(in: 0..<20, using: &generator) == 0 { number += 2 }
+            if Int.random(in: 0..<20, using: &generator) == 0 { time += 7 }
+            let duration = Int64.random(in: 0..<4, using: &generator) == 0 ? Int64.random(in: 1...9, using: &generator) : 100
+            list.append(IndexedSegment(number: number, time: time, duration: duration))
+            (number, time) = (number + 1, time + duration)
+        }
+        let runs = SegmentRuns(list)
+        #expect(Array(runs) == list)
+        #expect(runs.longest == list.map(\.duration).max() ?? 0)
+        #expect(runs.unbroken.flatMap { Array($0) } == list)
+        #expect(
+            runs.unbroken.allSatisfy { part in
+                zip(part, part.dropFirst()).allSatisfy { $0.number + 1 == $1.number && $0.time + $0.duration == $1.time }
+            })
+        for _ in 0..<20 {
+            let first = Int.random(in: 0...list.count, using: &generator)
+            let end = Int.random(in: first...list.count, using: &generator)
+            #expect(Array(runs.part(first..<end)) == Array(list[first..<end]))
+            let from = (list.first?.time ?? 0) + Int64.random(in: -50...20_000, using: &generator)
+            let to = from + Int64.random(in: 0...5_000, using: &generator)
+            #expect(Array(runs.touching(from, to)) == list.filter { $0.time + $0.duration > from && $0.time < to })
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import Foundation
+import Media
+import Presentation
+import Program
+import Records
+
+/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days]`.
+///
+/// Two indexes of one recording a day, 4 s segments of video and sound: one with equal lengths, as encoders with a clock of their
+/// own make them, and one in which no two lengths are equal, as RTP timestamps of browsers make them.
+@main
+enum PlaybackBench {
+    static func main() async throws {
+        try await Bench(days: CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 30).run()
+    }
+}
+
+private struct Bench {
+    let days: Int
+    static let startUs: Int64 = 1_795_132_800_000_000
+    static let dayUs: Int64 = 86_400_000_000
+
+    func run() async throws {
+        for jitter in [Int64(0), 90] {
+            let folder = FileManager.default.temporaryDirectory.appendingPathComponent("playback-bench-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            let index = RecordingIndex(path: folder.appendingPathComponent("index.db").path)
+            try await index.open()
+            let filled = try await fill(index, jitter: jitter)
+            var best = Double.infinity
+            var bytes = 0
+            for _ in 0..<7 {
+                let start = ContinuousClock.now
+                bytes = try await manifest(index)
+                let took = start.duration(to: .now)
+                best = min(best, Double(took.components.attoseconds) / 1e15 + Double(took.components.seconds) * 1e3)
+            }
+            let lengths = jitter == 0 ? "equal lengths" : "every length another"
+            print("\(days) days, \(filled) segments, \(lengths): \(String(format: "%.1f", best)) ms, \(bytes) bytes of MPD")
+            await index.close()
+        }
+    }
+
+    private func fill(_ index: RecordingIndex, jitter: Int64) async throws -> Int {
+        var count = 0
+        for day in 0..<days {
+            let startUs = Self.startUs + Int64(day) * Self.dayUs
+            let recording = IndexedRecording(
+                stream: "demo", node: "edge-1", session: "s\(day)", startUs: startUs, endUs: startUs + Self.dayUs,
+                status: .completed, mpdPath: "demo/\(day)/manifest.mpd", recordDir: "demo/\(day)", updatedUs: startUs)
+            _ = try await index.upsert(recording)
+            let video = segments(90_000, jitter), sound = segments(48_000, jitter / 2)
+            count += video.count + sound.count
+            let tracks = [
+                IndexedTrack(
+                    kind: "video", codecs: "avc1.42e01f", timescale: 90_000, timeAtStart: 0,
+                    initialization: "demo/\(day)/init.m4s",
+                    segmentPrefix: "demo/\(day)/seg_", bandwidth: 2_500_000, width: 1_280, height: 720, segments: video),
+                IndexedTrack(
+                    kind: "audio", codecs: "opus", timescale: 48_000, timeAtStart: 0,
+                    initialization: "demo/\(day)/audio_init.m4s",
+                    segmentPrefix: "demo/\(day)/audio_seg_", bandwidth: 64_000, sampleRate: 48_000, channels: 2, segments: sound),
+            ]
+            try await index.setDetail(
+                node: "edge-1", session: "s\(day)", periods: [IndexedPeriod(ordinal: 0, startUs: startUs, tracks: tracks)],
+                updatedUs: startUs)
+        }
+        return count
+    }
+
+    private func segments(_ timescale: Int64, _ jitter: Int64) -> SegmentRuns {
+        var runs = SegmentRuns()
+        var time: Int64 = 0
+        for number in 1...Int64(21_600) {
+            let end = number * 4 * timescale + (jitter == 0 ? 0 : (number &* number &* 7_919) % jitter)
+            runs.append(IndexedSegment(number: number, time: time, duration: end - time))
+            time = end
+        }
+        return runs
+    }
+
+    /// What a request for the manifest does behind the router.
+    private func manifest(_ index: RecordingIndex) async throws -> Int {
+        let (fromUs, toUs) = (Self.startUs, Self.startUs + Int64(days) * Self.dayUs)
+        let found = try await index.recordings(RecordingQuery(stream: "demo", fromUs: fromUs, toUs: toUs, limit: 1_001))
+        var material: [RecordedMaterial] = []
+        for recording in found.reversed() {
+            let periods = try await index.periods(of: recording, fromUs: fromUs, toUs: toUs)
+            material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: false))
+        }
+        guard let timeline = Timeline(material, gaps: .collapse) else { return 0 }
+        let text = timeline.mpd(addresses: ObjectAddresses(), isDynamic: false).xml
+        return Array(text.utf8).count + ContentTag.of(text).utf8.count
+    }
+}
