@@ -181,7 +181,7 @@ def section(options, off: dict, on: dict, ffmpeg: float, started: float) -> str:
         f"`make bench-record` on {datetime.date.today()}, commit {commit}, {processor()}, Linux {os.uname().release}: "
         f"{options.streams} streams of {on['stream_received_bytes_total'] * 8 / options.streams / options.seconds / 1e6:.1f} Mb/s H.264 + Opus over loopback, "
         f"{options.seconds} s; the same {options.seconds} s remuxed {options.streams} times by FFmpeg.", "",
-        "The ratio grows with the length of the film, because FFmpeg's start counts less: at 20 s it is about half of what it is at 40 s.",
+        "The ratio depends on the length of the film: the longer it is, the less FFmpeg's start counts.",
         "", "| what | measured | target |", "|---|---|---|", *(f"| {what} | {value} | {target} |" for what, value, target in rows), ""]
     return "\n".join(lines)
 
