@@ -75,7 +75,8 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster", "Config",
+                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
+                "Config",
                 "Program", "Redis", "SDP", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
