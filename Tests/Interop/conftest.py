@@ -64,6 +64,16 @@ def peers():
         loop.close()
 
 
+@pytest.fixture(scope="module")
+def module_peers():
+    """Peers whose streams a whole module uses."""
+    loop = PeerLoop()
+    try:
+        yield loop
+    finally:
+        loop.close()
+
+
 @pytest.fixture
 def browsers(cluster):
     """Makes browsers on the shared cluster; all are closed at the end of the test."""
