@@ -72,10 +72,16 @@ disk=$(cat /proc/sys/kernel/random/uuid)
 ask osd new "$disk"
 ceph-osd -c "$CONF" -i 0 --mkfs --osd-uuid "$disk" --setuser root --setgroup root >>log/setup.out 2>&1
 daemon ceph-osd -i 0
+osd=$! starts=1
 daemon radosgw -n client.rgw.a
 for _ in $(seq 120); do
   (exec 3<>"/dev/tcp/127.0.0.1/$PORT") 2>/dev/null && break
-  for pid in "${pids[@]}"; do kill -0 "$pid"; done
+  # An OSD that asks before the monitor has told it the cluster's id is refused ("wrong fsid") and ends: it asks again.
+  if ! kill -0 "$osd" 2>/dev/null && ((starts < 10)); then
+    daemon ceph-osd -i 0
+    osd=$! starts=$((starts + 1))
+  fi
+  kill -0 "$osd" "${pids[0]}"
   sleep 0.5
 done
 
