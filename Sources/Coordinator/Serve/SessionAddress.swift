@@ -8,9 +8,10 @@ struct SessionAddress: Equatable {
     let alias: String
     let session: String
 
-    /// From an id as it stands in the coordinator's addresses; nil when no alias is in it.
+    /// From an id as it stands in the coordinator's addresses; nil when no alias is in it, or what follows it would not be one segment
+    /// of a path.
     init?(stream: String, id: String) {
-        guard let parts = ClusterSession.parse(id) else { return nil }
+        guard let parts = ClusterSession.parse(id), parts.session != ".", parts.session != ".." else { return nil }
         (self.stream, alias, session) = (stream, parts.alias, parts.session)
     }
 
