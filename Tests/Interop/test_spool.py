@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import json
 import pathlib
 import re
 import subprocess
@@ -143,12 +144,14 @@ def outage(site: Site, film: pathlib.Path, stream: str, seconds: float) -> dict:
     site.proxy.mode = "pass"
     eventually("the backlog is sent", lambda: site.status(stream)["spool"]["pending_objects"] < 4, 40 + seconds, every=0.2)
     viewer.process.wait(60)
+    seen = json.loads(next(line for line in viewer.log.read_text().splitlines() if line.startswith("{")))
+    assert seen["packets"] > 30 * seconds and seen["lost"] == 0, seen
     publisher.kill()
     call("DELETE", f"{site.node.url}/api/record/{stream}")
     read = site.check_arrived()
     assert len(read.periods) == 1
     assert all(count == 1 for count in collections.Counter(site.proxy.puts(".m4s")).values())
-    return {"attempts": attempts, "seconds": read.periods[0].seconds, "viewer": viewer.log.read_text()[-400:]}
+    return {"attempts": attempts, "seconds": read.periods[0].seconds, "viewer": seen}
 
 
 def test_store_away_and_back(film, rclone_s3, sites):
