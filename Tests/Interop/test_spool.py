@@ -159,6 +159,7 @@ def test_store_away_and_back(film, rclone_s3, sites):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_store_away_for_ten_minutes(film, rclone_s3, sites):
     print(outage(sites(rclone_s3, "long"), film, "rec-long", 600))
 
