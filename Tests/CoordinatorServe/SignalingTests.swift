@@ -224,7 +224,7 @@ struct SessionAddressTests {
             ("http://10.0.0.1:7777/session/demo/abc", "/session/demo/edge-1~abc"),
             ("/session/demo/abc?x=1", "/session/demo/edge-1~abc"), ("/session/demo/a%7Eb", "/session/demo/edge-1~a~b"),
             ("/session/other/abc", nil), ("/session/demo", nil), ("/session/demo/abc/layer", nil), ("", nil), ("http://x", nil),
-            ("/session/demo/a%2fb", nil), ("/session/demo/%zz", nil),
+            ("/session/demo/a%2fb", nil), ("/session/demo/%zz", nil), ("/session/demo/..", nil), ("/session/demo/%2E", nil),
         ] as [(String, String?)])
     func locations(location: String, path: String?) {
         #expect(SessionAddress(location: location, stream: "demo", alias: "edge-1")?.path == path)
@@ -242,7 +242,7 @@ struct SessionAddressTests {
             let session = String(text)
             let location = "/session/demo/\(PercentCoding.encode(session))"
             guard let address = SessionAddress(location: location, stream: "demo", alias: "edge-1") else {
-                #expect(session.isEmpty || session.contains("/"))
+                #expect(session.isEmpty || session.contains("/") || session == "." || session == "..")
                 continue
             }
             #expect(address.session == session)

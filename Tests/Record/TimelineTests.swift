@@ -143,13 +143,13 @@ struct TimelineTests {
         #expect(sound.dropFirst().dropLast().allSatisfy { $0.duration == 960 })
     }
 
-    @Test("reports that come before the first key frame place both tracks exactly")
-    func lipSyncAtOnce() throws {
+    @Test("reports that come before the first key frame, or before any packet, place both tracks exactly", arguments: [100, 0])
+    func lipSyncAtOnce(reportsAfterMs: UInt64) throws {
         var publisher = publisher()
         publisher.videoDelayNs = 150_000_000
         publisher.soundDelayNs = 5_000_000
-        publisher.reportsAfterNs = 100_000_000
-        publisher.network = { track, packet in track == 0 && packet.unit == 0 ? nil : 0 }
+        publisher.reportsAfterNs = reportsAfterMs * 1_000_000
+        if reportsAfterMs > 0 { publisher.network = { track, packet in track == 0 && packet.unit == 0 ? nil : 0 } }
         let (video, sound) = try samples(try #require(Recorded.run([publisher]).periods.first))
         #expect(offsets(video, sound).allSatisfy { abs($0) <= 2000 })
     }

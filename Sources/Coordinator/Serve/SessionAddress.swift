@@ -11,7 +11,7 @@ struct SessionAddress: Equatable {
     /// From an id as it stands in the coordinator's addresses; nil when no alias is in it, or what follows it would not be one segment
     /// of a path.
     init?(stream: String, id: String) {
-        guard let parts = ClusterSession.parse(id), parts.session != ".", parts.session != ".." else { return nil }
+        guard let parts = ClusterSession.parse(id), Self.isSegment(parts.session) else { return nil }
         (self.stream, alias, session) = (stream, parts.alias, parts.session)
     }
 
@@ -24,9 +24,14 @@ struct SessionAddress: Equatable {
         }
         let parts = path.prefix { $0 != "?" && $0 != "#" }.split(separator: "/")
         guard parts.count == 3, parts[0] == "session", PercentCoding.decode(parts[1]) == stream,
-            let session = PercentCoding.decode(parts[2]), !session.isEmpty, !session.contains("/")
+            let session = PercentCoding.decode(parts[2]), Self.isSegment(session)
         else { return nil }
         (self.stream, self.alias, self.session) = (stream, alias, session)
+    }
+
+    /// What stays one segment of a path on its way through clients and proxies, which resolve dots (RFC 3986 5.2.4).
+    private static func isSegment(_ session: String) -> Bool {
+        !session.isEmpty && !session.contains("/") && session != "." && session != ".."
     }
 
     /// Its path on this coordinator.

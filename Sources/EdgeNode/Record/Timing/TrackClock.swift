@@ -8,6 +8,8 @@ struct TrackClock {
     private var lastArrivalNs: UInt64?
     private var window = OffsetWindow()
     private var report: Report?
+    /// A report that came before any packet, which many senders begin with.
+    private var earlyReport: (ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64)?
 
     private struct Report {
         let ntpNs: Int64
@@ -36,6 +38,10 @@ struct TrackClock {
         last = value
         lastArrivalNs = arrivalNs
         window.add(Int64(clamping: arrivalNs) - nanoseconds(value), nowNs: arrivalNs)
+        if let early = earlyReport {
+            earlyReport = nil
+            receiveReport(ntp: early.ntp, timestamp: early.timestamp, arrivalNs: early.arrivalNs)
+        }
         return value
     }
 
@@ -51,7 +57,11 @@ struct TrackClock {
 
     /// Takes a sender report; one that contradicts the last or the passage of time is left out (OBS and others send nonsense).
     mutating func receiveReport(ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64) {
-        guard ntp >> 32 != 0, last != nil else { return }
+        guard ntp >> 32 != 0 else { return }
+        guard last != nil else {
+            earlyReport = (ntp, timestamp, arrivalNs)
+            return
+        }
         let fraction = Int64((ntp & 0xFFFF_FFFF) * 1_000_000_000 >> 32)
         let new = Report(
             ntpNs: Int64(ntp >> 32) * 1_000_000_000 + fraction, timestamp: unwrapped(timestamp), arrivalNs: arrivalNs)
