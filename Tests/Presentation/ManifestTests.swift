@@ -50,10 +50,10 @@ struct ManifestTests {
         #expect(xml.contains("init_a.m4s?node=edge-1&amp;token=t"))
     }
 
-    @Test("HLS: the target duration of a growing playlist stays what it was when a segment is a little longer")
+    @Test("HLS: the target duration of a growing playlist is that of the longest segment there can be")
     func targetDuration() throws {
         var texts: Set<Substring> = []
-        for length in [176_000, 180_000, 187_000, 195_000, 220_000] as [Int64] {
+        for length in [90_000, 176_000, 360_000, 700_000, 1_080_000] as [Int64] {
             var recording = material("a", isGrowing: true)
             for index in recording.periods[0].tracks.indices {
                 var segments = Array(recording.periods[0].tracks[index].segments)
@@ -61,10 +61,11 @@ struct ManifestTests {
                 segments[last].duration = length * recording.periods[0].tracks[index].timescale / 90_000
                 recording.periods[0].tracks[index].segments = SegmentRuns(segments)
             }
-            let text = try #require(Timeline([recording], gaps: .keep)?.mediaPlaylist(.video, addresses: ObjectAddresses()))
+            let text = try #require(
+                Timeline([recording], gaps: .keep)?.mediaPlaylist(.video, addresses: ObjectAddresses())?.text())
             texts.formUnion(text.split(separator: "\n").filter { $0.hasPrefix("#EXT-X-TARGETDURATION") })
         }
-        #expect(texts == ["#EXT-X-TARGETDURATION:3"])
+        #expect(texts == ["#EXT-X-TARGETDURATION:12"])
     }
 
     @Test("HLS: the multivariant playlist joins both tracks")
@@ -81,35 +82,49 @@ struct ManifestTests {
     func media() throws {
         let timeline = try timeline()
         for rendition in Timeline.Rendition.allCases {
-            let text = try #require(timeline.mediaPlaylist(rendition, addresses: ObjectAddresses()))
+            let text = try #require(timeline.mediaPlaylist(rendition, addresses: ObjectAddresses())?.text())
             let lines = text.split(separator: "\n").map(String.init)
             #expect(lines.first == "#EXTM3U")
             #expect(lines.last == "#EXT-X-ENDLIST")
             #expect(lines.count { $0 == "#EXT-X-DISCONTINUITY" } == 1)
             #expect(lines.count { $0.hasPrefix("#EXT-X-MAP:") } == 2)
             #expect(lines.count { $0 == "#EXTINF:2.000000," } == 10)
-            #expect(lines.contains("#EXT-X-TARGETDURATION:2"))
+            #expect(lines.contains("#EXT-X-TARGETDURATION:12"))
             #expect(lines.contains("#EXT-X-PROGRAM-DATE-TIME:2026-11-20T10:01:00Z"))
         }
-        let video = try #require(timeline.mediaPlaylist(.video, addresses: ObjectAddresses()))
+        let video = try #require(timeline.mediaPlaylist(.video, addresses: ObjectAddresses())?.text())
         #expect(video.contains("../../record/object/demo/2026/11/20/seg_a_0005.m4s?node=edge-1\n"))
     }
 
-    @Test("HLS: a period without audio is a gap in the audio playlist; a growing one has no end")
-    func gapAndEvent() throws {
-        let recordings = [material("a"), material("b", startSecond: 60, isGrowing: true, hasAudio: false)]
+    @Test("HLS: where a period has no sound the playlist of sound has silence of the same times; a growing one has no end")
+    func silenceAndEvent() throws {
+        let recordings = [
+            material("a"), material("b", startSecond: 60, hasAudio: false), material("c", startSecond: 120, isGrowing: true),
+        ]
         let timeline = try #require(Timeline(recordings, gaps: .collapse))
-        let audio = try #require(timeline.mediaPlaylist(.audio, addresses: ObjectAddresses()))
-        #expect(audio.split(separator: "\n").count { $0 == "#EXT-X-GAP" } == 5)
-        #expect(!audio.contains("/init_"), "a gap in the sound must not take the pictures' map")
+        let audio = try #require(timeline.mediaPlaylist(.audio, addresses: ObjectAddresses(carriedQuery: "token=t"))?.text())
+        #expect(!audio.contains("#EXT-X-GAP"))
+        #expect(audio.contains("#EXT-X-MAP:URI=\"silence_init.mp4?channels=2&token=t\"\n"))
+        #expect(audio.contains("#EXTINF:2.000000,\nsilence.m4s?channels=2&t=480000&d=96000&token=t\n"))
+        #expect(audio.split(separator: "\n").count { $0.hasPrefix("silence.m4s") } == 5)
+        #expect(!audio.contains("/init_"), "the playlist of sound must not take the pictures' map")
         #expect(audio.contains("#EXT-X-PLAYLIST-TYPE:EVENT"))
         #expect(!audio.contains("#EXT-X-ENDLIST"))
         let late = try #require(Timeline([material("a", hasAudio: false), material("b", startSecond: 60)], gaps: .collapse))
-        let maps = try #require(late.mediaPlaylist(.audio, addresses: ObjectAddresses())).split(separator: "\n")
+        let maps = try #require(late.mediaPlaylist(.audio, addresses: ObjectAddresses())?.text()).split(separator: "\n")
             .filter { $0.hasPrefix("#EXT-X-MAP") }
-        #expect(maps.count == 2 && maps.allSatisfy { $0.contains("/audio_init_b.m4s?node=edge-1") })
+        #expect(maps.count == 2 && maps[0].contains("silence_init") && maps[1].contains("/audio_init_b.m4s?node=edge-1"))
         let silent = try #require(Timeline([material("b", hasAudio: false)], gaps: .collapse))
-        #expect(silent.mediaPlaylist(.audio, addresses: ObjectAddresses()) == nil)
+        #expect(silent.mediaPlaylist(.audio, addresses: ObjectAddresses())?.text() == nil)
         #expect(!silent.multivariantPlaylist(query: "").contains("AUDIO"))
+    }
+
+    @Test("HLS: while a period grows nothing stands for sound that may only be late")
+    func lateSound() throws {
+        let recordings = [material("a"), material("b", startSecond: 60, isGrowing: true, hasAudio: false)]
+        let timeline = try #require(Timeline(recordings, gaps: .collapse))
+        let audio = try #require(timeline.mediaPlaylist(.audio, addresses: ObjectAddresses())?.text())
+        #expect(audio.split(separator: "\n").count { $0.hasPrefix("#EXTINF") } == 5)
+        #expect(!audio.contains("silence"))
     }
 }

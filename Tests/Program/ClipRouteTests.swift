@@ -36,7 +36,11 @@ private struct MemoryRecordings: PlaybackSource {
     func page(_ query: RecordingQuery) async throws -> PlaybackPage { PlaybackPage(rows: [], next: nil) }
     func recordingStart(stream: String, id: String?) async throws -> Int64? { id == nil ? Self.startUs : nil }
 
-    func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
+    func liveEdge(of stream: String) async -> LiveEdge? { nil }
+    func awaitChange(of stream: String, past version: Int64, seconds: Double) async -> Bool { false }
+    var segmentSecondsMax: Double { 12 }
+
+    func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
         let recording = IndexedRecording(
             stream: "demo", node: "n", session: "s", startUs: Self.startUs, status: .completed, mpdPath: "d/manifest.mpd",
             recordDir: "d", updatedUs: Self.startUs)
@@ -53,9 +57,7 @@ private struct MemoryRecordings: PlaybackSource {
                 ]
             ).touching(fromUs: fromUs, toUs: toUs)
         }
-        let material = RecordedMaterial(recording: recording, periods: periods, isGrowing: false)
-        guard let timeline = Timeline([material], gaps: gaps ?? .collapse) else { throw HTTPError(.notFound, "nothing") }
-        return timeline
+        return [RecordedMaterial(recording: recording, periods: periods, isGrowing: false)]
     }
 
     func object(_ key: String, node: String, for request: HTTPRequest) async throws -> ObjectStream {

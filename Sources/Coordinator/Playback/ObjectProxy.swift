@@ -48,6 +48,8 @@ public struct ObjectProxy: Sendable {
         } catch {
             throw HTTPError(.badRequest, "not an object's path")
         }
+        // Parts are only where they are written.
+        if request.query.first("part") != nil { return try await proxied(request, key, try await holder(of: key, alias: alias)) }
         guard let store else { return try await proxied(request, key, try await holder(of: key, alias: alias)) }
         // A manifest that grows is newest with its node; what the store can't give, the node that wrote it still may.
         if !ObjectKind(key.name).isImmutable, try await isActive(key), let answer = try? await fromNode(request, key, alias) {
@@ -134,7 +136,9 @@ public struct ObjectProxy: Sendable {
     }
 
     private func proxied(_ request: HTTPRequest, _ key: ObjectKey, _ node: NodeView) async throws -> HTTPResponse {
-        let path = PercentCoding.encode(key.path, keepSlash: true)
+        let part = request.query.first("part")
+        let path =
+            PercentCoding.encode(key.path, keepSlash: true) + (part.map { "?part=\(PercentCoding.encode($0))" } ?? "")
         var outgoing = HTTPClientRequest(
             request.method, "\(node.record.url)/api/record/object/\(path)",
             headers: NodeRequest.headers(for: request, token: node.token))
@@ -142,8 +146,9 @@ public struct ObjectProxy: Sendable {
             if let value = request.headers[name] { outgoing.headers[name] = value }
         }
         outgoing.connectMs = NodeRequest.connectMs
-        // A slow player is no reason to give up; a node that sends nothing is.
+        // A slow player is no reason to give up; a node that sends nothing is, unless the next part is waited for.
         outgoing.totalMs = nil
+        if part != nil { outgoing.idleSeconds = 200 }
         let answer: HTTPClientResponse
         do throws(HTTPClientError) {
             answer = try await client.send(outgoing)

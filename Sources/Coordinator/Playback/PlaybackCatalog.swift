@@ -43,12 +43,9 @@ public struct PlaybackCatalog: Sendable {
             next: found.count > query.limit ? shown.last.map { RecordingCursor(after: $0) } : nil)
     }
 
-    /// The recordings of a range on one line.
-    ///
-    /// While its last recording grows, gaps are kept whatever is asked for: the line must agree with the clock then.
-    /// - Parameter gaps: nil leaves gaps out of what is finished.
-    /// - Throws: 404 when nothing was recorded in the range, 400 when it holds too much for one manifest.
-    public func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
+    /// What is recorded of a stream in a range, oldest first.
+    /// - Throws: 400 when it is too much for one manifest.
+    public func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
         let found = try await index.recordings(
             RecordingQuery(stream: stream, fromUs: fromUs, toUs: toUs, limit: Self.recordingsMax + 1))
         guard found.count <= Self.recordingsMax else {
@@ -65,10 +62,6 @@ public struct PlaybackCatalog: Sendable {
             let isGrowing = toUs == nil && recording.shownStatus(liveNodes: live) == .active
             material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
         }
-        guard let timeline = Timeline(material, gaps: gaps ?? .collapse) else {
-            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
-        }
-        guard timeline.isGrowing, gaps != .keep else { return timeline }
-        return Timeline(material, gaps: .keep) ?? timeline
+        return material
     }
 }

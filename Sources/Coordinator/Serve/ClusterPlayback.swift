@@ -13,14 +13,21 @@ struct ClusterPlayback: PlaybackSource {
     let client: HTTPClient
     /// The storage all nodes share; nil when each has its own.
     let store: (any ObjectStore)?
+    let follower: LiveFollower
 
     var namesNodes: Bool { true }
 
     func streams() async throws -> [String] { try await catalog.streams() }
     func page(_ query: RecordingQuery) async throws -> PlaybackPage { try await catalog.page(query) }
-    func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
-        try await catalog.timeline(stream: stream, fromUs: fromUs, toUs: toUs, gaps: gaps)
+    func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
+        try await catalog.material(stream: stream, fromUs: fromUs, toUs: toUs)
     }
+    func liveEdge(of stream: String) async -> LiveEdge? { await follower.edge(of: stream) }
+    func awaitChange(of stream: String, past version: Int64, seconds: Double) async -> Bool {
+        await follower.awaitChange(of: stream, past: version, seconds: seconds)
+    }
+    /// Of nodes as they come.
+    var segmentSecondsMax: Double { Timeline.segmentSecondsMax }
     func recordingStart(stream: String, id: String?) async throws -> Int64? {
         try await catalog.recordingStart(stream: stream, id: id)
     }

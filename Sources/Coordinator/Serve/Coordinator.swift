@@ -21,6 +21,7 @@ public final class Coordinator: Server {
     private let directory: NodeDirectory
     private let index: RecordingIndex
     private let sync: RecordingSync
+    private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
     private let log = Logger("coordinator")
 
@@ -57,7 +58,9 @@ public final class Coordinator: Server {
         let objects = ObjectProxy(
             index: index, directory: directory, client: objectClient, store: try Self.store(config.storage, objectClient),
             redirectSeconds: config.playback.isSignedRedirect ? config.playback.signedTTLSeconds : nil)
-        let router = Self.router(config, client, directory, index, sync, objects, registry, web)
+        follower = LiveFollower(
+            directory: directory, client: objectClient, firstVersion: Int64(Date().timeIntervalSince1970 * 1e6))
+        let router = Self.router(config, client, directory, index, sync, objects, follower, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
 
@@ -75,6 +78,7 @@ public final class Coordinator: Server {
         await autoRecorder?.stop()
         await sync.stop()
         await directory.stop()
+        await follower.stop()
         await server.stop()
         await client.shutdown()
         await objectClient.shutdown()
@@ -88,7 +92,7 @@ public final class Coordinator: Server {
 
     private static func router(
         _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
-        _ sync: RecordingSync, _ objects: ObjectProxy, _ registry: RedisRegistry?,
+        _ sync: RecordingSync, _ objects: ObjectProxy, _ follower: LiveFollower, _ registry: RedisRegistry?,
         _ web: WebFolder?
     ) -> Router {
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
@@ -103,7 +107,7 @@ public final class Coordinator: Server {
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         let recorded = ClusterPlayback(
             catalog: PlaybackCatalog(index: index, directory: directory), directory: directory, client: objects.client,
-            store: objects.store)
+            store: objects.store, follower: follower)
         RecordedRoutes(source: recorded, objects: objects, index: index, caller: caller).add(to: &router)
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }

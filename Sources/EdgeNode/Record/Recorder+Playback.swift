@@ -111,7 +111,7 @@ extension IndexedTrack {
 }
 
 extension RecordedSession.Track {
-    fileprivate func indexed(in directory: String) -> IndexedTrack {
+    func indexed(in directory: String) -> IndexedTrack {
         let isVideo = kind == .video
         return IndexedTrack(
             kind: kind.rawValue, codecs: codecs, timescale: Int64(timescale), timeAtStart: 0,

@@ -1,4 +1,5 @@
 import Cluster
+import HTTP
 import Log
 import MediaPlane
 import Store
@@ -132,6 +133,7 @@ public final class Recorder: Sendable {
                 group.addTask { await withCheckedContinuation { thread.post(.end($0)) } }
             }
         }
+        environment.index.room.close()
         async let hooks: Void? = environment.hooks?.stop(within: .seconds(2))
         async let uploads: Void? = environment.shipper?.stop(within: Self.uploadsBound)
         _ = await (hooks, uploads)

@@ -34,6 +34,7 @@ struct EdgeRoutes {
         ObjectRoutes(store: store, recorder: recorder, gate: gate).add(to: &router)
         PlaybackRoutes(source: RecordedPlayback(recorder: recorder, store: store, alias: config.recorder.nodeAlias))
             .add(to: &router, gate)
+        LiveEdgeRoute(recorder: recorder, gate: gate).add(to: &router)
         TimeRoute.add(to: &router)
         TokenRoutes(gate).add(to: &router)
         let info = NodeInfo(node: node, state: state, strategy: config.strategy)

@@ -13,7 +13,10 @@ struct ObjectRoutes {
     func add(to router: inout Router) {
         let description = RouteDescription(
             "A recorded object", tag: "recordings",
-            parameters: [.path("path", "Its key under the storage root"), .header("Range", "One range of bytes")],
+            parameters: [
+                .path("path", "Its key under the storage root"), .header("Range", "One range of bytes"),
+                .query("part", "Only this part of a segment, also of one that is being written", kind: .integer),
+            ],
             responses: [
                 RouteResponse(.ok, "All of it"), RouteResponse(.partialContent, "The range"),
                 RouteResponse(.notFound, "No such object"), RouteResponse(.rangeNotSatisfiable, "Outside of the object"),
@@ -28,6 +31,7 @@ struct ObjectRoutes {
             try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
             guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
             do throws(StoreError) {
+                if let part = request.query.first("part") { return try await self.part(part, of: key, type) }
                 return try await answer(request, key, type)
             } catch {
                 throw HTTPError(error, about: "the path")
@@ -52,6 +56,19 @@ struct ObjectRoutes {
             }
         }
         return try await StoredObject.response(to: request, key, in: store, contentType: type, headers: headers)
+    }
+
+    /// A part of a segment (RFC 8216bis 4.4.4.9): the same bytes whenever it is asked for.
+    private func part(_ text: String, of key: ObjectKey, _ type: String) async throws(StoreError) -> HTTPResponse {
+        guard let number = Int(text), (0...1_000_000).contains(number),
+            let body = try await recorder.part(number, of: key, finished: store)
+        else { throw .notFound }
+        return .stream(
+            contentType: type, length: body.range.upperBound - body.range.lowerBound,
+            headers: ["Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"]
+        ) { writer in
+            for try await chunk in body.chunks { try await writer.write(chunk) }
+        }
     }
 
     /// What a player may ask for; journals and unfinished files are nobody's business.

@@ -28,7 +28,7 @@ struct RecordedPlayback: PlaybackSource {
             next: rest.count > query.limit ? shown.last.map { RecordingCursor(after: $0) } : nil)
     }
 
-    func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline {
+    func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
         let found = Self.touching(recorder.playable(stream: stream), fromUs: fromUs, toUs: toUs)
         guard found.count <= Self.recordingsMax else {
             throw HTTPError(
@@ -46,12 +46,14 @@ struct RecordedPlayback: PlaybackSource {
                 guard error == .notFound else { throw HTTPError(error) }
             }
         }
-        guard let timeline = Timeline(material, gaps: gaps ?? .collapse) else {
-            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
-        }
-        guard timeline.isGrowing, gaps != .keep else { return timeline }
-        return Timeline(material, gaps: .keep) ?? timeline
+        return material
     }
+
+    func liveEdge(of stream: String) async -> LiveEdge? { recorder.liveEdge(stream: stream) }
+    func awaitChange(of stream: String, past version: Int64, seconds: Double) async -> Bool {
+        await recorder.awaitChange(stream: stream, past: version, seconds: seconds)
+    }
+    var segmentSecondsMax: Double { recorder.segmentSecondsMax }
 
     func recordingStart(stream: String, id: String?) async throws -> Int64? {
         recorder.playable(stream: stream).first { id == nil || $0.session == id }?.startUs

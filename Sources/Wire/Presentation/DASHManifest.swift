@@ -17,11 +17,18 @@ public struct ObjectAddresses: Sendable {
         self.namesNodes = namesNodes
     }
 
-    /// The address of a key on a node.
-    func address(_ key: String, node: String, number: String = "") -> String {
-        let items = (namesNodes ? ["node=\(PercentCoding.encode(node))"] : []) + (carriedQuery.isEmpty ? [] : [carriedQuery])
+    /// The address of a key on a node; with `part`, of one part of it (RFC 8216bis 4.4.4.9).
+    func address(_ key: String, node: String, number: String = "", part: Int? = nil) -> String {
+        let items =
+            (namesNodes ? ["node=\(PercentCoding.encode(node))"] : []) + (part.map { ["part=\($0)"] } ?? [])
+            + (carriedQuery.isEmpty ? [] : [carriedQuery])
         let query = items.isEmpty ? "" : "?" + items.joined(separator: "&")
         return "\(prefix)\(PercentCoding.encode(key, keepSlash: true))\(number)\(query)"
+    }
+
+    /// The address of something made on request, beside the manifest.
+    func beside(_ name: String, _ query: String) -> String {
+        "\(name)?\(query)\(carriedQuery.isEmpty ? "" : "&\(carriedQuery)")"
     }
 }
 

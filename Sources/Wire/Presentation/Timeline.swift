@@ -1,5 +1,5 @@
 /// What the index has of one recording in the wanted range.
-public struct RecordedMaterial: Sendable {
+public struct RecordedMaterial: Sendable, Equatable {
     /// The recording.
     public var recording: IndexedRecording
     /// Its periods with the segments that touch the range.
@@ -111,9 +111,11 @@ public struct Timeline: Sendable, Equatable {
             let tracks = period.tracks.map { (track: $0, runs: $0.segments.unbroken) }.filter { !$0.runs.isEmpty }
                 .sorted { rank($0.track) < rank($1.track) }
             guard let lead = tracks.first else { continue }
-            for run in lead.runs {
+            for (index, run) in lead.runs.enumerated() {
+                // At the growing end a track that is ahead of the other is not cut: the other will come as far.
+                let isOpen = material.isGrowing && period == material.periods.last && index == lead.runs.count - 1
                 let others = tracks.dropFirst().compactMap { other in
-                    overlapping(other.runs, of: other.track, with: run, of: lead.track)
+                    overlapping(other.runs, of: other.track, with: run, of: lead.track, isOpen: isOpen)
                 }
                 let tracks = [with(lead.track, run)] + others
                 if let made = make(tracks, period, material.recording) {
@@ -136,12 +138,12 @@ public struct Timeline: Sendable, Equatable {
 
     /// The part of a track that goes with a run of the lead track: the run that shares most time with it, cut to it.
     private static func overlapping(
-        _ runs: [SegmentRuns], of track: IndexedTrack, with lead: SegmentRuns, of leadTrack: IndexedTrack
+        _ runs: [SegmentRuns], of track: IndexedTrack, with lead: SegmentRuns, of leadTrack: IndexedTrack, isOpen: Bool
     ) -> IndexedTrack? {
         guard let leadSpan = span(lead, leadTrack) else { return nil }
         let cut = runs.map { run in
             let first = run.partitioningIndex { offsetUs($0.time + $0.duration, track) > leadSpan.start }
-            let end = run.partitioningIndex { offsetUs($0.time, track) >= leadSpan.end }
+            let end = isOpen ? run.endIndex : run.partitioningIndex { offsetUs($0.time, track) >= leadSpan.end }
             return run.part(first..<max(first, end))
         }
         let best = cut.max { length($0, track) < length($1, track) }

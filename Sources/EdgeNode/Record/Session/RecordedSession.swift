@@ -101,6 +101,13 @@ struct RecordedSession: Equatable, Sendable {
         }
     }
 
+    /// The same session with other periods.
+    func with(_ periods: [Period]) -> RecordedSession {
+        var copy = self
+        copy.periods = periods
+        return copy
+    }
+
     /// Something of it can be played.
     var hasSegments: Bool { periods.contains { $0.hasSegments } }
 }
@@ -256,7 +263,7 @@ extension RecordedSession {
 }
 
 extension RecordedSession.Track {
-    fileprivate var properties: RecordingTrack {
+    var properties: RecordingTrack {
         let isVideo = kind == .video
         return RecordingTrack(
             kind: kind.rawValue, codecs: codecs, mimeType: isVideo ? "video/mp4" : "audio/mp4", timescale: timescale,

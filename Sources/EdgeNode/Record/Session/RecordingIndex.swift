@@ -1,26 +1,7 @@
 import Cluster
+import HTTP
 import Store
 import Synchronization
-
-/// A session while it is written: the recorder's thread changes it, requests read it.
-final class LiveSession: Sendable {
-    let id: String
-    let directory: String
-    private let state: Mutex<RecordedSession>
-
-    init(_ session: RecordedSession) {
-        id = session.id
-        directory = session.directory
-        state = Mutex(session)
-    }
-
-    var value: RecordedSession { state.withLock { $0 } }
-    var row: RecordingRecord { state.withLock { $0.row } }
-
-    func apply(_ line: JournalLine) {
-        state.withLock { $0.apply(line) }
-    }
-}
 
 /// An ended recording as retention looks at it.
 struct KeptRecording: Sendable {
@@ -44,6 +25,10 @@ final class RecordingIndex: Sendable {
     }
 
     private let entries = Mutex<[String: Entry]>([:])
+    /// Sessions that have just ended: players may still be where they were written.
+    private let fading = Mutex<[LiveSession]>([])
+    /// Those who wait for a stream's recording to go on.
+    let room = WaitingRoom(waitersMax: 2_048, firstVersion: WallClock.realtimeUs())
 
     /// A session is being written.
     func begin(_ session: LiveSession) {
@@ -55,17 +40,47 @@ final class RecordingIndex: Sendable {
         let entry = Entry(
             ended: session.row, isForgotten: session.isForgotten, isLeftToRemove: session.isDeleting && !session.isDeleted)
         entries.withLock { $0[session.id] = entry }
+        room.changed(session.stream)
     }
 
     /// Nothing will be added to a session.
     func end(_ id: String) {
-        entries.withLock { entries in
+        let live = entries.withLock { entries in
+            let live = entries[id]?.live
             if let row = entries[id]?.row { entries[id] = Entry(ended: row) }
+            return live
         }
+        guard let live else { return }
+        let nowUs = WallClock.realtimeUs()
+        fading.withLock { fading in
+            fading.removeAll { $0.value.updatedUs < nowUs - LiveSession.recentUs }
+            fading = fading.suffix(Self.fadingMax - 1) + [live]
+        }
+        room.changed(live.stream)
     }
 
     func remove(_ id: String) {
-        entries.withLock { _ = $0.removeValue(forKey: id) }
+        let entry = entries.withLock { $0.removeValue(forKey: id) }
+        fading.withLock { $0.removeAll { $0.id == id } }
+        if let live = entry?.live { room.changed(live.stream) }
+    }
+
+    /// Many streams may end at once; what is kept of each is little.
+    private static let fadingMax = 200
+
+    /// The session of a stream that is being written.
+    func live(stream: String) -> LiveSession? {
+        entries.withLock { $0.values.first { $0.live?.stream == stream }?.live }
+    }
+
+    /// Sessions of a stream that have just ended, oldest first.
+    func fading(stream: String) -> [LiveSession] {
+        fading.withLock { $0.filter { $0.stream == stream } }
+    }
+
+    /// Sessions that write into a directory, or have just ended.
+    func recent(in directory: String) -> [LiveSession] {
+        live(in: directory) + fading.withLock { $0.filter { $0.directory == directory } }
     }
 
     func row(_ id: String) -> RecordingRecord? {

@@ -104,7 +104,7 @@ final class SessionWriter {
                 budget = ManifestBudget()
                 manifestBytes = 0
                 guard let session = RecordedSession(line, directory: directory.key.path) else { return }
-                let live = LiveSession(session)
+                let live = LiveSession(session, segmentSeconds: segmentSeconds, room: index.room)
                 self.live = live
                 index.begin(live)
                 shipper?.began(session, journalEnd: journalBytes)
@@ -210,7 +210,10 @@ final class SessionWriter {
             segmentNumbers[kind] = number
             files[kind] = try store.createNow(try directory.object(track.objectName(number)))
         }
-        try files[kind]?.append(bytes)
+        guard let file = files[kind], let number = segmentNumbers[kind] else { return }
+        let offset = file.size
+        try file.append(bytes)
+        live?.add(bytes, at: offset, to: kind, number: number)
     }
 
     private func endSegment(

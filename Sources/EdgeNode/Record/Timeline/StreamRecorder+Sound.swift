@@ -99,7 +99,8 @@ extension StreamRecorder {
     /// Sound alone is cut by its own clock; beside video only when video stands still.
     private func selfCutTicks(_ lane: TrackLane) -> Int64 {
         let target = Int64(settings.segmentSeconds * Double(lane.timescale))
-        return period?.video == nil ? target : target * 3 + 10 * lane.timescale
+        // One packet less than the bound.
+        return period?.video == nil ? target : settings.segmentTicksMax(of: lane) - 5760
     }
 
     // MARK: Time
@@ -145,10 +146,17 @@ extension StreamRecorder {
             if soundEnd - (period?.audio?.end ?? 0) < 10 * 48_000 { try fillSilence(until: soundEnd) }
         }
         if let lane = period?.audio { try period?.audio?.cut(at: lane.end, actions: &actions) }
-        if let videoEnd { try period?.video?.cut(at: videoEnd, actions: &actions) }
+        if let videoEnd { try cutVideo(at: videoEnd) }
         period = nil
         firstSoundNs = nil
         actions.append(.periodEnded)
+    }
+
+    private mutating func cutVideo(at end: Int64) throws(RecordingFault) {
+        guard let lane = period?.video else { return }
+        let limit = settings.segmentTicksMax(of: lane)
+        _ = try period?.video?.cutBeforePending(endingAt: end, limit: limit, actions: &actions)
+        try period?.video?.cut(at: end, actions: &actions)
     }
 
     /// The last picture lasts as long as the sound that came with it, within bounds.

@@ -83,13 +83,18 @@ extension StreamRecorder {
     /// frames, whoever asks, cannot be waited for without end.
     private mutating func cutIfDue(at time: Int64, isSync: Bool) throws(RecordingFault) {
         guard let lane = period?.video else { return }
-        let due = isSync ? settings.segmentTicks(of: lane) : settings.segmentTicksMax(of: lane)
-        guard time - lane.segmentStart >= due else { return }
+        let limit = settings.segmentTicksMax(of: lane)
+        let cut = try period?.video?.cutBeforePending(endingAt: time, limit: limit, actions: &actions)
+        if let cut { cutSound(at: cut) }
+        guard isSync, time - (period?.video?.segmentStart ?? time) >= settings.segmentTicks(of: lane) else { return }
         try period?.video?.cut(at: time, actions: &actions)
+        cutSound(at: time)
+    }
+
+    private mutating func cutSound(at time: Int64) {
         period?.hasFixedTracks = true
-        if let audio = period?.audio {
-            period?.audio?.cuts.append((time * audio.timescale / lane.timescale, nowNs))
-        }
+        guard let audio = period?.audio, let video = period?.video else { return }
+        period?.audio?.cuts.append((time * audio.timescale / video.timescale, nowNs))
     }
 
     // MARK: Sound and video together

@@ -219,8 +219,8 @@ struct StreamRecorder {
 struct TimelineSettings: Sendable {
     /// The least a segment holds; it ends at the next key frame.
     var segmentSeconds: Double = 4
-    /// The most that a crash loses.
-    var chunkSeconds: Double = 1
+    /// The most that a crash loses, and the length of a part for players near the live edge.
+    var chunkSeconds: Double = 0.5
     /// After this a new session begins at the next cut; nil: never.
     var sessionSecondsMax: Int?
     /// A new session begins at the first cut of a UTC day.
@@ -239,10 +239,19 @@ struct TimelineSettings: Sendable {
         Int64((segmentSeconds + 0.1) * Double(lane.timescale))
     }
 
-    /// After this a segment ends without a key frame; far above what encoders that ignore requests do.
+    /// No segment is longer, in seconds: it ends without a key frame then. Far above what encoders that ignore requests do, and known
+    /// before anything is recorded, because playlists must name it (RFC 8216bis 4.4.3.1).
+    var segmentSecondsMax: Double { max(3 * segmentSeconds, 12) }
+
     func segmentTicksMax(of lane: TrackLane) -> Int64 {
-        Int64(max(3 * segmentSeconds, 30) * Double(lane.timescale))
+        Int64(segmentSecondsMax * Double(lane.timescale))
     }
+
+    /// No part is longer, in seconds, unless one sample is. All but a segment's last have at least 85 % of it (RFC 8216bis 4.4.4.9).
+    var partSecondsMax: Double { Self.partStretch * chunkSeconds }
+
+    /// How much longer than it shall be a part may get, because it ends with a whole sample.
+    static let partStretch = 1.16
 }
 
 /// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media.

@@ -7,6 +7,7 @@ struct TrackLane {
     let timescale: Int64
     private let writer: FragmentWriter
     private let chunkTicks: Int64
+    private let chunkTicksMax: Int64
     private var pending: Pending?
     private var chunkStart: Int64 = 0
     private var samplesInSegment = 0
@@ -31,6 +32,7 @@ struct TrackLane {
         self.kind = kind
         timescale = Int64(format.timescale)
         chunkTicks = Int64(chunkSeconds * Double(format.timescale))
+        chunkTicksMax = Int64(TimelineSettings.partStretch * chunkSeconds * Double(format.timescale))
         lastDuration = kind == .video ? timescale / 30 : OpusPacket.silenceDuration
         do throws(FragmentWriterError) {
             writer = try FragmentWriter(format: format)
@@ -70,6 +72,19 @@ struct TrackLane {
         hasBytesInSegment = false
     }
 
+    /// Ends the segment before the sample that waits when the segment would be longer than `limit` with it ending at `time`.
+    ///
+    /// - Returns: where it was cut; nil when it was not.
+    mutating func cutBeforePending(
+        endingAt time: Int64, limit: Int64, actions: inout [RecordingAction]
+    ) throws(RecordingFault) -> Int64? {
+        guard let sample = pending, time - segmentStart > limit, sample.time > segmentStart else { return nil }
+        pending = nil
+        try cut(at: sample.time, actions: &actions)
+        pending = sample
+        return sample.time
+    }
+
     /// Hands out what is written so far, so that a crash cannot lose it.
     mutating func flush(_ actions: inout [RecordingAction]) throws(RecordingFault) {
         guard samplesInChunk > 0 else { return }
@@ -88,6 +103,8 @@ struct TrackLane {
         guard let sample = pending else { return }
         pending = nil
         lastDuration = time - sample.time
+        // With a long sample behind it a part would be longer than players were told.
+        if samplesInChunk > 0, time - chunkStart > chunkTicksMax { try flush(&actions) }
         do throws(FragmentWriterError) {
             try writer.append(Sample(data: sample.data, time: sample.time, duration: lastDuration, isSync: sample.isSync))
         } catch {

@@ -20,6 +20,7 @@ public struct PlaybackRoute: Sendable {
 /// Lists of recordings, manifests and clips, the same on a node and on the coordinator.
 public struct PlaybackRoutes: Sendable {
     let source: any PlaybackSource
+    let lines = LiveLines()
 
     /// Routes over what `source` has.
     public init(source: any PlaybackSource) { self.source = source }
@@ -45,16 +46,20 @@ public struct PlaybackRoutes: Sendable {
                     .query("limit", "Rows, 1 to 1000", kind: .integer), .query("cursor", "Where to go on; see the Link header"),
                 ], responses: [RouteResponse(200, "Rows", contentType: "application/json")]),
             isMedia: false, access: subscribe, handler: list)
-        return [streams, list] + manifests(subscribe) + [ClipRoute(source: source).route(subscribe)]
+        return [streams, list] + manifests(subscribe) + SilenceRoutes.all(subscribe) + [
+            ClipRoute(source: source).route(subscribe)
+        ]
     }
 
     private func manifests(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
         let parameters = Self.range + [.query("gaps", "collapse (default) leaves out times without recording; keep keeps them")]
-        func manifest(_ name: String, _ summary: String, _ type: String, _ make: @escaping Router.Handler) -> PlaybackRoute {
+        func manifest(
+            _ name: String, _ summary: String, _ type: String, more: [RouteParameter] = [], _ make: @escaping Router.Handler
+        ) -> PlaybackRoute {
             PlaybackRoute(
                 pattern: "/api/playback/{stream}/\(name)",
                 description: RouteDescription(
-                    summary, tag: "playback", parameters: parameters,
+                    summary, tag: "playback", parameters: parameters + more,
                     responses: [
                         RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then"),
                     ]), isMedia: true, access: access, handler: make)
@@ -67,9 +72,10 @@ public struct PlaybackRoutes: Sendable {
         ]
         return heads
             + Timeline.Rendition.allCases.map { rendition in
-                manifest("\(rendition.rawValue).m3u8", "HLS media playlist of the \(rendition.rawValue)", Self.hlsType) {
-                    try await mediaPlaylist(rendition, $0)
-                }
+                manifest(
+                    "\(rendition.rawValue).m3u8", "HLS media playlist of the \(rendition.rawValue)", Self.hlsType,
+                    more: PlaylistDirectives.parameters
+                ) { try await mediaPlaylist(rendition, $0) }
             }
     }
 
@@ -110,24 +116,55 @@ public struct PlaybackRoutes: Sendable {
         return Self.text(document.xml, Self.mpdType)
     }
 
+    /// Waits, when it is asked to, until the playlist has the part or segment that is asked for (RFC 8216bis 6.2.5.2).
     private func mediaPlaylist(_ rendition: Timeline.Rendition, _ request: HTTPRequest) async throws -> HTTPResponse {
-        let timeline = try await timeline(request)
-        guard let text = timeline.mediaPlaylist(rendition, addresses: addresses(request)) else {
-            throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range")
+        let directives = try PlaylistDirectives(request)
+        let clock = ContinuousClock()
+        let began = clock.now
+        while true {
+            let (timeline, live) = try await line(request)
+            guard
+                let list = timeline.mediaPlaylist(
+                    rendition, addresses: addresses(request), live: live, segmentSecondsMax: source.segmentSecondsMax)
+            else { throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range") }
+            let isThere = directives.sequence.map { list.has(sequence: $0, part: directives.part) } ?? true
+            if !isThere, let sequence = directives.sequence, list.isAbsurd(sequence: sequence, part: directives.part) {
+                throw HTTPError(.badRequest, "segment \(sequence) lies too far ahead of the last one, \(list.lastSequence)")
+            }
+            let isReady = isThere && !list.isEdgeStale
+            // A node's word that is a little behind its index catches up within a moment.
+            let bound = isThere ? 1 : list.waitSecondsMax
+            let left = bound - Double((clock.now - began) / .milliseconds(1)) / 1_000
+            if !isReady, left > 0, let live,
+                await source.awaitChange(of: try request.streamName(), past: live.version, seconds: left)
+            {
+                continue
+            }
+            guard isThere else {
+                throw HTTPError(
+                    .serviceUnavailable, "the recording did not come as far in time",
+                    headers: ["Retry-After": "1", "Cache-Control": "no-store"])
+            }
+            return Self.text(list.text(isDelta: directives.isDelta), Self.hlsType)
         }
-        return Self.text(text, Self.hlsType)
     }
 
-    private func timeline(_ request: HTTPRequest) async throws -> Timeline {
-        let fromUs = try request.instant("from")
-        let toUs = try request.instant("to")
+    private func timeline(_ request: HTTPRequest) async throws -> Timeline { try await line(request).timeline }
+
+    /// What is asked for on one line, and what is being written behind its end.
+    private func line(_ request: HTTPRequest) async throws -> (timeline: Timeline, live: LiveEdge?) {
+        let (fromUs, toUs) = (try request.instant("from"), try request.instant("to"))
         try Self.checkOrder(fromUs, toUs)
         var gaps: GapRule?
         if let word = request.query.first("gaps") {
             guard let rule = GapRule(rawValue: word) else { throw HTTPError(.badRequest, "gaps must be collapse or keep") }
             gaps = rule
         }
-        return try await source.timeline(stream: try request.streamName(), fromUs: fromUs, toUs: toUs, gaps: gaps)
+        let stream = try request.streamName()
+        guard toUs == nil, let live = await source.liveEdge(of: stream) else {
+            return (try await source.timeline(stream: stream, fromUs: fromUs, toUs: toUs, gaps: gaps), nil)
+        }
+        return (try await lines.line(of: stream, fromUs: fromUs, gaps: gaps, live: live, source: source), live)
     }
 
     private static func checkOrder(_ fromUs: Int64?, _ toUs: Int64?) throws(HTTPError) {

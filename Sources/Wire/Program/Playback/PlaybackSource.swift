@@ -17,12 +17,72 @@ public protocol PlaybackSource: Sendable {
     func streams() async throws -> [String]
     /// A page of a stream's recordings, newest first.
     func page(_ query: RecordingQuery) async throws -> PlaybackPage
-    /// The recordings of a range on one line; nil `gaps` leaves them out of what is finished. Throws 404 when there is nothing.
-    func timeline(stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?) async throws -> Timeline
+    /// What is recorded of a stream in a range, oldest first; with `toUs` nothing of it grows. Throws 400 when it is too much.
+    func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial]
+    /// What of a stream is being written now; nil when nothing is, or nobody can tell.
+    func liveEdge(of stream: String) async -> LiveEdge?
+    /// Waits until `liveEdge` is of another version; false when it is not in time, or too many wait.
+    func awaitChange(of stream: String, past version: Int64, seconds: Double) async -> Bool
+    /// The longest segment there can be, in seconds, where `liveEdge` doesn't say.
+    var segmentSecondsMax: Double { get }
     /// When a recording began, Unix microseconds: the one of this identifier, or the stream's first. Nil when there is none.
     func recordingStart(stream: String, id: String?) async throws -> Int64?
     /// An object's bytes. Throws 404 when it is not there.
     func object(_ key: String, node: String, for request: HTTPRequest) async throws -> ObjectStream
     /// Whether object addresses must say which node has the object.
     var namesNodes: Bool { get }
+}
+
+extension PlaybackSource {
+    /// The recordings of a range on one line; nil `gaps` leaves them out of what is finished. While its last recording grows, gaps are
+    /// kept whatever is asked for: the line must agree with the clock then. Throws 404 when there is nothing.
+    func timeline(
+        stream: String, fromUs: Int64?, toUs: Int64?, gaps: GapRule?, live: LiveEdge? = nil
+    ) async throws -> Timeline {
+        var found = try await material(stream: stream, fromUs: fromUs, toUs: toUs)
+        if let live, toUs == nil { found = RecordedMaterial.merge(found, live.recent, fromUs: fromUs, toUs: toUs) }
+        guard let timeline = Timeline(found, gaps: gaps ?? .collapse) else {
+            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
+        }
+        guard timeline.isGrowing, gaps != .keep else { return timeline }
+        return Timeline(found, gaps: .keep) ?? timeline
+    }
+}
+
+/// Lines of streams that grow, kept until a segment comes: players near the live edge ask several times a second, all for the same.
+actor LiveLines {
+    private struct Key: Hashable {
+        let stream: String
+        let fromUs: Int64?
+        let gaps: GapRule?
+    }
+
+    private struct Entry {
+        let session: String
+        let revision: Int64
+        let line: Task<Timeline, any Error>
+    }
+
+    private var entries: [Key: Entry] = [:]
+    /// A day's line may have some megabytes.
+    private static let entriesMax = 32
+
+    /// The line as of `live`, or younger; throws what `source` throws.
+    func line(
+        of stream: String, fromUs: Int64?, gaps: GapRule?, live: LiveEdge, source: any PlaybackSource
+    ) async throws -> Timeline {
+        let key = Key(stream: stream, fromUs: fromUs, gaps: gaps)
+        if let known = entries[key], known.revision == live.revision, known.session == live.session {
+            return try await known.line.value
+        }
+        let line = Task { try await source.timeline(stream: stream, fromUs: fromUs, toUs: nil, gaps: gaps, live: live) }
+        if entries.count >= Self.entriesMax { entries = [:] }
+        entries[key] = Entry(session: live.session, revision: live.revision, line: line)
+        do {
+            return try await line.value
+        } catch {
+            entries[key] = nil
+            throw error
+        }
+    }
 }

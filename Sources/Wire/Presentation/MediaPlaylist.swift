@@ -1,0 +1,275 @@
+import Media
+
+/// An HLS media playlist (RFC 8216bis 4.4.3), laid out but not yet written: what of it is there can be told without writing it.
+///
+/// Each period begins with a discontinuity, its own map and its wall clock, in every rendition alike. Entries only ever come at the
+/// end, and once there they stay as they are.
+public struct MediaPlaylist: Sendable {
+    /// What stands for a stretch of the line in one rendition.
+    private enum Filling {
+        /// Its own track.
+        case own
+        /// Silence, made when it is asked for.
+        case silence(channels: Int)
+        /// Nothing: `EXT-X-GAP`.
+        case gap
+    }
+
+    /// A period in this rendition.
+    private struct Section {
+        var filling: Filling
+        /// What is played, or what lends its times.
+        var entry: TimelineTrack
+        var node: String
+        var wallStartUs: Int64
+        var segments: SegmentRuns { entry.track.segments }
+        /// Parts of its youngest segments.
+        var live: [LiveEdge.Segment] = []
+        /// It is being written.
+        var isOpen = false
+    }
+
+    private let addresses: ObjectAddresses
+    private let live: LiveEdge?
+    private let isGrowing: Bool
+    private var sections: [Section] = []
+    private let targetSeconds: Int
+    /// Media sequence number of the last finished segment; the first one is 1.
+    public private(set) var lastSequence = 0
+    /// The live edge is older than the line: ask for it anew.
+    public private(set) var isEdgeStale = false
+
+    /// Nil when no period has the track.
+    /// - Parameters:
+    ///   - live: what is being written; nil for a playlist without parts.
+    ///   - segmentSecondsMax: the longest segment there can be while it grows.
+    init?(
+        _ timeline: Timeline, _ rendition: Timeline.Rendition, addresses: ObjectAddresses, live: LiveEdge?,
+        segmentSecondsMax: Double
+    ) {
+        guard timeline.has(rendition) else { return nil }
+        self.addresses = addresses
+        isGrowing = timeline.isGrowing
+        self.live = timeline.isGrowing ? live : nil
+        let bound = live?.segmentSecondsMax ?? segmentSecondsMax
+        targetSeconds = max(1, Int(bound.rounded()), Int(timeline.maxSegmentSeconds.rounded()))
+        let channels = timeline.channels(rendition)
+        for (index, period) in timeline.periods.enumerated() {
+            let isLast = index == timeline.periods.count - 1
+            add(period, rendition, channels, isOpen: isLast && timeline.isGrowing)
+        }
+        addOpenPeriod(timeline, rendition)
+        lastSequence = sections.reduce(0) { $0 + $1.segments.count }
+    }
+
+    private mutating func add(_ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ channels: Int?, isOpen: Bool) {
+        let own = period.tracks.first { $0.track.kind == rendition.rawValue }
+        // Which tracks a period has is certain once it has ended; before, a track may only be late.
+        if own == nil, isOpen, live?.lacks(rendition, in: period) != true { return }
+        guard let entry = own ?? period.tracks.first else { return }
+        let filling: Filling = own != nil ? .own : channels.map { .silence(channels: $0) } ?? .gap
+        var section = Section(
+            filling: filling, entry: entry, node: period.node, wallStartUs: Self.wallStart(of: entry, in: period))
+        if own != nil, let live {
+            section.isOpen = isOpen
+            section.live = live.segments(of: entry.track.segmentPrefix)
+            if isOpen, let last = section.segments.last {
+                isEdgeStale =
+                    section.live.last.map { $0.number < last.number || ($0.number == last.number && !$0.isFinished) } ?? true
+            }
+        }
+        sections.append(section)
+    }
+
+    /// A period of which no segment is finished yet: its parts are there already.
+    private mutating func addOpenPeriod(_ timeline: Timeline, _ rendition: Timeline.Rendition) {
+        guard let live, isGrowing, let period = live.period, let last = timeline.periods.last,
+            let track = period.tracks.first(where: { $0.kind == rendition.rawValue }),
+            !timeline.periods.contains(where: { $0.tracks.contains { $0.track.segmentPrefix == track.segmentPrefix } }),
+            !last.tracks.contains(where: { known in period.tracks.contains { $0.segmentPrefix == known.track.segmentPrefix } }),
+            period.startUs >= last.wallStartUs
+        else { return }
+        let parts = live.segments(of: track.segmentPrefix)
+        guard parts.first.map({ !$0.isFinished && !$0.parts.isEmpty }) ?? false else { return }
+        var empty = track
+        empty.segments = []
+        sections.append(
+            Section(
+                filling: .own, entry: TimelineTrack(track: empty, presentationTimeOffset: track.timeAtStart), node: live.node,
+                wallStartUs: period.startUs, live: parts, isOpen: true))
+    }
+
+    // MARK: Position
+
+    /// The segment that is being written, with its parts so far; nil when it is not known.
+    private var open: (section: Section, segment: LiveEdge.Segment?, number: Int64)? {
+        guard let section = sections.last, section.isOpen else { return nil }
+        let next = (section.segments.last?.number ?? 0) + 1
+        let newest = section.live.last
+        if let newest, !newest.isFinished { return newest.number == next ? (section, newest, next) : nil }
+        return section.segments.isEmpty ? nil : (section, nil, next)
+    }
+
+    /// How many parts of the segment behind the last finished one are there.
+    public var openParts: Int { open?.segment?.parts.count ?? 0 }
+
+    /// Whether a reload that asks for this segment, or this part of it, has something new to get (RFC 8216bis 6.2.5.2).
+    public func has(sequence: Int, part: Int?) -> Bool {
+        guard isGrowing, live != nil, sequence > lastSequence else {
+            guard let part, sequence == lastSequence, let count = partsOfLast, part >= count else { return true }
+            // A part behind the last one of its segment is the first of the next.
+            return !isGrowing || openParts > 0
+        }
+        return sequence == lastSequence + 1 && part.map { $0 < openParts } ?? false
+    }
+
+    private var partsOfLast: Int? {
+        guard let section = sections.last, let number = section.segments.last?.number else { return nil }
+        return section.live.first { $0.number == number }?.parts.count
+    }
+
+    /// How far a reload may ask ahead; beyond is a client's mistake.
+    public func isAbsurd(sequence: Int, part: Int?) -> Bool {
+        guard isGrowing, let live else { return false }
+        if sequence > lastSequence + 2 { return true }
+        guard sequence == lastSequence + 1, let part else { return false }
+        let ahead = live.partSecondsMax < 1 ? Int((3 / max(0.01, live.partSecondsMax)).rounded(.up)) : 3
+        // A segment that ends meanwhile has fewer parts than its forerunners; only what none can have is absurd.
+        let most = Int((Double(targetSeconds) / max(0.01, live.partSecondsMax * 0.8)).rounded(.up))
+        return part >= max(openParts + ahead, most)
+    }
+
+    /// How long a reload may wait, in seconds.
+    public var waitSecondsMax: Double { Double(3 * targetSeconds) }
+
+    // MARK: Text
+
+    /// The playlist as it is served.
+    /// - Parameter isDelta: the client has a recent one: what is old is left out (`EXT-X-SKIP`, 4.4.5.2).
+    public func text(isDelta: Bool = false) -> String {
+        let skipped = isDelta && live != nil ? skippable : 0
+        var out = head
+        if skipped > 0 { out += "#EXT-X-SKIP:SKIPPED-SEGMENTS=\(skipped)\n" }
+        var left = skipped
+        for (index, section) in sections.enumerated() {
+            let first = min(left, section.segments.count)
+            left -= first
+            if first == section.segments.count, !section.segments.isEmpty, index < sections.count - 1 { continue }
+            if first == 0 {
+                if index > 0 { out += "#EXT-X-DISCONTINUITY\n" }
+                out += opening(section, isFirst: index == 0)
+            }
+            write(section, from: first, into: &out)
+        }
+        if isGrowing { writeOpen(into: &out) }
+        return isGrowing ? out : out + "#EXT-X-ENDLIST\n"
+    }
+
+    private var head: String {
+        var out = "#EXTM3U\n#EXT-X-VERSION:\(live == nil ? 7 : 9)\n#EXT-X-TARGETDURATION:\(targetSeconds)\n"
+        if let live {
+            let hold = Self.decimal(3 * live.partSecondsMax)
+            out += "#EXT-X-SERVER-CONTROL:CAN-BLOCK-RELOAD=YES,CAN-SKIP-UNTIL=\(6 * targetSeconds).0,"
+            out += "PART-HOLD-BACK=\(hold),HOLD-BACK=\(3 * targetSeconds).0\n"
+            out += "#EXT-X-PART-INF:PART-TARGET=\(Self.decimal(live.partSecondsMax))\n"
+        }
+        out += "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+        return out + "#EXT-X-PLAYLIST-TYPE:\(isGrowing ? "EVENT" : "VOD")\n"
+    }
+
+    /// Segments that end more than six target durations before the end.
+    private var skippable: Int {
+        var left = Double(6 * targetSeconds)
+        var kept = 0
+        for section in sections.reversed() {
+            let scale = Double(section.entry.track.timescale)
+            for segment in section.segments.reversed() {
+                if left <= 0 { return lastSequence - kept }
+                left -= Double(segment.duration) / scale
+                kept += 1
+            }
+        }
+        return 0
+    }
+
+    private func opening(_ section: Section, isFirst: Bool) -> String {
+        var out = ""
+        func map(_ section: Section) -> String {
+            "#EXT-X-MAP:URI=\"\(addresses.address(section.entry.track.initialization, node: section.node))\"\n"
+        }
+        switch section.filling {
+        case .own: out = map(section)
+        case .silence(let channels):
+            out = "#EXT-X-MAP:URI=\"\(addresses.beside("silence_init.mp4", "channels=\(channels)"))\"\n"
+        case .gap:
+            // A playlist must say at once what it will hold; another track's map would change the codec.
+            let own = sections.first { if case .own = $0.filling { true } else { false } }
+            if isFirst, let own { out = map(own) }
+        }
+        let wall = ISO8601.dateTime(microseconds: section.wallStartUs / 1_000 * 1_000)
+        return out + "#EXT-X-PROGRAM-DATE-TIME:\(wall)\n"
+    }
+
+    private func write(_ section: Section, from first: Int, into out: inout String) {
+        let track = section.entry.track
+        let parted = Dictionary(section.live.map { ($0.number, $0) }) { _, last in last }
+        for segment in section.segments.dropFirst(first) {
+            if let parts = parted[segment.number] { write(parts, section, into: &out) }
+            out += "#EXTINF:\(Self.seconds(segment.duration, track.timescale)),\n"
+            switch section.filling {
+            case .own: out += addresses.address(track.object(number: segment.number), node: section.node) + "\n"
+            case .silence(let channels):
+                let start = Timeline.scaled(segment.time, from: track.timescale, to: 48_000)
+                let end = Timeline.scaled(segment.time + segment.duration, from: track.timescale, to: 48_000)
+                out += addresses.beside("silence.m4s", "channels=\(channels)&t=\(start)&d=\(end - start)") + "\n"
+            case .gap:
+                // A period without this track still takes its time in this rendition.
+                out += "#EXT-X-GAP\n" + addresses.address(track.object(number: segment.number), node: section.node) + "\n"
+            }
+        }
+    }
+
+    private func write(_ segment: LiveEdge.Segment, _ section: Section, into out: inout String) {
+        let track = section.entry.track
+        let key = track.object(number: segment.number)
+        for (index, part) in segment.parts.enumerated() {
+            let address = addresses.address(key, node: section.node, part: index)
+            out += "#EXT-X-PART:DURATION=\(Self.seconds(part.duration, track.timescale)),URI=\"\(address)\""
+            out += part.isIndependent ? ",INDEPENDENT=YES\n" : "\n"
+        }
+    }
+
+    private func writeOpen(into out: inout String) {
+        guard let open, !isEdgeStale else { return }
+        if let segment = open.segment { write(segment, open.section, into: &out) }
+        let key = open.section.entry.track.object(number: open.number)
+        let address = addresses.address(key, node: open.section.node, part: open.segment?.parts.count ?? 0)
+        out += "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"\(address)\"\n"
+    }
+
+    private static func wallStart(of entry: TimelineTrack, in period: TimelinePeriod) -> Int64 {
+        guard let first = entry.track.segments.first else { return period.wallStartUs }
+        let ticks = Double(first.time - entry.presentationTimeOffset)
+        return max(0, period.wallStartUs + Int64(ticks / Double(entry.track.timescale) * 1e6))
+    }
+
+    /// A decimal number with six places, as `EXTINF` wants it.
+    private static func seconds(_ ticks: Int64, _ timescale: Int64) -> String {
+        let micros = Int64((Double(ticks) / Double(timescale) * 1e6).rounded())
+        let rest = String(micros % 1_000_000)
+        return "\(micros / 1_000_000)." + String(repeating: "0", count: 6 - rest.utf8.count) + rest
+    }
+
+    private static func decimal(_ seconds: Double) -> String { Self.seconds(Int64((seconds * 1e6).rounded(.up)), 1_000_000) }
+}
+
+extension LiveEdge {
+    /// A period has no such track and gets none: it has ended, or something of it is finished, and then its tracks are fixed.
+    fileprivate func lacks(_ rendition: Timeline.Rendition, in period: TimelinePeriod) -> Bool {
+        guard let open = self.period else { return true }
+        let isSame = open.tracks.contains { track in
+            period.tracks.contains { $0.track.segmentPrefix == track.segmentPrefix }
+        }
+        return isSame ? !open.tracks.contains { $0.kind == rendition.rawValue } : open.startUs >= period.wallStartUs
+    }
+}
