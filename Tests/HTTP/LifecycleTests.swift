@@ -60,6 +60,28 @@ struct LifecycleTests {
         #expect(wasCancelled.withLock { $0 } == !finishes)
     }
 
+    @Test("a server that nobody stops ends with its last reference")
+    func forgotten() async throws {
+        let client = HTTPClient()
+        func events() async throws -> ServerSentEvents.AsyncIterator {
+            var router = Router()
+            router.get("/events", RouteDescription("events")) { _ in
+                .serverSentEvents { sink in
+                    try await sink.send(data: "a")
+                    try await Task.sleep(for: .seconds(600))
+                }
+            }
+            let server = try HTTPServer(HTTPServerSettings(), router: router)
+            try server.start()
+            var stream = client.events(server.url + "/events").makeAsyncIterator()
+            #expect(try await stream.next() == ServerSentEvent(data: "a"))
+            withExtendedLifetime(server) {}
+            return stream
+        }
+        var stream = try await events()
+        #expect(try await stream.next() == nil)
+    }
+
     @Test("stop ends event streams properly and at once")
     func stopEvents() async throws {
         var router = Router()
