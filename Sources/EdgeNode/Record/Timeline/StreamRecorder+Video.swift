@@ -14,7 +14,7 @@ extension StreamRecorder {
         period = open
         if unit.isSync, try beginsPeriod(unit, timestamp: timestamp, clock: clock) {
             try endPeriod(atVideo: time)
-            try beginPeriod(with: unit, timestamp: timestamp)
+            try beginPeriod(with: unit, timestamp: timestamp, continues: true)
             return
         }
         try releaseSound(before: time)
@@ -60,12 +60,14 @@ extension StreamRecorder {
     }
 
     /// Starts a Period at a key frame; sound of the same instant starts with it.
-    private mutating func beginPeriod(with unit: AccessUnit, timestamp: Int64) throws(RecordingFault) {
+    private mutating func beginPeriod(
+        with unit: AccessUnit, timestamp: Int64, continues: Bool = false
+    ) throws(RecordingFault) {
         guard let clock = video?.clock, let format = unit.format else { return }
         if period != nil { try endPeriod() }
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs))
+        actions.append(.periodBegan(startUs: startUs, continues: continues))
         var open = OpenPeriod(videoOrigin: timestamp)
         open.video = try TrackLane(
             kind: .video, format: .h264(format), chunkSeconds: settings.chunkSeconds, actions: &actions)
