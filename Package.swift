@@ -79,7 +79,7 @@ let package = Package(
             [
                 "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
                 "Config",
-                "Program", "Redis", "SDP", "Log",
+                "Program", "Redis", "SDP", "Media", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 

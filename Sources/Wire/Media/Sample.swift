@@ -4,12 +4,15 @@ public enum TrackFormat: Equatable, Sendable {
     case h264(H264Format)
     /// Opus, timescale 48,000; one or two channels.
     case opus(channels: Int)
+    /// AAC (`mp4a`) with the timescale that its access units are counted in.
+    case aac(AudioSpecificConfig, timescale: Int)
 
     /// Ticks a second in the file.
     public var timescale: Int {
         switch self {
         case .h264: 90_000
         case .opus: 48_000
+        case .aac(_, let timescale): timescale
         }
     }
 
@@ -18,12 +21,25 @@ public enum TrackFormat: Equatable, Sendable {
         switch self {
         case .h264(let format): format.first.codecs
         case .opus: "opus"
+        case .aac(let config, _): config.codecs
         }
     }
 
     /// Pictures rather than sound.
     public var isVideo: Bool {
         if case .h264 = self { true } else { false }
+    }
+}
+
+extension TrackFormat {
+    /// A sample of sound that decodes to silence and how long it lasts in the track's timescale; nil for video.
+    public var silence: (data: [UInt8], duration: Int64)? {
+        switch self {
+        case .opus(let channels): (OpusPacket.silence(channels: channels), OpusPacket.silenceDuration)
+        case .aac(let config, let timescale):
+            (config.silence, max(1, Int64(config.frameLength * timescale / config.sampleRate)))
+        default: nil
+        }
     }
 }
 

@@ -43,6 +43,8 @@ public struct CodecPolicy: Sendable {
 
     /// Every codec of the table.
     public static let all = CodecPolicy(CodecRule.table.map(\.name))
+    /// Sound that a viewer can be sent as it is published.
+    public static let sound: Set<String> = ["opus", "PCMU", "PCMA", "G722"]
     /// H.264 and Opus.
     public static let h264AndOpus = CodecPolicy(["H264", "opus"])
 }

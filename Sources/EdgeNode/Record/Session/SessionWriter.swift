@@ -179,6 +179,8 @@ final class SessionWriter {
             line.height = video.first.height
         case .opus(let channels):
             line.channels = channels
+        case .aac(let config, _):
+            line.channels = config.channels
         }
         line.initialization = names.initialization
         line.prefix = names.prefix

@@ -161,7 +161,7 @@ extension Shipper {
         for _ in 0..<8 {
             try await shelf.read(remote)
             let key = try directory.appending(DayManifest.name)
-            let sessions = shelf.sessions(stream: stream, nowUs: WallClock.realtimeUs())
+            let sessions = shelf.sessions(stream: stream, nowUs: clock.now())
             if let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) {
                 let bytes = Array(mpd.xml.utf8)
                 try await remote.put(key, bytes, condition: .none)

@@ -9,8 +9,9 @@ extension StreamRecorder {
             if unit.isSync { try beginPeriod(with: unit, timestamp: timestamp) }
             return
         }
+        let target = correctionTarget(pictureNs: arrivalNs)
         guard var open = period else { return }
-        let time = open.videoTime(of: timestamp, target: correctionTarget(open))
+        let time = open.videoTime(of: timestamp, target: target)
         period = open
         if unit.isSync, try beginsPeriod(unit, timestamp: timestamp, clock: clock) {
             try endPeriod(atVideo: time)
@@ -33,7 +34,7 @@ extension StreamRecorder {
         let delta = unit.timestamp - last.timestamp
         let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
         if isJump || delta < -clock.rate {
-            try endPeriod()
+            if !moveVideo(from: last, to: (unit.timestamp, arrivalNs)) { try endPeriod() }
             lastPicture = (unit.timestamp, arrivalNs)
             return unit.timestamp
         }
@@ -85,44 +86,14 @@ extension StreamRecorder {
         guard let lane = period?.video else { return }
         let due = isSync ? settings.segmentTicks(of: lane) : settings.segmentTicksMax(of: lane)
         guard time - lane.segmentStart >= due else { return }
+        if period?.soundOrigin == nil, !soundQueue.isEmpty {
+            placeSoundBesideVideo(atOnce: true)
+            try releaseSound(before: time)
+        }
         try period?.video?.cut(at: time, actions: &actions)
         period?.hasFixedTracks = true
         if let audio = period?.audio {
             period?.audio?.cuts.append((time * audio.timescale / lane.timescale, nowNs))
         }
-    }
-
-    // MARK: Sound and video together
-
-    /// Finds the sound timestamp of media time 0, once there is sound to compare with.
-    mutating func placeSoundBesideVideo() {
-        guard let open = period, open.video != nil, open.soundOrigin == nil, let video = video?.clock, let sound = audio?.clock,
-            let relation = soundRelationNs()
-        else { return }
-        // Where video has been moved since, sound must follow.
-        let origin = video.nanoseconds(open.videoOrigin - open.correction)
-        period?.soundOrigin = sound.ticks(origin + relation)
-        period?.relationNs = relation - video.nanoseconds(open.correction)
-    }
-
-    /// What must be added to a video time in nanoseconds to get the sound time of the same instant; both on the sender's clock when
-    /// it reports plausibly, else by arrival. Nil while there is no sound.
-    func soundRelationNs() -> Int64? {
-        guard let video = video?.clock, let sound = audio?.clock,
-            let videoArrival = video.arrivalOffsetNs, let soundArrival = sound.arrivalOffsetNs
-        else { return nil }
-        let byArrival = videoArrival - soundArrival
-        guard let videoReport = video.reportOffsetNs, let soundReport = sound.reportOffsetNs else { return byArrival }
-        let byReport = videoReport - soundReport
-        // Two clocks that differ by seconds are not one clock.
-        return abs(byReport - byArrival) < 3_000_000_000 ? byReport : byArrival
-    }
-
-    /// How far video ought to be moved by now, in its ticks; nil while reports say nothing.
-    private func correctionTarget(_ open: OpenPeriod) -> Int64? {
-        guard let begun = open.relationNs, let clock = video?.clock, clock.reportOffsetNs != nil,
-            audio?.clock.reportOffsetNs != nil, let now = soundRelationNs()
-        else { return nil }
-        return clock.ticks(now - begun)
     }
 }
