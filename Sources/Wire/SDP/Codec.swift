@@ -43,6 +43,8 @@ public struct CodecPolicy: Sendable {
 
     /// Every codec of the table.
     public static let all = CodecPolicy(CodecRule.table.map(\.name))
+    /// Every video codec, and Opus: what is forwarded and recorded.
+    public static let standard = CodecPolicy(["H264", "H265", "VP8", "VP9", "AV1", "opus"])
     /// H.264 and Opus.
     public static let h264AndOpus = CodecPolicy(["H264", "opus"])
 }

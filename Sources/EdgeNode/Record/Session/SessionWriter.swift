@@ -173,13 +173,9 @@ final class SessionWriter {
         line.kind = kind
         line.codecs = format.codecs
         line.timescale = format.timescale
-        switch format {
-        case .h264(let video):
-            line.width = video.first.width
-            line.height = video.first.height
-        case .opus(let channels):
-            line.channels = channels
-        }
+        line.width = format.pictureSize?.width
+        line.height = format.pictureSize?.height
+        if case .opus(let channels) = format { line.channels = channels }
         line.initialization = names.initialization
         line.prefix = names.prefix
         try write(line)

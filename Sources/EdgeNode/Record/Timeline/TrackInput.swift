@@ -16,10 +16,10 @@ struct TrackInput {
     init?(_ track: TapTrack) {
         index = track.index
         switch track.codec {
-        case .h264:
+        case .h264, .h265, .vp9, .av1:
             kind = .video
             clock = TrackClock(rate: 90_000)
-            depacketizer = H264Depacketizer(fmtp: track.fmtp)
+            depacketizer = Self.pictures(track)
         case .opus:
             kind = .audio
             // RFC 7587 4.1: always 48,000, and the channels of the SDP are what a decoder may be asked for.
@@ -29,6 +29,15 @@ struct TrackInput {
             return nil
         }
         channels = track.channels == 1 ? 1 : 2
+    }
+
+    private static func pictures(_ track: TapTrack) -> any Depacketizer {
+        switch track.codec {
+        case .h265: H265Depacketizer(fmtp: track.fmtp)
+        case .vp9: VP9Depacketizer()
+        case .av1: AV1Depacketizer()
+        default: H264Depacketizer(fmtp: track.fmtp)
+        }
     }
 
     var needsKeyframe: Bool { depacketizer.needsKeyframe }
