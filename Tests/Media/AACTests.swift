@@ -17,8 +17,10 @@ struct AudioSpecificConfigTests {
     }
 
     static let vectors = [
-        Vector(testDescription: "44.1 kHz stereo", bytes: [0x12, 0x10], rate: 44_100, channels: 2, frame: 1024, codecs: "mp4a.40.2"),
-        Vector(testDescription: "48 kHz stereo", bytes: [0x11, 0x90], rate: 48_000, channels: 2, frame: 1024, codecs: "mp4a.40.2"),
+        Vector(
+            testDescription: "44.1 kHz stereo", bytes: [0x12, 0x10], rate: 44_100, channels: 2, frame: 1024, codecs: "mp4a.40.2"),
+        Vector(
+            testDescription: "48 kHz stereo", bytes: [0x11, 0x90], rate: 48_000, channels: 2, frame: 1024, codecs: "mp4a.40.2"),
         Vector(testDescription: "48 kHz mono", bytes: [0x11, 0x88], rate: 48_000, channels: 1, frame: 1024, codecs: "mp4a.40.2"),
         Vector(testDescription: "960 samples", bytes: [0x11, 0x94], rate: 48_000, channels: 2, frame: 960, codecs: "mp4a.40.2"),
         Vector(
@@ -102,7 +104,8 @@ struct AACDepacketizerTests {
                 Tool.run(
                     "ffmpeg",
                     [
-                        "-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100", "-t", "2", "-ac", "2", "-c:a", "aac",
+                        "-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100", "-t", "2", "-ac", "2", "-c:a",
+                        "aac",
                         "-b:a", "96k", "-f", "adts", "-",
                     ]))
         else { return [] }
@@ -184,7 +187,8 @@ struct AACDepacketizerTests {
         depacketizer.push(payload([Self.units[4]]), timestamp: 1024, marker: true, afterLoss: true, into: &units)
         #expect(units.map(\.timestamp) == [1024] && depacketizer.droppedUnits == 1)
         // Interleaved: the second access unit is not the next in time.
-        depacketizer.push([0x00, 0x20, 0x00, 0x18, 0x00, 0x11, 1, 2, 3, 4, 5], timestamp: 0, marker: true, afterLoss: false, into: &units)
+        depacketizer.push(
+            [0x00, 0x20, 0x00, 0x18, 0x00, 0x11, 1, 2, 3, 4, 5], timestamp: 0, marker: true, afterLoss: false, into: &units)
         #expect(units.count == 1 && depacketizer.droppedUnits == 2)
     }
 
@@ -192,7 +196,8 @@ struct AACDepacketizerTests {
         "parameters that describe something else make no track",
         arguments: [
             "", "mode=AAC-hbr", "mode=CELP-cbr;config=1210;sizeLength=13", "mode=AAC-hbr;config=12;sizeLength=13",
-            "mode=AAC-hbr;config=1210;sizeLength=0", "mode=AAC-hbr;config=1210;sizeLength=33", "mode=AAC-hbr;config=xy10;sizeLength=13",
+            "mode=AAC-hbr;config=1210;sizeLength=0", "mode=AAC-hbr;config=1210;sizeLength=33",
+            "mode=AAC-hbr;config=xy10;sizeLength=13",
             "mode=AAC-hbr;config=1210;sizeLength=13;indexLength=-1",
         ])
     func otherParameters(fmtp: String) {

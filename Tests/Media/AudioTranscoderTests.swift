@@ -100,7 +100,8 @@ struct AudioTranscoderTests {
         let origin: Int64 = 50_000_000
         for (index, payload) in payloads.enumerated() {
             let moved = index < 125 ? 0 : ticks
-            transcoder.push(payload, timestamp: origin + Int64(index) * 960 + moved, marker: false, afterLoss: false, into: &units)
+            transcoder.push(
+                payload, timestamp: origin + Int64(index) * 960 + moved, marker: false, afterLoss: false, into: &units)
         }
         let cut = try #require(units.firstIndex { abs($0.timestamp - origin) > 1_000_000 })
         let (before, after) = (Array(units[..<cut]), Array(units[cut...]))
@@ -117,9 +118,12 @@ struct AudioTranscoderTests {
         var units: [AccessUnit] = []
         var timestamp: Int64 = 1 << 33
         for _ in 0..<600 {
-            let payload = (0..<Int.random(in: 0..<400, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator) }
+            let payload = (0..<Int.random(in: 0..<400, using: &generator)).map { _ in UInt8.random(in: 0...255, using: &generator)
+            }
             timestamp += Int64.random(in: -3000...6000, using: &generator)
-            if Int.random(in: 0..<50, using: &generator) == 0 { timestamp += Int64.random(in: -1 << 31...1 << 31, using: &generator) }
+            if Int.random(in: 0..<50, using: &generator) == 0 {
+                timestamp += Int64.random(in: -1 << 31...1 << 31, using: &generator)
+            }
             transcoder.push(payload, timestamp: timestamp, marker: false, afterLoss: false, into: &units)
         }
         #expect(units.count > 100)

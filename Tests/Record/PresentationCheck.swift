@@ -108,7 +108,9 @@ struct PresentationCheck {
 
     private mutating func checkAttributes(_ root: XMLElement, _ now: Presentation) {
         rule(!text("profiles", root).isEmpty && seconds(text("minBufferTime", root)) ?? 0 > 0, "profiles and minBufferTime")
-        let longest = now.periods.flatMap(\.tracks).flatMap { track in track.segments.map { Double($0.duration) / track.timescale } }
+        let longest = now.periods.flatMap(\.tracks).flatMap { track in
+            track.segments.map { Double($0.duration) / track.timescale }
+        }
         rule((seconds(text("maxSegmentDuration", root)) ?? 0) >= (longest.max() ?? 0) - 0.000_001, "maxSegmentDuration")
         if now.isStatic {
             for name in ["minimumUpdatePeriod", "availabilityStartTime", "publishTime"] {
@@ -163,16 +165,18 @@ struct PresentationCheck {
             rule(now.published > old.published, "publishTime \(now.published) after \(old.published)")
         }
         rule(now.periods.count >= old.periods.count, "a Period is gone")
-        for (index, (was, is)) in zip(old.periods, now.periods).enumerated() {
-            rule(`is`.id == was.id, "Period \(index) is another")
+        for (index, (earlier, later)) in zip(old.periods, now.periods).enumerated() {
+            rule(later.id == earlier.id, "Period \(index) is another")
             // Finished, it is played without the pauses between Periods.
-            if !now.isStatic { rule(abs(`is`.start - was.start) < 0.000_001, "Period \(index) moved") }
-            rule(`is`.tracks.map(\.constants) == was.tracks.map(\.constants), "tracks of Period \(index) changed")
-            rule(`is`.tracks.map(\.names) == was.tracks.map(\.names), "names of Period \(index) changed")
-            for (wasTrack, isTrack) in zip(was.tracks, `is`.tracks) {
-                rule(Array(isTrack.segments.prefix(wasTrack.segments.count)) == wasTrack.segments, "Period \(index): segments changed")
-                let mayGrow = index == old.periods.count - 1 && was.duration == nil
-                rule(mayGrow || isTrack.segments.count == wasTrack.segments.count, "Period \(index) grew after its end")
+            if !now.isStatic { rule(abs(later.start - earlier.start) < 0.000_001, "Period \(index) moved") }
+            rule(later.tracks.map(\.constants) == earlier.tracks.map(\.constants), "tracks of Period \(index) changed")
+            rule(later.tracks.map(\.names) == earlier.tracks.map(\.names), "names of Period \(index) changed")
+            for (earlierTrack, laterTrack) in zip(earlier.tracks, later.tracks) {
+                rule(
+                    Array(laterTrack.segments.prefix(earlierTrack.segments.count)) == earlierTrack.segments,
+                    "Period \(index): segments changed")
+                let mayGrow = index == old.periods.count - 1 && earlier.duration == nil
+                rule(mayGrow || laterTrack.segments.count == earlierTrack.segments.count, "Period \(index) grew after its end")
             }
         }
     }

@@ -19,6 +19,8 @@ struct Publisher {
     static let soundTrack = TapTrack(index: 1, kind: .audio, codec: .opus, clockRate: 48_000, fmtp: "", channels: 2)
 
     var tracks = [Publisher.videoTrack, Publisher.soundTrack]
+    /// What the pictures are, in decoding order.
+    var codec = FixtureCodec.h264
     var pictures: [SyntheticMedia.Picture] = []
     /// Sound packets by index; nil is a packet that is not sent.
     var sounds: [[UInt8]?] = []
@@ -70,15 +72,18 @@ struct Publisher {
     /// Everything, by time of arrival.
     func events() -> [(ns: UInt64, event: Event)] {
         var list: [(ns: UInt64, event: Event)] = [(startNs, .source(tracks))]
-        var video = FixturePacketizer(extendedSequence: videoSequence)
+        var video = FixturePacketizer(extendedSequence: videoSequence, codec: codec)
         var end = startNs
+        var sent = startNs
         for (index, picture) in pictures.enumerated() {
             let captured = startNs + UInt64(pictureTicks(index)) * 100_000 / 9
             end = max(end, captured)
+            // What is shown earlier than those before it goes out right behind them.
+            sent = captured >= sent ? captured : sent + 5_000_000
             let timestamp = videoTimestamp &+ UInt32(truncatingIfNeeded: pictureTicks(index) + retimed(0, index))
             for (number, packet) in video.picture(picture, timestamp: timestamp, unit: index).enumerated() {
                 guard let late = network(0, packet) else { continue }
-                let arrival = captured + videoDelayNs + UInt64(number) * 100_000 + late
+                let arrival = sent + videoDelayNs + UInt64(number) * 100_000 + late
                 list.append((arrival, .packet(track: 0, packet)))
                 if let later = copied(0, packet) { list.append((arrival + later, .packet(track: 0, packet))) }
             }

@@ -123,7 +123,8 @@ struct RobustnessTests {
         var publishers: [Publisher] = []
         for round in 0..<4 {
             var publisher = publisher(
-                Array((round == 3 ? Self.others : Self.pictures).prefix(90)), startNs: 1_000_000_000_000 + UInt64(round) * 5_000_000_000)
+                Array((round == 3 ? Self.others : Self.pictures).prefix(90)),
+                startNs: 1_000_000_000_000 + UInt64(round) * 5_000_000_000)
             publisher.videoTimestamp = [1000, 4_294_900_000, 7, 1 << 31][round]
             publisher.soundTimestamp = [17, 3_000_000_000, 4_294_960_000, 0][round]
             publisher.videoSequence = [70_000, 3, 1 << 33, 65_535][round]
@@ -154,7 +155,9 @@ struct RobustnessTests {
         #expect(abs(recorded.periods[1].startUs - recorded.periods[0].startUs - ends * 100 / 9) <= 1000)
     }
 
-    @Test("bursts of loss, reordering and copies: what came is there once, what did not is a longer picture or silence", arguments: 1...6 as ClosedRange<UInt64>)
+    @Test(
+        "bursts of loss, reordering and copies: what came is there once, what did not is a longer picture or silence",
+        arguments: 1...6 as ClosedRange<UInt64>)
     func loss(seed: UInt64) throws {
         var publisher = publisher()
         var generator = SeededGenerator(seed: seed)
@@ -181,7 +184,9 @@ struct RobustnessTests {
         if seed == 1 { #expect(try Probe.decodeErrors(video.file) == "") }
     }
 
-    @Test("a day begins: another session in another directory, and not a picture or sound is missing", arguments: [0, 1_400_000, 3_990_000] as [Int64])
+    @Test(
+        "a day begins: another session in another directory, and not a picture or sound is missing",
+        arguments: [0, 1_400_000, 3_990_000] as [Int64])
     func midnight(offsetUs: Int64) throws {
         let publisher = publisher()
         let midnight: Int64 = 1_795_219_200_000_000
@@ -236,7 +241,10 @@ struct RobustnessTests {
         var generator = SeededGenerator(seed: seed)
         var times: [Int64] = [0]
         for _ in 1..<240 {
-            times.append(times[times.count - 1] + (Int.random(in: 0..<40, using: &generator) == 0 ? 180_000 : Int64.random(in: 200...9000, using: &generator)))
+            times.append(
+                times[times.count - 1]
+                    + (Int.random(in: 0..<40, using: &generator) == 0 ? 180_000 : Int64.random(in: 200...9000, using: &generator))
+            )
         }
         let ticks = times
         var publisher = publisher(Array(Self.pictures.prefix(240)))

@@ -94,10 +94,12 @@ struct SyncSimulation {
                 }
             case .sound(let index):
                 recorder.receive(
-                    track: 1, sequence: UInt64(index) + 9, timestamp: ticks(captured, 48_000, soundPartsPerMillion), arrivalNs: ns,
+                    track: 1, sequence: UInt64(index) + 9, timestamp: ticks(captured, 48_000, soundPartsPerMillion),
+                    arrivalNs: ns,
                     marker: false, payload: Self.sound(index))
             case .report(let track):
-                var ntpNs = Int64(3_900_000_000_000_000_000) + Int64(captured) + Int64.random(in: -noiseNs...noiseNs, using: &generator)
+                var ntpNs =
+                    Int64(3_900_000_000_000_000_000) + Int64(captured) + Int64.random(in: -noiseNs...noiseNs, using: &generator)
                 if let step, captured >= step.atNs { ntpNs += step.byNs }
                 if track == 0 { videoReports += 1 }
                 if track == 0, videoReports == oddReport { ntpNs += 1_500_000_000 }

@@ -29,7 +29,8 @@ public struct RecordSettings: Sendable {
     public init(
         autoStreams: [StreamPattern] = [], segmentSeconds: Double = 4, recordingSecondsMax: Int = 86_400,
         freeBytesMin: Int64 = 512 << 20, reconnectSeconds: Int = 10, threads: Int = 2,
-        spoolBytesMax: Int64 = 10 << 30, soundTarget: SoundTarget? = nil, retention: Retention = Retention(), hooks: HookSettings = HookSettings()
+        spoolBytesMax: Int64 = 10 << 30, soundTarget: SoundTarget? = nil, retention: Retention = Retention(),
+        hooks: HookSettings = HookSettings()
     ) {
         self.autoStreams = autoStreams
         self.segmentSeconds = segmentSeconds

@@ -54,7 +54,8 @@ public final class Recorder: Sendable {
     ) throws(RecordError) {
         self.openTap = openTap
         environment = RecorderEnvironment(
-            settings: settings, store: store, remote: remote, node: nodeAlias, clock: UpdateClock(now: realtimeUs ?? WallClock.realtimeUs),
+            settings: settings, store: store, remote: remote, node: nodeAlias,
+            clock: UpdateClock(now: realtimeUs ?? WallClock.realtimeUs),
             requestKeyframe: requestKeyframe)
         keeper = Keeper(environment)
         var made: [RecorderThread] = []

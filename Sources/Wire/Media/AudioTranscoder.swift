@@ -146,7 +146,8 @@ private final class SoundDecoder {
         guard code >= 0 else { return samples }
         while avcodec_receive_frame(context, frame) >= 0 {
             let count = Int(frame.pointee.nb_samples)
-            let isExpected = frame.pointee.format == AV_SAMPLE_FMT_S16.rawValue || frame.pointee.format == AV_SAMPLE_FMT_S16P.rawValue
+            let isExpected =
+                frame.pointee.format == AV_SAMPLE_FMT_S16.rawValue || frame.pointee.format == AV_SAMPLE_FMT_S16P.rawValue
             if isExpected, count > 0, let data = frame.pointee.data.0 {
                 data.withMemoryRebound(to: Int16.self, capacity: count) {
                     samples += UnsafeBufferPointer(start: $0, count: count)
@@ -193,7 +194,8 @@ private final class SoundResampler {
         return [Float](unsafeUninitializedCapacity: Int(room)) { out, count in
             let made = samples.withUnsafeBytes { bytes -> Int32 in
                 var input = bytes.bindMemory(to: UInt8.self).baseAddress
-                var output: UnsafeMutablePointer<UInt8>? = UnsafeMutableRawPointer(out.baseAddress)?.assumingMemoryBound(to: UInt8.self)
+                var output: UnsafeMutablePointer<UInt8>? = UnsafeMutableRawPointer(out.baseAddress)?.assumingMemoryBound(
+                    to: UInt8.self)
                 return swr_convert(context, &output, room, &input, Int32(clamping: samples.count))
             }
             count = max(0, Int(made))

@@ -130,6 +130,7 @@ extension StreamRecorder {
     private mutating func flushWhenStill() throws(RecordingFault) {
         let newest = max(video?.lastArrivalNs ?? 0, audio?.lastArrivalNs ?? 0)
         guard nowNs >= newest &+ 1_000_000_000 else { return }
+        try placeHeldPictures()
         try period?.video?.flush(&actions)
         try period?.audio?.flush(&actions)
     }
@@ -143,8 +144,15 @@ extension StreamRecorder {
         period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
     }
 
+    /// Ends the open Period where what is there ends; what comes next is not related to it.
+    mutating func endPeriod() throws(RecordingFault) {
+        try placeHeldPictures()
+        pictureOrder = PictureOrder()
+        try endPeriodHere()
+    }
+
     /// Ends the open Period: both tracks end at `atVideo` when video goes on in another, else where what is there ends.
-    mutating func endPeriod(atVideo time: Int64? = nil) throws(RecordingFault) {
+    mutating func endPeriodHere(atVideo time: Int64? = nil) throws(RecordingFault) {
         if period?.soundOrigin == nil, !soundQueue.isEmpty { placeSoundBesideVideo(atOnce: true) }
         guard let open = period else { return }
         try releaseSound(before: time)

@@ -76,7 +76,9 @@ extension StreamRecorder {
     /// The sender's timestamps of pictures went elsewhere while pictures came on: they stay where they were, by the time that passed,
     /// until a Period of their own begins at the next key frame. False when there was a hole that only another Period can tell.
     mutating func moveVideo(from old: (timestamp: Int64, ns: UInt64), to new: (timestamp: Int64, ns: UInt64)) -> Bool {
-        guard let clock = video?.clock, period?.video != nil, let shift = Self.shift(clock, from: old, to: new) else { return false }
+        guard let clock = video?.clock, period?.video != nil, let shift = Self.shift(clock, from: old, to: new) else {
+            return false
+        }
         period?.videoOrigin += shift
         period?.relationNs? -= clock.nanoseconds(shift)
         period?.followed = nil
@@ -86,7 +88,9 @@ extension StreamRecorder {
 
     /// The same of sound beside video; what waits to be placed is counted anew too.
     mutating func moveSound(from old: (timestamp: Int64, ns: UInt64), to new: (timestamp: Int64, ns: UInt64)) -> Bool {
-        guard let clock = audio?.clock, period?.video != nil, let shift = Self.shift(clock, from: old, to: new) else { return false }
+        guard let clock = audio?.clock, period?.video != nil, let shift = Self.shift(clock, from: old, to: new) else {
+            return false
+        }
         period?.soundOrigin? += shift
         period?.relationNs? += clock.nanoseconds(shift)
         period?.followed = nil

@@ -4,58 +4,53 @@ extension StreamRecorder {
     /// A whole picture, in decoding order.
     mutating func receivePicture(_ unit: AccessUnit, arrivalNs: UInt64) throws(RecordingFault) {
         guard let clock = video?.clock else { return }
-        guard let timestamp = try continued(unit, arrivalNs: arrivalNs, clock: clock) else { return }
+        if let last = lastPicture {
+            let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
+            if isJump || unit.timestamp - last.timestamp < -clock.rate {
+                try placeHeldPictures()
+                pictureOrder = PictureOrder()
+                if !moveVideo(from: last, to: (unit.timestamp, arrivalNs)) { try endPeriodHere() }
+            }
+        }
+        lastPicture = (unit.timestamp, arrivalNs)
+        pictureOrder.push(unit)
+        while let placed = pictureOrder.pop() { try place(placed, clock: clock) }
+    }
+
+    /// Pictures that were held back for others to be shown before them; none of those will come.
+    mutating func placeHeldPictures() throws(RecordingFault) {
+        guard let clock = video?.clock else { return }
+        while let placed = pictureOrder.pop(all: true) { try place(placed, clock: clock) }
+    }
+
+    /// Puts one picture on the timeline, as the first of a Period where one has to begin.
+    private mutating func place(_ placed: PictureOrder.Placed, clock: TrackClock) throws(RecordingFault) {
+        let unit = placed.unit
         guard period?.video != nil else {
-            if unit.isSync { try beginPeriod(with: unit, timestamp: timestamp) }
+            if unit.isSync { try beginPeriod(with: unit, timestamp: placed.timestamp) }
             return
         }
-        let target = correctionTarget(pictureNs: arrivalNs)
+        let target = correctionTarget(pictureNs: lastPicture?.ns ?? nowNs)
         guard var open = period else { return }
-        let time = open.videoTime(of: timestamp, target: target)
+        // What is decoded behind the first picture and shown before it would stand before the Period.
+        guard placed.timestamp >= open.videoOrigin else { return }
+        let time = open.videoTime(of: placed.decodingTime, target: target)
         period = open
-        if unit.isSync, try beginsPeriod(unit, timestamp: timestamp, clock: clock) {
-            try endPeriod(atVideo: time)
-            try beginPeriod(with: unit, timestamp: timestamp)
+        if unit.isSync, try beginsPeriod(unit, timestamp: placed.timestamp, clock: clock) {
+            try endPeriodHere(atVideo: time)
+            try beginPeriod(with: unit, timestamp: placed.timestamp)
             return
         }
         try releaseSound(before: time)
         try cutIfDue(at: time, isSync: unit.isSync)
-        try addPicture(unit, time: time)
-    }
-
-    /// The timestamp to use, nil for a picture that cannot be placed; a jump ends the Period.
-    private mutating func continued(
-        _ unit: AccessUnit, arrivalNs: UInt64, clock: TrackClock
-    ) throws(RecordingFault) -> Int64? {
-        guard let last = lastPicture else {
-            lastPicture = (unit.timestamp, arrivalNs)
-            return unit.timestamp
-        }
-        let delta = unit.timestamp - last.timestamp
-        let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
-        if isJump || delta < -clock.rate {
-            if !moveVideo(from: last, to: (unit.timestamp, arrivalNs)) { try endPeriod() }
-            lastPicture = (unit.timestamp, arrivalNs)
-            return unit.timestamp
-        }
-        if delta < 0 {
-            // One odd timestamp is a sender's slip; several are pictures shown before those they were sent after.
-            backwardFrames += 1
-            forwardFrames = 0
-            guard backwardFrames < 3 else { throw .bFrames }
-            return nil
-        }
-        forwardFrames += 1
-        if forwardFrames > 100 { backwardFrames = 0 }
-        let timestamp = max(unit.timestamp, last.timestamp + 1)
-        lastPicture = (timestamp, arrivalNs)
-        return timestamp
+        let isInOrder = placed.timestamp == placed.decodingTime
+        try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - open.videoOrigin + open.correction - time)
     }
 
     private func beginsPeriod(_ unit: AccessUnit, timestamp: Int64, clock: TrackClock) throws(RecordingFault) -> Bool {
         guard let lane = period?.video else { return false }
         if wantsNewPeriod { return true }
-        if let format = unit.format, lane.format != .h264(format) { return true }
+        if let format = unit.format, lane.format != format { return true }
         let isDue = timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(of: lane)
         return isDue && mustRotate(atUs: wallTimeUs(of: timestamp, on: clock))
     }
@@ -63,21 +58,22 @@ extension StreamRecorder {
     /// Starts a Period at a key frame; sound of the same instant starts with it.
     private mutating func beginPeriod(with unit: AccessUnit, timestamp: Int64) throws(RecordingFault) {
         guard let clock = video?.clock, let format = unit.format else { return }
-        if period != nil { try endPeriod() }
+        if period != nil { try endPeriodHere() }
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs))
         var open = OpenPeriod(videoOrigin: timestamp)
         open.video = try TrackLane(
-            kind: .video, format: .h264(format), chunkSeconds: settings.chunkSeconds, actions: &actions)
+            kind: .video, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period = open
         placeSoundBesideVideo()
         wantsNewPeriod = false
-        try addPicture(unit, time: 0)
+        try addPicture(unit, time: 0, offset: 0)
     }
 
-    private mutating func addPicture(_ unit: AccessUnit, time: Int64) throws(RecordingFault) {
-        try period?.video?.add(unit.data, time: time, nominal: 0, isSync: unit.isSync, actions: &actions)
+    private mutating func addPicture(_ unit: AccessUnit, time: Int64, offset: Int64) throws(RecordingFault) {
+        try period?.video?.add(
+            unit.data, time: time, offset: offset, nominal: 0, isSync: unit.isSync, actions: &actions)
     }
 
     /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant. A sender that makes no key

@@ -21,9 +21,8 @@ struct StreamRecorder {
     /// The newest picture and sound: timestamp and arrival.
     var lastPicture: (timestamp: Int64, ns: UInt64)?
     var lastSound: (timestamp: Int64, ns: UInt64)?
-    /// Pictures whose timestamps went back, since a hundred in a row did not; and how many in a row did not.
-    var backwardFrames = 0
-    var forwardFrames = 0
+    /// Pictures on their way from decoding order to the timeline.
+    var pictureOrder = PictureOrder()
     /// The next key frame begins a new Period.
     var wantsNewPeriod = false
     /// The first sound since there is no Period; from then on pictures are waited for.
@@ -144,7 +143,7 @@ struct StreamRecorder {
         lastPicture = nil
         lastSound = nil
         firstSoundNs = nil
-        backwardFrames = 0
+        pictureOrder = PictureOrder()
         wantsNewPeriod = false
     }
 

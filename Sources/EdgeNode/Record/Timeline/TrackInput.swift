@@ -19,11 +19,11 @@ struct TrackInput {
     init?(_ track: TapTrack, soundTarget: SoundTarget? = nil) {
         index = track.index
         switch track.codec {
-        case .h264:
+        case .h264, .h265, .vp9, .av1:
             kind = .video
             clock = TrackClock(rate: 90_000)
             soundFormat = nil
-            depacketizer = H264Depacketizer(fmtp: track.fmtp)
+            depacketizer = Self.pictures(track)
         case .opus:
             kind = .audio
             // RFC 7587 4.1: always 48,000, and the channels of the SDP are what a decoder may be asked for.
@@ -46,6 +46,15 @@ struct TrackInput {
             depacketizer = transcoder
         default:
             return nil
+        }
+    }
+
+    private static func pictures(_ track: TapTrack) -> any Depacketizer {
+        switch track.codec {
+        case .h265: H265Depacketizer(fmtp: track.fmtp)
+        case .vp9: VP9Depacketizer()
+        case .av1: AV1Depacketizer()
+        default: H264Depacketizer(fmtp: track.fmtp)
         }
     }
 
