@@ -374,18 +374,6 @@ struct PeriodTests {
         #expect(counts[1][0] == 120 && counts[1][1] == 200)
     }
 
-    @Test("pictures in another order than they are shown in are refused, and say why")
-    func bFrames() throws {
-        var publisher = publisher(try SyntheticMedia.h264(frames: 90, gop: 30, size: "160x90", bFrames: 2, profile: "main"))
-        publisher.sounds = []
-        let order: [Int64] = [0, 3, 1, 2]
-        publisher.pictureTicks = { index in index == 0 ? 0 : (Int64((index - 1) / 3 * 3) + order[(index - 1) % 3 + 1]) * 3000 }
-        var fault: RecordingFault?
-        let recorded = Recorded.run([publisher]) { fault = $0.fault }
-        #expect(fault == .bFrames)
-        #expect(recorded.isEnded)
-    }
-
     @Test("a stream in codecs that recordings cannot hold says so")
     func codecs() {
         var publisher = publisher([])

@@ -174,13 +174,9 @@ final class SessionWriter {
         line.kind = kind
         line.codecs = format.codecs
         line.timescale = format.timescale
-        switch format {
-        case .h264(let video):
-            line.width = video.first.width
-            line.height = video.first.height
-        case .opus(let channels):
-            line.channels = channels
-        }
+        line.width = format.pictureSize?.width
+        line.height = format.pictureSize?.height
+        line.channels = format.channels
         line.initialization = names.initialization
         line.prefix = names.prefix
         try write(line)

@@ -30,8 +30,6 @@ enum RecordingAction: Equatable {
 public enum RecordingFault: Error, Equatable, Sendable {
     /// None of the tracks is in a codec that recordings hold.
     case noRecordableTrack
-    /// The video has B-frames, whose decoding order RTP does not carry; WebRTC publishers must not send them.
-    case bFrames
     /// The muxer refused.
     case muxer(FragmentWriterError)
 }
