@@ -62,7 +62,7 @@ struct WHIPRouteTests {
             #expect(try await node.post("/whip/demo", sdp: String(repeating: "a", count: 65537)).status == 413)
             #expect(try await node.post("/whip/demo", sdp: TestOffer.subscribe()).status == 422)
             #expect(
-                try await node.post("/whip/demo", sdp: TestOffer.publish([Codec(name: "VP8", clockRate: 90000)])).status == 422)
+                try await node.post("/whip/demo", sdp: TestOffer.publish([Codec(name: "H263", clockRate: 90000)])).status == 422)
             let unknown = try await node.post("/whep/none", sdp: TestOffer.subscribe())
             #expect(unknown.status == 404 && unknown.body == #"{"error":"no such stream"}"#)
             let put = try await node.send(.put, "/whip/demo")

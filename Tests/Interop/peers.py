@@ -46,8 +46,8 @@ class PeerLoop:
     def run(self, coroutine, seconds: float = 30):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
-    def publish(self, url: str, has_sound: bool = True) -> "Peer":
-        return self._open(Peer(self, url, is_publisher=True, has_sound=has_sound))
+    def publish(self, url: str, video: str = "H264", sound: str | None = "opus") -> "Peer":
+        return self._open(Peer(self, url, is_publisher=True, video=video, sound=sound))
 
     def play(self, url: str) -> "Peer":
         return self._open(Peer(self, url, is_publisher=False))
@@ -77,8 +77,8 @@ class PeerLoop:
 class Peer:
     """One session. A viewer counts what it decodes."""
 
-    def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, has_sound: bool = True):
-        self._owner, self._url, self._is_publisher, self._has_sound = owner, url, is_publisher, has_sound
+    def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, video: str = "H264", sound: str | None = "opus"):
+        self._owner, self._url, self._is_publisher, self._video, self._sound = owner, url, is_publisher, video, sound
         self.session: str | None = None
         self.frames = 0
         self.samples = 0
@@ -97,10 +97,13 @@ class Peer:
         started: list[float] = []
         if self._is_publisher:
             video = connection.addTransceiver(_Paced("video", sources.picture, 1 / sources.FPS, started), direction="sendonly")
-            if self._has_sound:
-                connection.addTransceiver(_Paced("audio", sources.sound, sources.SAMPLES / sources.RATE, started), direction="sendonly")
+            if self._sound:
+                audio = connection.addTransceiver(
+                    _Paced("audio", sources.sound, sources.SAMPLES / sources.RATE, started), direction="sendonly")
+                codecs = RTCRtpSender.getCapabilities("audio").codecs
+                audio.setCodecPreferences([codec for codec in codecs if codec.mimeType == f"audio/{self._sound}"])
             codecs = RTCRtpSender.getCapabilities("video").codecs
-            video.setCodecPreferences([codec for codec in codecs if codec.mimeType == "video/H264"])
+            video.setCodecPreferences([codec for codec in codecs if codec.mimeType == f"video/{self._video}"])
         else:
             connection.addTransceiver("video", direction="recvonly")
             connection.addTransceiver("audio", direction="recvonly")

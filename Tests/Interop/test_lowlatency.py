@@ -149,7 +149,7 @@ LISTENER = """
 def test_sound_stays_with_its_pictures_behind_a_stretch_without(own_cluster, peers, browsers, name):
     """Chromium leaves gaps out of one rendition and not of the other: silence must stand there instead."""
     stream = name("rec")
-    silent = peers.publish(f"{own_cluster.url}/api/whip/edge-a/{stream}", has_sound=False)
+    silent = peers.publish(f"{own_cluster.url}/api/whip/edge-a/{stream}", sound=None)
     url = f"{own_cluster.url}/api/playback/{stream}/index.m3u8"
     folder = own_cluster.edge("edge-a").storage / stream
     eventually("two segments of pictures", lambda: len(list(folder.rglob("seg_*.m4s"))) >= 2, 40)

@@ -25,7 +25,7 @@ struct FragmentWriterTests {
         let units = units(try SyntheticMedia.h264(frames: 90, gop: 30, size: size, profile: profile))
         #expect(units.count == 90)
         let format = try #require(units.first?.format)
-        let writer = try FragmentWriter(format: .h264(format))
+        let writer = try FragmentWriter(format: format)
         let rules = try CMAFCheck.initialization(writer.initSegment, timescale: 90_000)
         #expect(rules == [])
 
@@ -53,7 +53,7 @@ struct FragmentWriterTests {
         #expect(probe.packets.count == 90)
         #expect(probe.packets.map(\.dts) == (0..<90).map { Int64($0) * 3000 })
         #expect(probe.packets.filter(\.isKey).map(\.pts) == [0, 90_000, 180_000])
-        #expect("\(probe.width)x\(probe.height)" == size && "\(format.first.width)x\(format.first.height)" == size)
+        #expect("\(probe.width)x\(probe.height)" == size && format.pictureSize.map { "\($0.width)x\($0.height)" } == size)
         #expect(try Probe.decodeErrors(file) == "")
     }
 

@@ -56,9 +56,18 @@ package struct FixtureFragment: Sendable {
     package let durations: [Int64]
     package let sizes: [Int64]
     package let flags: [Int64]
+    /// Presentation minus decoding times.
+    package let offsets: [Int64]
     /// The samples' bytes, from the `mdat`.
     package var samples: [[UInt8]] = []
     package var end: Int64 { time + durations.reduce(0, +) }
+    package var presentationTimes: [Int64] {
+        var time = time
+        return zip(durations, offsets).map { duration, offset in
+            defer { time += duration }
+            return time + offset
+        }
+    }
 }
 
 /// What recordings must be as CMAF; each broken rule is one line.
@@ -117,6 +126,7 @@ package enum CMAFCheck {
             rule(trun.flags & 1 != 0 && trun.integer(4, at: 8) == Int64(moof.body.count + 16), "trun data offset")
             rule(fragment.sizes.reduce(0, +) == Int64(mdat.body.count), "sample sizes fill mdat")
             rule(fragment.durations.allSatisfy { $0 > 0 }, "durations above 0")
+            rule(fragment.offsets.allSatisfy { $0 >= 0 } || trun.version == 1, "offsets below 0 in a trun of version 1")
             if let previous = fragments.last { rule(previous.end == fragment.time, "tfdt continues inside the segment") }
             for (index, flags) in fragment.flags.enumerated() {
                 let isSync = flags & 0x1_0000 == 0
@@ -127,6 +137,8 @@ package enum CMAFCheck {
             }
             fragments.append(fragment)
         }
+        let shown = fragments.flatMap(\.presentationTimes).min()
+        rule(shown == fragments.first?.time, "nothing is shown before the segment's start, nor later than it")
         return (fragments, broken)
     }
 
@@ -147,6 +159,7 @@ package enum CMAFCheck {
         var durations: [Int64] = []
         var sizes: [Int64] = []
         var flags: [Int64] = []
+        var offsets: [Int64] = []
         for index in 0..<max(0, count) {
             func field(_ mask: Int64) -> Int64? {
                 guard trun.flags & mask != 0 else { return nil }
@@ -157,8 +170,8 @@ package enum CMAFCheck {
             sizes.append(field(0x200) ?? defaults[16] ?? -1)
             let own = field(0x400) ?? defaults[32] ?? -1
             flags.append(index == 0 ? first ?? own : own)
-            _ = field(0x800)
+            offsets.append(Int64(Int32(truncatingIfNeeded: field(0x800) ?? 0)))
         }
-        return FixtureFragment(time: tfdt.integer(8, at: 4), durations: durations, sizes: sizes, flags: flags)
+        return FixtureFragment(time: tfdt.integer(8, at: 4), durations: durations, sizes: sizes, flags: flags, offsets: offsets)
     }
 }

@@ -101,17 +101,29 @@ package struct FixturePacket: Sendable {
     package var unit: Int
 }
 
-/// Packs pictures as RFC 6184 mode 1: parameter sets as STAP-A, large units as FU-A.
+/// Packs pictures as their codec's payload format says; H.264 as RFC 6184 mode 1: parameter sets as STAP-A, large units as FU-A.
 package struct FixturePacketizer {
     package var extendedSequence: UInt64
     package let payloadMax: Int
+    package let codec: FixtureCodec
 
-    package init(extendedSequence: UInt64, payloadMax: Int = 400) {
+    package init(extendedSequence: UInt64, payloadMax: Int = 400, codec: FixtureCodec = .h264) {
         self.extendedSequence = extendedSequence
         self.payloadMax = payloadMax
+        self.codec = codec
     }
 
-    package mutating func picture(_ nals: [[UInt8]], timestamp: UInt32, unit: Int) -> [FixturePacket] {
+    package mutating func picture(_ picture: [[UInt8]], timestamp: UInt32, unit: Int) -> [FixturePacket] {
+        let payloads = codec == .h264 ? h264(picture) : codec.payloads(picture, max: payloadMax, unit: unit)
+        return payloads.enumerated().map { index, payload in
+            defer { extendedSequence += 1 }
+            return FixturePacket(
+                payload: payload, timestamp: timestamp, marker: index == payloads.count - 1, extendedSequence: extendedSequence,
+                unit: unit)
+        }
+    }
+
+    private func h264(_ nals: [[UInt8]]) -> [[UInt8]] {
         let sets = nals.filter { [7, 8].contains($0[0] & 0x1F) }
         var payloads: [[UInt8]] = []
         if sets.count > 1, sets.map(\.count).reduce(0, +) + 8 < payloadMax {
@@ -120,12 +132,7 @@ package struct FixturePacketizer {
             payloads += sets
         }
         for nal in nals where ![7, 8].contains(nal[0] & 0x1F) { payloads += fragments(nal) }
-        return payloads.enumerated().map { index, payload in
-            defer { extendedSequence += 1 }
-            return FixturePacket(
-                payload: payload, timestamp: timestamp, marker: index == payloads.count - 1, extendedSequence: extendedSequence,
-                unit: unit)
-        }
+        return payloads
     }
 
     package mutating func sound(_ packet: [UInt8], timestamp: UInt32, unit: Int) -> FixturePacket {

@@ -99,4 +99,18 @@ package struct Probe: Sendable {
             "sh", ["-c", "ffmpeg -v error -i \"$1\" -f null - 2>&1", "sh", file.path])
         return String(decoding: out, as: UTF8.self)
     }
+
+    /// How many pictures come out of the decoder.
+    package static func decodedPictures(_ bytes: [UInt8]) throws -> Int {
+        let directory = try TemporaryDirectory()
+        let file = directory.url.appendingPathComponent("track.mp4")
+        try Data(bytes).write(to: file)
+        let out = try Tool.run(
+            "ffprobe",
+            [
+                "-v", "error", "-count_frames", "-select_streams", "v:0", "-show_entries", "stream=nb_read_frames", "-of",
+                "csv=p=0", file.path,
+            ])
+        return Int(String(decoding: out, as: UTF8.self).prefix { $0.isNumber }) ?? -1
+    }
 }

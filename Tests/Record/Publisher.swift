@@ -19,6 +19,8 @@ struct Publisher {
     static let soundTrack = TapTrack(index: 1, kind: .audio, codec: .opus, clockRate: 48_000, fmtp: "", channels: 2)
 
     var tracks = [Publisher.videoTrack, Publisher.soundTrack]
+    /// What the pictures are, in decoding order.
+    var codec = FixtureCodec.h264
     var pictures: [SyntheticMedia.Picture] = []
     /// Sound packets by index; nil is a packet that is not sent.
     var sounds: [[UInt8]?] = []
@@ -37,6 +39,14 @@ struct Publisher {
     var ntpNs: UInt64 = 3_900_000_000_000_000_000
     /// What becomes of a packet: nil loses it, else it comes this much later.
     var network: (_ track: UInt8, _ packet: FixturePacket) -> UInt64? = { _, _ in 0 }
+    /// A copy of a packet that comes so much later; nil: none.
+    var copied: (_ track: UInt8, _ packet: FixturePacket) -> UInt64? = { _, _ in nil }
+    /// The recorder is told that the source has ended.
+    var leaves = true
+    /// What is added to the RTP timestamp of a picture or a sound packet: a sender that counts anew.
+    var retimed: (_ track: UInt8, _ unit: Int) -> Int64 = { _, _ in 0 }
+    /// RTP ticks of a sound packet.
+    var soundTicks = 960
     /// The RTP timestamp of a picture relative to the first; 3000 a picture.
     var pictureTicks: (Int) -> Int64 = { Int64($0) * 3000 }
 
@@ -62,15 +72,20 @@ struct Publisher {
     /// Everything, by time of arrival.
     func events() -> [(ns: UInt64, event: Event)] {
         var list: [(ns: UInt64, event: Event)] = [(startNs, .source(tracks))]
-        var video = FixturePacketizer(extendedSequence: videoSequence)
+        var video = FixturePacketizer(extendedSequence: videoSequence, codec: codec)
         var end = startNs
+        var sent = startNs
         for (index, picture) in pictures.enumerated() {
             let captured = startNs + UInt64(pictureTicks(index)) * 100_000 / 9
             end = max(end, captured)
-            let timestamp = videoTimestamp &+ UInt32(truncatingIfNeeded: pictureTicks(index))
+            // What is shown earlier than those before it goes out right behind them.
+            sent = captured >= sent ? captured : sent + 5_000_000
+            let timestamp = videoTimestamp &+ UInt32(truncatingIfNeeded: pictureTicks(index) + retimed(0, index))
             for (number, packet) in video.picture(picture, timestamp: timestamp, unit: index).enumerated() {
                 guard let late = network(0, packet) else { continue }
-                list.append((captured + videoDelayNs + UInt64(number) * 100_000 + late, .packet(track: 0, packet)))
+                let arrival = sent + videoDelayNs + UInt64(number) * 100_000 + late
+                list.append((arrival, .packet(track: 0, packet)))
+                if let later = copied(0, packet) { list.append((arrival + later, .packet(track: 0, packet))) }
             }
         }
         var sound = FixturePacketizer(extendedSequence: soundSequence)
@@ -78,14 +93,16 @@ struct Publisher {
             guard let payload else { continue }
             let captured = startNs + UInt64(index) * 20_000_000
             end = max(end, captured)
-            let packet = sound.sound(payload, timestamp: soundTimestamp &+ UInt32(truncatingIfNeeded: index * 960), unit: index)
+            let timestamp = soundTimestamp &+ UInt32(truncatingIfNeeded: Int64(index * soundTicks) + retimed(1, index))
+            let packet = sound.sound(payload, timestamp: timestamp, unit: index)
             guard let late = network(1, packet) else { continue }
             list.append((captured + soundDelayNs + late, .packet(track: 1, packet)))
+            if let later = copied(1, packet) { list.append((captured + soundDelayNs + late + later, .packet(track: 1, packet))) }
         }
         if let first = reportsAfterNs {
             for at in stride(from: first, through: end - startNs, by: 1_000_000_000) { list += reports(at: at) }
         }
-        list.append((max(end, list.map(\.ns).max() ?? 0) + 100_000_000, .sourceEnded))
+        if leaves { list.append((max(end, list.map(\.ns).max() ?? 0) + 100_000_000, .sourceEnded)) }
         return list.enumerated().sorted { ($0.element.ns, $0.offset) < ($1.element.ns, $1.offset) }.map(\.element)
     }
 
@@ -93,7 +110,7 @@ struct Publisher {
         let time = ntpNs + offsetNs
         let ntp = (time / 1_000_000_000) << 32 | ((time % 1_000_000_000) << 32) / 1_000_000_000
         let picture = videoTimestamp &+ UInt32(truncatingIfNeeded: offsetNs * 9 / 100_000)
-        let sound = soundTimestamp &+ UInt32(truncatingIfNeeded: offsetNs * 48 / 1_000_000)
+        let sound = soundTimestamp &+ UInt32(truncatingIfNeeded: offsetNs / 1_000_000 * UInt64(soundTicks) / 20)
         return [
             (startNs + offsetNs + 20_000_000, .report(track: 0, ntp: ntp, timestamp: picture)),
             (startNs + offsetNs + 20_000_000, .report(track: 1, ntp: ntp, timestamp: sound)),
@@ -114,6 +131,7 @@ struct Recorded {
 
     struct Period {
         let startUs: Int64
+        let continues: Bool
         var isEnded = false
         var tracks: [LaneKind: Track] = [:]
     }
@@ -135,7 +153,7 @@ struct Recorded {
         case .sessionBegan:
             sessions.append([])
             isEnded = false
-        case .periodBegan(let startUs): sessions[session].append(Period(startUs: startUs))
+        case .periodBegan(let startUs, let continues): sessions[session].append(Period(startUs: startUs, continues: continues))
         case .trackBegan(let kind, let format, let bytes):
             sessions[session][period].tracks[kind] = Track(format: format, initialization: bytes)
         case .chunk(let kind, let bytes): sessions[session][period].tracks[kind]?.open += bytes
@@ -150,16 +168,24 @@ struct Recorded {
     }
 
     /// Runs publishers one after the other through a recorder, ticking each 50 ms.
+    ///
+    /// - Parameters:
+    ///   - steps: what the time of day has been set forward by at a monotonic time, in microseconds.
+    ///   - perform: does what the recorder wants done.
     static func run(
         _ publishers: [Publisher], settings: TimelineSettings = TimelineSettings(), realtimeUs: Int64 = 1_795_190_400_000_000,
-        inspect: (inout StreamRecorder) -> Void = { _ in }
+        inspect: (inout StreamRecorder) -> Void = { _ in }, steps: (UInt64) -> Int64 = { _ in 0 },
+        perform: (RecordingAction) -> Void = { _ in }
     ) -> Recorded {
         let origin = publishers.first?.startNs ?? 0
-        let wall = WallClock(monotonicNs: origin, realtimeUs: realtimeUs)
-        var recorder = StreamRecorder(settings: settings, wallClock: wall)
+        func wall(_ ns: UInt64) -> WallClock {
+            WallClock(monotonicNs: ns, realtimeUs: realtimeUs + Int64(ns - origin) / 1000 + steps(ns))
+        }
+        var recorder = StreamRecorder(settings: settings, wallClock: wall(origin))
         var recorded = Recorded()
         var tick = origin
         func drain() {
+            for action in recorder.actions { perform(action) }
             recorded.apply(recorder.actions)
             recorder.actions = []
         }
@@ -177,7 +203,7 @@ struct Recorded {
                     payload: packet.payload)
             case .report(let track, let ntp, let timestamp):
                 recorder.receiveReport(track: track, ntp: ntp, timestamp: timestamp, arrivalNs: ns)
-            case .source(let tracks): recorder.beginSource(tracks, nowNs: ns, wallClock: wall)
+            case .source(let tracks): recorder.beginSource(tracks, nowNs: ns, wallClock: wall(ns))
             case .sourceEnded: recorder.endSource(nowNs: ns)
             }
             drain()

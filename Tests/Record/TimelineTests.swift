@@ -335,6 +335,7 @@ struct PeriodTests {
         let midnight = Recorded.run([publisher(Self.pictures)], realtimeUs: 1_795_219_196_900_000)
         #expect(midnight.sessions.map(\.count) == [1, 1])
         #expect(try counts(midnight).map(\.first) == [120, 240])
+        #expect(midnight.periods.map(\.continues) == [false, true])
         let rotated = Recorded.run(
             [publisher(Self.pictures)], settings: TimelineSettings(segmentSeconds: 2, sessionSecondsMax: 5))
         #expect(rotated.sessions.map(\.count) == [1, 1])
@@ -371,18 +372,6 @@ struct PeriodTests {
         let counts = try counts(Recorded.run([publisher]))
         #expect(counts.count == 2 && counts[0] == [240, 0])
         #expect(counts[1][0] == 120 && counts[1][1] == 200)
-    }
-
-    @Test("pictures in another order than they are shown in are refused, and say why")
-    func bFrames() throws {
-        var publisher = publisher(try SyntheticMedia.h264(frames: 90, gop: 30, size: "160x90", bFrames: 2, profile: "main"))
-        publisher.sounds = []
-        let order: [Int64] = [0, 3, 1, 2]
-        publisher.pictureTicks = { index in index == 0 ? 0 : (Int64((index - 1) / 3 * 3) + order[(index - 1) % 3 + 1]) * 3000 }
-        var fault: RecordingFault?
-        let recorded = Recorded.run([publisher]) { fault = $0.fault }
-        #expect(fault == .bFrames)
-        #expect(recorded.isEnded)
     }
 
     @Test("a stream in codecs that recordings cannot hold says so")

@@ -88,6 +88,19 @@ struct PublishAnswerTests {
         #expect(try answer(statics, CodecPolicy(["H264", "PCMU"])).tracks.first?.codec.name == "PCMU")
     }
 
+    @Test("the sender's order decides among all that is forwarded", arguments: ["H264", "VP8", "VP9", "AV1"])
+    func preference(name: String) throws {
+        let offer = OfferCorpus.chrome.text
+        #expect(try answer(offer, .standard).tracks.map(\.codec.name) == ["opus", "VP8"])
+        let line = try #require(offer.split(separator: "\r\n").first { $0.hasPrefix("m=video") })
+        let codec = try #require(try answer(offer, CodecPolicy([name, "opus"])).tracks.first { $0.kind == .video }?.payloadType)
+        let types = line.split(separator: " ").dropFirst(3).map(String.init)
+        let preferred = ["\(codec)"] + types.filter { $0 != "\(codec)" }
+        let reordered = offer.replacingLine(
+            String(line), with: (line.split(separator: " ").prefix(3).map(String.init) + preferred).joined(separator: " "))
+        #expect(try answer(reordered, .standard).tracks.map(\.codec.name) == ["opus", name])
+    }
+
     @Test(
         "what makes an offer unacceptable",
         arguments: [

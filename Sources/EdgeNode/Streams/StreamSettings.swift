@@ -23,7 +23,7 @@ public struct StreamSettings: Sendable {
     /// Whether a PATCH without If-Match gets 428 (RFC 9725 section 4.3.1); several clients never send it.
     public var requiresIfMatch = false
     /// The codecs that may be published.
-    public var codecs = CodecPolicy.h264AndOpus
+    public var codecs = CodecPolicy.standard
     /// How long a viewer waits for a publisher to come or come back before its session is closed, in milliseconds.
     public var publisherWaitMs = 30_000
 

@@ -1,18 +1,19 @@
 /// One frame of a track as it leaves a depacketiser: ready to be stored, not yet placed in time.
 public struct AccessUnit: Equatable, Sendable {
-    /// RTP timestamp, unwrapped to 64 bit, in the track's clock.
+    /// RTP timestamp, unwrapped to 64 bit, in the track's clock: when it is shown, not when it is decoded.
     public let timestamp: Int64
-    /// The bytes a sample holds: length-prefixed NAL units without parameter sets for H.264, the packet for Opus.
+    /// The bytes a sample holds: length-prefixed NAL units without parameter sets for H.264 and H.265, a superframe for VP9, a temporal
+    /// unit without delimiters for AV1, the packet for Opus.
     public let data: [UInt8]
     /// A decoder can start here.
     public let isSync: Bool
     /// How long it lasts in the track's clock, where the bitstream says so (Opus); nil for video.
     public let duration: Int64?
-    /// The parameter sets in force, with each sync unit of H.264.
-    public let format: H264Format?
+    /// What a decoder has to be told before it, with each sync unit of video.
+    public let format: TrackFormat?
 
     /// A unit of any codec.
-    public init(timestamp: Int64, data: [UInt8], isSync: Bool, duration: Int64? = nil, format: H264Format? = nil) {
+    public init(timestamp: Int64, data: [UInt8], isSync: Bool, duration: Int64? = nil, format: TrackFormat? = nil) {
         self.timestamp = timestamp
         self.data = data
         self.isSync = isSync

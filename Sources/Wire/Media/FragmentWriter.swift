@@ -25,6 +25,9 @@ public final class FragmentWriter {
     private var packet: UnsafeMutablePointer<AVPacket>?
     private var nextTime: Int64?
     private var pendingSamples = 0
+    /// Added to all presentation times. libavformat takes no picture that is shown before it is decoded, and counts composition
+    /// offsets from the first one's (`negative_cts_offsets`), so this vanishes again.
+    private let presentationLead: Int64
 
     /// `styp` of a CMAF segment that follows the live profile of ISO/IEC 23009-1.
     public static let segmentType: [UInt8] =
@@ -33,6 +36,7 @@ public final class FragmentWriter {
     /// Throws `unsupported` or what libavformat says.
     public init(format: TrackFormat) throws(FragmentWriterError) {
         self.format = format
+        presentationLead = format.reorderedSamplesMax == 0 ? 0 : Int64(format.timescale) * 60
         Self.silenceLibrary
         sink = MemorySink()
         var made: UnsafeMutablePointer<AVFormatContext>?
@@ -60,14 +64,19 @@ public final class FragmentWriter {
 
     /// Adds a sample to the open fragment.
     ///
-    /// Throws `discontinuous` when it does not start where the one before it ended.
+    /// The first one's composition offset must be 0, and all of them where the format says that samples are shown as they are decoded.
+    ///
+    /// Throws `discontinuous` when it does not start where the one before it ended, `unsupported` for other offsets.
     public func append(_ sample: Sample) throws(FragmentWriterError) {
         let expected = nextTime ?? sample.time
         guard sample.time == expected, sample.duration > 0, sample.time >= 0 else {
             throw .discontinuous(expected: expected, got: sample.time)
         }
-        guard let packet else { throw .unsupported }
-        packet.pointee.pts = sample.time
+        let mayReorder = presentationLead > 0 && nextTime != nil
+        guard let packet, sample.compositionOffset == 0 || mayReorder, abs(sample.compositionOffset) <= presentationLead else {
+            throw .unsupported
+        }
+        packet.pointee.pts = sample.time + sample.compositionOffset + presentationLead
         packet.pointee.dts = sample.time
         packet.pointee.duration = sample.duration
         packet.pointee.stream_index = 0
@@ -109,16 +118,41 @@ public final class FragmentWriter {
             throw .libavformat(call: "avformat_new_stream", code: -ENOMEM)
         }
         stream.pointee.time_base = AVRational(num: 1, den: Int32(format.timescale))
-        let extradata: [UInt8]
+        if let size = format.pictureSize {
+            parameters.pointee.codec_type = AVMEDIA_TYPE_VIDEO
+            parameters.pointee.width = Int32(clamping: size.width)
+            parameters.pointee.height = Int32(clamping: size.height)
+        }
+        try setExtradata(try describe(format, in: parameters), of: parameters)
+    }
+
+    /// Sets what is special to the codec, and returns its configuration record.
+    private static func describe(
+        _ format: TrackFormat, in parameters: UnsafeMutablePointer<AVCodecParameters>
+    ) throws(FragmentWriterError) -> [UInt8] {
         switch format {
         case .h264(let video):
-            parameters.pointee.codec_type = AVMEDIA_TYPE_VIDEO
             parameters.pointee.codec_id = AV_CODEC_ID_H264
-            parameters.pointee.width = Int32(video.first.width)
-            parameters.pointee.height = Int32(video.first.height)
             parameters.pointee.profile = Int32(video.first.profile)
             parameters.pointee.level = Int32(video.first.level)
-            extradata = video.decoderConfiguration
+            return video.decoderConfiguration
+        case .h265(let video):
+            parameters.pointee.codec_id = AV_CODEC_ID_HEVC
+            // 'hvc1': the sets are out of band only, without which Apple's players do not play.
+            parameters.pointee.codec_tag = 0x3163_7668
+            return video.decoderConfiguration
+        case .vp9(let video):
+            parameters.pointee.codec_id = AV_CODEC_ID_VP9
+            parameters.pointee.profile = Int32(video.profile)
+            parameters.pointee.level = Int32(video.level)
+            parameters.pointee.format = video.pixelFormat.rawValue
+            parameters.pointee.color_range = video.isFullRange ? AVCOL_RANGE_JPEG : AVCOL_RANGE_MPEG
+            return []
+        case .av1(let video):
+            parameters.pointee.codec_id = AV_CODEC_ID_AV1
+            return video.decoderConfiguration
+        case .vp8:
+            throw .unsupported
         case .opus(let channels):
             guard (1...2).contains(channels) else { throw .unsupported }
             parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
@@ -127,14 +161,22 @@ public final class FragmentWriter {
             // Only tells the muxer that samples are packets; each has its own duration.
             parameters.pointee.frame_size = 960
             av_channel_layout_default(&parameters.pointee.ch_layout, Int32(channels))
-            extradata = opusHead(channels: channels)
+            return opusHead(channels: channels)
+        case .aac(let config, let timescale):
+            parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
+            parameters.pointee.codec_id = AV_CODEC_ID_AAC
+            // The muxer makes it the timescale.
+            parameters.pointee.sample_rate = Int32(clamping: timescale)
+            parameters.pointee.frame_size = Int32(clamping: config.frameLength * timescale / config.sampleRate)
+            av_channel_layout_default(&parameters.pointee.ch_layout, Int32(config.channels))
+            return config.bytes
         }
-        try setExtradata(extradata, of: parameters)
     }
 
     private static func setExtradata(
         _ bytes: [UInt8], of parameters: UnsafeMutablePointer<AVCodecParameters>
     ) throws(FragmentWriterError) {
+        guard !bytes.isEmpty else { return }
         guard let memory = av_mallocz(bytes.count + Int(AV_INPUT_BUFFER_PADDING_SIZE)) else {
             throw .libavformat(call: "av_mallocz", code: -ENOMEM)
         }
@@ -220,4 +262,22 @@ private func writeToSink(
     Unmanaged<MemorySink>.fromOpaque(opaque).takeUnretainedValue()
         .append(UnsafeBufferPointer(start: data, count: Int(count)))
     return count
+}
+
+extension VP9Format {
+    /// From which the muxer makes `vpcC`.
+    fileprivate var pixelFormat: AVPixelFormat {
+        switch (halvesColumns, halvesRows, bitDepth) {
+        case (true, true, 8): AV_PIX_FMT_YUV420P
+        case (true, true, 10): AV_PIX_FMT_YUV420P10LE
+        case (true, true, _): AV_PIX_FMT_YUV420P12LE
+        case (true, false, 8): AV_PIX_FMT_YUV422P
+        case (true, false, 10): AV_PIX_FMT_YUV422P10LE
+        case (true, false, _): AV_PIX_FMT_YUV422P12LE
+        case (false, true, _): AV_PIX_FMT_YUV440P
+        case (false, false, 8): AV_PIX_FMT_YUV444P
+        case (false, false, 10): AV_PIX_FMT_YUV444P10LE
+        case (false, false, _): AV_PIX_FMT_YUV444P12LE
+        }
+    }
 }

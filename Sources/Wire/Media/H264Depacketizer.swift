@@ -166,7 +166,7 @@ public struct H264Depacketizer: Depacketizer {
             guard let format = sets.format else { return drop() }
             waitsForIDR = false
             formatInForce = format
-            units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: true, format: format))
+            units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: true, format: .h264(format)))
             return
         }
         // New parameter sets in the middle of a group of pictures cannot be told to a file whose sets are out of band.

@@ -18,6 +18,9 @@ public struct H264SPS: Equatable, Sendable {
     public let width: Int
     /// Picture height in luma samples, cropping applied.
     public let height: Int
+    /// How many pictures may precede one in decoding order and follow it in output (max_num_reorder_frames, E.2.1); nil when the set does
+    /// not tell.
+    public let reorderedFramesMax: Int?
 
     /// The RFC 6381 codecs parameter of a track with out-of-band parameter sets, such as `avc1.42e01f`.
     public var codecs: String {
@@ -44,10 +47,13 @@ public struct H264SPS: Equatable, Sendable {
         chromaFormat = chroma.format
         lumaDepthMinus8 = chroma.lumaDepthMinus8
         chromaDepthMinus8 = chroma.chromaDepthMinus8
-        try Self.skipOrderCount(&reader)
+        let isInOutputOrder = try Self.readOrderCount(&reader) == 2
         let size = try Self.pictureSize(&reader, chroma: chroma)
         width = size.width
         height = size.height
+        // Type 2 means that output order is decoding order (8.2.1), and Baseline has no B slices.
+        let told = try? H264Usability.reorderedFramesMax(&reader)
+        reorderedFramesMax = isInOutputOrder || profile == 66 ? 0 : told ?? nil
     }
 
     private struct Chroma {
@@ -85,9 +91,11 @@ public struct H264SPS: Equatable, Sendable {
         }
     }
 
-    private static func skipOrderCount(_ reader: inout BitReader) throws(BitstreamError) {
+    /// Reads past the picture order count's parameters and returns its type.
+    private static func readOrderCount(_ reader: inout BitReader) throws(BitstreamError) -> Int {
         _ = try reader.unsigned("log2_max_frame_num_minus4", max: 12)
-        switch try reader.unsigned("pic_order_cnt_type", max: 2) {
+        let type = try reader.unsigned("pic_order_cnt_type", max: 2)
+        switch type {
         case 0:
             _ = try reader.unsigned("log2_max_pic_order_cnt_lsb_minus4", max: 12)
         case 1:
@@ -101,6 +109,7 @@ public struct H264SPS: Equatable, Sendable {
         }
         _ = try reader.unsigned("max_num_ref_frames", max: 16)
         try reader.skip(1)
+        return type
     }
 
     private static func pictureSize(
@@ -127,5 +136,47 @@ public struct H264SPS: Equatable, Sendable {
         height -= (top + bottom) * unitY
         guard width > 0, height > 0 else { throw .invalid(field: "frame_cropping") }
         return (width, height)
+    }
+}
+
+/// Video usability information (H.264 annex E.1.1), as far as it leads to bitstream_restriction.
+private enum H264Usability {
+    /// Nil when the set has none or it does not tell.
+    static func reorderedFramesMax(_ reader: inout BitReader) throws(BitstreamError) -> Int? {
+        guard try reader.flag() else { return nil }
+        // Aspect ratio, extended when its code is 255.
+        if try reader.flag(), try reader.bits(8) == 255 { try reader.skip(32) }
+        if try reader.flag() { try reader.skip(1) }
+        if try reader.flag() {
+            try reader.skip(4)
+            if try reader.flag() { try reader.skip(24) }
+        }
+        if try reader.flag() {
+            for _ in 0..<2 { _ = try reader.unsigned("chroma_sample_loc_type", max: 5) }
+        }
+        if try reader.flag() { try reader.skip(65) }
+        var hasBuffer = false
+        for _ in 0..<2 where try reader.flag() {
+            hasBuffer = true
+            try skipBufferParameters(&reader)
+        }
+        if hasBuffer { try reader.skip(1) }
+        try reader.skip(1)
+        guard try reader.flag() else { return nil }
+        try reader.skip(1)
+        for _ in 0..<4 { _ = try reader.unsigned("max_bytes_per_pic_denom", max: 16) }
+        return try reader.unsigned("max_num_reorder_frames", max: 16)
+    }
+
+    /// hrd_parameters (E.1.2).
+    private static func skipBufferParameters(_ reader: inout BitReader) throws(BitstreamError) {
+        let count = try reader.unsigned("cpb_cnt_minus1", max: 31) + 1
+        try reader.skip(8)
+        for _ in 0..<count {
+            _ = try reader.unsigned("bit_rate_value_minus1", max: UInt32.max - 1)
+            _ = try reader.unsigned("cpb_size_value_minus1", max: UInt32.max - 1)
+            try reader.skip(1)
+        }
+        try reader.skip(20)
     }
 }

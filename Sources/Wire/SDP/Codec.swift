@@ -43,6 +43,8 @@ public struct CodecPolicy: Sendable {
 
     /// Every codec of the table.
     public static let all = CodecPolicy(CodecRule.table.map(\.name))
+    /// Every codec of the table: what is forwarded, and recorded where recordings hold it.
+    public static let standard = CodecPolicy(["H264", "H265", "VP8", "VP9", "AV1", "opus", "PCMU", "PCMA", "G722"])
     /// H.264 and Opus.
     public static let h264AndOpus = CodecPolicy(["H264", "opus"])
 }

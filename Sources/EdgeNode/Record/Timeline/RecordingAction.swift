@@ -9,8 +9,9 @@ enum LaneKind: String, Sendable, CaseIterable, Codable {
 enum RecordingAction: Equatable {
     /// A session begins with a first sample at this time of day (Unix microseconds).
     case sessionBegan(startUs: Int64)
-    /// A Period begins: media time 0 is this time of day.
-    case periodBegan(startUs: Int64)
+    /// A Period begins: media time 0 is this time of day. It continues the one before when no media lie between, even where the time
+    /// of day says otherwise because the sender's clock runs faster or slower.
+    case periodBegan(startUs: Int64, continues: Bool)
     /// A track of the Period begins.
     case trackBegan(LaneKind, TrackFormat, initSegment: [UInt8])
     /// Whole fragments that belong to the track's open segment.
@@ -29,8 +30,6 @@ enum RecordingAction: Equatable {
 public enum RecordingFault: Error, Equatable, Sendable {
     /// None of the tracks is in a codec that recordings hold.
     case noRecordableTrack
-    /// The video has B-frames, whose decoding order RTP does not carry; WebRTC publishers must not send them.
-    case bFrames
     /// The muxer refused.
     case muxer(FragmentWriterError)
 }

@@ -4,89 +4,94 @@ extension StreamRecorder {
     /// A whole picture, in decoding order.
     mutating func receivePicture(_ unit: AccessUnit, arrivalNs: UInt64) throws(RecordingFault) {
         guard let clock = video?.clock else { return }
-        guard let timestamp = try continued(unit, arrivalNs: arrivalNs, clock: clock) else { return }
+        if let last = lastPicture {
+            let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
+            if isJump || unit.timestamp - last.timestamp < -clock.rate {
+                try placeHeldPictures()
+                pictureOrder = PictureOrder()
+                if !moveVideo(from: last, to: (unit.timestamp, arrivalNs)) { try endPeriodHere() }
+            }
+        }
+        lastPicture = (unit.timestamp, arrivalNs)
+        pictureOrder.push(unit)
+        while let placed = pictureOrder.pop() { try place(placed, clock: clock) }
+    }
+
+    /// Pictures that were held back for others to be shown before them; none of those will come.
+    mutating func placeHeldPictures() throws(RecordingFault) {
+        guard let clock = video?.clock else { return }
+        while let placed = pictureOrder.pop(all: true) { try place(placed, clock: clock) }
+    }
+
+    /// Puts one picture on the timeline, as the first of a Period where one has to begin.
+    private mutating func place(_ placed: PictureOrder.Placed, clock: TrackClock) throws(RecordingFault) {
+        let unit = placed.unit
         guard period?.video != nil else {
-            if unit.isSync { try beginPeriod(with: unit, timestamp: timestamp) }
+            if unit.isSync { try beginPeriod(with: unit, timestamp: placed.timestamp) }
             return
         }
+        let target = correctionTarget(pictureNs: lastPicture?.ns ?? nowNs)
         guard var open = period else { return }
-        let time = open.videoTime(of: timestamp, target: correctionTarget(open))
+        // What is decoded behind the first picture and shown before it would stand before the Period.
+        guard placed.timestamp >= open.videoOrigin else { return }
+        let time = open.videoTime(of: placed.decodingTime, target: target)
         period = open
-        if unit.isSync, try beginsPeriod(unit, timestamp: timestamp, clock: clock) {
-            try endPeriod(atVideo: time)
-            try beginPeriod(with: unit, timestamp: timestamp)
+        if unit.isSync, try beginsPeriod(unit, timestamp: placed.timestamp, clock: clock) {
+            try endPeriodHere(atVideo: time)
+            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
             return
         }
         try releaseSound(before: time)
         try cutIfDue(at: time, isSync: unit.isSync)
-        try addPicture(unit, time: time)
-    }
-
-    /// The timestamp to use, nil for a picture that cannot be placed; a jump ends the Period.
-    private mutating func continued(
-        _ unit: AccessUnit, arrivalNs: UInt64, clock: TrackClock
-    ) throws(RecordingFault) -> Int64? {
-        guard let last = lastPicture else {
-            lastPicture = (unit.timestamp, arrivalNs)
-            return unit.timestamp
-        }
-        let delta = unit.timestamp - last.timestamp
-        let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
-        if isJump || delta < -clock.rate {
-            try endPeriod()
-            lastPicture = (unit.timestamp, arrivalNs)
-            return unit.timestamp
-        }
-        if delta < 0 {
-            // One odd timestamp is a sender's slip; several are pictures shown before those they were sent after.
-            backwardFrames += 1
-            forwardFrames = 0
-            guard backwardFrames < 3 else { throw .bFrames }
-            return nil
-        }
-        forwardFrames += 1
-        if forwardFrames > 100 { backwardFrames = 0 }
-        let timestamp = max(unit.timestamp, last.timestamp + 1)
-        lastPicture = (timestamp, arrivalNs)
-        return timestamp
+        let isInOrder = placed.timestamp == placed.decodingTime
+        try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - open.videoOrigin + open.correction - time)
     }
 
     private func beginsPeriod(_ unit: AccessUnit, timestamp: Int64, clock: TrackClock) throws(RecordingFault) -> Bool {
         guard let lane = period?.video else { return false }
         if wantsNewPeriod { return true }
-        if let format = unit.format, lane.format != .h264(format) { return true }
+        if let format = unit.format, lane.format != format { return true }
         let isDue = timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(of: lane)
         return isDue && mustRotate(atUs: wallTimeUs(of: timestamp, on: clock))
     }
 
     /// Starts a Period at a key frame; sound of the same instant starts with it.
-    private mutating func beginPeriod(with unit: AccessUnit, timestamp: Int64) throws(RecordingFault) {
+    private mutating func beginPeriod(
+        with unit: AccessUnit, timestamp: Int64, continues: Bool = false
+    ) throws(RecordingFault) {
         guard let clock = video?.clock, let format = unit.format else { return }
-        if period != nil { try endPeriod() }
+        if period != nil { try endPeriodHere() }
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs))
+        actions.append(.periodBegan(startUs: startUs, continues: continues))
         var open = OpenPeriod(videoOrigin: timestamp)
         open.video = try TrackLane(
-            kind: .video, format: .h264(format), chunkSeconds: settings.chunkSeconds, actions: &actions)
+            kind: .video, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period = open
         placeSoundBesideVideo()
         wantsNewPeriod = false
-        try addPicture(unit, time: 0)
+        try addPicture(unit, time: 0, offset: 0)
     }
 
-    private mutating func addPicture(_ unit: AccessUnit, time: Int64) throws(RecordingFault) {
-        try period?.video?.add(unit.data, time: time, nominal: 0, isSync: unit.isSync, actions: &actions)
+    private mutating func addPicture(_ unit: AccessUnit, time: Int64, offset: Int64) throws(RecordingFault) {
+        try period?.video?.add(
+            unit.data, time: time, offset: offset, nominal: 0, isSync: unit.isSync, actions: &actions)
     }
 
     /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant. A sender that makes no key
     /// frames, whoever asks, cannot be waited for without end.
     private mutating func cutIfDue(at time: Int64, isSync: Bool) throws(RecordingFault) {
         guard let lane = period?.video else { return }
+        let isDue = isSync && time - lane.segmentStart >= settings.segmentTicks(of: lane)
         let limit = settings.segmentTicksMax(of: lane)
-        let cut = try period?.video?.cutBeforePending(endingAt: time, limit: limit, actions: &actions)
-        if let cut { cutSound(at: cut) }
-        guard isSync, time - (period?.video?.segmentStart ?? time) >= settings.segmentTicks(of: lane) else { return }
+        guard isDue || time - lane.segmentStart > limit else { return }
+        if period?.soundOrigin == nil, !soundQueue.isEmpty {
+            placeSoundBesideVideo(atOnce: true)
+            try releaseSound(before: time)
+        }
+        let early = try period?.video?.cutBeforePending(endingAt: time, limit: limit, actions: &actions)
+        if let early { cutSound(at: early) }
+        guard isSync, time - (early ?? lane.segmentStart) >= settings.segmentTicks(of: lane) else { return }
         try period?.video?.cut(at: time, actions: &actions)
         cutSound(at: time)
     }
@@ -95,39 +100,5 @@ extension StreamRecorder {
         period?.hasFixedTracks = true
         guard let audio = period?.audio, let video = period?.video else { return }
         period?.audio?.cuts.append((time * audio.timescale / video.timescale, nowNs))
-    }
-
-    // MARK: Sound and video together
-
-    /// Finds the sound timestamp of media time 0, once there is sound to compare with.
-    mutating func placeSoundBesideVideo() {
-        guard let open = period, open.video != nil, open.soundOrigin == nil, let video = video?.clock, let sound = audio?.clock,
-            let relation = soundRelationNs()
-        else { return }
-        // Where video has been moved since, sound must follow.
-        let origin = video.nanoseconds(open.videoOrigin - open.correction)
-        period?.soundOrigin = sound.ticks(origin + relation)
-        period?.relationNs = relation - video.nanoseconds(open.correction)
-    }
-
-    /// What must be added to a video time in nanoseconds to get the sound time of the same instant; both on the sender's clock when
-    /// it reports plausibly, else by arrival. Nil while there is no sound.
-    func soundRelationNs() -> Int64? {
-        guard let video = video?.clock, let sound = audio?.clock,
-            let videoArrival = video.arrivalOffsetNs, let soundArrival = sound.arrivalOffsetNs
-        else { return nil }
-        let byArrival = videoArrival - soundArrival
-        guard let videoReport = video.reportOffsetNs, let soundReport = sound.reportOffsetNs else { return byArrival }
-        let byReport = videoReport - soundReport
-        // Two clocks that differ by seconds are not one clock.
-        return abs(byReport - byArrival) < 3_000_000_000 ? byReport : byArrival
-    }
-
-    /// How far video ought to be moved by now, in its ticks; nil while reports say nothing.
-    private func correctionTarget(_ open: OpenPeriod) -> Int64? {
-        guard let begun = open.relationNs, let clock = video?.clock, clock.reportOffsetNs != nil,
-            audio?.clock.reportOffsetNs != nil, let now = soundRelationNs()
-        else { return nil }
-        return clock.ticks(now - begun)
     }
 }

@@ -23,6 +23,7 @@ struct TrackLane {
     struct Pending {
         var data: [UInt8]
         var time: Int64
+        var offset: Int64
         /// What the bitstream says it lasts.
         var nominal: Int64
         var isSync: Bool
@@ -33,7 +34,7 @@ struct TrackLane {
         timescale = Int64(format.timescale)
         chunkTicks = Int64(chunkSeconds * Double(format.timescale))
         chunkTicksMax = Int64(TimelineSettings.partStretch * chunkSeconds * Double(format.timescale))
-        lastDuration = kind == .video ? timescale / 30 : OpusPacket.silenceDuration
+        lastDuration = format.silence?.duration ?? timescale / 30
         do throws(FragmentWriterError) {
             writer = try FragmentWriter(format: format)
         } catch {
@@ -50,12 +51,12 @@ struct TrackLane {
     /// Where what is known so far ends.
     var end: Int64 { pending.map { $0.time + ($0.nominal > 0 ? $0.nominal : lastDuration) } ?? segmentStart }
 
-    /// Adds a sample that starts after the pending one, which ends there.
+    /// Adds a sample that starts after the pending one, which ends there; `offset` is when it is shown minus `time`.
     mutating func add(
-        _ data: [UInt8], time: Int64, nominal: Int64, isSync: Bool, actions: inout [RecordingAction]
+        _ data: [UInt8], time: Int64, offset: Int64 = 0, nominal: Int64, isSync: Bool, actions: inout [RecordingAction]
     ) throws(RecordingFault) {
         try commitPending(endingAt: time, actions: &actions)
-        pending = Pending(data: data, time: time, nominal: nominal, isSync: isSync)
+        pending = Pending(data: data, time: time, offset: offset, nominal: nominal, isSync: isSync)
     }
 
     /// Ends the segment at `time`, which is where the pending sample ends.
@@ -106,7 +107,10 @@ struct TrackLane {
         // With a long sample behind it a part would be longer than players were told.
         if samplesInChunk > 0, time - chunkStart > chunkTicksMax { try flush(&actions) }
         do throws(FragmentWriterError) {
-            try writer.append(Sample(data: sample.data, time: sample.time, duration: lastDuration, isSync: sample.isSync))
+            try writer.append(
+                Sample(
+                    data: sample.data, time: sample.time, compositionOffset: sample.offset, duration: lastDuration,
+                    isSync: sample.isSync))
         } catch {
             throw .muxer(error)
         }

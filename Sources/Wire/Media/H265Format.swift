@@ -1,0 +1,81 @@
+/// The parameter sets of an H.265 track and what follows from them.
+public struct H265Format: Equatable, Sendable {
+    /// Video parameter sets, whole NAL units, by rising id.
+    public let vps: [[UInt8]]
+    /// Sequence parameter sets, whole NAL units, by rising id.
+    public let sps: [[UInt8]]
+    /// Picture parameter sets, whole NAL units, by rising id.
+    public let pps: [[UInt8]]
+    /// The first sequence parameter set, read.
+    public let first: H265SPS
+
+    /// Throws when the first sequence parameter set cannot be read, or a set of a kind is missing or too long for `hvcC`.
+    public init(vps: [[UInt8]], sps: [[UInt8]], pps: [[UInt8]]) throws(BitstreamError) {
+        guard let head = sps.first, sps.count <= 16 else { throw .invalid(field: "sps") }
+        guard !vps.isEmpty, vps.count <= 16 else { throw .invalid(field: "vps") }
+        guard !pps.isEmpty, pps.count <= 64 else { throw .invalid(field: "pps") }
+        guard (vps + sps + pps).allSatisfy({ $0.count > 2 && $0.count <= 65535 }) else { throw .invalid(field: "length") }
+        first = try H265SPS(nal: head)
+        self.vps = vps
+        self.sps = sps
+        self.pps = pps
+    }
+
+    /// HEVCDecoderConfigurationRecord (ISO/IEC 14496-15 8.3.3.1), four-byte NAL lengths, all sets out of band.
+    public var decoderConfiguration: [UInt8] {
+        var record: [UInt8] = [1] + first.profileTierLevel
+        record += [0xF0, 0, 0xFC, 0xFC | UInt8(first.chromaFormat)]
+        record += [0xF8 | UInt8(first.lumaDepthMinus8), 0xF8 | UInt8(first.chromaDepthMinus8), 0, 0]
+        record.append(UInt8(first.temporalLayers) << 3 | (first.isTemporallyNested ? 4 : 0) | 3)
+        record.append(3)
+        for (type, sets) in [(UInt8(32), vps), (33, sps), (34, pps)] {
+            record += [0x80 | type, 0, UInt8(sets.count)]
+            for set in sets {
+                record += [UInt8(truncatingIfNeeded: set.count >> 8), UInt8(truncatingIfNeeded: set.count)]
+                record += set
+            }
+        }
+        return record
+    }
+}
+
+/// Parameter sets seen so far, latest of each id (H.265 7.4.2.4.2).
+struct H265ParameterSets: Equatable, Sendable {
+    private var vps: [Int: [UInt8]] = [:]
+    private var sps: [Int: [UInt8]] = [:]
+    private var pps: [Int: [UInt8]] = [:]
+
+    /// Keeps one; a set that cannot be read is left out.
+    mutating func insert(_ nal: [UInt8]) {
+        guard nal.count > 2, nal.count <= 65535 else { return }
+        switch nal[0] >> 1 & 0x3F {
+        case 32:
+            vps[Int(nal[2] >> 4)] = nal
+        case 33:
+            guard let set = try? H265SPS(nal: nal) else { return }
+            sps[set.id] = nal
+        case 34:
+            var reader = BitReader(rbspOf: nal.dropFirst(2))
+            guard let id = try? reader.unsigned("pps_pic_parameter_set_id", max: 63) else { return }
+            pps[id] = nal
+        default:
+            break
+        }
+    }
+
+    /// Reads `sprop-vps`, `sprop-sps` and `sprop-pps` of an fmtp line (RFC 7798 7.1); what is not base64 is left out.
+    mutating func insert(fmtp: String) {
+        for parameter in fmtp.split(separator: ";") {
+            let pair = parameter.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
+            guard pair.count == 2, ["sprop-vps", "sprop-sps", "sprop-pps"].contains(pair[0].lowercased()) else { continue }
+            for text in pair[1].split(separator: ",") { insert(Base64.decode(text)) }
+        }
+    }
+
+    /// The whole, once there is at least one of each kind.
+    var format: H265Format? {
+        guard !vps.isEmpty, !sps.isEmpty, !pps.isEmpty else { return nil }
+        let byID = { (sets: [Int: [UInt8]]) in sets.sorted { $0.key < $1.key }.map(\.value) }
+        return try? H265Format(vps: byID(vps), sps: byID(sps), pps: byID(pps))
+    }
+}

@@ -1,0 +1,117 @@
+import Media
+import MediaFixtures
+import MediaPlane
+import TestThreads
+import Testing
+
+@testable import Record
+
+@Suite("Recordings of every codec (RFC 7798, RFC 9628, AV1 RTP; ISO/IEC 23000-19)", .offThePool)
+struct CodecRecordingTests {
+    static let codecs: [(codec: FixtureCodec, id: CodecID, prefix: String)] = [
+        (.h264, .h264, "avc1."), (.h265, .h265, "hvc1."), (.vp9, .vp9, "vp09."), (.av1, .av1, "av01."),
+    ]
+
+    private func publisher(_ codec: FixtureCodec, _ id: CodecID, _ pictures: [SyntheticMedia.Picture]) -> Publisher {
+        var publisher = Publisher()
+        publisher.codec = codec
+        publisher.tracks[0].codec = id
+        publisher.pictures = pictures
+        publisher.sounds = (0..<pictures.count * 5 / 3).map(Publisher.sound)
+        return publisher
+    }
+
+    private func check(_ period: Recorded.Period) throws -> (video: Probe, file: [UInt8]) {
+        var broken: [String] = []
+        let video = try #require(period.tracks[.video])
+        let pictures = try video.samples(&broken)
+        let sound = try #require(period.tracks[.audio]).samples(&broken)
+        #expect(broken == [] && period.isEnded)
+        let end = pictures.last.map { Double($0.time + $0.duration) / 90_000 } ?? 0
+        let soundEnd = sound.last.map { Double($0.time + $0.duration) / 48_000 } ?? 0
+        #expect(abs(end - soundEnd) < 0.041)
+        #expect(try Probe.decodeErrors(video.file) == "")
+        return (try Probe(video.file), video.file)
+    }
+
+    @Test("segments begin with key frames, and every picture is there", arguments: codecs.indices)
+    func whole(index: Int) throws {
+        let (codec, id, prefix) = Self.codecs[index]
+        let recorded = Recorded.run(
+            [publisher(codec, id, try SyntheticMedia.pictures(codec, frames: 180, gop: 30))],
+            settings: TimelineSettings(segmentSeconds: 2))
+        #expect(recorded.periods.count == 1)
+        let period = try #require(recorded.periods.first)
+        #expect(period.tracks[.video]?.segments.map(\.duration) == [180_000, 180_000, 180_000])
+        #expect(period.tracks[.video]?.segments.allSatisfy(\.startsWithSync) == true)
+        #expect(period.tracks[.video]?.format.codecs.hasPrefix(prefix) == true)
+        let (probe, file) = try check(period)
+        #expect(probe.packets.map(\.pts) == (0..<180).map { Int64($0) * 3000 })
+        #expect(try Probe.decodedPictures(file) == 180)
+    }
+
+    @Test("another resolution begins another Period with its own initialization", arguments: codecs.indices)
+    func resolution(index: Int) throws {
+        let (codec, id, _) = Self.codecs[index]
+        let pictures =
+            try SyntheticMedia.pictures(codec, frames: 60, gop: 60) + SyntheticMedia.pictures(codec, frames: 60, size: "128x128")
+        let recorded = Recorded.run([publisher(codec, id, pictures)])
+        #expect(recorded.sessions.map(\.count) == [2])
+        let probes = try recorded.periods.map { try check($0).video }
+        #expect(probes.map(\.width) == [160, 128] && probes.map(\.packets.count) == [60, 60])
+    }
+
+    @Test(
+        "B-frames keep their times, and no picture is lost", arguments: [FixtureCodec.h264, .h265],
+        [(1, ""), (3, ""), (3, "b-pyramid")])
+    func bFrames(codec: FixtureCodec, kind: (count: Int, more: String)) throws {
+        let more = codec == .h264 && !kind.more.isEmpty ? ":b-pyramid=normal:open-gop=0" : ""
+        let (pictures, order) = try SyntheticMedia.reordered(codec, frames: 180, gop: 30, bFrames: kind.count, more: more)
+        var publisher = publisher(codec, codec == .h264 ? .h264 : .h265, pictures)
+        publisher.pictureTicks = { Int64(order[$0]) * 3000 }
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 2))
+        #expect(recorded.periods.count == 1)
+        let period = try #require(recorded.periods.first)
+        #expect(period.tracks[.video]?.segments.map(\.time) == [0, 180_000, 360_000])
+        #expect(period.tracks[.video]?.segments.map(\.duration) == [180_000, 180_000, 180_000])
+        let (probe, file) = try check(period)
+        #expect(probe.packets.map(\.pts) == order.map { Int64($0) * 3000 })
+        #expect(probe.packets.map(\.dts) == (0..<180).map { Int64($0) * 3000 })
+        #expect(try Probe.decodedPictures(file) == 180)
+    }
+
+    @Test("B-frames with a loss, a drift of reports and another resolution break no rule", arguments: 0..<6 as Range<UInt64>)
+    func bFramesUnderway(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let (pictures, order) = try SyntheticMedia.reordered(.h264, frames: 180, gop: 30, bFrames: 3)
+        let (others, otherOrder) = try SyntheticMedia.reordered(.h264, frames: 60, gop: 30, size: "128x128", bFrames: 2)
+        var publisher = publisher(.h264, .h264, pictures + others)
+        let all = order + otherOrder.map { $0 + 180 }
+        publisher.pictureTicks = { Int64(all[$0]) * 3000 }
+        publisher.reportsAfterNs = 400_000_000
+        publisher.videoDelayNs = UInt64.random(in: 0...120, using: &generator) * 1_000_000
+        let lost = Int.random(in: 1..<180, using: &generator)
+        publisher.network = { track, packet in track == 0 && packet.unit == lost ? nil : 0 }
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 1))
+        #expect(recorded.periods.count == 2)
+        let probes = try recorded.periods.map { try check($0).video }
+        // All up to the lost picture, and from the next key frame on.
+        let resumed = (lost / 30 + 1) * 30
+        #expect(probes.map(\.packets.count) == [lost + 180 - min(180, resumed), 60])
+        #expect(probes.map(\.width) == [160, 128])
+    }
+
+    @Test("pictures of a random access point's past are left out where a recording begins with it")
+    func openGroups() throws {
+        let (pictures, order) = try SyntheticMedia.reordered(.h265, frames: 120, gop: 20, bFrames: 2, more: ":open-gop=1")
+        var publisher = publisher(.h265, .h265, pictures)
+        publisher.pictureTicks = { Int64(order[$0]) * 3000 }
+        publisher.network = { track, packet in track == 0 && packet.unit < 5 ? nil : 0 }
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 1))
+        #expect(recorded.periods.count == 1)
+        let (probe, _) = try check(try #require(recorded.periods.first))
+        let sorted = probe.packets.map(\.pts).sorted()
+        #expect(sorted.first == 0 && zip(sorted, sorted.dropFirst()).allSatisfy { $1 - $0 == 3000 })
+        #expect(sorted.count >= 98)
+    }
+}
