@@ -81,13 +81,12 @@ public struct MediaPlaylist: Sendable {
         sections.append(section)
     }
 
-    /// A period of which no segment is finished yet: its parts are there already.
+    /// A period in which this track has no finished segment yet: its parts are there already.
     private mutating func addOpenPeriod(_ timeline: Timeline, _ rendition: Timeline.Rendition) {
         guard let live, isGrowing, let period = live.period, let last = timeline.periods.last,
             let track = period.tracks.first(where: { $0.kind == rendition.rawValue }),
             !timeline.periods.contains(where: { $0.tracks.contains { $0.track.segmentPrefix == track.segmentPrefix } }),
-            !last.tracks.contains(where: { known in period.tracks.contains { $0.segmentPrefix == known.track.segmentPrefix } }),
-            period.startUs >= last.wallStartUs
+            period.startUs >= last.wallStartUs || live.isWriting(last)
         else { return }
         let parts = live.segments(of: track.segmentPrefix)
         guard parts.first.map({ !$0.isFinished && !$0.parts.isEmpty }) ?? false else { return }
@@ -267,9 +266,13 @@ extension LiveEdge {
     /// A period has no such track and gets none: it has ended, or something of it is finished, and then its tracks are fixed.
     fileprivate func lacks(_ rendition: Timeline.Rendition, in period: TimelinePeriod) -> Bool {
         guard let open = self.period else { return true }
-        let isSame = open.tracks.contains { track in
-            period.tracks.contains { $0.track.segmentPrefix == track.segmentPrefix }
-        }
-        return isSame ? !open.tracks.contains { $0.kind == rendition.rawValue } : open.startUs >= period.wallStartUs
+        return isWriting(period)
+            ? !open.tracks.contains { $0.kind == rendition.rawValue } : open.startUs >= period.wallStartUs
+    }
+
+    /// A period of the line is the one being written.
+    fileprivate func isWriting(_ period: TimelinePeriod) -> Bool {
+        guard let open = self.period else { return false }
+        return open.tracks.contains { track in period.tracks.contains { $0.track.segmentPrefix == track.segmentPrefix } }
     }
 }
