@@ -49,6 +49,15 @@ struct AudioSpecificConfigTests {
         #expect(throws: BitstreamError.self) { try AudioSpecificConfig(bytes) }
     }
 
+    @Test("made from a rate and channels", arguments: [8000, 44_100, 48_000, 96_000], 1...6)
+    func made(sampleRate: Int, channels: Int) throws {
+        let made = try #require(AudioSpecificConfig(sampleRate: sampleRate, channels: channels))
+        #expect(try AudioSpecificConfig(made.bytes) == made)
+        #expect(made.sampleRate == sampleRate && made.channels == channels && made.codecs == "mp4a.40.2")
+        #expect(AudioSpecificConfig(sampleRate: sampleRate + 1, channels: channels) == nil)
+        #expect(AudioSpecificConfig(sampleRate: sampleRate, channels: 7) == nil)
+    }
+
     @Test("silence decodes to silence, with any number of channels", arguments: 1...7)
     func silence(channels: Int) throws {
         let config = try AudioSpecificConfig([0x11, 0x80 | UInt8(channels << 3)])

@@ -265,15 +265,26 @@ struct LivePlaylistTests {
 
     @Test(
         "silence has the times it is asked for",
-        arguments: [(0, 96_000), (480_000, 96_017), (7, 100), (48_000, 1)] as [(Int64, Int64)])
-    func silence(time: Int64, duration: Int64) throws {
-        let silence = try #require(Silence(channels: 2))
-        let extent = try #require(FragmentScanner(try silence.segment(time: time, duration: duration)).extent)
-        #expect(extent.time == time && extent.duration == duration)
-        #expect(try silence.segment(time: time, duration: duration) == silence.segment(time: time, duration: duration))
+        arguments: ["opus", "mp4a.40.2"], [(0, 96_000), (480_000, 96_017), (7, 100), (48_000, 1)] as [(Int64, Int64)])
+    func silence(codecs: String, span: (time: Int64, duration: Int64)) throws {
+        let silence = try #require(Silence(codecs: codecs, sampleRate: 48_000, channels: 2))
+        let segment = try silence.segment(time: span.time, duration: span.duration)
+        let extent = try #require(FragmentScanner(segment).extent)
+        #expect(extent.time == span.time && extent.duration == span.duration)
+        #expect(try silence.segment(time: span.time, duration: span.duration) == segment)
         #expect(try silence.initialization().count > 100)
-        #expect(Silence(channels: 3) == nil)
+        #expect(silence.query == "codecs=\(codecs)&rate=48000&channels=2")
+    }
+
+    @Test("there is silence of what can be made, and not without end")
+    func noSilence() throws {
+        #expect(Silence(codecs: "opus", sampleRate: 48_000, channels: 3) == nil)
+        #expect(Silence(codecs: "mp4a.40.2", sampleRate: 44_100, channels: 6)?.timescale == 44_100)
+        #expect(Silence(codecs: "mp4a.40.2", sampleRate: 44_101, channels: 2) == nil)
+        #expect(Silence(codecs: "mp4a.40.5", sampleRate: 44_100, channels: 2) == nil)
+        let silence = try #require(Silence(codecs: "opus", sampleRate: 48_000, channels: 1))
         #expect(throws: FragmentWriterError.unsupported) { try silence.segment(time: -1, duration: 1) }
-        #expect(throws: FragmentWriterError.unsupported) { try silence.segment(time: 0, duration: Silence.durationMax + 1) }
+        let long = Silence.secondsMax * silence.timescale
+        #expect(throws: FragmentWriterError.unsupported) { try silence.segment(time: 0, duration: long + 1) }
     }
 }

@@ -37,6 +37,17 @@ public struct AudioSpecificConfig: Equatable, Sendable {
         _ = try reader.flag()
     }
 
+    /// AAC LC in access units of 1024 samples; nil for a sampling rate without an index, or channels other than 1 to 6.
+    public init?(sampleRate: Int, channels: Int) {
+        guard let index = Self.frequencies.firstIndex(of: sampleRate), (1...6).contains(channels) else { return nil }
+        var bits = BitWriter()
+        bits.append(2, count: 5)
+        bits.append(UInt32(index), count: 4)
+        bits.append(UInt32(channels), count: 4)
+        bits.append(0, count: 3)
+        (bytes, self.sampleRate, channelConfiguration, frameLength, objectType) = (bits.bytes, sampleRate, channels, 1024, 2)
+    }
+
     private static func objectType(_ reader: inout BitReader) throws(BitstreamError) -> Int {
         let short = try reader.bits(5)
         return short == 31 ? 32 + Int(try reader.bits(6)) : Int(short)

@@ -52,10 +52,10 @@ extension Timeline {
     /// The longest segment that recorders make as they come: they end it there without a key frame.
     public static let segmentSecondsMax: Double = 12
 
-    /// Channels of the silence that stands where a rendition of sound has none; nil when that can't be made.
-    func channels(_ rendition: Rendition) -> Int? {
-        guard rendition == .audio, let first = tracks(.audio).first, first.codecs.lowercased() == "opus" else { return nil }
-        return first.channels == 1 ? 1 : 2
+    /// What stands where a rendition of sound has none; nil when that can't be made.
+    func silence(_ rendition: Rendition) -> Silence? {
+        guard rendition == .audio, let first = tracks(.audio).first else { return nil }
+        return Silence(codecs: first.codecs, sampleRate: first.sampleRate ?? Int(first.timescale), channels: first.channels ?? 2)
     }
 
     /// A quoted string can hold neither quotes nor line ends (RFC 8216 4.2).

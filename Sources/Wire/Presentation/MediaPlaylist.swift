@@ -10,7 +10,7 @@ public struct MediaPlaylist: Sendable {
         /// Its own track.
         case own
         /// Silence, made when it is asked for.
-        case silence(channels: Int)
+        case silence(Silence)
         /// Nothing: `EXT-X-GAP`.
         case gap
     }
@@ -53,21 +53,21 @@ public struct MediaPlaylist: Sendable {
         self.live = timeline.isGrowing ? live : nil
         let bound = live?.segmentSecondsMax ?? segmentSecondsMax
         targetSeconds = max(1, Int(bound.rounded()), Int(timeline.maxSegmentSeconds.rounded()))
-        let channels = timeline.channels(rendition)
+        let silence = timeline.silence(rendition)
         for (index, period) in timeline.periods.enumerated() {
             let isLast = index == timeline.periods.count - 1
-            add(period, rendition, channels, isOpen: isLast && timeline.isGrowing)
+            add(period, rendition, silence, isOpen: isLast && timeline.isGrowing)
         }
         addOpenPeriod(timeline, rendition)
         lastSequence = sections.reduce(0) { $0 + $1.segments.count }
     }
 
-    private mutating func add(_ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ channels: Int?, isOpen: Bool) {
+    private mutating func add(_ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool) {
         let own = period.tracks.first { $0.track.kind == rendition.rawValue }
         // Which tracks a period has is certain once it has ended; before, a track may only be late.
         if own == nil, isOpen, live?.lacks(rendition, in: period) != true { return }
         guard let entry = own ?? period.tracks.first else { return }
-        let filling: Filling = own != nil ? .own : channels.map { .silence(channels: $0) } ?? .gap
+        let filling: Filling = own != nil ? .own : silence.map { .silence($0) } ?? .gap
         var section = Section(
             filling: filling, entry: entry, node: period.node, wallStartUs: Self.wallStart(of: entry, in: period))
         if own != nil, let live {
@@ -198,8 +198,8 @@ public struct MediaPlaylist: Sendable {
         }
         switch section.filling {
         case .own: out = map(section)
-        case .silence(let channels):
-            out = "#EXT-X-MAP:URI=\"\(addresses.beside("silence_init.mp4", "channels=\(channels)"))\"\n"
+        case .silence(let silence):
+            out = "#EXT-X-MAP:URI=\"\(addresses.beside("silence_init.mp4", silence.query))\"\n"
         case .gap:
             // A playlist must say at once what it will hold; another track's map would change the codec.
             let own = sections.first { if case .own = $0.filling { true } else { false } }
@@ -217,10 +217,10 @@ public struct MediaPlaylist: Sendable {
             out += "#EXTINF:\(Self.seconds(segment.duration, track.timescale)),\n"
             switch section.filling {
             case .own: out += addresses.address(track.object(number: segment.number), node: section.node) + "\n"
-            case .silence(let channels):
-                let start = Timeline.scaled(segment.time, from: track.timescale, to: 48_000)
-                let end = Timeline.scaled(segment.time + segment.duration, from: track.timescale, to: 48_000)
-                out += addresses.beside("silence.m4s", "channels=\(channels)&t=\(start)&d=\(end - start)") + "\n"
+            case .silence(let silence):
+                let start = Timeline.scaled(segment.time, from: track.timescale, to: silence.timescale)
+                let end = Timeline.scaled(segment.time + segment.duration, from: track.timescale, to: silence.timescale)
+                out += addresses.beside("silence.m4s", "\(silence.query)&t=\(start)&d=\(end - start)") + "\n"
             case .gap:
                 // A period without this track still takes its time in this rendition.
                 out += "#EXT-X-GAP\n" + addresses.address(track.object(number: segment.number), node: section.node) + "\n"

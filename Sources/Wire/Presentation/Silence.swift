@@ -1,40 +1,54 @@
 import Media
 
-/// Sound that says nothing, for stretches of a playback in which no sound was recorded (RFC 7845 for its coding). Pure: the same
-/// numbers give the same bytes, so whoever made a playlist need not remember what it named.
+/// Sound that says nothing, for stretches of a playback in which no sound was recorded. Pure: the same numbers give the same bytes,
+/// so whoever made a playlist need not remember what it named.
 public struct Silence: Sendable, Equatable {
-    /// 1 or 2.
-    public let channels: Int
+    private let format: TrackFormat
 
-    /// Nil for other numbers of channels.
-    public init?(channels: Int) {
-        guard (1...2).contains(channels) else { return nil }
-        self.channels = channels
+    /// Silence of the same kind as a track's sound; nil where that can't be made.
+    /// - Parameters:
+    ///   - codecs: `opus` or `mp4a.40.2` (RFC 6381).
+    ///   - sampleRate: samples a second; Opus has 48,000 whatever is said.
+    ///   - channels: 1 or 2 for Opus, 1 to 6 for AAC.
+    public init?(codecs: String, sampleRate: Int, channels: Int) {
+        switch codecs.lowercased() {
+        case "opus" where (1...2).contains(channels): format = .opus(channels: channels)
+        case "mp4a.40.2":
+            guard let config = AudioSpecificConfig(sampleRate: sampleRate, channels: channels) else { return nil }
+            format = .aac(config, timescale: sampleRate)
+        default: return nil
+        }
     }
 
-    /// The longest segment that is made: 10 minutes of 48 kHz.
-    public static let durationMax: Int64 = 600 * 48_000
+    /// Ticks a second of `segment`'s times: samples.
+    public var timescale: Int64 { Int64(format.timescale) }
+
+    /// What `init(codecs:sampleRate:channels:)` was given, as a query.
+    public var query: String { "codecs=\(format.codecs)&rate=\(timescale)&channels=\(format.channels ?? 1)" }
+
+    /// The longest segment that is made, in seconds.
+    public static let secondsMax: Int64 = 600
 
     /// The initialization segment. Throws what the muxer says.
     public func initialization() throws(FragmentWriterError) -> [UInt8] {
-        try FragmentWriter(format: .opus(channels: channels)).initSegment
+        try FragmentWriter(format: format).initSegment
     }
 
     /// One segment.
     /// - Parameters:
-    ///   - time: where it begins, in samples of 48 kHz; not below 0.
-    ///   - duration: how long it is, 1 to `durationMax`.
+    ///   - time: where it begins, in samples; not below 0.
+    ///   - duration: how long it is in samples, at least 1 and at most `secondsMax`.
     /// - Throws: `unsupported` for numbers outside of these, else what the muxer says.
     public func segment(time: Int64, duration: Int64) throws(FragmentWriterError) -> [UInt8] {
-        guard (0...(1 << 53)).contains(time), (1...Self.durationMax).contains(duration) else { throw .unsupported }
-        let writer = try FragmentWriter(format: .opus(channels: channels))
-        let packet = OpusPacket.silence(channels: channels)
-        let count = max(1, duration / OpusPacket.silenceDuration)
+        guard let packet = format.silence, (0...(1 << 53)).contains(time), (1...Self.secondsMax * timescale).contains(duration)
+        else { throw .unsupported }
+        let writer = try FragmentWriter(format: format)
+        let count = max(1, duration / packet.duration)
         for index in 0..<count {
-            let at = index * OpusPacket.silenceDuration
+            let at = index * packet.duration
             // The last packet takes what no whole one fills.
-            let length = index == count - 1 ? duration - at : OpusPacket.silenceDuration
-            try writer.append(Sample(data: packet, time: time + at, duration: length, isSync: true))
+            let length = index == count - 1 ? duration - at : packet.duration
+            try writer.append(Sample(data: packet.data, time: time + at, duration: length, isSync: true))
         }
         return try writer.flush(beginsSegment: true)
     }

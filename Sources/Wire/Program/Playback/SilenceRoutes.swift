@@ -11,7 +11,10 @@ enum SilenceRoutes {
     ]
 
     static func all(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
-        let channels = RouteParameter.query("channels", "1 or 2", kind: .integer)
+        let kind: [RouteParameter] = [
+            .query("codecs", "opus or mp4a.40.2"), .query("rate", "Samples a second", kind: .integer),
+            .query("channels", "1 to 6, of Opus 1 or 2", kind: .integer),
+        ]
         func route(
             _ name: String, _ summary: String, _ more: [RouteParameter],
             _ make: @escaping @Sendable (HTTPRequest) throws -> [UInt8]
@@ -19,8 +22,8 @@ enum SilenceRoutes {
             PlaybackRoute(
                 pattern: "/api/playback/{stream}/\(name)",
                 description: RouteDescription(
-                    summary, tag: "playback", parameters: [channels] + more,
-                    responses: [RouteResponse(200, "CMAF, Opus", contentType: "audio/mp4")]),
+                    summary, tag: "playback", parameters: kind + more,
+                    responses: [RouteResponse(200, "CMAF", contentType: "audio/mp4")]),
                 isMedia: true, access: access
             ) { .bytes(try make($0), contentType: "audio/mp4", headers: headers) }
         }
@@ -31,7 +34,7 @@ enum SilenceRoutes {
             },
             route(
                 "silence.m4s", "Silence",
-                [.query("t", "Begin, 48 kHz", kind: .integer), .query("d", "Duration, 48 kHz", kind: .integer)]
+                [.query("t", "Begin, in samples", kind: .integer), .query("d", "Duration, in samples", kind: .integer)]
             ) { request in
                 let (silence, time, duration) = (try silence(request), try number("t", request), try number("d", request))
                 return try made { () throws(FragmentWriterError) in try silence.segment(time: time, duration: duration) }
@@ -40,9 +43,9 @@ enum SilenceRoutes {
     }
 
     private static func silence(_ request: HTTPRequest) throws(HTTPError) -> Silence {
-        guard let silence = Silence(channels: Int(try number("channels", request))) else {
-            throw HTTPError(.badRequest, "channels must be 1 or 2")
-        }
+        let (rate, channels) = (try number("rate", request), try number("channels", request))
+        guard let silence = Silence(codecs: request.query.first("codecs") ?? "", sampleRate: Int(rate), channels: Int(channels))
+        else { throw HTTPError(.badRequest, "there is no such silence") }
         return silence
     }
 
