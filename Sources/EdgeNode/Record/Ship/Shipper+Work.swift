@@ -163,7 +163,7 @@ extension Shipper {
             let key = try directory.appending(DayManifest.name)
             let sessions = shelf.sessions(stream: stream, nowUs: WallClock.realtimeUs())
             if let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) {
-                let bytes = Array(mpd.xml.utf8)
+                let bytes = mpd.utf8
                 try await remote.put(key, bytes, condition: .none)
                 cost += Int64(bytes.count)
             } else if sessions.isEmpty {
