@@ -222,7 +222,9 @@ struct RobustnessTests {
     func alternating() throws {
         var pictures: [SyntheticMedia.Picture] = []
         for gop in 0..<4 {
-            pictures += Self.pictures[gop * 30..<gop * 30 + 30] + Self.others[gop * 30..<gop * 30 + 30]
+            let range = gop * 30..<gop * 30 + 30
+            pictures += Self.pictures[range]
+            pictures += Self.others[range]
         }
         let recorded = try rig.record([publisher(pictures)])
         #expect(recorded.sessions.map(\.count) == [8])
@@ -241,10 +243,9 @@ struct RobustnessTests {
         var generator = SeededGenerator(seed: seed)
         var times: [Int64] = [0]
         for _ in 1..<240 {
-            times.append(
-                times[times.count - 1]
-                    + (Int.random(in: 0..<40, using: &generator) == 0 ? 180_000 : Int64.random(in: 200...9000, using: &generator))
-            )
+            let isPause = Int.random(in: 0..<40, using: &generator) == 0
+            let step = isPause ? 180_000 : Int64.random(in: 200...9000, using: &generator)
+            times.append(times[times.count - 1] + step)
         }
         let ticks = times
         var publisher = publisher(Array(Self.pictures.prefix(240)))

@@ -20,7 +20,7 @@ struct ObjectRoutes {
             responses: [
                 RouteResponse(.ok, "All of it"), RouteResponse(.partialContent, "The range"),
                 RouteResponse(.notFound, "No such object"), RouteResponse(.rangeNotSatisfiable, "Outside of the object"),
-            ])
+            ], startsInPlace: true)
         router.get("/api/record/object/{path*}", description) { request in
             let key: ObjectKey
             do throws(StoreError) { key = try ObjectKey(request.parameter("path")) } catch {
@@ -65,7 +65,10 @@ struct ObjectRoutes {
         else { throw .notFound }
         return .stream(
             contentType: type, length: body.range.upperBound - body.range.lowerBound,
-            headers: ["Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"]
+            headers: [
+                "ETag": "\"part-\(body.range.lowerBound)-\(body.range.upperBound)\"",
+                "Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff",
+            ]
         ) { writer in
             for try await chunk in body.chunks { try await writer.write(chunk) }
         }
