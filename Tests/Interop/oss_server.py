@@ -216,7 +216,8 @@ class Verifier:
         if int(params["Expires"]) < time.time():
             raise Refusal(403, "AccessDenied")
         credentials = self.secret(params["OSSAccessKeyId"], params.get("security-token"))
-        headers = CaseInsensitiveDict(headers | {"date": params["Expires"]})
+        headers = headers.copy()
+        headers["date"] = params["Expires"]
         ours = oss2.ProviderAuth(None)._ProviderAuth__make_signature(self.request(method, params, headers), bucket, key, credentials)
         self.compare(ours, params["Signature"])
 
@@ -393,13 +394,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.delete_many(body)
         elif self.command == "GET" and "uploads" in self.params:
             prefix = self.params.get("prefix", "")
-            self.document("ListMultipartUploadsResult", "<IsTruncated>false</IsTruncated>" + "".join(
-                f"<Upload><Key>{escape(each.key)}</Key><UploadId>{name}</UploadId><Initiated>{stamp(each.begun)[:-1]}.000Z</Initiated></Upload>"
+            is_encoded = self.params.get("encoding-type") == "url"
+            head = "<EncodingType>url</EncodingType>" if is_encoded else ""
+            self.document("ListMultipartUploadsResult", head + "<NextKeyMarker/><NextUploadIdMarker/><IsTruncated>false</IsTruncated>" + "".join(
+                f"<Upload><Key>{self.name(each.key, is_encoded)}</Key><UploadId>{name}</UploadId>"
+                f"<Initiated>{stamp(each.begun)[:-1]}.000Z</Initiated></Upload>"
                 for name, each in self.shelf.uploads.items() if each.key.startswith(prefix)))
         elif self.command == "GET" and self.params.get("list-type") == "2":
             self.list()
         else:
             raise Refusal(405, "MethodNotAllowed")
+
+    @staticmethod
+    def name(key: str, is_encoded: bool) -> str:
+        return quote(key, safe="") if is_encoded else escape(key)
 
     def delete_many(self, body: bytes) -> None:
         if "Content-MD5" not in self.headers:
@@ -415,7 +423,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.document("DeleteResult", "".join(f"<Deleted><Key>{escape(key)}</Key></Deleted>" for key in keys))
 
     def list(self) -> None:
-        prefix, after = self.params.get("prefix", ""), self.params.get("start-after", "")
+        prefix = self.params.get("prefix", "")
+        token = self.params.get("continuation-token")
+        after = base64.urlsafe_b64decode(token).decode() if token else self.params.get("start-after", "")
         count = int(self.params.get("max-keys", "100"))
         if not 1 <= count <= 1000:
             raise Refusal(400, "InvalidArgument")
@@ -424,11 +434,14 @@ class Handler(http.server.BaseHTTPRequestHandler):
         found = [pair for pair in found if pair[0].encode() > after.encode()]
         is_encoded = self.params.get("encoding-type") == "url"
         rows = "".join(
-            f"<Contents><Key>{quote(key, safe='') if is_encoded else escape(key)}</Key><LastModified>{stamp(each.modified)[:-1]}.000Z</LastModified>"
-            f'<ETag>"{each.etag}"</ETag><Type>Normal</Type><Size>{each.size}</Size></Contents>' for key, each in found[:count])
-        encoding = "<EncodingType>url</EncodingType>" if is_encoded else ""
-        self.document("ListBucketResult", f"<Name>{self.bucket}</Name>{encoding}<IsTruncated>{'true' if len(found) > count else 'false'}"
-                      f"</IsTruncated><KeyCount>{len(found[:count])}</KeyCount>{rows}")
+            f"<Contents><Key>{self.name(key, is_encoded)}</Key><LastModified>{stamp(each.modified)[:-1]}.000Z</LastModified>"
+            f'<ETag>"{each.etag}"</ETag><Type>Normal</Type><Size>{each.size}</Size><StorageClass>Standard</StorageClass></Contents>'
+            for key, each in found[:count])
+        head = f"<Name>{self.bucket}</Name>" + ("<EncodingType>url</EncodingType>" if is_encoded else "")
+        if len(found) > count:
+            head += f"<NextContinuationToken>{base64.urlsafe_b64encode(found[count - 1][0].encode()).decode()}</NextContinuationToken>"
+        self.document("ListBucketResult", f"{head}<IsTruncated>{'true' if len(found) > count else 'false'}</IsTruncated>"
+                      f"<KeyCount>{len(found[:count])}</KeyCount>{rows}")
 
 
 class Server(http.server.ThreadingHTTPServer):

@@ -152,8 +152,10 @@ final class OSSDialect: BucketDialect {
         guard !way.isProven else { return nil }
         var next = way
         switch (fault.code, way.style) {
-        // A store that does not know version 4, or knows the bucket by another region: version 1 has none.
-        case ("InvalidArgument", _) where fault.status == 400 && way.region != nil: next.region = nil
+        // A store that does not know version 4, or knows the bucket by another region: version 1 has none. Some say no word to HEAD.
+        case ("InvalidArgument", _) where fault.status == 400 && way.region != nil,
+            ("", _) where fault.status == 400 && way.region != nil:
+            next.region = nil
         case ("SecondLevelDomainForbidden", .path) where OSSAddress.canBeInHost(bucket: bucket, endpoint): next.style = .host
         // A bucket's own domain takes the bucket's name for a part of the key. A wrong secret is answered in the same way, so that
         // the next attempt begins where this one did.

@@ -80,7 +80,7 @@ struct BucketFault: Sendable, Equatable {
     ]
     /// How far the two clocks may differ (S3's and OSS's rule).
     private static let skewSecondsMax: Int64 = 15 * 60
-    /// The conditions of a write that did not hold, in OSS's words.
+    /// What is there already, which OSS does not let be written over: an answer, whatever 409 means elsewhere.
     private static let conditions: Set<String> = ["FileAlreadyExists", "FileImmutable"]
     private static let ended: Set<String> = [
         "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "SecurityTokenExpired", "InvalidSecurityToken",
