@@ -392,8 +392,8 @@ struct PeriodTests {
         let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 2))
         #expect(try counts(recorded) == [[1300, 0]])
         let segments = try #require(recorded.periods.first?.tracks[.video]).segments
-        #expect(segments.map(\.startsWithSync) == [true, false])
-        #expect(segments.first?.duration == 2_700_000)
+        #expect(segments.map(\.startsWithSync) == [true, false, false, false])
+        #expect(segments.first?.duration == 1_080_000)
         #expect(recorded.keyframeRequests >= 5)
     }
 

@@ -105,9 +105,9 @@ extension StreamRecorder {
 
     /// Sound alone is cut by its own clock; beside video only when video stands still.
     private func selfCutTicks(_ lane: TrackLane) -> Int64 {
-        let target = Int64(settings.segmentSeconds * Double(lane.timescale))
-        // A packet, stretched as far as it may be, less than the bound.
-        return period?.video == nil ? target : settings.segmentTicksMax(of: lane) - lane.timescale / 4
+        // Beside video a little later than it would be, and with a packet's length still the same when rounded to a second.
+        period?.video == nil
+            ? Int64(settings.segmentSeconds * Double(lane.timescale)) : settings.segmentTicksMax(of: lane) + lane.timescale / 5
     }
 
     // MARK: Time

@@ -41,8 +41,9 @@ extension StreamRecorder {
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
             return
         }
+        try cutIfOverdue(at: time)
         try releaseSound(before: time)
-        try cutIfDue(at: time, isSync: unit.isSync)
+        if unit.isSync { try cutIfDue(at: time) }
         let isInOrder = placed.timestamp == placed.decodingTime
         try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - open.videoOrigin + open.correction - time)
     }
@@ -78,22 +79,30 @@ extension StreamRecorder {
             unit.data, time: time, offset: offset, nominal: 0, isSync: unit.isSync, actions: &actions)
     }
 
-    /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant. A sender that makes no key
+    /// Ends the segment before the last picture when with it the segment would be longer than any may be: a sender that makes no key
     /// frames, whoever asks, cannot be waited for without end.
-    private mutating func cutIfDue(at time: Int64, isSync: Bool) throws(RecordingFault) {
+    private mutating func cutIfOverdue(at time: Int64) throws(RecordingFault) {
         guard let lane = period?.video else { return }
-        let isDue = isSync && time - lane.segmentStart >= settings.segmentTicks(of: lane)
         let limit = settings.segmentTicksMax(of: lane)
-        guard isDue || time - lane.segmentStart > limit else { return }
-        if period?.soundOrigin == nil, !soundQueue.isEmpty {
-            placeSoundBesideVideo(atOnce: true)
-            try releaseSound(before: time)
-        }
-        let early = try period?.video?.cutBeforePending(endingAt: time, limit: limit, actions: &actions)
-        if let early { cutSound(at: early) }
-        guard isSync, time - (early ?? lane.segmentStart) >= settings.segmentTicks(of: lane) else { return }
+        guard let pending = lane.pendingTime, time - lane.segmentStart > limit else { return }
+        try placeSound(before: pending)
+        let cut = try period?.video?.cutBeforePending(endingAt: time, limit: limit, actions: &actions)
+        if let cut { cutSound(at: cut) }
+    }
+
+    /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant.
+    private mutating func cutIfDue(at time: Int64) throws(RecordingFault) {
+        guard let lane = period?.video, time - lane.segmentStart >= settings.segmentTicks(of: lane) else { return }
+        try placeSound(before: time)
         try period?.video?.cut(at: time, actions: &actions)
         cutSound(at: time)
+    }
+
+    /// Sound that has waited for reports until now must do without: with the first cut the tracks are fixed.
+    private mutating func placeSound(before time: Int64) throws(RecordingFault) {
+        guard period?.soundOrigin == nil, !soundQueue.isEmpty else { return }
+        placeSoundBesideVideo(atOnce: true)
+        try releaseSound(before: time)
     }
 
     private mutating func cutSound(at time: Int64) {

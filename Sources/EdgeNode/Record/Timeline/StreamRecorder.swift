@@ -250,7 +250,7 @@ struct TimelineSettings: Sendable {
         Int64((segmentSeconds + 0.1) * Double(lane.timescale))
     }
 
-    /// No segment is longer, in seconds: it ends without a key frame then. Far above what encoders that ignore requests do, and known
+    /// No segment is longer when rounded to a second: it ends without a key frame then. Far above what encoders that ignore requests do, and known
     /// before anything is recorded, because playlists must name it (RFC 8216bis 4.4.3.1).
     var segmentSecondsMax: Double { max(3 * segmentSeconds, 12) }
 
