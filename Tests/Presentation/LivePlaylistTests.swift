@@ -124,8 +124,13 @@ struct LivePlaylistTests {
             "#EXTINF:4.000000,", "../../record/object/d/video0_0001.m4s",
             "#EXT-X-PART:DURATION=0.500000,URI=\"../../record/object/d/video0_0002.m4s?part=2\"",
             "#EXT-X-PRELOAD-HINT:TYPE=PART,URI=\"../../record/object/d/video0_0002.m4s?part=3\"",
+            "#EXT-X-RENDITION-REPORT:URI=\"audio.m3u8\",LAST-MSN=2,LAST-PART=2",
         ] { #expect(text.contains("\(line)\n"), "\(line) is missing in\n\(text)") }
-        #expect(text.hasSuffix("?part=3\"\n"))
+        let parts = grown(parts: 8)
+        let timeline = try #require(Timeline([parts.material()], gaps: .keep))
+        let audio = try #require(
+            timeline.mediaPlaylist(.audio, addresses: ObjectAddresses(), live: parts.edge, query: "from=1&token=t"))
+        #expect(audio.text().hasSuffix("#EXT-X-RENDITION-REPORT:URI=\"video.m3u8?from=1&token=t\",LAST-MSN=1,LAST-PART=7\n"))
     }
 
     @Test("a reload waits for exactly what it asks for, and one that asks too far ahead is a mistake")
@@ -191,6 +196,24 @@ struct LivePlaylistTests {
         #expect(video.entries.count == 3 + 2 + 2 + 3)
         #expect(last[.video]?.hasEnd == true && last[.audio]?.hasEnd == true)
         #expect(last[.audio]?.entries.count { $0.address.hasPrefix("silence.m4s") } == 2)
+    }
+
+    @Test("nobody is told of a period before all of its tracks are there: what they are must not change")
+    func settling() throws {
+        var recording = GrowingRecording()
+        recording.beginPeriod()
+        for _ in 0..<8 { recording.addPart("video") }
+        let first = try #require(Timeline([recording.material()], gaps: .keep))
+        #expect(first.periods.count == 1 && first.settled(recording.edge) == nil && first.settled(nil) == first)
+        for _ in 0..<8 { recording.addPart("audio") }
+        let whole = try #require(Timeline([recording.material()], gaps: .keep))
+        #expect(whole.settled(recording.edge) == whole)
+        recording.beginPeriod()
+        for _ in 0..<8 { recording.addPart("audio") }
+        let next = try #require(Timeline([recording.material()], gaps: .keep))
+        #expect(next.periods.count == 2 && next.settled(recording.edge)?.periods == whole.periods)
+        recording.isOver = true
+        #expect(Timeline([recording.material()], gaps: .keep)?.settled(recording.edge)?.periods.count == 2)
     }
 
     @Test("DASH: nothing that has been said changes, except that what grows has more")

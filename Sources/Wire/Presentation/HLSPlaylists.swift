@@ -19,7 +19,6 @@ extension Timeline {
     /// The multivariant playlist (RFC 8216 4.3.4).
     /// - Parameter query: carried on to the media playlists; without `?`, may be empty.
     public func multivariantPlaylist(query: String) -> String {
-        let suffix = query.isEmpty ? "" : "?\(query)"
         let video = tracks(.video)
         let audio = tracks(.audio)
         var codecs: [String] = []
@@ -32,21 +31,45 @@ extension Timeline {
         }
         if !video.isEmpty, !audio.isEmpty {
             out += "#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"audio\",NAME=\"Audio\",DEFAULT=YES,AUTOSELECT=YES,"
-            out += "CHANNELS=\"\(audio.compactMap(\.channels).max() ?? 2)\",URI=\"audio.m3u8\(suffix)\"\n"
+            out += "CHANNELS=\"\(audio.compactMap(\.channels).max() ?? 2)\",URI=\"\(Self.address(.audio, query))\"\n"
             variant += ",AUDIO=\"audio\""
         }
-        return out + "\(variant)\n\(video.isEmpty ? "audio" : "video").m3u8\(suffix)\n"
+        return out + "\(variant)\n\(Self.address(video.isEmpty ? .audio : .video, query))\n"
+    }
+
+    /// Of a media playlist, beside the multivariant one.
+    private static func address(_ rendition: Rendition, _ query: String) -> String {
+        "\(rendition.rawValue).m3u8\(query.isEmpty ? "" : "?\(query)")"
     }
 
     /// A media playlist (RFC 8216 4.3.3); nil when no period has the track.
     /// - Parameters:
     ///   - live: what is being written behind the end of a line that grows; nil for a playlist without parts.
     ///   - segmentSecondsMax: the longest segment there can be; `EXT-X-TARGETDURATION` must not change while a playlist grows.
+    ///   - query: of the playlists' addresses; without `?`, may be empty.
     public func mediaPlaylist(
         _ rendition: Rendition, addresses: ObjectAddresses, live: LiveEdge? = nil,
-        segmentSecondsMax: Double = Self.segmentSecondsMax
+        segmentSecondsMax: Double = Self.segmentSecondsMax, query: String = ""
     ) -> MediaPlaylist? {
-        MediaPlaylist(self, rendition, addresses: addresses, live: live, segmentSecondsMax: segmentSecondsMax)
+        func playlist(_ rendition: Rendition) -> MediaPlaylist? {
+            MediaPlaylist(self, rendition, addresses: addresses, live: live, segmentSecondsMax: segmentSecondsMax)
+        }
+        var list = playlist(rendition)
+        for other in Rendition.allCases where live != nil && other != rendition {
+            if let found = playlist(other) { list?.report(found, at: Self.address(other, query)) }
+        }
+        return list
+    }
+
+    /// The line as a player may begin with it: without a period at its end that will get another track in a moment. Which tracks there
+    /// are must not change afterwards. Nil when there is nothing else.
+    public func settled(_ live: LiveEdge?) -> Timeline? {
+        guard isGrowing, let open = live?.period, let last = periods.last, live?.isWriting(last) == true,
+            open.tracks.count > last.tracks.count
+        else { return self }
+        var settled = self
+        settled.periods.removeLast()
+        return settled.periods.isEmpty ? nil : settled
     }
 
     /// The longest segment that recorders make as they come: they end it there without a key frame.

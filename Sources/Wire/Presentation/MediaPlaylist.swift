@@ -36,6 +36,8 @@ public struct MediaPlaylist: Sendable {
     private let targetSeconds: Int
     /// Media sequence number of the last finished segment; the first one is 1.
     public private(set) var lastSequence = 0
+    /// How far the other renditions are (`EXT-X-RENDITION-REPORT`, 4.4.5.4), as attributes.
+    private var reports: [String] = []
     /// The live edge is older than the line: ask for it anew.
     public private(set) var isEdgeStale = false
 
@@ -112,6 +114,15 @@ public struct MediaPlaylist: Sendable {
     /// How many parts of the segment behind the last finished one are there.
     public var openParts: Int { open?.segment?.parts.count ?? 0 }
 
+    /// Tells players how far another rendition is, so that they can switch to it without asking (4.4.5.4).
+    /// - Parameter address: of that rendition's playlist.
+    mutating func report(_ other: MediaPlaylist, at address: String) {
+        guard live != nil, other.openParts > 0 || other.lastSequence > 0 else { return }
+        let (sequence, parts) =
+            other.openParts > 0 ? (other.lastSequence + 1, other.openParts) : (other.lastSequence, other.partsOfLast ?? 0)
+        reports.append("URI=\"\(address)\",LAST-MSN=\(sequence)" + (parts > 0 ? ",LAST-PART=\(parts - 1)" : ""))
+    }
+
     /// Whether a reload that asks for this segment, or this part of it, has something new to get (RFC 8216bis 6.2.5.2).
     public func has(sequence: Int, part: Int?) -> Bool {
         guard isGrowing, live != nil, sequence > lastSequence else {
@@ -160,8 +171,10 @@ public struct MediaPlaylist: Sendable {
             }
             write(section, from: first, into: &out)
         }
-        if isGrowing { writeOpen(into: &out) }
-        return isGrowing ? out : out + "#EXT-X-ENDLIST\n"
+        guard isGrowing else { return out + "#EXT-X-ENDLIST\n" }
+        writeOpen(into: &out)
+        for report in reports { out += "#EXT-X-RENDITION-REPORT:\(report)\n" }
+        return out
     }
 
     private var head: String {
@@ -271,7 +284,7 @@ extension LiveEdge {
     }
 
     /// A period of the line is the one being written.
-    fileprivate func isWriting(_ period: TimelinePeriod) -> Bool {
+    func isWriting(_ period: TimelinePeriod) -> Bool {
         guard let open = self.period else { return false }
         return open.tracks.contains { track in period.tracks.contains { $0.track.segmentPrefix == track.segmentPrefix } }
     }

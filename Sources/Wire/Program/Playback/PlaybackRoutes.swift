@@ -67,7 +67,7 @@ public struct PlaybackRoutes: Sendable {
         let heads = [
             manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
             manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
-                Self.text(try await timeline(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
+                Self.text(try await settled(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
             },
         ]
         return heads
@@ -109,7 +109,7 @@ public struct PlaybackRoutes: Sendable {
     // MARK: manifests
 
     private func mpd(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let timeline = try await timeline(request)
+        let timeline = try await settled(request)
         // Whoever began with gaps on the line must keep them when the recording ends, or all positions would jump.
         let next = "manifest.mpd?" + Self.childQuery(request, without: ["gaps"], and: "gaps=keep")
         let document = timeline.mpd(addresses: addresses(request), isDynamic: timeline.isGrowing, nextVersion: next)
@@ -125,7 +125,8 @@ public struct PlaybackRoutes: Sendable {
             let (timeline, live) = try await line(request)
             guard
                 let list = timeline.mediaPlaylist(
-                    rendition, addresses: addresses(request), live: live, segmentSecondsMax: source.segmentSecondsMax)
+                    rendition, addresses: addresses(request), live: live, segmentSecondsMax: source.segmentSecondsMax,
+                    query: Self.childQuery(request))
             else { throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range") }
             let isThere = directives.sequence.map { list.has(sequence: $0, part: directives.part) } ?? true
             if !isThere, let sequence = directives.sequence, list.isAbsurd(sequence: sequence, part: directives.part) {
@@ -149,7 +150,15 @@ public struct PlaybackRoutes: Sendable {
         }
     }
 
-    private func timeline(_ request: HTTPRequest) async throws -> Timeline { try await line(request).timeline }
+    /// What is asked for on one line, with tracks that stay what they are.
+    private func settled(_ request: HTTPRequest) async throws -> Timeline {
+        let (timeline, live) = try await line(request)
+        guard let settled = timeline.settled(live) else {
+            throw HTTPError(
+                .notFound, "the recording has only begun", headers: ["Retry-After": "1", "Cache-Control": "no-store"])
+        }
+        return settled
+    }
 
     /// What is asked for on one line, and what is being written behind its end.
     private func line(_ request: HTTPRequest) async throws -> (timeline: Timeline, live: LiveEdge?) {
