@@ -152,15 +152,15 @@ def test_sound_stays_with_its_pictures_behind_a_stretch_without(own_cluster, pee
     silent = peers.publish(f"{own_cluster.url}/api/whip/edge-a/{stream}", sound=None)
     url = f"{own_cluster.url}/api/playback/{stream}/index.m3u8"
     folder = own_cluster.edge("edge-a").storage / stream
-    eventually("two segments of pictures", lambda: len(list(folder.rglob("seg_*.m4s"))) >= 2, 40)
+    eventually("a segment of pictures", lambda: list(folder.rglob("seg_*.m4s")), 40)
     silent.hang_up()
     own_cluster.finished_recording(stream)
     publish_and_watch(own_cluster, peers, "edge-a", stream, 6).hang_up()
     eventually("two recordings", lambda: [each["status"] for each in own_cluster.recordings(stream)] == ["completed"] * 2, 30)
     video, audio = (playlists.read(call("GET", url.replace("index", track)).text) for track in ("video", "audio"))
-    assert [round(each[1], 2) for each in video.entries[:2]] == [round(each[1], 2) for each in audio.entries[:2]]
     assert abs(video.seconds - audio.seconds) < 0.1
     first = next(place for place, entry in enumerate(video.entries) if place and any("DISCONTINUITY" in tag for tag in entry[2]))
+    assert [round(each[1], 2) for each in video.entries[:first]] == [round(each[1], 2) for each in audio.entries[:first]]
     stretch = sum(entry[1] for entry in video.entries[:first])
     page = browsers(own_cluster.url)
     page.open("/")
