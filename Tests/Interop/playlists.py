@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import re
+import xml.etree.ElementTree
 
 
 @dataclasses.dataclass
@@ -116,4 +117,41 @@ def faults(earlier: Playlist, later: Playlist) -> list[str]:
             found.append(f"parts of place {place} changed")
     if earlier.has_end and later.entries != earlier.entries:
         found.append("something came behind the end")
+    return found
+
+
+def mpd_faults(earlier: str, later: str) -> list[str]:
+    """The same for a dynamic MPD (DASH-IF live services): what was said of a Period stays, except that the last one grows."""
+    old, new = (xml.etree.ElementTree.fromstring(each) for each in (earlier, later))
+    found = []
+    if later != earlier and new.get("type") == "dynamic":
+        if new.get("availabilityStartTime") != old.get("availabilityStartTime"):
+            found.append("availabilityStartTime changed")
+        if new.get("publishTime") <= old.get("publishTime"):
+            found.append(f"publishTime {old.get('publishTime')}, then {new.get('publishTime')}")
+    before, now = _periods(old), _periods(new)
+    if [each[:2] for each in before] != [each[:2] for each in now[:len(before)]]:
+        found.append(f"Periods {[each[:2] for each in before]} became {[each[:2] for each in now]}")
+    for (name, _, sets), (_, _, later_sets) in zip(before, now):
+        if [each[0] for each in sets] != [each[0] for each in later_sets]:
+            found.append(f"tracks of {name}: {[each[0] for each in sets]} became {[each[0] for each in later_sets]}")
+        found += [f"segments of {track} in {name} changed" for (track, said), (_, says) in zip(sets, later_sets) if says[:len(said)] != said]
+        if name != before[-1][0]:
+            found += [f"{track} of {name} grew" for (track, said), (_, says) in zip(sets, later_sets) if said != says]
+    return found
+
+
+def _periods(root) -> list[tuple]:
+    space = {"d": "urn:mpeg:dash:schema:mpd:2011"}
+    found = []
+    for period in root.findall("d:Period", space):
+        sets = []
+        for adaptation in period.findall("d:AdaptationSet", space):
+            names = (adaptation.get("id"), adaptation.get("contentType"), *(each.get("id") for each in adaptation.findall("d:Representation", space)))
+            segments: list[tuple[int, int]] = []
+            for each in adaptation.findall(".//d:S", space):
+                start = int(each.get("t", sum(segments[-1]) if segments else 0))
+                segments += [(start + place * int(each.get("d")), int(each.get("d"))) for place in range(int(each.get("r", 0)) + 1)]
+            sets.append((names, segments))
+        found.append((period.get("id"), period.get("start"), sets))
     return found

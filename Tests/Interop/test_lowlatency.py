@@ -63,13 +63,11 @@ class Reader(threading.Thread):
         for earlier, later in zip(self.versions, self.versions[1:]):
             assert playlists.faults(earlier, later) == []
         # Parts are the segment, byte for byte.
-        last = self.versions[-1]
-        whole = [entry for place, entry in enumerate(last.entries) if place in last.parts and all(each.address in self.parts for each in last.parts[place])]
+        whole = {now.entries[place][0]: parts for now in self.versions for place, parts in now.parts.items()
+                 if place < len(now.entries) and all(each.address in self.parts for each in parts)}
         assert whole, "no segment was seen from its first part to its last"
-        for place, entry in enumerate(last.entries):
-            if entry in whole:
-                joined = b"".join(self.parts[each.address] for each in last.parts[place])
-                assert joined == call("GET", urljoin(self.url, entry[0])).body, entry
+        for address, parts in whole.items():
+            assert b"".join(self.parts[each.address] for each in parts) == call("GET", urljoin(self.url, address)).body, address
 
 
 @pytest.fixture
@@ -122,6 +120,42 @@ def test_reloads_that_cannot_be_answered(own_cluster, live):
     began = time.monotonic()
     assert edge.stop() == 0
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_what_players_were_told_stays_so_over_a_reconnect_and_to_the_end(own_cluster, peers, name):
+    stream, edge = name("rec"), own_cluster.edges[0]
+    bases = [f"{base}/api/playback/{stream}" for base in (edge.url, own_cluster.url)]
+    whip = f"{own_cluster.url}/api/whip/{edge.alias}/{stream}"
+    first = peers.publish(whip)
+    eventually("the playlists", lambda: all(call("GET", f"{base}/audio.m3u8").status == 200 for base in bases), 40, every=0.05)
+    readers = [Reader(f"{base}/{track}.m3u8", 90) for base in bases for track in ("video", "audio")]
+    for reader in readers:
+        reader.start()
+    manifests: dict[str, list[str]] = {base: [] for base in bases}
+    # What happens when, in seconds.
+    publishers = [first]
+    plan = [(7, lambda: publishers.pop().hang_up()), (9, lambda: publishers.append(peers.publish(whip))), (20, lambda: publishers.pop().hang_up())]
+    began = time.monotonic()
+    while any(reader.is_alive() for reader in readers):
+        for base, texts in manifests.items():
+            answer = call("GET", f"{base}/manifest.mpd?gaps=keep")
+            if answer.status == 200 and answer.text not in texts[-1:]:
+                texts.append(answer.text)
+        if plan and time.monotonic() - began > plan[0][0]:
+            plan.pop(0)[1]()
+        time.sleep(0.05)
+    assert not plan
+    for reader in readers:
+        reader.check()
+        last = reader.versions[-1]
+        assert last.has_end and sum("DISCONTINUITY" in tag for entry in last.entries for tag in entry[2]) >= 1, last
+    for base, texts in manifests.items():
+        texts.append(eventually("the end", lambda: found if 'type="static"' in (found := call("GET", f"{base}/manifest.mpd?gaps=keep").text) else None, 10))
+        assert len(texts) > 4
+        for earlier, later in zip(texts, texts[1:]):
+            assert playlists.mpd_faults(earlier, later) == [], (base, earlier, later)
 
 
 # Plays with the sound on, and notes when the first loud sound is heard and how far pictures and clock are then.
