@@ -162,6 +162,24 @@ struct LivePlaylistTests {
         #expect(short.text(isDelta: true) == short.text())
     }
 
+    @Test("behind a period that has ended nothing is announced until the next one has begun")
+    func between() throws {
+        var recording = grown(parts: 11)
+        recording.endPeriod()
+        var edge = recording.edge
+        edge.period = nil
+        let timeline = try #require(Timeline([recording.material()], gaps: .keep))
+        let ended = try #require(timeline.mediaPlaylist(.video, addresses: ObjectAddresses(), live: edge))
+        #expect(ended.lastSequence == 2 && PlaylistCheck(ended.text()).hints == [] && !ended.isEdgeStale)
+        #expect(!ended.has(sequence: 3, part: 0) && !ended.isAbsurd(sequence: 3, part: 0))
+        recording.beginPeriod()
+        recording.addPart("video")
+        let begun = try #require(recording.playlist(.video))
+        #expect(
+            begun.has(sequence: 3, part: 0) && PlaylistCheck(begun.text()).hints.first?.contains("video1_0001.m4s?part=1") == true
+        )
+    }
+
     @Test("from version to version entries stay as they are, over changes of period, without sound and at the end")
     func versions() throws {
         var recording = GrowingRecording()

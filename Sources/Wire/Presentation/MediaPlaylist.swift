@@ -73,7 +73,8 @@ public struct MediaPlaylist: Sendable {
         var section = Section(
             filling: filling, entry: entry, node: period.node, wallStartUs: Self.wallStart(of: entry, in: period))
         if own != nil, let live {
-            section.isOpen = isOpen
+            // A period that has ended is the last one only until the next has begun; nothing follows in it.
+            section.isOpen = isOpen && live.isWriting(period)
             section.live = live.segments(of: entry.track.segmentPrefix)
             if isOpen, let last = section.segments.last {
                 isEdgeStale =

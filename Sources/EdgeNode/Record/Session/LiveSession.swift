@@ -65,6 +65,7 @@ final class LiveSession: Sendable {
         let part = LiveEdge.Part(
             duration: fragments.reduce(0) { $0 + $1.duration }, offset: offset, bytes: Int64(bytes.count),
             isIndependent: first.startsWithSync)
+        guard part.duration > 0 else { return }
         state.withLock { $0.add(part, at: first.time, to: kind, number: Int64(number), secondsMax: partSecondsMax) }
         room?.changed(stream)
     }
