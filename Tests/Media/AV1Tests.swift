@@ -108,7 +108,7 @@ struct AV1DepacketizerTests {
                 [
                     "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=\(size):rate=30", "-frames:v", "1", "-pix_fmt", pixels,
                     "-c:v",
-                    "libaom-av1", "-usage", "realtime", "-cpu-used", "9", "-f", "obu", "-",
+                    "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-f", "obu", "-",
                 ]))
         let obu = try #require(FixtureCodec.obus(bytes).first { $0[0] >> 3 & 15 == 1 })
         let format = try AV1Format(sequenceHeader: Array(obu.dropFirst()))

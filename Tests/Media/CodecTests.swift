@@ -60,8 +60,10 @@ struct CodecTests {
     @Test("a lost packet costs everything up to the next key frame, and nothing else", arguments: codecs, [5, 19, 20, 33])
     func loss(codec: FixtureCodec, picture: Int) throws {
         let packets = Self.packets(codec, payloadMax: 100)
-        let mine = packets.filter { $0.unit == picture }
-        for victim in [mine.first, mine.last, mine[mine.count / 2]].compactMap(\.self) {
+        // Parameter sets that came before may get lost without harm.
+        let mine = packets.filter { $0.unit == picture && ![0x78, 0x60].contains($0.payload[0]) }
+        #expect(!mine.isEmpty)
+        for victim in [mine.first, mine.last, mine.dropFirst(mine.count / 2).first].compactMap(\.self) {
             let (units, depacketizer) = Self.units(codec, packets, lost: [victim.extendedSequence])
             let resumed = (picture / 20 + 1) * 20
             let expected = (0..<60).filter { $0 < picture || $0 >= resumed }

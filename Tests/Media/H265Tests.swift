@@ -146,7 +146,7 @@ struct H265FormatTests {
     @Test(
         "size, profile and depth are the encoder's",
         arguments: [
-            ("320x180", "yuv420p", "hvc1.1.6.L60.90"), ("642x362", "yuv420p", "hvc1.1.6.L90.90"),
+            ("320x180", "yuv420p", "hvc1.1.6.L60.90"), ("642x362", "yuv420p", "hvc1.1.6.L63.90"),
             ("130x70", "yuv420p10le", "hvc1.2.4.L30.90"), ("128x64", "yuv444p", "hvc1.4."),
         ])
     func encoder(size: String, pixels: String, codecs: String) throws {

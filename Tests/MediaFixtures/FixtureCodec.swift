@@ -120,7 +120,7 @@ extension SyntheticMedia {
         case .vp8: try ivf(frames, gop, size, ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"])
         case .vp9: try ivf(frames, gop, size, ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"])
         case .av1:
-            try ivf(frames, gop, size, ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "9", "-threads", "1"])
+            try ivf(frames, gop, size, ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-threads", "1"])
         }
     }
 

@@ -114,4 +114,43 @@ struct CodecRecordingTests {
         #expect(sorted.first == 0 && zip(sorted, sorted.dropFirst()).allSatisfy { $1 - $0 == 3000 })
         #expect(sorted.count >= 98)
     }
+
+    @Test("VP8 goes into WebM beside sound in CMAF, and the day's manifest says so")
+    func webM() async throws {
+        let place = try RecordingDirectory()
+        let feed = try RecorderFeed()
+        let settings = RecordSettings(segmentSeconds: 2, freeBytesMin: 0, threads: 1)
+        let recorder = try place.recorder(["vp8": feed], settings: settings)
+        _ = try await recorder.start(stream: "vp8", key: RecordingDirectory.key("vp8"), baseDirectory: nil)
+        var publisher = publisher(.vp8, .vp8, try SyntheticMedia.pictures(.vp8, frames: 150, gop: 30))
+        publisher.startNs = WallClock.monotonicNs()
+        feed.send(publisher.events())
+        #expect(await recorder.stop(stream: "vp8"))
+        await recorder.stopAll()
+        let day = try RecordingDirectory.day("vp8")
+        let names = Set(try place.names(day))
+        #expect(names.isSuperset(of: ["init.webm", "seg_0001.webm", "audio_init.m4s", "audio_seg_0001.m4s"]))
+        #expect(names.allSatisfy { !$0.hasSuffix(".tmp") })
+        let manifest = String(decoding: try place.bytes(day + "/manifest.mpd"), as: UTF8.self)
+        #expect(manifest.contains("mimeType=\"video/webm\"") && manifest.contains("media=\"seg_$Number%04d$.webm\""))
+        let segments = names.filter { $0.hasPrefix("seg_") }.sorted()
+        let file = try (["init.webm"] + segments).flatMap { try place.bytes("\(day)/\($0)") }
+        #expect(try Probe.decodedPictures(file) == 150)
+        #expect(try Probe.decodeErrors(file) == "")
+    }
+
+    @Test("a WebM segment that a dead writer left is kept as far as it is whole")
+    func webMAfterDeath() throws {
+        let recorded = Recorded.run(
+            [publisher(.vp8, .vp8, try SyntheticMedia.pictures(.vp8, frames: 180, gop: 30))],
+            settings: TimelineSettings(segmentSeconds: 2))
+        let track = try #require(recorded.periods.first?.tracks[.video])
+        #expect(track.segments.map(\.duration) == [180_000, 180_000, 180_000])
+        for segment in track.segments {
+            let scan = FragmentScanner(segment.bytes)
+            #expect(scan.wholeBytes == segment.bytes.count && scan.fragments.map(\.samples).reduce(0, +) == segment.samples)
+            #expect(scan.extent.map { abs($0.time - segment.time) <= 90 && abs($0.duration - segment.duration) <= 90 } == true)
+            #expect(scan.fragments.first?.startsWithSync == true)
+        }
+    }
 }

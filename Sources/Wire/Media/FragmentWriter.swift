@@ -14,7 +14,7 @@ public enum FragmentWriterError: Error, Equatable, Sendable {
 ///
 /// libavformat's mov muxer writes the boxes, this class feeds it so that time is exact: a sample's decoding time must be
 /// the sum of all durations before it, so `tfdt` always continues. Not thread-safe; belongs to the thread that feeds it.
-public final class FragmentWriter {
+public final class FragmentWriter: SampleWriter {
     /// `ftyp` and `moov`.
     public let initSegment: [UInt8]
     /// What is written.

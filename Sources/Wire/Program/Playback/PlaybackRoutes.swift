@@ -62,7 +62,7 @@ public struct PlaybackRoutes: Sendable {
         let heads = [
             manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
             manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
-                Self.text(try await timeline(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
+                Self.text(try await playlistTimeline(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
             },
         ]
         return heads
@@ -111,11 +111,19 @@ public struct PlaybackRoutes: Sendable {
     }
 
     private func mediaPlaylist(_ rendition: Timeline.Rendition, _ request: HTTPRequest) async throws -> HTTPResponse {
-        let timeline = try await timeline(request)
+        let timeline = try await playlistTimeline(request)
         guard let text = timeline.mediaPlaylist(rendition, addresses: addresses(request)) else {
             throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range")
         }
         return Self.text(text, Self.hlsType)
+    }
+
+    /// What of a timeline HLS can carry.
+    private func playlistTimeline(_ request: HTTPRequest) async throws -> Timeline {
+        guard let timeline = try await timeline(request).withoutWebM else {
+            throw HTTPError(.notFound, "this is VP8, recorded as WebM, which HLS cannot carry: play manifest.mpd")
+        }
+        return timeline
     }
 
     private func timeline(_ request: HTTPRequest) async throws -> Timeline {

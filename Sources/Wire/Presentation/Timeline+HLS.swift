@@ -1,0 +1,12 @@
+extension Timeline {
+    /// The same without what HLS cannot carry, which is WebM (RFC 8216 3); nil when nothing is left.
+    public var withoutWebM: Timeline? {
+        var rest = self
+        rest.periods = periods.compactMap { period in
+            var period = period
+            period.tracks.removeAll { $0.track.container == .webm }
+            return period.tracks.isEmpty ? nil : period
+        }
+        return rest.periods.isEmpty ? nil : rest
+    }
+}
