@@ -78,8 +78,7 @@ let package = Package(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
                 "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
-                "Config",
-                "Program", "Redis", "SDP", "Log",
+                "Config", "Program", "Redis", "SDP", "CLinux", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 

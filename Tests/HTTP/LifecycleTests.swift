@@ -34,12 +34,12 @@ struct LifecycleTests {
         settings.stopSeconds = finishes ? 20 : 0
         var router = Router()
         let (began, release) = (AsyncStream<Void>.makeStream(), AsyncStream<Void>.makeStream())
-        let wasCancelled = Locked(false)
+        let ended = AsyncStream<Bool>.makeStream()
         router.get("/work", RouteDescription("work")) { _ in
             began.continuation.yield()
             var iterator = release.stream.makeAsyncIterator()
             await iterator.next()
-            wasCancelled.withLock { $0 = Task.isCancelled }
+            ended.continuation.yield(Task.isCancelled)
             return .text("done")
         }
         let server = try HTTPServer(settings, router: router)
@@ -57,7 +57,32 @@ struct LifecycleTests {
         } else {
             await #expect(throws: HTTPClientError.self) { try await answer.value }
         }
-        #expect(wasCancelled.withLock { $0 } == !finishes)
+        var ends = ended.stream.makeAsyncIterator()
+        #expect(await ends.next() == !finishes)
+    }
+
+    @Test("a server that nobody stops ends with its last reference")
+    func forgotten() async throws {
+        let client = HTTPClient()
+        func events() async throws -> ServerSentEvents.AsyncIterator {
+            var router = Router()
+            router.get("/events", RouteDescription("events")) { _ in
+                .serverSentEvents { sink in
+                    try await sink.send(data: "a")
+                    try await Task.sleep(for: .seconds(600))
+                }
+            }
+            let server = try HTTPServer(HTTPServerSettings(), router: router)
+            try server.start()
+            var stream = client.events(server.url + "/events").makeAsyncIterator()
+            #expect(try await stream.next() == ServerSentEvent(data: "a"))
+            withExtendedLifetime(server) {}
+            return stream
+        }
+        var stream = try await events()
+        // Ended or broken, but not left open.
+        let rest = try? await stream.next()
+        #expect(rest == nil)
     }
 
     @Test("stop ends event streams properly and at once")

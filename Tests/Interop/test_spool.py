@@ -164,6 +164,35 @@ def test_store_away_for_ten_minutes(film, rclone_s3, sites):
     print(outage(sites(rclone_s3, "long"), film, "rec-long", 600))
 
 
+def storms(site: Site, film: pathlib.Path, modes: list[str], seconds: float, patience: float) -> None:
+    """One recording through every way in which a store fails; all of it arrives."""
+    site.node.start()
+    publisher = site.publish("rec-storms", film)
+    eventually("objects arrive", lambda: len(site.proxy.puts(".m4s")) > 4, 30)
+    for mode in modes:
+        before = site.segments("rec-storms")
+        site.proxy.mode = mode
+        time.sleep(seconds)
+        eventually(f"recording goes on: {mode}", lambda: site.segments("rec-storms") >= before + seconds, 10)
+        assert site.status("rec-storms")["state"] == "recording"
+        assert site.proxy.attempts[mode] > 0
+        site.proxy.mode = "pass"
+        eventually(f"the backlog is sent: {mode}", lambda: site.status("rec-storms")["spool"]["pending_objects"] < 4, patience, every=0.2)
+    publisher.kill()
+    call("DELETE", f"{site.node.url}/api/record/rec-storms")
+    assert len(site.check_arrived().periods) == 1
+
+
+def test_store_that_fails_halfway(film, rclone_s3, sites):
+    storms(sites(rclone_s3, "storms"), film, ["slowdown", "reset", "lost", "cut"], 3, 60)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_store_that_refuses_or_hangs(film, rclone_s3, sites):
+    storms(sites(rclone_s3, "refusals"), film, ["denied", "hang"], 20, 150)
+
+
 def test_killed_while_the_store_is_away(film, rclone_s3, sites):
     site = sites(rclone_s3, "killed")
     site.node.start()

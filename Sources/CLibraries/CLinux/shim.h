@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -23,6 +24,12 @@
 static inline int tributary_spawn_close_from(posix_spawn_file_actions_t *actions, int first) {
     extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *, int);
     return posix_spawn_file_actions_addclosefrom_np(actions, first);
+}
+
+/* Blocks of up to `block` bytes that were freed stay with the process for the next of their kind, up to `spare` bytes in each arena. */
+static inline void tributary_keep_freed_memory(int block, int spare) {
+    mallopt(M_MMAP_THRESHOLD, block);
+    mallopt(M_TRIM_THRESHOLD, spare);
 }
 
 /* MAP_FAILED is a cast, which Swift doesn't import. */

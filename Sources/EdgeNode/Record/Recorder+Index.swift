@@ -22,12 +22,17 @@ extension Recorder {
             $0.hasPrefix(SessionDirectory.journalPrefix) && $0.hasSuffix(SessionDirectory.journalSuffix)
         }
         var recordings = 0
+        var others: [String: Int] = [:]
         environment.shipper?.start()
         for key in journals.sorted() {
             do throws(StoreError) {
                 guard let session = try read(key, environment) else { continue }
                 if session.isEnded { try environment.shipper?.adoptNow(key) }
-                guard session.node == environment.node else { continue }
+                // A spool is one node's, whatever it was called before; a storage folder may be shared by nodes.
+                guard session.node == environment.node || environment.shipper != nil else {
+                    others[session.node, default: 0] += 1
+                    continue
+                }
                 environment.clock.skip(past: session.updatedUs)
                 guard session.isEnded || session.isDeleting else {
                     environment.leaveOpen(key)
@@ -39,6 +44,12 @@ extension Recorder {
                 // One damaged file must not keep a node from its work.
                 environment.log.error("a recording cannot be read", ["journal": key.path, "error": "\(error)"])
             }
+        }
+        for (node, count) in others {
+            environment.log.info(
+                "recordings of another node are in the same folder and are left to it; if this node was called so before, give it that "
+                    + "name again in node.alias",
+                ["node": node, "recordings": String(count)])
         }
         let repaired = environment.closeLeftOpen()
         return (recordings + repaired, repaired)

@@ -17,6 +17,10 @@ final class FaultyStore: ObjectStore {
         var attempts = 0
         var underWay = 0
         var underWayMax = 0
+        /// What another does just before a write.
+        var interloper: (@Sendable (ObjectKey) async -> Void)?
+        /// Writes whose condition did not hold.
+        var refusals = 0
     }
 
     init(root: String) throws {
@@ -26,6 +30,7 @@ final class FaultyStore: ObjectStore {
     func set(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
     var puts: [(key: String, bytes: Int64)] { state.withLock { $0.puts } }
     var attempts: Int { state.withLock { $0.attempts } }
+    var refusals: Int { state.withLock { $0.refusals } }
     var underWayMax: Int { state.withLock { $0.underWayMax } }
 
     /// Names of media in the order in which they arrived.
@@ -54,7 +59,13 @@ final class FaultyStore: ObjectStore {
 
     func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
         try await enter()
-        return try written(try await files.put(key, bytes, condition: condition))
+        await state.withLock { $0.interloper }?(key)
+        do throws(StoreError) {
+            return try written(try await files.put(key, bytes, condition: condition))
+        } catch {
+            if error == .exists || error == .preconditionFailed { state.withLock { $0.refusals += 1 } }
+            throw error
+        }
     }
 
     func put(

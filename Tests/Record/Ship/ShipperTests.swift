@@ -103,6 +103,29 @@ struct ShipperTests {
         #expect(remote.puts.count == before)
     }
 
+    @Test("a node that was given another name finishes and sends what it recorded before")
+    func renamed() async throws {
+        remote.set { $0.fault = .unavailable(reason: "away") }
+        let feed = try RecorderFeed()
+        let killed = try recorder(["demo": feed])
+        try await killed.recover()
+        let info = try await killed.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        feed.send(media())
+        #expect(await eventually { killed.metrics.segments >= 12 })
+        // What a killed process would leave.
+        let left = try RecordingDirectory()
+        let stream = "/\(info.recordDirectory.prefix { $0 != "/" })"
+        try FileManager.default.copyItem(atPath: spool.store.root + stream, toPath: left.store.root + stream)
+        await killed.stopAll()
+        remote.set { $0.fault = nil }
+        let renamed = try recorder([:], node: "edge-z", at: left)
+        #expect(try await renamed.recover().repaired == 1)
+        #expect(await eventually { isShipped(renamed) })
+        let names = Set(try away.names(info.recordDirectory).filter { $0.hasSuffix(".m4s") })
+        #expect(try ManifestCheck(away, info.recordDirectory).check(isStatic: true, periods: 1, seconds: nil) == names)
+        await renamed.stopAll()
+    }
+
     @Test(
         "while the store answers, media leaves the spool as it is recorded, and lost answers cost a repetition under the same name"
     )
@@ -150,6 +173,32 @@ struct ShipperTests {
         // At most one of them had the plain names.
         for info in infos { #expect(names.contains { $0.contains(info.id) } || names.contains("init.m4s")) }
         #expect(try away.names(directory).filter { $0.hasPrefix("session_") }.count == 2)
+    }
+
+    @Test("a manifest that another node wrote meanwhile is read again, not overwritten")
+    func manifestRace() async throws {
+        let feed = try RecorderFeed()
+        let recorder = try recorder(["demo": feed])
+        try await recorder.recover()
+        let info = try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        let files = remote.files
+        let left = Mutex(3)
+        remote.set {
+            $0.interloper = { key in
+                guard key.name == DayManifest.name,
+                    left.withLock({ count in
+                        count -= 1; return count >= 0
+                    })
+                else { return }
+                _ = try? await files.put(key, Array("another's".utf8), condition: .none)
+            }
+        }
+        feed.send(media())
+        #expect(await eventually { recorder.metrics.segments >= 12 })
+        await recorder.stopAll()
+        #expect(isShipped(recorder) && remote.refusals >= 3)
+        let names = Set(try away.names(info.recordDirectory).filter { $0.hasSuffix(".m4s") })
+        #expect(try ManifestCheck(away, info.recordDirectory).check(isStatic: true, periods: 1, seconds: nil) == names)
     }
 
     @Test("the first node alone has the plain names, a later one does not, and one that cannot ask does not either")

@@ -4,6 +4,8 @@ import Store
 struct RemoteShelf: Sendable {
     let directory: ObjectKey
     private var journals: [ObjectKey: Journal] = [:]
+    /// The manifest that was there when the journals were read, as the condition for replacing it; `none` while nobody has looked.
+    var manifest = PutCondition.none
 
     private struct Journal: Sendable {
         let etag: String
@@ -33,6 +35,7 @@ struct RemoteShelf: Sendable {
 
     /// Brings what is known up to date.
     mutating func read(_ store: any ObjectStore) async throws(StoreError) {
+        if manifest == .none { manifest = try await look(store) }
         var now: [ObjectKey: Journal] = [:]
         for info in try await list(store) {
             if let known = journals[info.key], known.etag == info.etag {
@@ -49,6 +52,15 @@ struct RemoteShelf: Sendable {
             }
         }
         journals = now
+    }
+
+    private func look(_ store: any ObjectStore) async throws(StoreError) -> PutCondition {
+        do throws(StoreError) {
+            return .matches(try await store.head(try directory.appending(DayManifest.name)).etag)
+        } catch {
+            guard error == .notFound else { throw error }
+            return .absent
+        }
     }
 
     /// Whether the store has just what `read` found.

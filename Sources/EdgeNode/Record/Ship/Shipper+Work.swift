@@ -158,22 +158,47 @@ extension Shipper {
     func writeManifest(_ directory: ObjectKey, stream: String) async throws(StoreError) -> Int64 {
         var shelf = state.withLock { $0.shelves[directory.path] } ?? RemoteShelf(directory: directory)
         var cost: Int64 = 0
-        for _ in 0..<8 {
+        var isWritten = false
+        for _ in 0..<Self.manifestAttempts {
             try await shelf.read(remote)
-            let key = try directory.appending(DayManifest.name)
-            let sessions = shelf.sessions(stream: stream, nowUs: WallClock.realtimeUs())
-            if let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) {
-                let bytes = Array(mpd.xml.utf8)
-                try await remote.put(key, bytes, condition: .none)
-                cost += Int64(bytes.count)
-            } else if sessions.isEmpty {
-                try await remote.delete(key)
+            guard let bytes = try await put(stream, &shelf) else {
+                isWritten = false
+                continue
             }
+            cost += bytes
+            isWritten = true
             // Another node may have put its journal between our look and our manifest, and its manifest before ours.
             if try await shelf.isUnchanged(remote) { break }
         }
         let read = shelf
         state.withLock { $0.shelves[directory.path] = read }
+        guard isWritten else { throw .unavailable(reason: "other nodes keep writing the manifest in \(directory.path)") }
         return cost
+    }
+
+    private static let manifestAttempts = 8
+
+    /// Puts the manifest of a shelf where the one it was read beside still is.
+    ///
+    /// - Returns: bytes written; nil when another node was faster, so that its journal must be read first.
+    private func put(_ stream: String, _ shelf: inout RemoteShelf) async throws(StoreError) -> Int64? {
+        let key = try shelf.directory.appending(DayManifest.name)
+        let sessions = shelf.sessions(stream: stream, nowUs: WallClock.realtimeUs())
+        guard let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) else {
+            if sessions.isEmpty {
+                try await remote.delete(key)
+                shelf.manifest = .absent
+            }
+            return 0
+        }
+        let bytes = Array(mpd.xml.utf8)
+        do throws(StoreError) {
+            shelf.manifest = .matches(try await remote.put(key, bytes, condition: shelf.manifest).etag)
+            return Int64(bytes.count)
+        } catch {
+            guard error == .exists || error == .preconditionFailed else { throw error }
+            shelf.manifest = .none
+            return nil
+        }
     }
 }

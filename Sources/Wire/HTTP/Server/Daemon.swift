@@ -46,9 +46,23 @@ final class Daemon: @unchecked Sendable {  // why: the pointers are set in init 
 
     /// Ends the daemon's threads. It blocks until they have, so it has a thread of its own.
     func stop() async {
-        await BlockingThread.run { [self] in
-            MHD_stop_daemon(raw)
-            Self.free(setup)
+        await BlockingThread.run { [self] in end() }
+    }
+
+    /// Cancels what runs and ends the threads without anyone waiting for it.
+    func abandon() {
+        core.beginStop()
+        core.abortAll()
+        let isStarted = BlockingThread.start { [self] in
+            end()
+            core.watcher.requestStop()
         }
+        // Without a thread to wait on, the daemon runs on; what it points to must then stay.
+        if !isStarted { _ = Unmanaged.passRetained(self) }
+    }
+
+    private func end() {
+        MHD_stop_daemon(raw)
+        Self.free(setup)
     }
 }

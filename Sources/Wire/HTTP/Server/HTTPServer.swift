@@ -37,8 +37,13 @@ public final class HTTPServer: Sendable {
         phase = Locked(.bound(listener.descriptor))
     }
 
+    /// A server that nobody stopped stops by itself: what the library's threads point to stays until they have ended.
     deinit {
-        if case .bound(let descriptor) = phase.withLock({ $0 }) { close(descriptor) }
+        switch phase.withLock({ $0 }) {
+        case .stopped: break
+        case .bound(let descriptor): close(descriptor)
+        case .running(let daemon): daemon.abandon()
+        }
     }
 
     /// `http://host:port` or `https://host:port`; a server on all interfaces names the loopback one.
