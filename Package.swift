@@ -78,7 +78,7 @@ let package = Package(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
                 "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
-                "Config", "Program", "Redis", "SDP", "CLinux", "Log",
+                "Config", "Program", "Redis", "SDP", "Media", "CLinux", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
 

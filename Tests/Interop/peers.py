@@ -46,8 +46,8 @@ class PeerLoop:
     def run(self, coroutine, seconds: float = 30):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
-    def publish(self, url: str, video: str = "H264") -> "Peer":
-        return self._open(Peer(self, url, is_publisher=True, video=video))
+    def publish(self, url: str, video: str = "H264", sound: str = "opus") -> "Peer":
+        return self._open(Peer(self, url, is_publisher=True, video=video, sound=sound))
 
     def play(self, url: str) -> "Peer":
         return self._open(Peer(self, url, is_publisher=False))
@@ -77,8 +77,8 @@ class PeerLoop:
 class Peer:
     """One session. A viewer counts what it decodes."""
 
-    def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, video: str = "H264"):
-        self._owner, self._url, self._is_publisher, self._video = owner, url, is_publisher, video
+    def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, video: str = "H264", sound: str = "opus"):
+        self._owner, self._url, self._is_publisher, self._video, self._sound = owner, url, is_publisher, video, sound
         self.session: str | None = None
         self.frames = 0
         self.samples = 0
@@ -97,7 +97,10 @@ class Peer:
         started: list[float] = []
         if self._is_publisher:
             video = connection.addTransceiver(_Paced("video", sources.picture, 1 / sources.FPS, started), direction="sendonly")
-            connection.addTransceiver(_Paced("audio", sources.sound, sources.SAMPLES / sources.RATE, started), direction="sendonly")
+            audio = connection.addTransceiver(
+                _Paced("audio", sources.sound, sources.SAMPLES / sources.RATE, started), direction="sendonly")
+            codecs = RTCRtpSender.getCapabilities("audio").codecs
+            audio.setCodecPreferences([codec for codec in codecs if codec.mimeType == f"audio/{self._sound}"])
             codecs = RTCRtpSender.getCapabilities("video").codecs
             video.setCodecPreferences([codec for codec in codecs if codec.mimeType == f"video/{self._video}"])
         else:

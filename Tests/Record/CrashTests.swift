@@ -16,7 +16,8 @@ struct CrashTests {
         let feed = try RecorderFeed()
         let recorder = try Recorder(
             settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1), store: store, nodeAlias: "edge-a",
-            openTap: { (_) async throws(RecordError) in feed.tap }, requestKeyframe: { _ in })
+            openTap: { (_) async throws(RecordError) in feed.tap }, requestKeyframe: { _ in },
+            realtimeUs: RecordingDirectory.nowUs)
         try await recorder.recover()
         var publisher = Publisher()
         publisher.pictures = try SyntheticMedia.h264(frames: 120, gop: 15, size: "160x90")

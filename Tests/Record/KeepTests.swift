@@ -171,7 +171,7 @@ struct KeepTests {
         let next = try await recorder()
         #expect(
             Set(next.recordings().sessions.map { "\($0.id) \($0.status)" }) == ["\(row.id) deleted", "\(other.id) completed"])
-        #expect(await next.keeper.sweep(nowUs: WallClock.realtimeUs()) == (steps < 5 ? 1 : 0))
+        #expect(await next.keeper.sweep(nowUs: RecordingDirectory.nowUs()) == (steps < 5 ? 1 : 0))
         let names = try place.names(row.recordDir)
         #expect(names.filter { $0.hasSuffix(".m4s") }.allSatisfy { $0.contains(other.id) })
         try ManifestCheck(place, row.recordDir).check(isStatic: true, periods: 1, seconds: 2)
@@ -186,7 +186,7 @@ struct KeepTests {
             let made = try Recorder(
                 settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1), store: place.store,
                 remote: bucket.store, nodeAlias: "edge-a", openTap: { (_) async throws(RecordError) in feed.tap },
-                requestKeyframe: { _ in })
+                requestKeyframe: { _ in }, realtimeUs: RecordingDirectory.nowUs)
             try await made.recover()
             try await body(made, feed)
             await made.stopAll()
@@ -211,7 +211,7 @@ struct KeepTests {
             #expect(names.filter { $0.hasSuffix(".m4s") }.allSatisfy { $0.contains(other.id) })
             #expect(names.contains("session_\(row.id).jsonl"))
             try ManifestCheck(bucket, row.recordDir).check(isStatic: true, periods: 1, seconds: 2)
-            await recorder.keeper.sweep(nowUs: WallClock.realtimeUs() + 8 * Self.dayUs)
+            await recorder.keeper.sweep(nowUs: RecordingDirectory.nowUs() + 8 * Self.dayUs)
             #expect(try !bucket.names(row.recordDir).contains("session_\(row.id).jsonl"))
             #expect(recorder.recordings().sessions.map(\.id) == [other.id])
         }
@@ -231,7 +231,7 @@ struct KeepTests {
         let recorder = try await recorder()
         #expect(recorder.recordings().sessions.isEmpty)
         try FileManager.default.removeItem(atPath: manifest)
-        await recorder.keeper.sweep(nowUs: WallClock.realtimeUs())
+        await recorder.keeper.sweep(nowUs: RecordingDirectory.nowUs())
         #expect(recorder.recordings().sessions.map(\.status) == [.completed])
         try ManifestCheck(place, row.recordDir).check(isStatic: true, periods: 1, seconds: 2)
         await recorder.stopAll()

@@ -39,6 +39,14 @@ struct Publisher {
     var ntpNs: UInt64 = 3_900_000_000_000_000_000
     /// What becomes of a packet: nil loses it, else it comes this much later.
     var network: (_ track: UInt8, _ packet: FixturePacket) -> UInt64? = { _, _ in 0 }
+    /// A copy of a packet that comes so much later; nil: none.
+    var copied: (_ track: UInt8, _ packet: FixturePacket) -> UInt64? = { _, _ in nil }
+    /// The recorder is told that the source has ended.
+    var leaves = true
+    /// What is added to the RTP timestamp of a picture or a sound packet: a sender that counts anew.
+    var retimed: (_ track: UInt8, _ unit: Int) -> Int64 = { _, _ in 0 }
+    /// RTP ticks of a sound packet.
+    var soundTicks = 960
     /// The RTP timestamp of a picture relative to the first; 3000 a picture.
     var pictureTicks: (Int) -> Int64 = { Int64($0) * 3000 }
 
@@ -72,10 +80,12 @@ struct Publisher {
             end = max(end, captured)
             // What is shown earlier than those before it goes out right behind them.
             sent = captured >= sent ? captured : sent + 5_000_000
-            let timestamp = videoTimestamp &+ UInt32(truncatingIfNeeded: pictureTicks(index))
+            let timestamp = videoTimestamp &+ UInt32(truncatingIfNeeded: pictureTicks(index) + retimed(0, index))
             for (number, packet) in video.picture(picture, timestamp: timestamp, unit: index).enumerated() {
                 guard let late = network(0, packet) else { continue }
-                list.append((sent + videoDelayNs + UInt64(number) * 100_000 + late, .packet(track: 0, packet)))
+                let arrival = sent + videoDelayNs + UInt64(number) * 100_000 + late
+                list.append((arrival, .packet(track: 0, packet)))
+                if let later = copied(0, packet) { list.append((arrival + later, .packet(track: 0, packet))) }
             }
         }
         var sound = FixturePacketizer(extendedSequence: soundSequence)
@@ -83,14 +93,16 @@ struct Publisher {
             guard let payload else { continue }
             let captured = startNs + UInt64(index) * 20_000_000
             end = max(end, captured)
-            let packet = sound.sound(payload, timestamp: soundTimestamp &+ UInt32(truncatingIfNeeded: index * 960), unit: index)
+            let timestamp = soundTimestamp &+ UInt32(truncatingIfNeeded: Int64(index * soundTicks) + retimed(1, index))
+            let packet = sound.sound(payload, timestamp: timestamp, unit: index)
             guard let late = network(1, packet) else { continue }
             list.append((captured + soundDelayNs + late, .packet(track: 1, packet)))
+            if let later = copied(1, packet) { list.append((captured + soundDelayNs + late + later, .packet(track: 1, packet))) }
         }
         if let first = reportsAfterNs {
             for at in stride(from: first, through: end - startNs, by: 1_000_000_000) { list += reports(at: at) }
         }
-        list.append((max(end, list.map(\.ns).max() ?? 0) + 100_000_000, .sourceEnded))
+        if leaves { list.append((max(end, list.map(\.ns).max() ?? 0) + 100_000_000, .sourceEnded)) }
         return list.enumerated().sorted { ($0.element.ns, $0.offset) < ($1.element.ns, $1.offset) }.map(\.element)
     }
 
@@ -98,7 +110,7 @@ struct Publisher {
         let time = ntpNs + offsetNs
         let ntp = (time / 1_000_000_000) << 32 | ((time % 1_000_000_000) << 32) / 1_000_000_000
         let picture = videoTimestamp &+ UInt32(truncatingIfNeeded: offsetNs * 9 / 100_000)
-        let sound = soundTimestamp &+ UInt32(truncatingIfNeeded: offsetNs * 48 / 1_000_000)
+        let sound = soundTimestamp &+ UInt32(truncatingIfNeeded: offsetNs / 1_000_000 * UInt64(soundTicks) / 20)
         return [
             (startNs + offsetNs + 20_000_000, .report(track: 0, ntp: ntp, timestamp: picture)),
             (startNs + offsetNs + 20_000_000, .report(track: 1, ntp: ntp, timestamp: sound)),
@@ -155,16 +167,24 @@ struct Recorded {
     }
 
     /// Runs publishers one after the other through a recorder, ticking each 50 ms.
+    ///
+    /// - Parameters:
+    ///   - steps: what the time of day has been set forward by at a monotonic time, in microseconds.
+    ///   - perform: does what the recorder wants done.
     static func run(
         _ publishers: [Publisher], settings: TimelineSettings = TimelineSettings(), realtimeUs: Int64 = 1_795_190_400_000_000,
-        inspect: (inout StreamRecorder) -> Void = { _ in }
+        inspect: (inout StreamRecorder) -> Void = { _ in }, steps: (UInt64) -> Int64 = { _ in 0 },
+        perform: (RecordingAction) -> Void = { _ in }
     ) -> Recorded {
         let origin = publishers.first?.startNs ?? 0
-        let wall = WallClock(monotonicNs: origin, realtimeUs: realtimeUs)
-        var recorder = StreamRecorder(settings: settings, wallClock: wall)
+        func wall(_ ns: UInt64) -> WallClock {
+            WallClock(monotonicNs: ns, realtimeUs: realtimeUs + Int64(ns - origin) / 1000 + steps(ns))
+        }
+        var recorder = StreamRecorder(settings: settings, wallClock: wall(origin))
         var recorded = Recorded()
         var tick = origin
         func drain() {
+            for action in recorder.actions { perform(action) }
             recorded.apply(recorder.actions)
             recorder.actions = []
         }
@@ -182,7 +202,7 @@ struct Recorded {
                     payload: packet.payload)
             case .report(let track, let ntp, let timestamp):
                 recorder.receiveReport(track: track, ntp: ntp, timestamp: timestamp, arrivalNs: ns)
-            case .source(let tracks): recorder.beginSource(tracks, nowNs: ns, wallClock: wall)
+            case .source(let tracks): recorder.beginSource(tracks, nowNs: ns, wallClock: wall(ns))
             case .sourceEnded: recorder.endSource(nowNs: ns)
             }
             drain()

@@ -87,12 +87,22 @@ struct RecordingDirectory {
             openTap: { (key) async throws(RecordError) in
                 guard let tap = taps[key] else { throw .plane("no such stream") }
                 return tap
-            }, requestKeyframe: { _ in })
+            }, requestKeyframe: { _ in }, realtimeUs: RecordingDirectory.nowUs)
     }
 
     static func key(_ stream: String) -> StreamKey {
         StreamKey(id: UInt32(truncatingIfNeeded: stream.utf8.reduce(7) { $0 &* 31 &+ Int($1) }))
     }
+
+    /// The time of day of all these tests: the true one, but never so late that a test would run into the next UTC day.
+    @Sendable static func nowUs() -> Int64 {
+        WallClock.realtimeUs() - setBackUs
+    }
+
+    private static let setBackUs: Int64 = {
+        let hourUs: Int64 = 3_600_000_000
+        return WallClock.realtimeUs() % (24 * hourUs) >= 22 * hourUs ? 12 * hourUs : 0
+    }()
 
     func names(_ directory: String) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: store.root + "/" + directory).sorted()
@@ -104,7 +114,7 @@ struct RecordingDirectory {
 
     /// Today's directory of a stream.
     static func day(_ stream: String) throws -> String {
-        try RecordingLayout.directory(stream: stream, base: nil, atUs: WallClock.realtimeUs()).path
+        try RecordingLayout.directory(stream: stream, base: nil, atUs: RecordingDirectory.nowUs()).path
     }
 }
 

@@ -18,6 +18,8 @@ public struct RecordSettings: Sendable {
     public var threads: Int
     /// How many bytes may wait in the spool for the remote store; recording pauses when more would.
     public var spoolBytesMax: Int64
+    /// What sound that recordings cannot hold (G.711, G.722) is turned into; nil: it is left out.
+    public var soundTarget: SoundTarget?
     /// How long recordings are kept.
     public var retention: Retention
     /// Who is told of recordings.
@@ -27,7 +29,8 @@ public struct RecordSettings: Sendable {
     public init(
         autoStreams: [StreamPattern] = [], segmentSeconds: Double = 4, recordingSecondsMax: Int = 86_400,
         freeBytesMin: Int64 = 512 << 20, reconnectSeconds: Int = 10, threads: Int = 2,
-        spoolBytesMax: Int64 = 10 << 30, retention: Retention = Retention(), hooks: HookSettings = HookSettings()
+        spoolBytesMax: Int64 = 10 << 30, soundTarget: SoundTarget? = nil, retention: Retention = Retention(),
+        hooks: HookSettings = HookSettings()
     ) {
         self.autoStreams = autoStreams
         self.segmentSeconds = segmentSeconds
@@ -36,6 +39,7 @@ public struct RecordSettings: Sendable {
         self.reconnectSeconds = reconnectSeconds
         self.threads = threads
         self.spoolBytesMax = spoolBytesMax
+        self.soundTarget = soundTarget
         self.retention = retention
         self.hooks = hooks
     }

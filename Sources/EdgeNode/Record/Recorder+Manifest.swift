@@ -25,6 +25,6 @@ extension Recorder {
 extension Shipper {
     /// Sessions that the remote directory had when its manifest was last written.
     func remoteSessions(in directory: String, stream: String) -> [RecordedSession] {
-        state.withLock { $0.shelves[directory] }?.sessions(stream: stream, nowUs: WallClock.realtimeUs()) ?? []
+        state.withLock { $0.shelves[directory] }?.sessions(stream: stream, nowUs: clock.now()) ?? []
     }
 }

@@ -49,11 +49,13 @@ public final class Recorder: Sendable {
     package init(
         settings: RecordSettings, store: FileStore, remote: (any ObjectStore)? = nil, nodeAlias: String,
         openTap: @escaping @Sendable (StreamKey) async throws(RecordError) -> StreamTap,
-        requestKeyframe: @escaping @Sendable (StreamKey) -> Void
+        requestKeyframe: @escaping @Sendable (StreamKey) -> Void,
+        realtimeUs: (@Sendable () -> Int64)? = nil
     ) throws(RecordError) {
         self.openTap = openTap
         environment = RecorderEnvironment(
-            settings: settings, store: store, remote: remote, node: nodeAlias, clock: UpdateClock(now: WallClock.realtimeUs),
+            settings: settings, store: store, remote: remote, node: nodeAlias,
+            clock: UpdateClock(now: realtimeUs ?? WallClock.realtimeUs),
             requestKeyframe: requestKeyframe)
         keeper = Keeper(environment)
         var made: [RecorderThread] = []
@@ -207,7 +209,7 @@ public final class Recorder: Sendable {
     private func prepare(
         _ stream: String, _ baseDirectory: ObjectKey?, isAutomatic: Bool
     ) throws(RecordError) -> RecordingInfo {
-        let nowUs = WallClock.realtimeUs()
+        let nowUs = environment.clock.now()
         if let baseDirectory { try checkHoldsObjects(baseDirectory) }
         do throws(StoreError) {
             // Nobody hears an error about a recording that nobody asked for: it waits for space instead.

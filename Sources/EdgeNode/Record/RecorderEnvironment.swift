@@ -37,6 +37,11 @@ final class RecorderEnvironment: Sendable {
         hooks = settings.hooks.isAnySet ? HookDispatcher(settings.hooks) : nil
     }
 
+    /// Both clocks, now.
+    func wallClock() -> WallClock {
+        WallClock(monotonicNs: WallClock.monotonicNs(), realtimeUs: clock.now())
+    }
+
     func count(_ change: (inout RecordMetrics) -> Void) {
         counters.withLock { change(&$0) }
     }
@@ -113,13 +118,20 @@ final class StreamStatus: Sendable {
             state.info.problem = problem
             guard let session else { return }
             if state.info.id != session.id {
+                let warning = state.info.warning
                 state.info = RecordingInfo(id: session.id, recordDirectory: session.directory)
+                state.info.warning = warning
                 state.info.state = recording
                 state.info.problem = problem
             }
             state.info.recordDirectory = session.directory
             state.info.startedUs = session.startUs
         }
+    }
+
+    /// What of the stream is not recorded, and why; nil when all is.
+    func warn(_ text: String?) {
+        state.withLock { $0.info.warning = text }
     }
 
     /// A segment of the session is in storage.

@@ -36,6 +36,8 @@ public struct RecordingInfo: Sendable, Equatable, Encodable {
     public var lastSegment: Segment?
     /// Why nothing is being written although it should be; nil when all is well or the publisher is away.
     public var problem: String?
+    /// What of the stream is left out of the recording, and why; nil when nothing is.
+    public var warning: String?
 
     /// Key of the manifest.
     public var mpdPath: String { recordDirectory + "/" + DayManifest.name }
@@ -55,6 +57,7 @@ public struct RecordingInfo: Sendable, Equatable, Encodable {
         case startedUs = "started_at"
         case lastSegment = "last_segment"
         case problem = "error"
+        case warning
     }
 
     /// With live777's second name for the id.
@@ -71,5 +74,6 @@ public struct RecordingInfo: Sendable, Equatable, Encodable {
         try fields.encode(bytes, forKey: .bytes)
         try fields.encodeIfPresent(lastSegment, forKey: .lastSegment)
         try fields.encodeIfPresent(problem, forKey: .problem)
+        try fields.encodeIfPresent(warning, forKey: .warning)
     }
 }

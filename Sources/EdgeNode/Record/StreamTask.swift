@@ -39,10 +39,11 @@ final class StreamTask {
         self.environment = environment
         var settings = TimelineSettings()
         settings.segmentSeconds = environment.settings.segmentSeconds
+        settings.soundTarget = environment.settings.soundTarget
         settings.sessionSecondsMax = environment.settings.recordingSecondsMax > 0 ? environment.settings.recordingSecondsMax : nil
         settings.rotatesAtMidnight = seed.baseDirectory == nil
         self.settings = settings
-        recorder = StreamRecorder(settings: settings, wallClock: .now())
+        recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         writer = try SessionWriter(
             store: environment.store, stream: stream, node: environment.node, baseDirectory: seed.baseDirectory,
             segmentSeconds: settings.segmentSeconds, firstID: seed.firstID, clock: environment.clock, index: environment.index,
@@ -63,7 +64,7 @@ final class StreamTask {
     /// Shortly before midnight, asks for the plain names of the next day's directory, for the session that begins then.
     private func claimTomorrow() {
         guard let shipper = environment.shipper, settings.rotatesAtMidnight, writer.session != nil else { return }
-        let nowUs = WallClock.realtimeUs()
+        let nowUs = environment.clock.now()
         let dayUs: Int64 = 86_400_000_000
         let tomorrow = nowUs / dayUs + 1
         guard tomorrow * dayUs - nowUs < 60_000_000, tomorrow != claimedDay else { return }
@@ -133,11 +134,9 @@ final class StreamTask {
     }
 
     private func beginSource(_ tracks: [TapTrack]) {
-        recorder.beginSource(tracks, nowNs: WallClock.monotonicNs(), wallClock: .now())
-        for track in tracks where TrackInput(track) == nil {
-            environment.log.warning(
-                "a track cannot be recorded", ["stream": stream, "kind": "\(track.kind)", "codec": "\(track.codec)"])
-        }
+        recorder.beginSource(tracks, nowNs: WallClock.monotonicNs(), wallClock: environment.wallClock())
+        for reason in recorder.leftOut { environment.log.warning("a track is left out", ["stream": stream, "reason": reason]) }
+        shared.warn(recorder.leftOut.isEmpty ? nil : recorder.leftOut.joined(separator: "; "))
     }
 
     // MARK: Actions
@@ -224,7 +223,7 @@ final class StreamTask {
         writer.abandon()
         pausedUntilNs = WallClock.monotonicNs() &+ pauseNs
         pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
-        recorder = StreamRecorder(settings: settings, wallClock: .now())
+        recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         countedLosses = StreamRecorder.Losses()
         shared.update(.paused, problem: Self.text(error), session: nil)
         repair()
@@ -278,11 +277,6 @@ final class StreamTask {
 }
 
 extension WallClock {
-    /// Both clocks, now.
-    static func now() -> WallClock {
-        WallClock(monotonicNs: monotonicNs(), realtimeUs: realtimeUs())
-    }
-
     static func monotonicNs() -> UInt64 {
         var time = timespec()
         clock_gettime(CLOCK_MONOTONIC, &time)

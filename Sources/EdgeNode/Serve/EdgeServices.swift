@@ -190,7 +190,7 @@ extension RecordSettings {
         self.init(
             autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
             recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace),
-            spoolBytesMax: Int64(settings.spoolBytesMax),
+            spoolBytesMax: Int64(settings.spoolBytesMax), soundTarget: settings.transcodeAudio.target,
             retention: Retention(
                 days: settings.retentionDays,
                 rules: settings.retention.compactMap { rule in

@@ -1,5 +1,6 @@
 import Cluster
 import Config
+import Media
 
 /// `[recorder]`, `[recorder.storage]`, `[recorder.spool]`, `[[recorder.retention]]` and `[recorder.hooks]`.
 public struct RecorderSettings: Sendable, Hashable {
@@ -11,6 +12,18 @@ public struct RecorderSettings: Sendable, Hashable {
 
     /// `enabled`: false answers 501 to everything about recordings.
     public var isEnabled: Bool
+    /// What sound that recordings cannot hold is turned into.
+    public enum Transcoding: String, Sendable, CaseIterable {
+        /// Nothing: it is left out.
+        case none
+        /// Opus.
+        case opus
+        /// AAC LC.
+        case aac
+
+        var target: SoundTarget? { SoundTarget(rawValue: rawValue) }
+    }
+
     /// `auto_streams`: patterns of streams that are recorded without being asked to.
     public var autoStreams: [String]
     /// `node_alias` written to recordings; `node.alias` when not set.
@@ -23,6 +36,8 @@ public struct RecorderSettings: Sendable, Hashable {
     public var maxRecordingSeconds: Int
     /// `min_free_space`, bytes: with less no recording is begun.
     public var minFreeSpace: Int
+    /// `transcode_audio`: what becomes of G.711 and G.722.
+    public var transcodeAudio: Transcoding
     /// `retention_days`: days after its end until a recording is removed; 0: never.
     public var retentionDays: Int
     /// `[[recorder.retention]]`: other times for streams that fit a pattern; the first that fits decides.
@@ -56,6 +71,7 @@ public struct RecorderSettings: Sendable, Hashable {
         segmentSeconds = recorder.number("segment_seconds", default: 4, in: 0.5...60)
         maxRecordingSeconds = recorder.integer("max_recording_seconds", default: 86_400, in: 0...31_536_000)
         minFreeSpace = recorder.bytes("min_free_space", default: 512 << 20, in: 0...1 << 50)
+        transcodeAudio = recorder.choice("transcode_audio", default: Transcoding.none)
         retentionDays = recorder.integer("retention_days", default: 0, in: Self.days)
         retention = recorder.sections("retention").map { rule in
             let pattern = rule.string("pattern", check: Self.patternProblem)

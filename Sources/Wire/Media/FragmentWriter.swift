@@ -162,6 +162,14 @@ public final class FragmentWriter: SampleWriter {
             parameters.pointee.frame_size = 960
             av_channel_layout_default(&parameters.pointee.ch_layout, Int32(channels))
             return opusHead(channels: channels)
+        case .aac(let config, let timescale):
+            parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
+            parameters.pointee.codec_id = AV_CODEC_ID_AAC
+            // The muxer makes it the timescale.
+            parameters.pointee.sample_rate = Int32(clamping: timescale)
+            parameters.pointee.frame_size = Int32(clamping: config.frameLength * timescale / config.sampleRate)
+            av_channel_layout_default(&parameters.pointee.ch_layout, Int32(config.channels))
+            return config.bytes
         }
     }
 

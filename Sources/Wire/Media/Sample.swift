@@ -12,12 +12,15 @@ public enum TrackFormat: Equatable, Sendable {
     case vp8(VP8Format)
     /// Opus, timescale 48,000; one or two channels.
     case opus(channels: Int)
+    /// AAC (`mp4a`) with the timescale that its access units are counted in.
+    case aac(AudioSpecificConfig, timescale: Int)
 
     /// Ticks a second in the file.
     public var timescale: Int {
         switch self {
         case .h264, .h265, .vp9, .av1, .vp8: 90_000
         case .opus: 48_000
+        case .aac(_, let timescale): timescale
         }
     }
 
@@ -30,6 +33,7 @@ public enum TrackFormat: Equatable, Sendable {
         case .av1(let format): format.codecs
         case .vp8: "vp8"
         case .opus: "opus"
+        case .aac(let config, _): config.codecs
         }
     }
 
@@ -44,7 +48,16 @@ public enum TrackFormat: Equatable, Sendable {
         case .vp9(let format): (format.width, format.height)
         case .av1(let format): (format.width, format.height)
         case .vp8(let format): (format.width, format.height)
-        case .opus: nil
+        case .opus, .aac: nil
+        }
+    }
+
+    /// Loudspeakers; nil for video.
+    public var channels: Int? {
+        switch self {
+        case .opus(let channels): channels
+        case .aac(let config, _): config.channels
+        default: nil
         }
     }
 
@@ -54,7 +67,19 @@ public enum TrackFormat: Equatable, Sendable {
         case .h264(let format): format.first.reorderedFramesMax
         case .h265(let format): format.first.reorderedPicturesMax
         // Hidden frames come in one sample with the frame that is shown.
-        case .vp9, .av1, .vp8, .opus: 0
+        case .vp9, .av1, .vp8, .opus, .aac: 0
+        }
+    }
+}
+
+extension TrackFormat {
+    /// A sample of sound that decodes to silence and how long it lasts in the track's timescale; nil for video.
+    public var silence: (data: [UInt8], duration: Int64)? {
+        switch self {
+        case .opus(let channels): (OpusPacket.silence(channels: channels), OpusPacket.silenceDuration)
+        case .aac(let config, let timescale):
+            (config.silence, max(1, Int64(config.frameLength * timescale / config.sampleRate)))
+        default: nil
         }
     }
 }

@@ -43,8 +43,8 @@ public struct CodecPolicy: Sendable {
 
     /// Every codec of the table.
     public static let all = CodecPolicy(CodecRule.table.map(\.name))
-    /// Every video codec, and Opus: what is forwarded and recorded.
-    public static let standard = CodecPolicy(["H264", "H265", "VP8", "VP9", "AV1", "opus"])
+    /// Every codec of the table: what is forwarded, and recorded where recordings hold it.
+    public static let standard = CodecPolicy(["H264", "H265", "VP8", "VP9", "AV1", "opus", "PCMU", "PCMA", "G722"])
     /// H.264 and Opus.
     public static let h264AndOpus = CodecPolicy(["H264", "opus"])
 }

@@ -33,7 +33,7 @@ struct ShipperTests {
             openTap: { (key) async throws(RecordError) in
                 guard let tap = taps[key] else { throw .plane("no such stream") }
                 return tap
-            }, requestKeyframe: { _ in })
+            }, requestKeyframe: { _ in }, realtimeUs: RecordingDirectory.nowUs)
     }
 
     private func media(at nowNs: UInt64 = WallClock.monotonicNs()) -> [(ns: UInt64, event: Publisher.Event)] {

@@ -22,7 +22,7 @@ final class Keeper: Sendable {
             guard task == nil else { return }
             task = Task { [self] in
                 while !Task.isCancelled {
-                    await sweep(nowUs: WallClock.realtimeUs())
+                    await sweep(nowUs: environment.clock.now())
                     try? await Task.sleep(for: Self.interval)
                 }
             }

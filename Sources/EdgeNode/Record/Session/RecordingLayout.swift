@@ -42,7 +42,8 @@ enum RecordingLayout {
 /// Hands out times of change, Unix microseconds, each one only once, because an index asks for what changed since one of them.
 final class UpdateClock: Sendable {
     private let last = Mutex<Int64>(0)
-    private let now: @Sendable () -> Int64
+    /// The time of day, Unix microseconds.
+    let now: @Sendable () -> Int64
 
     init(now: @escaping @Sendable () -> Int64) {
         self.now = now

@@ -175,7 +175,7 @@ final class SessionWriter {
         line.timescale = format.timescale
         line.width = format.pictureSize?.width
         line.height = format.pictureSize?.height
-        if case .opus(let channels) = format { line.channels = channels }
+        line.channels = format.channels
         line.initialization = names.initialization
         line.prefix = names.prefix
         try write(line)

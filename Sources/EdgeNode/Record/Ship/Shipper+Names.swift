@@ -18,7 +18,7 @@ extension Shipper {
         line.id = id
         line.stream = stream
         line.node = node
-        line.startUs = WallClock.realtimeUs()
+        line.startUs = clock.now()
         let marker = line.encoded()
         let remote = remote
         let answer = await Deadline.run(within: bound) { () -> Bool? in

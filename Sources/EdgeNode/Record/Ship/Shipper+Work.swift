@@ -183,7 +183,7 @@ extension Shipper {
     /// - Returns: bytes written; nil when another node was faster, so that its journal must be read first.
     private func put(_ stream: String, _ shelf: inout RemoteShelf) async throws(StoreError) -> Int64? {
         let key = try shelf.directory.appending(DayManifest.name)
-        let sessions = shelf.sessions(stream: stream, nowUs: WallClock.realtimeUs())
+        let sessions = shelf.sessions(stream: stream, nowUs: clock.now())
         guard let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) else {
             if sessions.isEmpty {
                 try await remote.delete(key)

@@ -136,7 +136,7 @@ final class Shipper: Sendable {
     }
 
     private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome, problem: String?) {
-        let nowUs = WallClock.realtimeUs()
+        let nowUs = clock.now()
         let (before, after) = state.withLock { state in
             let before = state.plan.weather.state
             state.plan.finish(task, outcome, nowNs: WallClock.monotonicNs())
@@ -190,7 +190,7 @@ final class Shipper: Sendable {
     // MARK: Asked by others
 
     var metrics: ShipMetrics {
-        let nowUs = WallClock.realtimeUs()
+        let nowUs = clock.now()
         return state.withLock { state in
             var numbers = state.numbers
             numbers.limitBytes = bytesMax
@@ -203,7 +203,7 @@ final class Shipper: Sendable {
     }
 
     func status(stream: String) -> ShipStatus {
-        let nowUs = WallClock.realtimeUs()
+        let nowUs = clock.now()
         return state.withLock { state in
             var status = ShipStatus()
             let own = state.plan.recordings.values.filter { $0.stream == stream }

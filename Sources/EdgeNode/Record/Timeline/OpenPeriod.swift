@@ -2,12 +2,14 @@ import Media
 
 /// A Period being written: where its clock stands and its tracks.
 struct OpenPeriod {
-    /// The first picture's timestamp; media time 0. Of sound in a Period without video.
-    let videoOrigin: Int64
+    /// The first picture's timestamp; media time 0. Moved when the sender counts anew. Of sound in a Period without video.
+    var videoOrigin: Int64
     /// The sound timestamp that belongs to media time 0; nil while no sound has come to compare with.
     var soundOrigin: Int64?
     /// How sound and video timestamps were related when `soundOrigin` was found, in nanoseconds.
     var relationNs: Int64?
+    /// How they are related by arrival, followed slowly; and the arrival of the picture it was last brought up to.
+    var followed: (ns: Int64, atNs: UInt64)?
     /// What has been added to video times so far, in ticks, to follow the sender's reports.
     var correction: Int64 = 0
     var video: TrackLane?

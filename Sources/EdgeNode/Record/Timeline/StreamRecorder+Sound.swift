@@ -13,8 +13,10 @@ extension StreamRecorder {
             let mediaNs = clock.nanoseconds(unit.timestamp - last.timestamp)
             let passedNs = Int64(clamping: arrivalNs) - Int64(clamping: last.ns)
             if abs(mediaNs - passedNs) > TrackClock.jumpNs {
-                try endPeriod()
-                soundQueue = []
+                if !moveSound(from: last, to: (unit.timestamp, arrivalNs)) {
+                    try endPeriod()
+                    soundQueue = []
+                }
             }
         }
         lastSound = (unit.timestamp, arrivalNs)
@@ -34,8 +36,8 @@ extension StreamRecorder {
 
     /// Places sound that starts before a video time; all of it for nil.
     mutating func releaseSound(before videoTime: Int64?) throws(RecordingFault) {
-        guard let open = period else { return }
-        let limit = videoTime.map { $0 * 48_000 / 90_000 }
+        guard let open = period, open.soundOrigin != nil, let rate = audio?.clock.rate else { return }
+        let limit = videoTime.map { $0 * rate / 90_000 }
         while let first = soundQueue.first, limit.map({ open.soundTime(of: first.unit.timestamp) < $0 }) ?? true {
             soundQueue.removeFirst()
             try place(first.unit)
@@ -44,42 +46,47 @@ extension StreamRecorder {
 
     /// Puts one packet on the timeline, filling what is missing before it.
     private mutating func place(_ unit: AccessUnit) throws(RecordingFault) {
-        guard let open = period, let nominal = unit.duration else { return }
-        let time = open.soundTime(of: unit.timestamp)
-        guard time + nominal > 240 else { return }
+        guard let open = period, let format = audio?.soundFormat, let nominal = unit.duration else { return }
+        let time = placed(unit, nominal, open, format)
+        let shortest = Int64(format.timescale) / 200
+        guard time + nominal > shortest else { return }
         if open.audio == nil {
             guard !open.hasFixedTracks else {
                 wantsNewPeriod = true
                 return
             }
             let lane = try TrackLane(
-                kind: .audio, format: .opus(channels: audio?.channels ?? 2), chunkSeconds: settings.chunkSeconds,
-                actions: &actions)
+                kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
             period?.audio = lane
         }
         let end = period?.audio?.pendingTime == nil ? 0 : period?.audio?.end ?? 0
         // A packet that straddles the start, or comes right after it, is moved onto it by less than its own length.
         let isFirst = period?.audio?.pendingTime == nil
         if isFirst, time <= nominal {
-            try addSound(unit.data, time: 0, nominal: max(240, time + nominal))
+            try addSound(unit.data, time: 0, nominal: max(shortest, time + nominal))
             return
         }
-        if isFirst || time > end + Self.stretchMax { try fillSilence(until: time) }
+        // A shorter hole than 100 ms is closed by a longer sample.
+        if isFirst || time > end + Int64(format.timescale) / 10 { try fillSilence(until: time) }
         guard time > period?.audio?.pendingTime ?? -1 else { return }
         try addSound(unit.data, time: time, nominal: nominal)
     }
 
-    /// A shorter hole is closed by a longer sample: 100 ms.
-    static let stretchMax: Int64 = 4800
+    /// The media time of sound. AAC is counted by its access units where timestamps agree within half of one: those that come from
+    /// milliseconds are rounded, and each would leave a crack.
+    private func placed(_ unit: AccessUnit, _ nominal: Int64, _ open: OpenPeriod, _ format: TrackFormat) -> Int64 {
+        let time = open.soundTime(of: unit.timestamp)
+        guard case .aac = format, let lane = open.audio, lane.pendingTime != nil else { return time }
+        return abs(time - lane.end) <= nominal / 2 ? lane.end : time
+    }
 
     /// Adds silence from where sound ends until `time`, in whole packets; the last one is stretched by what comes next.
     private mutating func fillSilence(until time: Int64) throws(RecordingFault) {
-        guard let lane = period?.audio else { return }
+        guard let lane = period?.audio, let silence = lane.format.silence else { return }
         var at = lane.pendingTime == nil ? 0 : lane.end
-        let silence = OpusPacket.silence(channels: audio?.channels ?? 2)
-        while at + OpusPacket.silenceDuration <= time {
-            try addSound(silence, time: at, nominal: OpusPacket.silenceDuration)
-            at += OpusPacket.silenceDuration
+        while at + silence.duration <= time {
+            try addSound(silence.data, time: at, nominal: silence.duration)
+            at += silence.duration
         }
     }
 
@@ -109,11 +116,12 @@ extension StreamRecorder {
         if period == nil, let first = firstSoundNs, nowNs >= first &+ Self.videoWaitNs { try beginSoundPeriod() }
         guard period != nil else { return }
         while let first = soundQueue.first, nowNs >= first.arrivalNs &+ Self.soundWaitNs {
+            placeSoundBesideVideo(atOnce: true)
             soundQueue.removeFirst()
             try place(first.unit)
         }
         if let cut = period?.audio?.cuts.first, nowNs >= cut.askedNs &+ Self.soundWaitNs, soundQueue.isEmpty {
-            try fillSilence(until: cut.time + OpusPacket.silenceDuration)
+            try fillSilence(until: cut.time + (period?.audio?.format.silence?.duration ?? 0))
         }
         try flushWhenStill()
     }
@@ -145,12 +153,13 @@ extension StreamRecorder {
 
     /// Ends the open Period: both tracks end at `atVideo` when video goes on in another, else where what is there ends.
     mutating func endPeriodHere(atVideo time: Int64? = nil) throws(RecordingFault) {
+        if period?.soundOrigin == nil, !soundQueue.isEmpty { placeSoundBesideVideo(atOnce: true) }
         guard let open = period else { return }
         try releaseSound(before: time)
         let videoEnd = time ?? videoEnd(open)
-        if let videoEnd, period?.audio != nil {
-            let soundEnd = videoEnd * 48_000 / 90_000
-            if soundEnd - (period?.audio?.end ?? 0) < 10 * 48_000 { try fillSilence(until: soundEnd) }
+        if let videoEnd, let lane = period?.audio {
+            let soundEnd = videoEnd * lane.timescale / 90_000
+            if soundEnd - lane.end < 10 * lane.timescale { try fillSilence(until: soundEnd) }
         }
         if let lane = period?.audio { try period?.audio?.cut(at: lane.end, actions: &actions) }
         if let videoEnd { try period?.video?.cut(at: videoEnd, actions: &actions) }
@@ -162,7 +171,7 @@ extension StreamRecorder {
     /// The last picture lasts as long as the sound that came with it, within bounds.
     private func videoEnd(_ open: OpenPeriod) -> Int64? {
         guard let lane = open.video else { return nil }
-        guard let sound = period?.audio?.end else { return lane.end }
-        return max(lane.end, min(sound * 90_000 / 48_000, lane.end + 10 * 90_000))
+        guard let sound = period?.audio else { return lane.end }
+        return max(lane.end, min(sound.end * 90_000 / sound.timescale, lane.end + 10 * 90_000))
     }
 }

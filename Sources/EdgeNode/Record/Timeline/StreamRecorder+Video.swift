@@ -6,7 +6,11 @@ extension StreamRecorder {
         guard let clock = video?.clock else { return }
         if let last = lastPicture {
             let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
-            if isJump || unit.timestamp - last.timestamp < -clock.rate { try endPeriod() }
+            if isJump || unit.timestamp - last.timestamp < -clock.rate {
+                try placeHeldPictures()
+                pictureOrder = PictureOrder()
+                if !moveVideo(from: last, to: (unit.timestamp, arrivalNs)) { try endPeriodHere() }
+            }
         }
         lastPicture = (unit.timestamp, arrivalNs)
         pictureOrder.push(unit)
@@ -26,10 +30,11 @@ extension StreamRecorder {
             if unit.isSync { try beginPeriod(with: unit, timestamp: placed.timestamp) }
             return
         }
+        let target = correctionTarget(pictureNs: lastPicture?.ns ?? nowNs)
         guard var open = period else { return }
         // What is decoded behind the first picture and shown before it would stand before the Period.
         guard placed.timestamp >= open.videoOrigin else { return }
-        let time = open.videoTime(of: placed.decodingTime, target: correctionTarget(open))
+        let time = open.videoTime(of: placed.decodingTime, target: target)
         period = open
         if unit.isSync, try beginsPeriod(unit, timestamp: placed.timestamp, clock: clock) {
             try endPeriodHere(atVideo: time)
@@ -77,44 +82,14 @@ extension StreamRecorder {
         guard let lane = period?.video else { return }
         let due = isSync ? settings.segmentTicks(of: lane) : settings.segmentTicksMax(of: lane)
         guard time - lane.segmentStart >= due else { return }
+        if period?.soundOrigin == nil, !soundQueue.isEmpty {
+            placeSoundBesideVideo(atOnce: true)
+            try releaseSound(before: time)
+        }
         try period?.video?.cut(at: time, actions: &actions)
         period?.hasFixedTracks = true
         if let audio = period?.audio {
             period?.audio?.cuts.append((time * audio.timescale / lane.timescale, nowNs))
         }
-    }
-
-    // MARK: Sound and video together
-
-    /// Finds the sound timestamp of media time 0, once there is sound to compare with.
-    mutating func placeSoundBesideVideo() {
-        guard let open = period, open.video != nil, open.soundOrigin == nil, let video = video?.clock, let sound = audio?.clock,
-            let relation = soundRelationNs()
-        else { return }
-        // Where video has been moved since, sound must follow.
-        let origin = video.nanoseconds(open.videoOrigin - open.correction)
-        period?.soundOrigin = sound.ticks(origin + relation)
-        period?.relationNs = relation - video.nanoseconds(open.correction)
-    }
-
-    /// What must be added to a video time in nanoseconds to get the sound time of the same instant; both on the sender's clock when
-    /// it reports plausibly, else by arrival. Nil while there is no sound.
-    func soundRelationNs() -> Int64? {
-        guard let video = video?.clock, let sound = audio?.clock,
-            let videoArrival = video.arrivalOffsetNs, let soundArrival = sound.arrivalOffsetNs
-        else { return nil }
-        let byArrival = videoArrival - soundArrival
-        guard let videoReport = video.reportOffsetNs, let soundReport = sound.reportOffsetNs else { return byArrival }
-        let byReport = videoReport - soundReport
-        // Two clocks that differ by seconds are not one clock.
-        return abs(byReport - byArrival) < 3_000_000_000 ? byReport : byArrival
-    }
-
-    /// How far video ought to be moved by now, in its ticks; nil while reports say nothing.
-    private func correctionTarget(_ open: OpenPeriod) -> Int64? {
-        guard let begun = open.relationNs, let clock = video?.clock, clock.reportOffsetNs != nil,
-            audio?.clock.reportOffsetNs != nil, let now = soundRelationNs()
-        else { return nil }
-        return clock.ticks(now - begun)
     }
 }

@@ -33,6 +33,8 @@ struct StreamRecorder {
     private var wallClock: WallClock
 
     private(set) var fault: RecordingFault?
+    /// What of the source is not recorded, and why.
+    private(set) var leftOut: [String] = []
     /// Of sources that have ended.
     private var endedLosses = Losses()
 
@@ -54,7 +56,11 @@ struct StreamRecorder {
     private struct OpenSession {
         let startUs: Int64
         let day: Int64
+        var periods = 0
     }
+
+    /// An encoder that changes its format with each key frame must not make a manifest without end.
+    private static let periodsMax = 1000
 
     init(settings: TimelineSettings, wallClock: WallClock) {
         self.settings = settings
@@ -73,9 +79,11 @@ struct StreamRecorder {
         self.nowNs = nowNs
         endSource(nowNs: nowNs)
         self.wallClock = wallClock
-        let inputs = tracks.compactMap(TrackInput.init)
+        let inputs = tracks.compactMap { TrackInput($0, soundTarget: settings.soundTarget) }
         video = inputs.first { $0.kind == .video }
         audio = inputs.first { $0.kind == .audio }
+        let held = Set(inputs.map(\.index))
+        leftOut = tracks.filter { !held.contains($0.index) }.map { TrackRefusal.text($0, soundTarget: settings.soundTarget) }
         fault = inputs.isEmpty ? .noRecordableTrack : nil
         keyframes = KeyframeAsker()
         process()
@@ -201,12 +209,14 @@ struct StreamRecorder {
     func mustRotate(atUs timeUs: Int64) -> Bool {
         guard let session else { return true }
         if settings.rotatesAtMidnight, timeUs / 86_400_000_000 != session.day { return true }
+        if session.periods >= Self.periodsMax { return true }
         guard let longest = settings.sessionSecondsMax else { return false }
         return timeUs - session.startUs >= Int64(longest) * 1_000_000
     }
 
-    /// Opens a session where there is none or the open one must end.
+    /// Opens a session, where there is none or the open one must end, for a Period that begins.
     mutating func openSession(atUs timeUs: Int64) {
+        defer { session?.periods += 1 }
         guard mustRotate(atUs: timeUs) else { return }
         closeSession()
         session = OpenSession(startUs: timeUs, day: timeUs / 86_400_000_000)
@@ -222,6 +232,8 @@ struct TimelineSettings: Sendable {
     var chunkSeconds: Double = 1
     /// After this a new session begins at the next cut; nil: never.
     var sessionSecondsMax: Int?
+    /// What sound that recordings cannot hold is turned into; nil: it is left out.
+    var soundTarget: SoundTarget?
     /// A new session begins at the first cut of a UTC day.
     var rotatesAtMidnight = true
 

@@ -5,30 +5,48 @@ import MediaPlane
 struct TrackInput {
     let index: UInt8
     let kind: LaneKind
-    let channels: Int
+    /// What sound is stored as; nil for video.
+    let soundFormat: TrackFormat?
     private var reorder = ReorderBuffer()
     private(set) var clock: TrackClock
     private var depacketizer: any Depacketizer
     /// When the last packet came.
     private(set) var lastArrivalNs: UInt64?
 
-    /// Nil for a codec that recordings cannot hold.
-    init?(_ track: TapTrack) {
+    /// Nil for a codec that recordings cannot hold, see `TrackRefusal`.
+    ///
+    /// - Parameter soundTarget: what sound is turned into that could not be held otherwise; nil: nothing.
+    init?(_ track: TapTrack, soundTarget: SoundTarget? = nil) {
         index = track.index
         switch track.codec {
         case .h264, .h265, .vp8, .vp9, .av1:
             kind = .video
             clock = TrackClock(rate: 90_000)
+            soundFormat = nil
             depacketizer = Self.pictures(track)
         case .opus:
             kind = .audio
             // RFC 7587 4.1: always 48,000, and the channels of the SDP are what a decoder may be asked for.
             clock = TrackClock(rate: 48_000)
+            soundFormat = .opus(channels: track.channels == 1 ? 1 : 2)
             depacketizer = OpusDepacketizer()
+        case .aac:
+            guard let aac = AACDepacketizer(fmtp: track.fmtp, clockRate: Int(track.clockRate)) else { return nil }
+            kind = .audio
+            clock = TrackClock(rate: Int64(track.clockRate))
+            soundFormat = .aac(aac.config, timescale: Int(track.clockRate))
+            depacketizer = aac
+        case .pcmu, .pcma, .g722:
+            guard let source = TelephoneCodec(track.codec), let soundTarget,
+                let transcoder = try? AudioTranscoder(source, to: soundTarget)
+            else { return nil }
+            kind = .audio
+            clock = TrackClock(rate: AudioTranscoder.rate, multiple: AudioTranscoder.timestampMultiple)
+            soundFormat = transcoder.format
+            depacketizer = transcoder
         default:
             return nil
         }
-        channels = track.channels == 1 ? 1 : 2
     }
 
     private static func pictures(_ track: TapTrack) -> any Depacketizer {
@@ -71,5 +89,31 @@ struct TrackInput {
     /// Nothing that is missing will come any more.
     mutating func giveUp() {
         reorder.giveUp()
+    }
+}
+
+extension TelephoneCodec {
+    /// Nil for a codec that recordings hold as it is, or not at all.
+    init?(_ codec: CodecID) {
+        switch codec {
+        case .pcmu: self = .pcmu
+        case .pcma: self = .pcma
+        case .g722: self = .g722
+        default: return nil
+        }
+    }
+}
+
+/// Why a track is left out of recordings.
+enum TrackRefusal {
+    /// For logs and the API.
+    static func text(_ track: TapTrack, soundTarget: SoundTarget?) -> String {
+        let name = "\(track.codec)".uppercased()
+        guard TelephoneCodec(track.codec) != nil else {
+            return "\(track.kind) is not recorded: \(name) as it was announced cannot be held"
+        }
+        return soundTarget == nil
+            ? "\(track.kind) is not recorded: \(name) needs recorder.transcode_audio"
+            : "\(track.kind) is not recorded: \(name) could not be transcoded"
     }
 }

@@ -32,7 +32,7 @@ struct TrackLane {
         self.kind = kind
         timescale = Int64(format.timescale)
         chunkTicks = Int64(chunkSeconds * Double(format.timescale))
-        lastDuration = kind == .video ? timescale / 30 : OpusPacket.silenceDuration
+        lastDuration = format.silence?.duration ?? timescale / 30
         do throws(FragmentWriterError) {
             writer = try format.makeWriter()
         } catch {

@@ -4,27 +4,30 @@
 struct TrackClock {
     /// Ticks a second.
     let rate: Int64
+    private let multiple: Int64
     private var last: Int64?
+    private var firstArrivalNs: UInt64?
     private var lastArrivalNs: UInt64?
     private var window = OffsetWindow()
-    private var report: Report?
+    /// What the sender said of its clock since the last jump.
+    private(set) var reports = ReportHistory()
+    /// A report has come, ever.
+    private(set) var hasReports = false
     /// A report that came before any packet, which many senders begin with.
     private var earlyReport: (ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64)?
 
-    private struct Report {
-        let ntpNs: Int64
-        let timestamp: Int64
-        let arrivalNs: UInt64
-    }
-
-    init(rate: Int64) {
+    /// - Parameters:
+    ///   - rate: ticks a second of the times that come out.
+    ///   - multiple: how many of them an RTP tick is.
+    init(rate: Int64, multiple: Int64 = 1) {
         self.rate = max(1, rate)
+        self.multiple = max(1, multiple)
     }
 
     /// The unwrapped timestamp nearest to the last one; starts one cycle up so that it cannot fall below 0.
     func unwrapped(_ timestamp: UInt32) -> Int64 {
-        guard let last else { return 1 << 32 | Int64(timestamp) }
-        return last + Int64(Int32(bitPattern: timestamp &- UInt32(truncatingIfNeeded: last)))
+        guard let last else { return (1 << 32 | Int64(timestamp)) * multiple }
+        return last + Int64(Int32(bitPattern: timestamp &- UInt32(truncatingIfNeeded: last / multiple))) * multiple
     }
 
     /// Unwraps the timestamp of the next packet in order and learns from its arrival.
@@ -32,10 +35,11 @@ struct TrackClock {
         let value = unwrapped(timestamp)
         if let last, let lastArrivalNs, isJump(from: last, atNs: lastArrivalNs, to: value, atNs: arrivalNs) {
             window = OffsetWindow()
-            report = nil
-            isTrusted = true
+            reports = ReportHistory()
+            firstArrivalNs = nil
         }
         last = value
+        firstArrivalNs = firstArrivalNs ?? arrivalNs
         lastArrivalNs = arrivalNs
         window.add(Int64(clamping: arrivalNs) - nanoseconds(value), nowNs: arrivalNs)
         if let early = earlyReport {
@@ -55,35 +59,26 @@ struct TrackClock {
     /// More than networks and reordering make of it.
     static let jumpNs: Int64 = 2_000_000_000
 
-    /// Takes a sender report; one that contradicts the last or the passage of time is left out (OBS and others send nonsense).
+    /// Takes a sender report; what contradicts the others or the passage of time is left out (OBS and others send nonsense).
     mutating func receiveReport(ntp: UInt64, timestamp: UInt32, arrivalNs: UInt64) {
         guard ntp >> 32 != 0 else { return }
+        hasReports = true
         guard last != nil else {
             earlyReport = (ntp, timestamp, arrivalNs)
             return
         }
         let fraction = Int64((ntp & 0xFFFF_FFFF) * 1_000_000_000 >> 32)
-        let new = Report(
-            ntpNs: Int64(ntp >> 32) * 1_000_000_000 + fraction, timestamp: unwrapped(timestamp), arrivalNs: arrivalNs)
-        defer { report = new }
-        guard let old = report else { return }
-        let passedNs = new.ntpNs - old.ntpNs
-        let mediaNs = nanoseconds(new.timestamp) - nanoseconds(old.timestamp)
-        let arrivedNs = Int64(clamping: new.arrivalNs) - Int64(clamping: old.arrivalNs)
-        isTrusted = passedNs > 0 && Self.agree(passedNs, mediaNs) && Self.agree(passedNs, arrivedNs)
+        reports.add(
+            ReportHistory.Report(
+                ntpNs: Int64(ntp >> 32) * 1_000_000_000 + fraction, mediaNs: nanoseconds(unwrapped(timestamp)),
+                arrivalNs: arrivalNs))
     }
-
-    /// The last two reports agree, or there was only one.
-    private(set) var isTrusted = true
 
     /// To our monotonic clock, by the packets that came fastest; nil before the first packet.
     var arrivalOffsetNs: Int64? { window.least }
 
-    /// To the sender's wall clock; nil before the first report, or while reports make no sense.
-    var reportOffsetNs: Int64? {
-        guard let report, isTrusted else { return nil }
-        return report.ntpNs - nanoseconds(report.timestamp)
-    }
+    /// How long arrivals have been learned from, since the first packet or the last jump.
+    var observedNs: UInt64 { (lastArrivalNs ?? 0) &- min(firstArrivalNs ?? 0, lastArrivalNs ?? 0) }
 
     /// Ticks as nanoseconds, without overflow for centuries.
     func nanoseconds(_ ticks: Int64) -> Int64 {
@@ -96,11 +91,6 @@ struct TrackClock {
         let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
         let half: Int64 = rest < 0 ? -500_000_000 : 500_000_000
         return seconds &* rate &+ (rest &* rate &+ half) / 1_000_000_000
-    }
-
-    /// Within a fifth, and half a second for jitter.
-    private static func agree(_ left: Int64, _ right: Int64) -> Bool {
-        abs(left - right) <= abs(left) / 5 + 500_000_000
     }
 }
 
