@@ -131,6 +131,7 @@ struct Recorded {
 
     struct Period {
         let startUs: Int64
+        let continues: Bool
         var isEnded = false
         var tracks: [LaneKind: Track] = [:]
     }
@@ -152,7 +153,7 @@ struct Recorded {
         case .sessionBegan:
             sessions.append([])
             isEnded = false
-        case .periodBegan(let startUs): sessions[session].append(Period(startUs: startUs))
+        case .periodBegan(let startUs, let continues): sessions[session].append(Period(startUs: startUs, continues: continues))
         case .trackBegan(let kind, let format, let bytes):
             sessions[session][period].tracks[kind] = Track(format: format, initialization: bytes)
         case .chunk(let kind, let bytes): sessions[session][period].tracks[kind]?.open += bytes

@@ -335,6 +335,7 @@ struct PeriodTests {
         let midnight = Recorded.run([publisher(Self.pictures)], realtimeUs: 1_795_219_196_900_000)
         #expect(midnight.sessions.map(\.count) == [1, 1])
         #expect(try counts(midnight).map(\.first) == [120, 240])
+        #expect(midnight.periods.map(\.continues) == [false, true])
         let rotated = Recorded.run(
             [publisher(Self.pictures)], settings: TimelineSettings(segmentSeconds: 2, sessionSecondsMax: 5))
         #expect(rotated.sessions.map(\.count) == [1, 1])

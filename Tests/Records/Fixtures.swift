@@ -30,12 +30,14 @@ func recording(
 }
 
 /// Two seconds a segment, video at 90 kHz from `timeAtStart` on.
-func period(_ ordinal: Int = 0, startUs: Int64 = tenOClockUs, segments: Int, timeAtStart: Int64 = 0) -> IndexedPeriod {
+func period(
+    _ ordinal: Int = 0, startUs: Int64 = tenOClockUs, continues: Bool = false, segments: Int, timeAtStart: Int64 = 0
+) -> IndexedPeriod {
     let rows = (0..<Int64(segments)).map {
         IndexedSegment(number: $0 + 1, time: timeAtStart + $0 * 180_000, duration: 180_000)
     }
     return IndexedPeriod(
-        ordinal: ordinal, startUs: startUs,
+        ordinal: ordinal, startUs: startUs, continues: continues,
         tracks: [
             IndexedTrack(
                 kind: "video", codecs: "avc1.42e01f", timescale: 90_000, timeAtStart: timeAtStart,

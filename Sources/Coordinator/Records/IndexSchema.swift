@@ -56,6 +56,7 @@ enum IndexSchema {
         GROUP BY track, span;
         DROP TABLE segments;
         """,
+        "ALTER TABLE tracks ADD COLUMN continues INTEGER NOT NULL DEFAULT 0;",
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

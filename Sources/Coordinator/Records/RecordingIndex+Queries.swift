@@ -98,18 +98,18 @@ extension RecordingIndex {
         of recording: IndexedRecording, fromUs: Int64? = nil, toUs: Int64? = nil
     ) throws(IndexError) -> [IndexedPeriod] {
         let database = try database()
-        var tracks: [(id: Int64, period: Int, startUs: Int64, track: IndexedTrack)] = []
+        var tracks: [(id: Int64, period: IndexedPeriod, track: IndexedTrack)] = []
         try database.query(
             """
             SELECT id, period, period_start_us, kind, codecs, timescale, time_at_start, initialization, segment_prefix,
-                bandwidth, width, height, frame_rate, sample_rate, channels
+                bandwidth, width, height, frame_rate, sample_rate, channels, continues
             FROM tracks WHERE recording = ?1 ORDER BY period, place
             """, [.integer(recording.row)]
-        ) { tracks.append((id: $0.integer(0), period: Int($0.integer(1)), startUs: $0.integer(2), track: Self.track($0))) }
+        ) { tracks.append((id: $0.integer(0), period: Self.period($0), track: Self.track($0))) }
         var periods: [IndexedPeriod] = []
-        for (id, ordinal, startUs, described) in tracks {
+        for (id, period, described) in tracks {
             var track = described
-            let range = track.mediaRange(periodStartUs: startUs, fromUs: fromUs, toUs: toUs)
+            let range = track.mediaRange(periodStartUs: period.startUs, fromUs: fromUs, toUs: toUs)
             if !range.isEmpty {
                 var segments = SegmentRuns()
                 try database.query(
@@ -122,12 +122,16 @@ extension RecordingIndex {
                 }
                 track.segments = segments.touching(range.lowerBound, range.upperBound)
             }
-            if periods.last?.ordinal != ordinal {
-                periods.append(IndexedPeriod(ordinal: ordinal, startUs: startUs, tracks: []))
-            }
+            if periods.last?.ordinal != period.ordinal { periods.append(period) }
             periods[periods.count - 1].tracks.append(track)
         }
         return periods
+    }
+
+    private static func period(_ row: SQLRow) -> IndexedPeriod {
+        IndexedPeriod(
+            ordinal: Int(truncatingIfNeeded: row.integer(1)), startUs: row.integer(2), continues: row.integer(15) != 0, tracks: []
+        )
     }
 
     private static func track(_ row: SQLRow) -> IndexedTrack {

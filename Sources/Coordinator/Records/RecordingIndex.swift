@@ -116,12 +116,12 @@ public actor RecordingIndex {
         let ids = try database.rows(
             """
             INSERT INTO tracks (recording, period, period_start_us, place, kind, codecs, timescale, time_at_start,
-                initialization, segment_prefix, bandwidth, width, height, frame_rate, sample_rate, channels)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+                initialization, segment_prefix, bandwidth, width, height, frame_rate, sample_rate, channels, continues)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
             ON CONFLICT (recording, period, place) DO UPDATE SET
                 period_start_us = ?3, kind = ?5, codecs = ?6, timescale = ?7, time_at_start = ?8,
                 initialization = ?9, segment_prefix = ?10, bandwidth = ?11, width = ?12, height = ?13, frame_rate = ?14,
-                sample_rate = ?15, channels = ?16
+                sample_rate = ?15, channels = ?16, continues = ?17
             RETURNING id
             """,
             [
@@ -129,6 +129,7 @@ public actor RecordingIndex {
                 .text(track.kind), .text(track.codecs), .integer(track.timescale), .integer(track.timeAtStart),
                 .text(track.initialization), .text(track.segmentPrefix), .integer(track.bandwidth), SQLValue(track.width),
                 SQLValue(track.height), SQLValue(track.frameRate), SQLValue(track.sampleRate), SQLValue(track.channels),
+                .integer(period.continues ? 1 : 0),
             ]
         ) { $0.integer(0) }
         guard let id = ids.first else { throw IndexError(code: 0, message: "a track row was not stored") }

@@ -89,7 +89,7 @@ extension RecordedSession {
     var indexed: [IndexedPeriod] {
         var list = periods.filter(\.hasSegments).enumerated().map { ordinal, period in
             IndexedPeriod(
-                ordinal: ordinal, startUs: period.startUs,
+                ordinal: ordinal, startUs: period.startUs, continues: period.continues,
                 tracks: period.tracks.filter { !$0.segments.isEmpty }.map { $0.indexed(in: directory) })
         }
         // Of one format, the peak of all periods, as in `detail`.

@@ -143,21 +143,25 @@ public struct RecordingPeriod: Sendable, Hashable, Codable {
     public var id: String
     /// Wall clock of its first sample, Unix microseconds.
     public var startUs: Int64
+    /// No media lie between it and the period before on this node, which may be another recording's. The clock may say otherwise,
+    /// because senders' clocks run faster or slower than the node's. Nil, which is left out, means no.
+    public var continues: Bool?
     /// Media time, milliseconds; grows while the recording is active.
     public var durationMs: Int64
     /// One entry for each track that has samples.
     public var tracks: [RecordingPeriodTrack]
 
     enum CodingKeys: String, CodingKey {
-        case id, tracks
+        case id, tracks, continues
         case startUs = "start_us"
         case durationMs = "duration_ms"
     }
 
     /// Makes a period.
-    public init(id: String, startUs: Int64, durationMs: Int64, tracks: [RecordingPeriodTrack]) {
+    public init(id: String, startUs: Int64, continues: Bool? = nil, durationMs: Int64, tracks: [RecordingPeriodTrack]) {
         self.id = id
         self.startUs = startUs
+        self.continues = continues
         self.durationMs = durationMs
         self.tracks = tracks
     }

@@ -50,7 +50,7 @@ extension IndexedPeriod {
         detail.periods.enumerated().compactMap { ordinal, period in
             guard Bounds.instantUs.contains(period.startUs) else { return nil }
             return IndexedPeriod(
-                ordinal: ordinal, startUs: period.startUs,
+                ordinal: ordinal, startUs: period.startUs, continues: period.continues ?? false,
                 tracks: period.tracks.compactMap { entry in
                     detail.tracks.indices.contains(entry.track)
                         ? IndexedTrack(entry, described: detail.tracks[entry.track]) : nil

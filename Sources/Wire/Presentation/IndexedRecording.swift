@@ -153,13 +153,16 @@ public struct IndexedPeriod: Sendable, Equatable {
     public var ordinal: Int
     /// Wall clock of the period's start, Unix microseconds.
     public var startUs: Int64
+    /// No media lie between it and the period before on this node, whatever the clock says.
+    public var continues: Bool
     /// The tracks, one file set each.
     public var tracks: [IndexedTrack]
 
     /// A period as the recorder's journal has it.
-    public init(ordinal: Int, startUs: Int64, tracks: [IndexedTrack]) {
+    public init(ordinal: Int, startUs: Int64, continues: Bool = false, tracks: [IndexedTrack]) {
         self.ordinal = ordinal
         self.startUs = startUs
+        self.continues = continues
         self.tracks = tracks
     }
 }

@@ -51,8 +51,9 @@ public struct TimelinePeriod: Sendable, Equatable {
 
 /// Recordings of one stream, from all nodes and days, laid out on one line. Pure.
 ///
-/// Where two recordings overlap, the one that began first is played to its end and the other from there on: they are
-/// never interleaved. A break in a track's numbers or times begins a new period, so that no period has a hole.
+/// Where the recordings of two nodes overlap, the one that began first is played to its end and the other from there on: they are
+/// never interleaved. A break in a track's numbers or times begins a new period, so that no period has a hole. Media that followed
+/// each other without a break do so here, although by the clock a sender's day may be some seconds longer or shorter.
 public struct Timeline: Sendable, Equatable {
     /// In order; never empty.
     public var periods: [TimelinePeriod]
@@ -70,9 +71,10 @@ public struct Timeline: Sendable, Equatable {
         guard let first = placed.first, let last = placed.last else { return nil }
         var periods: [TimelinePeriod] = []
         var endUs: Int64 = 0
-        for stretch in placed {
+        for (index, stretch) in placed.enumerated() {
             var period = stretch.period
-            period.startUs = gaps == .keep ? max(endUs, period.wallStartUs - first.period.wallStartUs) : endUs
+            let follows = index > 0 && stretch.follows(placed[index - 1])
+            period.startUs = gaps == .keep && !follows ? max(endUs, period.wallStartUs - first.period.wallStartUs) : endUs
             endUs = period.startUs + period.durationUs
             periods.append(period)
         }
@@ -94,11 +96,19 @@ public struct Timeline: Sendable, Equatable {
     // MARK: from recordings to stretches
 
     private struct Stretch {
-        /// Node and session it was recorded in.
-        var recording: String
         var period: TimelinePeriod
         var isGrowing: Bool
+        /// Its first medium came right after the last one of the period before it on its node.
+        var continues = false
+
+        func follows(_ other: Stretch) -> Bool {
+            continues && period.node == other.period.node
+                && abs(period.wallStartUs - other.period.wallEndUs) < Timeline.driftUsMax
+        }
     }
+
+    /// What a sender's clock may be off at the end of a day, generously.
+    private static let driftUsMax: Int64 = 120_000_000
 
     /// Overlap that two clocks may have without meaning anything.
     private static let overlapSlackUs: Int64 = 100_000
@@ -117,8 +127,9 @@ public struct Timeline: Sendable, Equatable {
                 }
                 let tracks = [with(lead.track, run)] + others
                 if let made = make(tracks, period, material.recording) {
-                    let recording = "\(material.recording.node).\(material.recording.session)"
-                    stretches.append(Stretch(recording: recording, period: made, isGrowing: false))
+                    let isWhole = run.first?.time == lead.track.timeAtStart
+                    stretches.append(
+                        Stretch(period: made, isGrowing: false, continues: period.continues && isWhole))
                 }
             }
         }
@@ -194,15 +205,15 @@ public struct Timeline: Sendable, Equatable {
     private static func withoutOverlap(_ stretches: [Stretch]) -> [Stretch] {
         var placed: [Stretch] = []
         for stretch in stretches {
-            // Periods of one recording follow each other whatever their clocks say: a new one is placed on the wall clock anew.
-            guard let last = placed.last, last.recording != stretch.recording,
+            // What one node recorded cannot overlap, whatever its clock says: a new period is placed on the wall clock anew.
+            guard let last = placed.last, last.period.node != stretch.period.node,
                 stretch.period.wallStartUs < last.period.wallEndUs - overlapSlackUs
             else {
                 placed.append(stretch)
                 continue
             }
             if let rest = trimmed(stretch.period, fromUs: last.period.wallEndUs - overlapSlackUs) {
-                placed.append(Stretch(recording: stretch.recording, period: rest, isGrowing: stretch.isGrowing))
+                placed.append(Stretch(period: rest, isGrowing: stretch.isGrowing))
             }
         }
         return placed

@@ -17,6 +17,7 @@ enum DayManifest {
         var periods: [MPD.Period] = []
         var availabilityStartUs: Int64?
         var longest = segmentSeconds
+        var node: String?
         for session in sorted {
             for period in session.periods where isPublishable(period, isEnded: session.isEnded || period.isEnded) {
                 let origin = availabilityStartUs ?? period.startUs
@@ -24,7 +25,9 @@ enum DayManifest {
                 let previousEnd = periods.last.map { $0.startUs + ($0.durationUs ?? 0) } ?? 0
                 guard previousEnd < longestUs else { break }
                 // Two nodes may have recorded at the same time; then the earlier one comes first, whole.
-                let start = isGrowing ? max(previousEnd, period.startUs - origin) : previousEnd
+                let follows = !isGrowing || (period.continues && node == session.node)
+                let start = follows ? previousEnd : max(previousEnd, period.startUs - origin)
+                node = session.node
                 let isLast = isGrowing && session.id == sorted.last?.id && period.number == session.periods.last?.number
                 let tracks = period.tracks.filter { !$0.segments.isEmpty }
                 for track in tracks {

@@ -42,6 +42,8 @@ struct JournalLine: Codable, Equatable, Sendable {
     var startUs: Int64?
 
     var period: Int?
+    /// True when a Period goes on where the one before it on this node ended, in the media.
+    var continues: Bool?
     var kind: LaneKind?
     var codecs: String?
     var timescale: Int?
@@ -63,7 +65,8 @@ struct JournalLine: Codable, Equatable, Sendable {
     var reason: String?
 
     enum CodingKeys: String, CodingKey {
-        case event, at, version, id, stream, node, period, kind, codecs, timescale, width, height, channels, prefix, bytes,
+        case event, at, version, id, stream, node, period, continues, kind, codecs, timescale, width, height, channels, prefix,
+            bytes,
             samples, sync
         case failed, reason
         case startUs = "start_us"

@@ -24,6 +24,8 @@ struct RecordedSession: Equatable, Sendable {
     struct Period: Equatable, Sendable {
         let number: Int
         let startUs: Int64
+        /// No media lie between it and the Period before, which may be another session's.
+        var continues = false
         var isEnded = false
         var tracks: [Track] = []
     }
@@ -73,7 +75,7 @@ struct RecordedSession: Equatable, Sendable {
             guard let number = line.period, let startUs = line.startUs, index == nil, JournalBounds.numbers.contains(number),
                 JournalBounds.times.contains(startUs), periods.count < JournalBounds.periodsMax
             else { return }
-            periods.append(Period(number: number, startUs: startUs))
+            periods.append(Period(number: number, startUs: startUs, continues: line.continues ?? false))
         case .track:
             guard let index, let track = Track(line) else { return }
             periods[index].tracks.append(track)
@@ -250,7 +252,8 @@ extension RecordedSession {
             }
             list.append(
                 RecordingPeriod(
-                    id: "\(id)-\(period.number)", startUs: period.startUs, durationMs: period.durationUs / 1000, tracks: members))
+                    id: "\(id)-\(period.number)", startUs: period.startUs, continues: period.continues ? true : nil,
+                    durationMs: period.durationUs / 1000, tracks: members))
         }
         return RecordingDetail(
             id: id, stream: stream, nodeAlias: node, status: status, mpdPath: mpdPath, recordDir: directory,

@@ -58,7 +58,7 @@ final class SessionWriter {
     func perform(_ action: RecordingAction) throws(StoreError) {
         switch action {
         case .sessionBegan(let startUs): try beginSession(startUs: startUs)
-        case .periodBegan(let startUs): try beginPeriod(startUs: startUs)
+        case .periodBegan(let startUs, let continues): try beginPeriod(startUs: startUs, continues: continues)
         case .trackBegan(let kind, let format, let bytes): try beginTrack(kind, format, bytes)
         case .chunk(let kind, let bytes): try append(kind, bytes)
         case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
@@ -157,10 +157,11 @@ final class SessionWriter {
 
     // MARK: Periods and tracks
 
-    private func beginPeriod(startUs: Int64) throws(StoreError) {
+    private func beginPeriod(startUs: Int64, continues: Bool) throws(StoreError) {
         var line = JournalLine(.period, at: clock.next())
         line.period = (session?.periods.last?.number ?? 0) + 1
         line.startUs = startUs
+        line.continues = continues ? true : nil
         segmentNumbers = [:]
         try write(line)
     }

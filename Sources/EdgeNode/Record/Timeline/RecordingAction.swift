@@ -9,8 +9,9 @@ enum LaneKind: String, Sendable, CaseIterable, Codable {
 enum RecordingAction: Equatable {
     /// A session begins with a first sample at this time of day (Unix microseconds).
     case sessionBegan(startUs: Int64)
-    /// A Period begins: media time 0 is this time of day.
-    case periodBegan(startUs: Int64)
+    /// A Period begins: media time 0 is this time of day. It continues the one before when no media lie between, even where the time
+    /// of day says otherwise because the sender's clock runs faster or slower.
+    case periodBegan(startUs: Int64, continues: Bool)
     /// A track of the Period begins.
     case trackBegan(LaneKind, TrackFormat, initSegment: [UInt8])
     /// Whole fragments that belong to the track's open segment.

@@ -140,7 +140,7 @@ extension StreamRecorder {
         guard let clock = audio?.clock, let origin = soundQueue.first?.unit.timestamp else { return }
         let startUs = wallTimeUs(of: origin, on: clock)
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs))
+        actions.append(.periodBegan(startUs: startUs, continues: false))
         period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
     }
 

@@ -38,7 +38,7 @@ extension StreamRecorder {
         period = open
         if unit.isSync, try beginsPeriod(unit, timestamp: placed.timestamp, clock: clock) {
             try endPeriodHere(atVideo: time)
-            try beginPeriod(with: unit, timestamp: placed.timestamp)
+            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
             return
         }
         try releaseSound(before: time)
@@ -56,12 +56,14 @@ extension StreamRecorder {
     }
 
     /// Starts a Period at a key frame; sound of the same instant starts with it.
-    private mutating func beginPeriod(with unit: AccessUnit, timestamp: Int64) throws(RecordingFault) {
+    private mutating func beginPeriod(
+        with unit: AccessUnit, timestamp: Int64, continues: Bool = false
+    ) throws(RecordingFault) {
         guard let clock = video?.clock, let format = unit.format else { return }
         if period != nil { try endPeriodHere() }
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs))
+        actions.append(.periodBegan(startUs: startUs, continues: continues))
         var open = OpenPeriod(videoOrigin: timestamp)
         open.video = try TrackLane(
             kind: .video, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
