@@ -21,7 +21,7 @@ struct WebMTests {
 
     /// Head and segments of 30 pictures in chunks of ten.
     private static let file = Result {
-        let units = try units(frames: 90)
+        let units = try Self.units(frames: 90)
         let writer = try ClusterWriter(format: try #require(units.first?.format))
         var segments: [[UInt8]] = []
         for start in [0, 30, 60] {
@@ -42,7 +42,8 @@ struct WebMTests {
         let file = head + segments.flatMap(\.self)
         let probe = try Probe(file)
         #expect(probe.codec == "vp8" && probe.width == 160 && probe.height == 90)
-        #expect(probe.packets.map(\.pts) == (0..<90).map { (Int64($0) * 100 + 1) / 3 })
+        let milliseconds = (0..<90 as Range<Int64>).map { ($0 * 100 + 1) / 3 }
+        #expect(probe.packets.map(\.pts) == milliseconds)
         #expect(probe.packets.indices.filter { probe.packets[$0].isKey } == [0, 30, 60])
         #expect(try Probe.decodeErrors(file) == "")
         #expect(try Probe.decodedPictures(file) == 90)

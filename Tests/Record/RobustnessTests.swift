@@ -222,7 +222,9 @@ struct RobustnessTests {
     func alternating() throws {
         var pictures: [SyntheticMedia.Picture] = []
         for gop in 0..<4 {
-            pictures += Self.pictures[gop * 30..<gop * 30 + 30] + Self.others[gop * 30..<gop * 30 + 30]
+            let range = gop * 30..<gop * 30 + 30
+            pictures += Self.pictures[range]
+            pictures += Self.others[range]
         }
         let recorded = try rig.record([publisher(pictures)])
         #expect(recorded.sessions.map(\.count) == [8])

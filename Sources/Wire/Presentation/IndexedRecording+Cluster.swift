@@ -1,4 +1,5 @@
 import Cluster
+import Media
 
 extension IndexedRecording {
     /// A node's row as the index keeps it; nil when its numbers or names can't be meant.

@@ -1,3 +1,5 @@
+import Media
+
 extension Timeline {
     /// The same without what HLS cannot carry, which is WebM (RFC 8216 3); nil when nothing is left.
     public var withoutWebM: Timeline? {

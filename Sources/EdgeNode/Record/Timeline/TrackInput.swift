@@ -44,8 +44,6 @@ struct TrackInput {
             clock = TrackClock(rate: AudioTranscoder.rate, multiple: AudioTranscoder.timestampMultiple)
             soundFormat = transcoder.format
             depacketizer = transcoder
-        default:
-            return nil
         }
     }
 
