@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test interop bench-record sanitize lint setup setup-test clean
+.PHONY: help build run test interop bench-record bench-serve bench-clip sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -31,6 +31,13 @@ interop: setup-test build ## Only the tests against real clients (ARGS="-k whip"
 
 bench-record: setup-test build ## What recording costs beside FFmpeg (ARGS="--streams 50 --update")
 	@.venv-test/bin/python bench/record.py $(ARGS)
+
+bench-serve: build ## What serving objects costs beside nginx (ARGS="--only file --update")
+	@scripts/setup bench
+	@python3 bench/serve.py $(ARGS)
+
+bench-clip: build ## How soon an hour-long clip begins (ARGS="--update")
+	@python3 bench/clip.py $(ARGS)
 
 sanitize: setup-test ## The tests under ThreadSanitizer, then AddressSanitizer (slow; not part of test)
 	@scripts/sanitize

@@ -85,7 +85,9 @@ let package = Package(
         // The coordinator.
         module("Nodes", path: "Sources/Coordinator/Nodes", ["Cluster", "HTTP", "Redis", "Log"]),
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
-        module("Records", path: "Sources/Coordinator/Records", ["Nodes", "Cluster", "Presentation", "HTTP", "CSQLite", "Log"]),
+        module(
+            "Records", path: "Sources/Coordinator/Records",
+            ["Nodes", "Cluster", "Presentation", "Media", "HTTP", "CSQLite", "Log"]),
         module(
             "Playback", path: "Sources/Coordinator/Playback",
             ["Records", "Presentation", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
@@ -148,6 +150,7 @@ let package = Package(
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(of: "Playback", ["TestThreads", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",

@@ -75,7 +75,7 @@ enum Sound {
         let data = try Tool.run(
             "ffmpeg",
             [
-                "-v", "error", "-i", path.path, "-af", "aresample=48000:async=1:first_pts=0", "-ac", "1", "-f", "f32le", "-",
+                "-v", "error", "-copyts", "-i", path.path, "-af", "aresample=48000:async=1:first_pts=0", "-ac", "1", "-f", "f32le", "-",
             ])
         return data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }

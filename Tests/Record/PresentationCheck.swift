@@ -62,7 +62,9 @@ struct PresentationCheck {
 
     // MARK: Reading
 
-    private func text(_ name: String, _ element: XMLElement) -> String { element.attribute(forName: name)?.stringValue ?? "" }
+    private func text(_ name: String, _ element: XMLElement) -> String {
+        element.attributes?.first { $0.name == name }?.stringValue ?? ""
+    }
     private func integer(_ name: String, _ element: XMLElement) -> Int64 { Int64(text(name, element)) ?? -1 }
     private func seconds(_ text: String) -> Double? { Double(text.dropFirst(2).dropLast()) }
 

@@ -243,10 +243,9 @@ struct RobustnessTests {
         var generator = SeededGenerator(seed: seed)
         var times: [Int64] = [0]
         for _ in 1..<240 {
-            times.append(
-                times[times.count - 1]
-                    + (Int.random(in: 0..<40, using: &generator) == 0 ? 180_000 : Int64.random(in: 200...9000, using: &generator))
-            )
+            let isPause = Int.random(in: 0..<40, using: &generator) == 0
+            let step = isPause ? 180_000 : Int64.random(in: 200...9000, using: &generator)
+            times.append(times[times.count - 1] + step)
         }
         let ticks = times
         var publisher = publisher(Array(Self.pictures.prefix(240)))

@@ -150,6 +150,16 @@ struct SyncSimulation {
 
 @Suite("Sound and pictures stay together (RFC 3550 6.4.1)", .offThePool)
 struct SyncTests {
+    @Test(
+        "an NTP timestamp is seconds and a fraction of 2^32",
+        arguments: [(0, 0), (1 << 31, 500_000_000), (0xFFFF_FFFF, 999_999_999)])
+    func fraction(fraction: UInt64, ns: Int64) {
+        var clock = TrackClock(rate: 90_000)
+        let timestamp = clock.observe(90_000, arrivalNs: 1)
+        clock.receiveReport(ntp: 3_900_000_000 << 32 | fraction, timestamp: 90_000, arrivalNs: 2)
+        #expect(clock.reports.offsetNs == 3_900_000_000_000_000_000 + ns - clock.nanoseconds(timestamp))
+    }
+
     @Test("half an hour of drifting clocks, jitter and noisy reports: never more than 20 ms apart", arguments: [100.0, -100.0])
     func drift(partsPerMillion: Double) throws {
         let result = try SyncSimulation(

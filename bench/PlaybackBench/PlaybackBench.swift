@@ -90,7 +90,7 @@ private struct Bench {
             material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: false))
         }
         guard let timeline = Timeline(material, gaps: .collapse) else { return 0 }
-        let text = timeline.mpd(addresses: ObjectAddresses(), isDynamic: false).xml
-        return Array(text.utf8).count + ContentTag.of(text).utf8.count
+        let bytes = timeline.mpd(addresses: ObjectAddresses(), isDynamic: false).utf8
+        return bytes.count + ContentTag.of(bytes).utf8.count
     }
 }

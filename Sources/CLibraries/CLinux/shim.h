@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
@@ -74,4 +75,10 @@ static inline uint64_t tributary_realtime_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
+}
+
+/* Opens a path beneath a directory, through no symbolic link, and only when nothing has to be read from a disk for it: EAGAIN else. */
+static inline int tributary_open_cached(int directory, const char *path, int flags) {
+    struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED};
+    return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
 }

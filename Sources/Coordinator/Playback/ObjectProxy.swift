@@ -9,29 +9,33 @@ import Records
 import Store
 
 /// Brings recorded objects to players from wherever they are: the shared store when there is one here, else the node
-/// that wrote them, streamed through without being kept.
+/// that wrote them. What never changes is fetched once for all who ask at a time; see ``ObjectCache``.
 public struct ObjectProxy: Sendable {
     private let index: RecordingIndex
-    private let directory: NodeDirectory
+    private let holders: ObjectHolders
     /// Fetches objects from nodes, however long that takes.
     public let client: HTTPClient
     /// The storage all nodes share; nil when each has its own.
     public let store: (any ObjectStore)?
     private static let log = Logger("objects")
 
+    /// Objects in memory; nil when every request goes to where they are.
+    public let cache: ObjectCache?
     /// How long signed addresses work that players are sent to, in seconds; nil: objects are passed through.
     public let redirectSeconds: Int?
 
     /// - Parameters:
     ///   - store: the storage all nodes share, as configured; nil when each node has its own.
     ///   - redirectSeconds: how long signed addresses work that players are sent to; nil: objects are passed through.
+    ///   - cache: keeps objects in memory; nil: every request goes to where they are.
     public init(
         index: RecordingIndex, directory: NodeDirectory, client: HTTPClient, store: (any ObjectStore)?,
-        redirectSeconds: Int? = nil
+        redirectSeconds: Int? = nil, cache: ObjectCache? = nil
     ) {
+        self.cache = cache
         self.redirectSeconds = redirectSeconds
         self.index = index
-        self.directory = directory
+        holders = ObjectHolders(index: index, directory: directory)
         self.client = client
         self.store = store
     }
@@ -77,7 +81,7 @@ public struct ObjectProxy: Sendable {
     /// The stream an object belongs to, for deciding who may read it: its recording's, else its first folder.
     public func stream(ofPath path: String) async -> String {
         let directory = path.split(separator: "/").dropLast().joined(separator: "/")
-        if let recording = try? await index.recording(inDirectory: directory) { return recording.stream }
+        if let holder = try? await holders.holder(ofDirectory: directory) { return holder.stream }
         return path.split(separator: "/").first.map(String.init) ?? ""
     }
 
@@ -96,6 +100,7 @@ public struct ObjectProxy: Sendable {
                 throw .notFound
             }
         }
+        if let answer = try await cachedFromStore(request, key, store) { return answer }
         return try await StoredObject.response(
             to: request, key, in: store, contentType: kind.contentType, headers: kind.headers)
     }
@@ -117,30 +122,54 @@ public struct ObjectProxy: Sendable {
     // MARK: from a node
 
     private func holder(of key: ObjectKey, alias: String?) async throws -> NodeView {
-        let view = await directory.view()
+        let view = await holders.view()
         if let alias {
             guard let node = view.node(alias) else { throw HTTPError(.notFound, "no node is called \(alias)") }
             return node
         }
-        guard let parent = key.parent, let recording = try await index.recording(inDirectory: parent.path) else {
+        guard let parent = key.parent, let holder = try await holders.holder(ofDirectory: parent.path) else {
             throw HTTPError(.notFound, "no recording has this object")
         }
-        guard let node = view.node(recording.node) else {
+        guard let node = view.node(holder.node) else {
             throw HTTPError(
-                .serviceUnavailable, "\(recording.node), which has this object, is not known here now",
+                .serviceUnavailable, "\(holder.node), which has this object, is not known here now",
                 headers: ["Retry-After": "5"])
         }
         return node
     }
 
     private func proxied(_ request: HTTPRequest, _ key: ObjectKey, _ node: NodeView) async throws -> HTTPResponse {
+        if let answer = try await cachedFromNode(request, key, node) { return answer }
+        let asked = ["Range", "If-Range", "If-None-Match", "If-Modified-Since"]
+        var conditions: HTTPHeaders = [:]
+        for name in asked { conditions[name] = request.headers[name] }
+        let answer = try await ask(node, for: key, request.method, conditions, on: request)
+        let headers = Self.headers(of: answer, ObjectKind(key.name))
+        if answer.status == .notModified {
+            var headers = headers
+            headers["Content-Type"] = nil
+            return HTTPResponse(.notModified, headers: headers)
+        }
+        let length = answer.headers["Content-Length"].flatMap { Int64($0) }
+        return HTTPResponse(
+            answer.status, headers: headers,
+            body: .stream(length: length) { writer in
+                // When the player is gone the write throws, and letting go of the body ends the transfer from the node.
+                while let chunk = try await answer.body.next() { try await writer.write(chunk) }
+            })
+    }
+
+    /// What the node answers when it gives the object, a part of it or 304.
+    /// - Parameter request: of the client, on whose behalf the node is asked.
+    /// - Throws: what the client is told instead.
+    func ask(
+        _ node: NodeView, for key: ObjectKey, _ method: HTTPMethod, _ conditions: HTTPHeaders, on request: HTTPRequest
+    ) async throws(HTTPError) -> HTTPClientResponse {
         let path = PercentCoding.encode(key.path, keepSlash: true)
         var outgoing = HTTPClientRequest(
-            request.method, "\(node.record.url)/api/record/object/\(path)",
-            headers: NodeRequest.headers(for: request, token: node.token))
-        for name in ["Range", "If-Range", "If-None-Match", "If-Modified-Since", "Accept"] {
-            if let value = request.headers[name] { outgoing.headers[name] = value }
-        }
+            method, "\(node.record.url)/api/record/object/\(path)", headers: NodeRequest.headers(for: request, token: node.token))
+        for field in conditions { outgoing.headers[field.name] = field.value }
+        outgoing.headers["Accept"] = request.headers["Accept"]
         outgoing.connectMs = NodeRequest.connectMs
         // A slow player is no reason to give up; a node that sends nothing is.
         outgoing.totalMs = nil
@@ -150,62 +179,32 @@ public struct ObjectProxy: Sendable {
         } catch {
             throw NodeRequest.failure(error, of: node)
         }
-        return try pass(answer, ObjectKind(key.name), node)
+        switch answer.status {
+        case .ok, .partialContent, .notModified: return answer
+        default: throw Self.refusal(answer, node)
+        }
     }
 
-    private func pass(_ answer: HTTPClientResponse, _ kind: ObjectKind, _ node: NodeView) throws -> HTTPResponse {
+    /// What is passed on of a node's answer.
+    static func headers(of answer: HTTPClientResponse, _ kind: ObjectKind) -> HTTPHeaders {
         var headers = kind.headers
         for name in ["ETag", "Last-Modified", "Accept-Ranges", "Content-Range"] { headers[name] = answer.headers[name] }
+        headers["Content-Type"] = answer.headers["Content-Type"] ?? kind.contentType
+        return headers
+    }
+
+    private static func refusal(_ answer: HTTPClientResponse, _ node: NodeView) -> HTTPError {
         switch answer.status {
-        case .ok, .partialContent:
-            let length = answer.headers["Content-Length"].flatMap { Int64($0) }
-            return .stream(
-                status: answer.status, contentType: answer.headers["Content-Type"] ?? kind.contentType, length: length,
-                headers: headers
-            ) { writer in
-                // When the player is gone the write throws, and letting go of the body ends the transfer from the node.
-                while let chunk = try await answer.body.next() { try await writer.write(chunk) }
-            }
-        case .notModified: return HTTPResponse(.notModified, headers: headers)
-        case .notFound: throw HTTPError(.notFound, "\(node.alias) has no such object", headers: ["Cache-Control": "no-store"])
+        case .notFound: return HTTPError(.notFound, "\(node.alias) has no such object", headers: ["Cache-Control": "no-store"])
         case .rangeNotSatisfiable:
             let range = answer.headers["Content-Range"].map { ["Content-Range": $0] as HTTPHeaders } ?? [:]
-            throw HTTPError(.rangeNotSatisfiable, "the range lies outside the object", headers: range)
-        case .badRequest: throw HTTPError(.badRequest, "\(node.alias) takes this for no object's path")
+            return HTTPError(.rangeNotSatisfiable, "the range lies outside the object", headers: range)
+        case .badRequest: return HTTPError(.badRequest, "\(node.alias) takes this for no object's path")
         case .serviceUnavailable, .tooManyRequests:
-            throw HTTPError(
+            return HTTPError(
                 .serviceUnavailable, "\(node.alias) can't give the object now",
                 headers: ["Retry-After": answer.headers["Retry-After"] ?? "2"])
-        default: throw HTTPError(.badGateway, "\(node.alias) answered \(answer.status) for the object")
+        default: return HTTPError(.badGateway, "\(node.alias) answered \(answer.status) for the object")
         }
-    }
-}
-
-/// What an object is, by its name.
-public struct ObjectKind: Sendable, Equatable {
-    /// The media type.
-    public let contentType: String
-    /// Whether a name is written once and never again; manifests are the ones that are not.
-    public let isImmutable: Bool
-
-    /// The kind of the object with this last component.
-    public init(_ name: String) {
-        let isAudio = name.hasPrefix("audio_")
-        switch name.split(separator: ".").last.map({ $0.lowercased() }) {
-        case "mpd": (contentType, isImmutable) = ("application/dash+xml", false)
-        case "m3u8": (contentType, isImmutable) = ("application/vnd.apple.mpegurl", false)
-        case "m4s", "mp4": (contentType, isImmutable) = (isAudio ? "audio/mp4" : "video/mp4", true)
-        case "webm": (contentType, isImmutable) = ("video/webm", true)
-        case "jpg", "jpeg": (contentType, isImmutable) = ("image/jpeg", false)
-        default: (contentType, isImmutable) = ("application/octet-stream", false)
-        }
-    }
-
-    /// What every answer with such an object says. Private, because a token may have been needed to get it.
-    public var headers: HTTPHeaders {
-        [
-            "Cache-Control": isImmutable ? "private, max-age=31536000, immutable" : "no-cache",
-            "X-Content-Type-Options": "nosniff",
-        ]
     }
 }

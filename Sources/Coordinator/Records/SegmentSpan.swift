@@ -1,3 +1,4 @@
+import Media
 import Presentation
 
 /// Up to 512 segments without a break as one row: a row for each would take a second to read for a month.

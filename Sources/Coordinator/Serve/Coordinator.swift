@@ -56,7 +56,8 @@ public final class Coordinator: Server {
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
         let objects = ObjectProxy(
             index: index, directory: directory, client: objectClient, store: try Self.store(config.storage, objectClient),
-            redirectSeconds: config.playback.isSignedRedirect ? config.playback.signedTTLSeconds : nil)
+            redirectSeconds: config.playback.isSignedRedirect ? config.playback.signedTTLSeconds : nil,
+            cache: ObjectCache.make(bytes: config.playback.cacheBytes))
         let router = Self.router(config, client, directory, index, sync, objects, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
@@ -108,7 +109,7 @@ public final class Coordinator: Server {
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }
-        let metrics = CoordinatorMetrics(directory: directory, index: index, sync: sync, registry: registry)
+        let metrics = CoordinatorMetrics(directory: directory, index: index, sync: sync, registry: registry, cache: objects.cache)
         let system = SystemRoutes(
             CoordinatorProgram.description, requests: requests,
             health: {

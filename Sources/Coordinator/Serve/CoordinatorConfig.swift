@@ -208,11 +208,14 @@ public struct PlaybackSettings: Sendable, Hashable {
     public var isSignedRedirect: Bool
     /// `signed_ttl_seconds`: how long such a URL works.
     public var signedTTLSeconds: Int
+    /// `cache_bytes`: memory for objects that many players ask for at once; 0: none.
+    public var cacheBytes: Int
 
     init(reading root: ConfigSection, storage: StorageSettings?) {
         let playback = root.section("playback")
         isSignedRedirect = playback.flag("signed_redirect", default: false)
         signedTTLSeconds = playback.integer("signed_ttl_seconds", default: 60, in: 30...604_800)
+        cacheBytes = playback.bytes("cache_bytes", default: 64 << 20, in: 0...1 << 40)
         guard isSignedRedirect else { return }
         switch storage {
         case .s3, .oss: break

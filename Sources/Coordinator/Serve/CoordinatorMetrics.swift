@@ -1,5 +1,6 @@
 import Cluster
 import Nodes
+import Playback
 import Program
 import Records
 import Redis
@@ -18,6 +19,11 @@ enum CoordinatorMetric {
         "redis_connected", "1 while Redis answers; while it doesn't, nodes are shown as they were last.")
     static let recordings = gauge("recordings", "Recordings in the index.")
     static let recordingsActive = gauge("recordings_active", "Recordings that were growing when last heard of.")
+    static let cacheRequests = counter(
+        "object_cache_requests_total",
+        "Objects asked for: kept (hit), on their way to others already (joined), fetched (miss); passed of these without room.")
+    static let cacheBytes = gauge("object_cache_bytes", "Objects in memory, those included that are being fetched and sent.")
+    static let cacheObjects = gauge("object_cache_objects", "Objects in memory or known to be absent.")
     static let syncFailures = counter("sync_failures_total", "Rounds of reading a node's recordings that failed.")
     static let syncRows = counter("sync_rows_total", "Rows read from a node's recordings.")
 
@@ -31,6 +37,7 @@ struct CoordinatorMetrics: Sendable {
     let index: RecordingIndex
     let sync: RecordingSync
     let registry: RedisRegistry?
+    let cache: ObjectCache?
 
     func add(to text: inout MetricText) async throws {
         let view = await directory.view()
@@ -51,6 +58,12 @@ struct CoordinatorMetrics: Sendable {
         let counts = try await index.counts()
         text.add(CoordinatorMetric.recordings, Double(counts.all))
         text.add(CoordinatorMetric.recordingsActive, Double(counts.active))
+        if let counts = cache?.counts {
+            let results = [("hit", counts.hits), ("joined", counts.joined), ("miss", counts.misses), ("passed", counts.passed)]
+            text.add(CoordinatorMetric.cacheRequests, results.map { MetricSample(["result": $0], Double($1)) })
+            text.add(CoordinatorMetric.cacheBytes, Double(counts.bytes))
+            text.add(CoordinatorMetric.cacheObjects, Double(counts.objects))
+        }
         let nodes = await sync.status().sorted { $0.key < $1.key }
         text.add(CoordinatorMetric.syncFailures, nodes.map { MetricSample(["node": $0.key], Double($0.value.failures)) })
         text.add(CoordinatorMetric.syncRows, nodes.map { MetricSample(["node": $0.key], Double($0.value.rows)) })

@@ -36,7 +36,7 @@ struct RecordedRoutes: Sendable {
                     RouteResponse(400, "Not an object's path"),
                     RouteResponse(404, "No such object"), RouteResponse(416, "A range outside of it"),
                     RouteResponse(503, "Its node can't be reached"),
-                ]), isMedia: true,
+                ], startsInPlace: true), isMedia: true,
             needs: { .subscribe(stream: await objects.stream(ofPath: $0.parameter("path"))) }
         ) { request in
             try await objects.respond(to: request, path: request.parameter("path"), node: request.query.first("node"))

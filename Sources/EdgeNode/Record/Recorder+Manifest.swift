@@ -18,7 +18,7 @@ extension Recorder {
         let all = (live + ended + remote).filter { known.insert($0.id).inserted }
         let mpd = DayManifest.render(
             all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
-        return mpd.map { Array($0.xml.utf8) }
+        return mpd?.utf8
     }
 }
 

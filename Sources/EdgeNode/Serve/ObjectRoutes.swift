@@ -17,7 +17,7 @@ struct ObjectRoutes {
             responses: [
                 RouteResponse(.ok, "All of it"), RouteResponse(.partialContent, "The range"),
                 RouteResponse(.notFound, "No such object"), RouteResponse(.rangeNotSatisfiable, "Outside of the object"),
-            ])
+            ], startsInPlace: true)
         router.get("/api/record/object/{path*}", description) { request in
             let key: ObjectKey
             do throws(StoreError) { key = try ObjectKey(request.parameter("path")) } catch {

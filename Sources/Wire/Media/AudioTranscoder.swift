@@ -25,7 +25,7 @@ public enum TelephoneCodec: Sendable, CaseIterable {
 /// appear because its output is counted from where its input began. Holes up to ``silenceMax`` become silence inside the encoder;
 /// at larger ones, and when time goes back, it starts anew. Not thread-safe: belongs to the thread that feeds it, which must not be a
 /// media loop.
-public final class AudioTranscoder: Depacketizer, @unchecked Sendable {  // why: handed to a recorder's thread once, used there only
+public final class AudioTranscoder: Depacketizer, @unchecked Sendable {  // why: handed to a recorder's thread, used there only
     /// What comes out.
     public let format: TrackFormat
     /// Payloads that could not be decoded.

@@ -1,7 +1,11 @@
 extension MPD {
-    /// The document, UTF-8, valid against DASH-MPD.xsd.
-    public var xml: String {
-        var out = XMLWriter()
+    /// The document, valid against DASH-MPD.xsd.
+    public var xml: String { String(decoding: utf8, as: UTF8.self) }
+
+    /// The document in UTF-8, made in one piece of memory.
+    public var utf8: [UInt8] {
+        let entries = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.timeline.count } }
+        var out = XMLWriter(capacity: 4_096 * (periods.count + 1) + 24 * entries)
         out.open("MPD", attributes)
         // In document order of the schema: Location, Period, UTCTiming.
         if let location { out.element("Location", text: location) }
@@ -10,7 +14,7 @@ extension MPD {
             out.empty("UTCTiming", [("schemeIdUri", clock.scheme), ("value", clock.value)])
         }
         out.close("MPD")
-        return out.text
+        return out.bytes
     }
 
     private var attributes: [(String, String)] {
@@ -98,7 +102,7 @@ extension MPD.Track {
                 ("initialization", initialization), ("media", template), ("startNumber", String(startNumber)),
             ])
         out.open("SegmentTimeline", [])
-        out.lines { $0.append(timeline: timeline) }
+        out.append(timeline: timeline)
         out.close("SegmentTimeline")
         out.close("SegmentTemplate")
     }
@@ -106,19 +110,17 @@ extension MPD.Track {
 
 /// Elements and attributes, escaped; nothing else of XML is needed.
 struct XMLWriter {
-    private(set) var text = "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+    private(set) var bytes: [UInt8] = []
     private var depth = 0
+
+    init(capacity: Int) {
+        bytes.reserveCapacity(capacity)
+        bytes += "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n".utf8
+    }
 
     mutating func open(_ name: String, _ attributes: [(String, String)]) {
         line("<\(name)\(Self.list(attributes))>")
         depth += 1
-    }
-
-    /// Elements without content, one a line, written as bytes: a month has hundreds of thousands of them.
-    mutating func lines(_ write: (inout XMLLines) -> Void) {
-        var lines = XMLLines(indent: depth)
-        write(&lines)
-        text += String(decoding: lines.bytes, as: UTF8.self)
     }
 
     mutating func close(_ name: String) {
@@ -135,7 +137,9 @@ struct XMLWriter {
     }
 
     private mutating func line(_ content: String) {
-        text += String(repeating: " ", count: depth) + content + "\n"
+        for _ in 0..<depth { bytes.append(0x20) }
+        bytes += content.utf8
+        bytes.append(0x0A)
     }
 
     private static func list(_ attributes: [(String, String)]) -> String {
@@ -157,78 +161,100 @@ struct XMLWriter {
         }
         return out
     }
-}
 
-/// The `S` elements of a SegmentTimeline as bytes.
-struct XMLLines {
-    fileprivate var bytes: [UInt8] = []
-    private let head: [UInt8]
-
-    fileprivate init(indent: Int) { head = [UInt8](repeating: 0x20, count: indent) + Array("<S".utf8) }
-
-    /// Runs of equal length are one element; `t` is written where time does not just go on.
+    /// The `S` elements of a SegmentTimeline: a month has more than a million of them. Runs of equal length are one element; `t` is
+    /// written where time does not just go on.
     mutating func append(timeline: [MPD.TimelineEntry]) {
-        // Room for the largest element: three names, three numbers and the end.
-        let room = head.count + 3 * (4 + 20) + 3
-        let head = head
-        bytes += [UInt8](unsafeUninitializedCapacity: timeline.count * room) { buffer, count in
-            var out = SpanWriter(buffer: buffer)
-            var expected: Int64?
+        var lines = TimelineLines(indent: depth)
+        timeline.withUnsafeBufferPointer { entries in
             var index = 0
-            while index < timeline.count {
-                var run = timeline[index]
+            while index < entries.count {
+                var run = entries[index]
                 index += 1
-                while index < timeline.count, timeline[index].duration == run.duration,
-                    run.time &+ run.duration &* Int64(run.count) == timeline[index].time
-                {
-                    run.count += timeline[index].count
+                while index < entries.count, entries[index].duration == run.duration, run.end == entries[index].time {
+                    run.count += entries[index].count
                     index += 1
                 }
-                for byte in head { out.put(byte) }
-                if run.time != expected { out.put(0x74, run.time) }
-                out.put(0x64, run.duration)
-                if run.count > 1 { out.put(0x72, Int64(run.count - 1)) }
-                out.put(0x2F)
-                out.put(0x3E)
-                out.put(0x0A)
-                expected = run.time &+ run.duration &* Int64(run.count)
+                lines.put(run)
+                if lines.isFull { lines.flush(into: &bytes) }
             }
-            count = out.count
         }
+        lines.flush(into: &bytes)
+    }
+}
+
+/// Lines of a SegmentTimeline in a block of their own, which is small enough to stay in the cache.
+private struct TimelineLines {
+    /// The largest element: indentation, three names, three numbers and the end.
+    private static let lineMax = 128
+    private var block = [UInt8](repeating: 0, count: 16 << 10)
+    private var count = 0
+    private let head: [UInt8]
+    private var expected: Int64?
+
+    init(indent: Int) { head = [UInt8](repeating: 0x20, count: min(indent, 32)) + Array("<S".utf8) }
+
+    var isFull: Bool { count > block.count - Self.lineMax }
+
+    mutating func flush(into bytes: inout [UInt8]) {
+        bytes += block[..<count]
+        count = 0
     }
 
-    /// Writes into memory that is known to be enough.
-    private struct SpanWriter {
-        let buffer: UnsafeMutableBufferPointer<UInt8>
-        var count = 0
+    /// There must be room for a line.
+    mutating func put(_ run: MPD.TimelineEntry) {
+        block.withUnsafeMutableBufferPointer { block in
+            for byte in head {
+                block[count] = byte
+                count += 1
+            }
+            if run.time != expected { Self.put(0x74, run.time, block, &count) }
+            Self.put(0x64, run.duration, block, &count)
+            if run.count > 1 { Self.put(0x72, Int64(run.count - 1), block, &count) }
+            block[count] = 0x2F
+            block[count + 1] = 0x3E
+            block[count + 2] = 0x0A
+            count += 3
+        }
+        expected = run.end
+    }
 
-        mutating func put(_ byte: UInt8) {
-            buffer[count] = byte
+    /// An attribute of one letter.
+    private static func put(_ name: UInt8, _ value: Int64, _ block: UnsafeMutableBufferPointer<UInt8>, _ count: inout Int) {
+        block[count] = 0x20
+        block[count + 1] = name
+        block[count + 2] = 0x3D
+        block[count + 3] = 0x22
+        count += 4
+        if value < 0 {
+            block[count] = 0x2D
             count += 1
         }
-
-        /// An attribute of one letter.
-        mutating func put(_ name: UInt8, _ value: Int64) {
-            put(0x20)
-            put(name)
-            put(0x3D)
-            put(0x22)
-            if value < 0 { put(0x2D) }
-            var rest = value.magnitude
-            var digits = 1
-            var bound: UInt64 = 10
-            while digits < 19, rest >= bound {
-                digits += 1
-                bound *= 10
-            }
-            if rest >= bound { digits += 1 }
-            // From the last digit to the first: division by a constant is a multiplication.
-            for place in stride(from: count + digits - 1, through: count, by: -1) {
-                buffer[place] = 0x30 + UInt8(truncatingIfNeeded: rest % 10)
-                rest /= 10
-            }
-            count += digits
-            put(0x22)
+        var rest = value.magnitude
+        var digits = 1
+        var bound: UInt64 = 10
+        while digits < 19, rest >= bound {
+            digits += 1
+            bound *= 10
         }
+        if rest >= bound { digits += 1 }
+        // From the last digit to the first: division by a constant is a multiplication.
+        var place = count + digits
+        while rest >= 100 {
+            let pair = Int(truncatingIfNeeded: rest % 100)
+            rest /= 100
+            place -= 2
+            block[place] = UInt8(truncatingIfNeeded: 0x30 + pair / 10)
+            block[place + 1] = UInt8(truncatingIfNeeded: 0x30 + pair % 10)
+        }
+        if rest >= 10 {
+            block[place - 1] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
+            place -= 1
+            rest /= 10
+        }
+        block[place - 1] = UInt8(truncatingIfNeeded: 0x30 + rest)
+        count += digits
+        block[count] = 0x22
+        count += 1
     }
 }

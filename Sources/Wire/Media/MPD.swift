@@ -114,21 +114,29 @@ public struct MPD: Equatable, Sendable {
         }
     }
 
-    /// Equally long segments in a timeline (5.3.9.6), in ticks.
+    /// Equally long segments in a timeline that follow each other (5.3.9.6), in ticks.
     public struct TimelineEntry: Equatable, Sendable {
-        /// Earliest presentation time.
+        /// Number of the first one. Only the first of a timeline is written, as the template's start number.
+        public var number: Int64
+        /// Its earliest presentation time.
         public var time: Int64
         /// Length of each.
         public var duration: Int64
-        /// How many there are, one after the other.
+        /// How many there are, one after the other; above 0.
         public var count: Int
 
         /// Segments from `time` on, each `duration` long.
-        public init(time: Int64, duration: Int64, count: Int = 1) {
+        public init(number: Int64 = 1, time: Int64, duration: Int64, count: Int = 1) {
+            self.number = number
             self.time = time
             self.duration = duration
             self.count = count
         }
+
+        /// Number of the segment that may follow.
+        public var nextNumber: Int64 { number &+ Int64(count) }
+        /// Where the last one ends.
+        public var end: Int64 { time &+ duration &* Int64(count) }
     }
 
     /// The sum of the Periods, microseconds, once all have an end.

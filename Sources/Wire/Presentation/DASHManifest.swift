@@ -62,6 +62,6 @@ extension Timeline {
             initialization: addresses.address(track.initialization, node: node),
             template: addresses.address(track.segmentPrefix, node: node, number: "$Number%04d$.\(track.container.suffix)"),
             startNumber: Int(track.segments.first?.number ?? 1), presentationTimeOffset: entry.presentationTimeOffset,
-            timeline: track.segments.runs.map { MPD.TimelineEntry(time: $0.time, duration: $0.duration, count: $0.count) })
+            timeline: track.segments.runs)
     }
 }

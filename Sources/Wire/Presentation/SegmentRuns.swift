@@ -1,26 +1,10 @@
+import Media
+
 /// The segments of a track, kept as runs of equal length: a month is more than a million segments, and most are alike.
 public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
-    /// Segments that follow each other in number and time and are equally long; times in the track's timescale.
-    public struct Run: Sendable, Equatable {
-        /// Number of the first one.
-        public var number: Int64
-        /// Its time.
-        public var time: Int64
-        /// Duration of each.
-        public var duration: Int64
-        /// How many; above 0.
-        public var count: Int
-
-        /// A run.
-        public init(number: Int64, time: Int64, duration: Int64, count: Int) {
-            (self.number, self.time, self.duration, self.count) = (number, time, duration, count)
-        }
-
-        /// Number of the segment that may follow.
-        public var nextNumber: Int64 { number &+ Int64(count) }
-        /// Where the last one ends.
-        public var end: Int64 { time &+ duration &* Int64(count) }
-    }
+    /// Segments that follow each other in number and time and are equally long; times in the track's timescale. The same as a manifest
+    /// has them, so that a month of them need not be copied.
+    public typealias Run = MPD.TimelineEntry
 
     /// In order.
     public private(set) var runs: [Run] = []

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 extension FileStore {
@@ -62,6 +63,15 @@ extension FileStore {
         // Not blocking: a FIFO put there by someone else must not hang the server.
         let file = try FileCalls.open(key.name, in: directory.raw, O_RDONLY | O_NONBLOCK)
         let info = try FileCalls.info(file.raw, key: key)
+        return LocalFile(descriptor: file.take(), info: info)
+    }
+
+    /// Like `openNow`, but never waits for a disk; nil when it would have to, and when there is no such file.
+    func cachedNow(_ key: ObjectKey) -> LocalFile? {
+        let raw = tributary_open_cached(rootDescriptor.raw, key.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+        guard raw >= 0 else { return nil }
+        let file = Descriptor(owning: raw)
+        guard let info = try? FileCalls.info(file.raw, key: key) else { return nil }
         return LocalFile(descriptor: file.take(), info: info)
     }
 

@@ -111,7 +111,9 @@ public final class FileStore: ObjectStore {
 
     /// The file, open for reading; the caller closes the descriptor.
     public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? {
-        try await blocking { () throws(StoreError) in try self.openNow(key) }
+        // What the kernel has at hand is opened here and now; only a disk is worth another thread.
+        if let file = cachedNow(key) { return file }
+        return try await blocking { () throws(StoreError) in try self.openNow(key) }
     }
 
     private func blocking<Value: Sendable>(

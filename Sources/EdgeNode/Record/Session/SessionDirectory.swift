@@ -102,7 +102,7 @@ struct SessionDirectory {
             if all.isEmpty { try store.deleteNow(manifest) }
             return 0
         }
-        let bytes = Array(mpd.xml.utf8)
+        let bytes = mpd.utf8
         try store.putNow(manifest, bytes, ifAbsent: false)
         return bytes.count
     }

@@ -191,7 +191,7 @@ extension Shipper {
             }
             return 0
         }
-        let bytes = Array(mpd.xml.utf8)
+        let bytes = mpd.utf8
         do throws(StoreError) {
             shelf.manifest = .matches(try await remote.put(key, bytes, condition: shelf.manifest).etag)
             return Int64(bytes.count)

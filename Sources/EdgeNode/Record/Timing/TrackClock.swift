@@ -67,7 +67,7 @@ struct TrackClock {
             earlyReport = (ntp, timestamp, arrivalNs)
             return
         }
-        let fraction = Int64((ntp & 0xFFFF_FFFF) * 1_000_000_000 >> 32)
+        let fraction = Int64(((ntp & 0xFFFF_FFFF) * 1_000_000_000) >> 32)
         reports.add(
             ReportHistory.Report(
                 ntpNs: Int64(ntp >> 32) * 1_000_000_000 + fraction, mediaNs: nanoseconds(unwrapped(timestamp)),

@@ -8,6 +8,9 @@ public struct HTTPResponse: Sendable {
         case none
         /// Bytes in memory.
         case bytes([UInt8])
+        /// Bytes in memory that other answers send too, perhaps still coming in; `owner` is kept until this answer has been sent.
+        /// With an `ETag` the server answers conditional and range requests for it.
+        case shared(SharedBody, owner: (any Sendable)?)
         /// A file, sent by the kernel; the server answers conditional and range requests for it.
         case file(HTTPFile)
         /// Bytes as the closure writes them. With a length the client sees `Content-Length`, and a closure that writes another

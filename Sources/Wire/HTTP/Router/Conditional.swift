@@ -10,6 +10,7 @@ enum Conditional {
             if response.headers["ETag"] == nil { response.headers["ETag"] = file.etag }
             if response.headers["Last-Modified"] == nil { response.headers["Last-Modified"] = HTTPDate.format(file.modified) }
         case .bytes(let bytes) where response.headers["ETag"] != nil: size = Int64(bytes.count)
+        case .shared(let body, _) where response.headers["ETag"] != nil: size = Int64(body.count)
         default: return response
         }
         if let failed = precondition(request.headers, response, size) { return failed }

@@ -65,6 +65,7 @@ public struct RouteDescription: Sendable {
     let requestType: String?
     let parameters: [RouteParameter]
     let responses: [RouteResponse]
+    let startsInPlace: Bool
 
     /// - Parameters:
     ///   - summary: one line.
@@ -72,12 +73,15 @@ public struct RouteDescription: Sendable {
     ///   - requestType: the media type of the request body; nil for none.
     ///   - parameters: query and header parameters; path parameters need not be named.
     ///   - responses: the answers worth telling; 200 when none is told.
+    ///   - startsInPlace: the handler neither blocks nor reckons long, so it may begin on the server's own thread, which saves two changes
+    ///     of threads for those that never wait.
     public init(
         _ summary: String, tag: String? = nil, requestType: String? = nil, parameters: [RouteParameter] = [],
-        responses: [RouteResponse] = []
+        responses: [RouteResponse] = [], startsInPlace: Bool = false
     ) {
         (self.summary, self.tag, self.requestType, self.parameters, self.responses) = (
             summary, tag, requestType, parameters, responses
         )
+        self.startsInPlace = startsInPlace
     }
 }

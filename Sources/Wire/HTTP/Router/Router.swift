@@ -60,6 +60,8 @@ public struct Router: Sendable {
             var routed = request
             routed.route = found.endpoint?.pattern.text
             routed.pathParameters = found.parameters
+            // The server's thread has other connections to see to: most handlers go on elsewhere.
+            if !found.startsInPlace { await Task.yield() }
             response = await chain(found.handler)(routed)
         }
         cors.decorate(&response, origin: request.headers["Origin"])
@@ -104,6 +106,7 @@ public struct Router: Sendable {
         var endpoint: Endpoint?
         var parameters: [String: String] = [:]
         var handler: Handler
+        var startsInPlace = false
     }
 
     private func find(_ request: HTTPRequest) -> Found {
@@ -113,7 +116,7 @@ public struct Router: Sendable {
             guard let raw = endpoint.pattern.match(parts) else { continue }
             fitting.append(endpoint)
             guard let route = Self.route(of: endpoint, for: request.method) else { continue }
-            var found = Found(endpoint: endpoint, handler: route.handler)
+            var found = Found(endpoint: endpoint, handler: route.handler, startsInPlace: route.description.startsInPlace)
             do throws(HTTPError) {
                 for (name, value) in raw {
                     let isRest = endpoint.pattern.segments.last == .rest(name)

@@ -97,7 +97,8 @@ extension Exchange {
 /// What happens to a request besides the server's thread.
 extension Exchange {
     private func run(_ request: HTTPRequest) {
-        let task = Task {
+        // It begins here, on the server's thread; the router decides where it goes on.
+        let task = Task.immediate {
             let response = await core.router.respond(to: request)
             answer(response)
             guard request.method != .head, response.status != .notModified, case .stream(_, let write) = response.body else {

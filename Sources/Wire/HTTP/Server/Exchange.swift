@@ -83,4 +83,7 @@ final class Exchange: Sendable {
     }
 
     let waker: Waker
+
+    /// Nothing of it is needed any more.
+    var isAborted: Bool { state.withLock { $0.isAborted } }
 }

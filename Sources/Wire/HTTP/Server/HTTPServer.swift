@@ -5,7 +5,7 @@ import Log
     import Glibc
 #endif
 
-/// An HTTP/1.1 server on libmicrohttpd. Handlers run on Swift concurrency, never on the server's threads.
+/// An HTTP/1.1 server on libmicrohttpd. Handlers run on Swift concurrency; only those of routes that say so begin on the server's threads.
 public final class HTTPServer: Sendable {
     private enum Phase {
         case bound(Int32)

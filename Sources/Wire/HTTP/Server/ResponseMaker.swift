@@ -30,6 +30,9 @@ enum ResponseMaker {
         case .bytes(let bytes):
             let slice = response.slice.map { bytes[Int($0.lowerBound)..<Int($0.upperBound)] } ?? bytes[...]
             return slice.withUnsafeBytes { cmicrohttpd_bytes($0.count, $0.baseAddress) }
+        case .shared(let body, let owner):
+            let part = response.slice ?? 0..<Int64(body.count)
+            return makeShared(SharedPart(body: body, owner: owner, start: Int(part.lowerBound), exchange: exchange), part.count)
         case .file(let file):
             let part = response.slice ?? 0..<file.count
             // The library closes its descriptor together with the response.
@@ -51,6 +54,56 @@ enum ResponseMaker {
             return MHD_create_response_for_upgrade(onUpgrade, nil)
         }
     }
+}
+
+extension ResponseMaker {
+    /// What is all there is sent from where it lies; what is still coming is copied as it comes.
+    private static func makeShared(_ part: SharedPart, _ count: Int) -> OpaquePointer? {
+        let context = Unmanaged.passRetained(part)
+        let made =
+            part.body.isComplete
+            ? MHD_create_response_from_buffer_with_free_callback_cls(
+                count, part.body.block + part.start, releasePart, context.toOpaque())
+            : MHD_create_response_from_callback(UInt64(count), readerBlockBytes, readPart, context.toOpaque(), releasePart)
+        if made == nil { context.release() }
+        return made
+    }
+}
+
+/// What an answer sends of a shared body.
+private final class SharedPart: Sendable {
+    let body: SharedBody
+    let owner: (any Sendable)?
+    let start: Int
+    let exchange: Exchange
+
+    init(body: SharedBody, owner: (any Sendable)?, start: Int, exchange: Exchange) {
+        (self.body, self.owner, self.start, self.exchange) = (body, owner, start, exchange)
+    }
+}
+
+/// The library asks for bytes to send of a body that is still coming in.
+private func readPart(
+    _ context: UnsafeMutableRawPointer?, _ position: UInt64, _ buffer: UnsafeMutablePointer<CChar>?, _ room: Int
+) -> Int {
+    guard let context, let buffer else { return cmicrohttpd_broken() }
+    let part = Unmanaged<SharedPart>.fromOpaque(context).takeUnretainedValue()
+    guard !part.exchange.isAborted else { return cmicrohttpd_broken() }
+    let place = part.start + Int(position)
+    switch part.body.read(at: place, into: UnsafeMutableRawBufferPointer(start: buffer, count: room)) {
+    case .bytes(let count): return count
+    case .failed: return cmicrohttpd_broken()
+    case .empty:
+        part.exchange.waker.suspend()
+        // Who aborts the exchange or fills the body wakes it afterwards, or has done so before this.
+        if !part.body.park(part.exchange.waker, at: place) || part.exchange.isAborted { part.exchange.waker.wake() }
+        return 0
+    }
+}
+
+private func releasePart(_ context: UnsafeMutableRawPointer?) {
+    guard let context else { return }
+    Unmanaged<SharedPart>.fromOpaque(context).release()
 }
 
 /// The library asks for bytes to send.
