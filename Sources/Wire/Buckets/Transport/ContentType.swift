@@ -7,7 +7,6 @@ enum ContentType {
         case "mpd": "application/dash+xml"
         case "m3u8": "application/vnd.apple.mpegurl"
         case "m4s", "mp4": isAudio ? "audio/mp4" : "video/mp4"
-        case "webm": "video/webm"
         case "webm": isAudio ? "audio/webm" : "video/webm"
         case "json": "application/json"
         case "jsonl": "application/x-ndjson"
