@@ -60,7 +60,7 @@ struct XMLReaderTests {
                 }
             }
             _ = try? XMLReader.parse(bytes)
-            _ = S3Store.read(bytes)
+            _ = RemoteBucket.read(bytes)
             _ = BucketFault(status: 400, headers: [:], body: bytes)
         }
     }
@@ -78,7 +78,7 @@ struct ListingTests {
 
     @Test("names are decoded once, what cannot be a name or a size is passed over")
     func read() throws {
-        let page = try #require(S3Store.read(Array(Self.page.utf8)))
+        let page = try #require(RemoteBucket.read(Array(Self.page.utf8)))
         #expect(page.isTruncated && page.entries.map(\.name) == ["a+b c d/ö&"])
         #expect(page.entries[0].tag == "\"9dd4e461268c8034f5c8564e155c67a6\"" && page.entries[0].size == 7)
         #expect(page.entries[0].modifiedUs == 1_795_230_245_000_000)
@@ -87,8 +87,8 @@ struct ListingTests {
     @Test("without encoding names stand as they are")
     func plain() throws {
         let text = Self.page.replacing("<EncodingType>url</EncodingType>", with: "")
-        #expect(try #require(S3Store.read(Array(text.utf8))).entries.map(\.name) == ["a%2Bb+c%20d/%C3%B6&", "%FF"])
-        #expect(S3Store.read(Array("<Error/>".utf8)) == nil)
+        #expect(try #require(RemoteBucket.read(Array(text.utf8))).entries.map(\.name) == ["a%2Bb+c%20d/%C3%B6&", "%FF"])
+        #expect(RemoteBucket.read(Array("<Error/>".utf8)) == nil)
     }
 }
 

@@ -57,7 +57,7 @@ struct RetryPolicyTests {
         "what helps once is done once",
         arguments: [
             (.skewed(serverSeconds: 5), .setClock(serverSeconds: 5)), (.credentials, .renewCredentials),
-            (.elsewhere, .changeRegion),
+            (.elsewhere, .adapt),
         ] as [(RetryPolicy.Failure, RetryPolicy.Step)])
     func once(_ failure: RetryPolicy.Failure, _ step: RetryPolicy.Step) {
         var policy = RetryPolicy(limits)

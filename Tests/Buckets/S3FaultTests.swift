@@ -18,11 +18,11 @@ struct S3FaultTests {
 
     private func store(
         _ service: FakeService, region: String = "us-east-1", token: String = "", provider: CredentialProvider? = nil,
-        parts: S3Store.PartSizes = .init(), limits: RetryPolicy.Limits = .init()
-    ) throws -> S3Store {
+        parts: RemoteBucket.PartSizes = .init(), limits: RetryPolicy.Limits = .init()
+    ) throws -> RemoteBucket {
         let settings = StorageSettings.S3(bucket: "media", root: "rec", region: region, endpoint: service.url)
         let fixed = BucketCredentials(accessKeyID: "AKIDEXAMPLE", secret: "SECRETWORD", token: token)
-        return try S3Store(
+        return try RemoteBucket(
             settings, client: client, environment: [:],
             provider: provider ?? CredentialProvider([FixedCredentials(credentials: fixed)], nowUs: clock.clock.nowUs),
             parts: parts,

@@ -1,4 +1,5 @@
-"""Real object stores on loopback, each started once for a run and ended by its process id: Ceph's gateway and `rclone serve s3`."""
+"""Object stores on loopback, each started once for a run and ended by its process id: Ceph's gateway, `rclone serve s3`, and one that
+verifies by Alibaba's own library what is sent to OSS."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import xml.etree.ElementTree as ElementTree
 
 import boto3
 import botocore.config
+import oss2
 import pytest
 
 from programs import BINARIES, ROOT, Program, eventually, free_port
@@ -43,6 +45,17 @@ class Bucket:
             service, endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
             region_name=self.region, config=config)
 
+    def read(self, key: str) -> bytes:
+        return self.client().get_object(Bucket=self.name, Key=key)["Body"].read()
+
+    def write(self, key: str, body: bytes) -> None:
+        self.client().put_object(Bucket=self.name, Key=key, Body=body)
+
+    def look(self, key: str) -> tuple[str, int]:
+        """Media type and length."""
+        found = self.client().head_object(Bucket=self.name, Key=key)
+        return found["ContentType"], found["ContentLength"]
+
     def settings(self, **more) -> dict:
         """For a probe: `[recorder.storage]` by other names. A root of its own unless one is given."""
         return {"type": "s3", "bucket": self.name, "endpoint": self.endpoint, "accessKey": self.access_key, "secret": self.secret_key,
@@ -53,6 +66,77 @@ class Bucket:
         keys = {"TYPE": "s3", "BUCKET": self.name, "ENDPOINT": self.endpoint, "ACCESS_KEY_ID": self.access_key,
                 "SECRET_ACCESS_KEY": self.secret_key, "REGION": self.region, "ROOT": root}
         return {f"{prefix}_RECORDER_STORAGE_{key}": value for key, value in keys.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class OSSBucket:
+    """A bucket that speaks OSS's protocol, and the file that says how it behaves."""
+
+    endpoint: str
+    file: pathlib.Path
+    name: str = "recordings"
+    folder: pathlib.Path | None = None
+
+    def client(self) -> oss2.Bucket:
+        """Alibaba's client. Its CRC is Python and takes seconds."""
+        return oss2.Bucket(oss2.AuthV4("AKTEST", "SKTEST"), self.endpoint, self.name, region="cn-hangzhou", enable_crc=False)
+
+    def read(self, key: str) -> bytes:
+        return self.client().get_object(key).read()
+
+    def write(self, key: str, body: bytes) -> None:
+        self.client().put_object(key, body)
+
+    def look(self, key: str) -> tuple[str, int]:
+        found = self.client().head_object(key)
+        return found.content_type, found.content_length
+
+    def keys(self, prefix: str) -> set[str]:
+        return {each.key.removeprefix(prefix) for each in oss2.ObjectIteratorV2(self.client(), prefix=prefix)}
+
+    def behave(self, **settings) -> None:
+        """From now on; what is not named is as it was at the start."""
+        fresh = self.file.with_suffix(".new")
+        fresh.write_text(json.dumps(settings))
+        fresh.replace(self.file)
+
+    def at(self, host: str) -> str:
+        """The endpoint by another name."""
+        return self.endpoint.replace("127.0.0.1", host)
+
+    def settings(self, **more) -> dict:
+        return {"type": "oss", "bucket": self.name, "endpoint": self.endpoint, "accessKey": "AKTEST", "secret": "SKTEST",
+                "region": "oss-cn-hangzhou", "root": f"root-{next(_roots)}"} | more
+
+    def environment(self, prefix: str, root: str) -> dict[str, str]:
+        keys = {"TYPE": "oss", "BUCKET": self.name, "ENDPOINT": self.endpoint, "ACCESS_KEY_ID": "AKTEST",
+                "ACCESS_KEY_SECRET": "SKTEST", "REGION": "oss-cn-hangzhou", "ROOT": root}
+        return {f"{prefix}_RECORDER_STORAGE_{key}": value for key, value in keys.items()}
+
+
+class OSSServer(Program):
+    """oss_server.py."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.port = free_port()
+        objects, self.file = folder / "objects", folder / "oss.json"
+        objects.mkdir()
+        self.file.write_text("{}")
+        super().__init__("oss", [
+            sys.executable, str(ROOT / "Tests/Interop/oss_server.py"), str(self.port), str(objects), str(self.file)], folder)
+
+    def start(self) -> None:
+        super().start()
+        eventually("the store listens", self._is_listening)
+
+    def _is_listening(self) -> bool:
+        assert self.is_running, f"the store ended while starting:\n{self.tail()}"
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self.port)) == 0
+
+    @property
+    def bucket(self) -> OSSBucket:
+        return OSSBucket(f"http://127.0.0.1:{self.port}", self.file)
 
 
 class Rgw(Program):
@@ -131,6 +215,24 @@ def rclone_s3(tmp_path_factory) -> Bucket:
         server.stop()
 
 
+@pytest.fixture(scope="session")
+def oss_server(tmp_path_factory) -> OSSBucket:
+    server = OSSServer(tmp_path_factory.mktemp("oss"))
+    try:
+        server.start()
+        yield server.bucket
+    finally:
+        server.stop()
+
+
+@pytest.fixture
+def oss(oss_server) -> OSSBucket:
+    """A bucket of OSS that behaves, whatever a test before has told it."""
+    oss_server.behave()
+    yield oss_server
+    oss_server.behave()
+
+
 class StoreFault(Exception):
     """What a store of ours threw: the case's name, and all of it as a log would have it."""
 
@@ -143,7 +245,8 @@ class Probe:
     """A store of ours in a process of its own, told what to do line by line."""
 
     def __init__(self, settings: dict, environment: dict[str, str] | None = None):
-        inherited = {key: value for key, value in os.environ.items() if not key.startswith("AWS_") and key != "HOME"}
+        own = ("AWS_", "OSS_", "ALIBABA_")
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith(own) and key != "HOME"}
         self.process = subprocess.Popen(
             [str(BINARIES / "StoreProbe")], env=inherited | (environment or {}), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self("open", **settings)

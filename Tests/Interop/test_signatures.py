@@ -1,7 +1,10 @@
-"""The vectors that the Swift signer is held against are what botocore signs today."""
+"""The vectors that the Swift signers are held against are what botocore and oss2 sign today."""
 
+import oss_signatures
+import pytest
 import signatures
 
 
-def test_vectors_are_botocores():
-    assert signatures.FILE.read_text() == signatures.rendered(), "run Tests/Interop/signatures.py and look at the difference"
+@pytest.mark.parametrize("source", [signatures, oss_signatures], ids=["botocore", "oss2"])
+def test_vectors_are_the_librarys(source):
+    assert source.FILE.read_text() == source.rendered(), f"run Tests/Interop/{source.__name__}.py and look at the difference"

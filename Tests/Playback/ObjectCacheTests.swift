@@ -108,6 +108,20 @@ struct ObjectCacheTests {
         #expect(origin.fetches == 1 && cache.counts.misses == 1 && cache.counts.bytes == 6)
     }
 
+    @Test("an object is kept once its last byte is here, though who asked is gone before its origin ends")
+    func unended() async throws {
+        let (cache, origin) = (cache(), Origin(count: 3))
+        var task: Task<ObjectCache.Answer, any Error>? = try asking(cache, origin)
+        origin.give([1, 2, 3])
+        var lease = try await task?.value.lease
+        try await eventually("all of it") { lease?.body.isComplete == true }
+        task = nil
+        lease = nil
+        #expect(try #require(try await ask(cache, try key(), Origin(count: 1)).lease).body.bytes == [1, 2, 3])
+        #expect(!origin.isCancelled && cache.counts.misses == 1)
+        origin.end()
+    }
+
     @Test("the first to ask may leave; without anybody the fetch ends")
     func leaderLeaves() async throws {
         let (cache, origin) = (cache(), Origin(count: 3))

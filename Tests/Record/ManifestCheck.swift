@@ -75,7 +75,9 @@ struct ManifestCheck {
                         of: "$Number%04d$", with: String(format: "%04d", Int(at)))
                     #expect(objects.insert(name).inserted)
                     let (fragments, broken) = try CMAFCheck.segment(try place.bytes("\(directory)/\(name)"), isVideo: isVideo)
-                    #expect(broken == [])
+                    // Where an encoder made no key frame in time, the manifest does not promise one.
+                    let isPromised = attribute("startWithSAP", set) == "1" || attribute("startWithSAP", representation) == "1"
+                    #expect(broken.filter { isPromised || $0 != "segment starts with a sync sample" } == [])
                     #expect(fragments.first?.time == end)
                     end += number("d", entry)
                     #expect(fragments.last?.end == end)

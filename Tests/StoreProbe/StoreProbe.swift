@@ -85,7 +85,7 @@ struct Command: Decodable {
         case "ping": try await store.ping()
         case "conditions": return Answer(flag: try await store.supportsConditions())
         case "sweep":
-            guard let store = store as? S3Store else { throw ProbeError(text: "only s3") }
+            guard let store = store as? RemoteBucket else { throw ProbeError(text: "only buckets") }
             return Answer(count: try await store.abortStaleUploads(olderThanUs: .max))
         default: throw ProbeError(text: "unknown op \(op)")
         }

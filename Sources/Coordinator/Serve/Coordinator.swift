@@ -133,27 +133,17 @@ public final class Coordinator: Server {
 public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
     /// `database.url` is PostgreSQL's.
     case noPostgreSQL
-    /// `recorder.storage.type` is `oss`.
-    case noOSS
 
     /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
     init?(_ config: CoordinatorConfig) {
-        if case .postgresql = config.database.location {
-            self = .noPostgreSQL
-            return
-        }
-        switch config.storage {
-        case .oss: self = .noOSS
-        case .s3, .fs, nil: return nil
-        }
+        guard case .postgresql = config.database.location else { return nil }
+        self = .noPostgreSQL
     }
 
     /// One line for the operator.
     public var description: String {
         switch self {
         case .noPostgreSQL: "database.url: PostgreSQL is not supported yet; use sqlite:PATH"
-        case .noOSS:
-            "recorder.storage.type: oss is not supported yet; leave the section out to read objects from the nodes"
         }
     }
 }

@@ -1,5 +1,4 @@
 import Config
-import Glibc
 import HTTP
 import Store
 
@@ -17,8 +16,8 @@ public enum BucketStore {
     ) throws(StoreError) -> any ObjectStore {
         switch settings {
         case .fs(let root): try FileStore(root: root)
-        case .s3(let s3): try S3Store(s3, client: client, environment: environment)
-        case .oss: throw .failed(operation: "open a bucket", code: ENOSYS)
+        case .s3(let s3): try RemoteBucket(s3, client: client, environment: environment)
+        case .oss(let oss): try RemoteBucket(oss, client: client, environment: environment)
         }
     }
 }

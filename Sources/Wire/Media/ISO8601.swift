@@ -31,10 +31,10 @@ public enum ISO8601 {
         return "PT\(value / 1_000_000)\(fraction(value % 1_000_000))S"
     }
 
-    /// Seconds as `PT12.5S`, rounded to the millisecond.
+    /// Seconds as `PT12.5S`, rounded up to the millisecond: what is announced is a most or a least to wait.
     public static func duration(seconds: Double) -> String {
         let bounded = seconds.isFinite ? min(max(0, seconds), 1e9) : 0
-        return duration(microseconds: Int64((bounded * 1000).rounded()) * 1000)
+        return duration(microseconds: Int64((bounded * 1000 - 0.000_01).rounded(.up)) * 1000)
     }
 
     private static func fraction(_ microseconds: Int64) -> String {

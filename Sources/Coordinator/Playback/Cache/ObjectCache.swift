@@ -208,6 +208,8 @@ public final class ObjectCache: Sendable {
     /// A lease ends. Called from its deinit, so never with the lock held.
     fileprivate func release(_ id: Int) {
         let slot = state.withLock { state -> Slot? in
+            // Readers may be done with the last bytes before the fetch has told.
+            if state.slots[id]?.object?.body.isComplete == true { state.ledger.finish(id) }
             switch state.ledger.unpin(id) {
             case .nothing: return nil
             case .abandoned, .freed: return state.slots.removeValue(forKey: id)
@@ -229,6 +231,8 @@ public final class ObjectCache: Sendable {
         do {
             while let bytes = try await source.stream() {
                 guard body.append(bytes) else { throw HTTPError(.badGateway, "more bytes than were announced") }
+                // It is all here; the origin may still take its time to say so.
+                if body.isComplete { state.withLock { $0.ledger.finish(id) } }
             }
             guard body.isComplete else { throw HTTPError(.badGateway, "fewer bytes than were announced") }
             state.withLock { $0.ledger.finish(id) }

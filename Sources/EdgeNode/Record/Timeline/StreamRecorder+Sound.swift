@@ -105,8 +105,8 @@ extension StreamRecorder {
 
     /// Sound alone is cut by its own clock; beside video only when video stands still.
     private func selfCutTicks(_ lane: TrackLane) -> Int64 {
-        let target = Int64(settings.segmentSeconds * Double(lane.timescale))
-        return period?.video == nil ? target : target * 3 + 10 * lane.timescale
+        period?.video == nil
+            ? Int64(settings.segmentSeconds * Double(lane.timescale)) : settings.segmentTicksMax(of: lane) + lane.timescale
     }
 
     // MARK: Time

@@ -16,8 +16,20 @@ struct BucketCredentials: Sendable, Equatable, CustomStringConvertible, CustomDe
         self.token = token?.isEmpty == true ? nil : token
     }
 
+    /// How much earlier than its credentials a presigned address ends.
+    private static let presignMarginSeconds: Int64 = 60
+
     /// They end, or others may come in their place.
     var isTemporary: Bool { token != nil || expiresUs != nil }
+
+    /// How long an address may be good that these sign at `seconds` (Unix), `wanted` seconds at most. Throws `unavailable` when they
+    /// end too soon.
+    func presignSeconds(_ wanted: Int, atSeconds seconds: Int64) throws(StoreError) -> Int {
+        let left = expiresUs.map { $0 / 1_000_000 - seconds - Self.presignMarginSeconds } ?? Int64.max
+        let valid = min(Int64(wanted), left)
+        guard valid > 0 else { throw .unavailable(reason: "the credentials end too soon to sign an address") }
+        return Int(valid)
+    }
 
     var description: String { "credentials" }
     var debugDescription: String { description }

@@ -1,9 +1,9 @@
 import Config
 import HTTP
 
-/// Where an S3 store's credentials and region come from.
+/// Where a store's credentials and region come from.
 enum CredentialChain {
-    /// The places in their order: the configuration alone where it has keys or `disable_config_load` forbids the rest; else the
+    /// The places of an S3 store in their order: the configuration alone where it has keys or `disable_config_load` forbids the rest; else the
     /// environment, the shared files, a web identity, the container's role, the instance's role.
     static func sources(
         _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String],

@@ -1,16 +1,34 @@
 import Glibc
 
-/// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+/// Keys in environment variables.
 struct EnvironmentCredentials: CredentialSource {
+    /// The variables of one set of keys.
+    struct Names: Sendable {
+        let id: String
+        let secret: String
+        let token: String
+    }
+
+    static let amazons = [Names(id: "AWS_ACCESS_KEY_ID", secret: "AWS_SECRET_ACCESS_KEY", token: "AWS_SESSION_TOKEN")]
+    /// OSS's own tools' first, then those of all of Alibaba Cloud's.
+    static let alibabas = [
+        Names(id: "OSS_ACCESS_KEY_ID", secret: "OSS_ACCESS_KEY_SECRET", token: "OSS_SESSION_TOKEN"),
+        Names(
+            id: "ALIBABA_CLOUD_ACCESS_KEY_ID", secret: "ALIBABA_CLOUD_ACCESS_KEY_SECRET", token: "ALIBABA_CLOUD_SECURITY_TOKEN"),
+    ]
+
     let environment: [String: String]
+    var names = amazons
     var name: String { "the environment" }
 
     func fetch() async throws(CredentialError) -> BucketCredentials? {
-        guard let id = environment.filled("AWS_ACCESS_KEY_ID") else { return nil }
-        guard let secret = environment.filled("AWS_SECRET_ACCESS_KEY") else {
-            throw CredentialError("AWS_ACCESS_KEY_ID is set without AWS_SECRET_ACCESS_KEY")
+        guard let names = names.first(where: { environment.filled($0.id) != nil }), let id = environment.filled(names.id) else {
+            return nil
         }
-        return BucketCredentials(accessKeyID: id, secret: secret, token: environment.filled("AWS_SESSION_TOKEN"))
+        guard let secret = environment.filled(names.secret) else {
+            throw CredentialError("\(names.id) is set without \(names.secret)")
+        }
+        return BucketCredentials(accessKeyID: id, secret: secret, token: environment.filled(names.token))
     }
 }
 

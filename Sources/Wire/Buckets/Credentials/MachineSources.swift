@@ -48,37 +48,64 @@ struct ContainerCredentials: CredentialSource {
     }
 }
 
-/// The role of an EC2 instance, by version 2 of its metadata service: a token first, then the role's name, then its credentials.
-struct InstanceCredentials: CredentialSource {
-    private static let path = "/latest/meta-data/iam/security-credentials/"
+/// A cloud's metadata service, which all of its machines have at one address: Alibaba's is Amazon's with other words.
+struct MetadataService: Sendable {
+    let endpoint: String
+    /// Where it is by IPv6 instead, and the variable that says `ipv6` then.
+    var endpointV6: (url: String, variable: String)?
+    /// Names of environment variables: another endpoint; `true` for not to be asked; `true` for never without a token; the role.
+    let endpointVariable, disabledVariable, tokenlessDisabledVariable: String
+    var roleVariable: String?
+    /// Beneath it the role's name, beneath that its credentials.
+    let path: String
+    /// Fields of the token and of how long it is wanted for.
+    let tokenField, tokenSecondsField: String
 
+    /// EC2's.
+    static let amazon = MetadataService(
+        endpoint: "http://169.254.169.254", endpointV6: ("http://[fd00:ec2::254]", "AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"),
+        endpointVariable: "AWS_EC2_METADATA_SERVICE_ENDPOINT", disabledVariable: "AWS_EC2_METADATA_DISABLED",
+        tokenlessDisabledVariable: "AWS_EC2_METADATA_V1_DISABLED", path: "/latest/meta-data/iam/security-credentials/",
+        tokenField: "x-aws-ec2-metadata-token", tokenSecondsField: "x-aws-ec2-metadata-token-ttl-seconds")
+    /// ECS's.
+    static let alibaba = MetadataService(
+        endpoint: "http://100.100.100.200", endpointVariable: "ALIBABA_CLOUD_ECS_METADATA_SERVICE_ENDPOINT",
+        disabledVariable: "ALIBABA_CLOUD_ECS_METADATA_DISABLED", tokenlessDisabledVariable: "ALIBABA_CLOUD_IMDSV1_DISABLED",
+        roleVariable: "ALIBABA_CLOUD_ECS_METADATA", path: "/latest/meta-data/ram/security-credentials/",
+        tokenField: "X-aliyun-ecs-metadata-token", tokenSecondsField: "X-aliyun-ecs-metadata-token-ttl-seconds")
+
+    /// Without a slash at its end.
+    func endpoint(_ environment: [String: String]) -> String {
+        let isV6 = endpointV6.map { environment[$0.variable]?.lowercased() == "ipv6" } ?? false
+        let url = environment.filled(endpointVariable) ?? (isV6 ? endpointV6?.url : nil) ?? endpoint
+        return url.hasSuffix("/") ? String(url.dropLast()) : url
+    }
+}
+
+/// The role of a machine in a cloud, by its metadata service: a token first, then the role's name, then its credentials.
+struct InstanceCredentials: CredentialSource {
     let environment: [String: String]
     let metadata: MetadataClient
+    var service = MetadataService.amazon
     var name: String { "the instance's role" }
 
     func fetch() async throws(CredentialError) -> BucketCredentials? {
-        guard environment["AWS_EC2_METADATA_DISABLED"]?.lowercased() != "true" else { return nil }
-        guard let headers = try await tokenHeaders() else { return nil }
-        let roles = try await get(Self.path, headers)
-        guard let role = roles.flatMap({ String(validating: $0, as: UTF8.self) })?.split(whereSeparator: \.isNewline).first else {
-            return nil
-        }
-        guard let bytes = try await get(Self.path + PercentCoding.encode(role), headers) else {
+        guard environment[service.disabledVariable]?.lowercased() != "true" else { return nil }
+        guard let headers = try await tokenHeaders(), let role = try await role(headers) else { return nil }
+        guard let bytes = try await get(service.path + PercentCoding.encode(role), headers) else {
             throw CredentialError("the role has no credentials")
         }
         guard let document = MetadataDocument(bytes) else { throw CredentialError("the answer is no JSON object") }
         return try document.credentials()
     }
 
-    private var endpoint: String {
-        let url = environment.filled("AWS_EC2_METADATA_SERVICE_ENDPOINT") ?? Self.defaultEndpoint(environment)
-        return url.hasSuffix("/") ? String(url.dropLast()) : url
+    private func role(_ headers: HTTPHeaders) async throws(CredentialError) -> String? {
+        if let named = service.roleVariable.flatMap({ environment.filled($0) }) { return named }
+        let roles = try await get(service.path, headers).flatMap { String(validating: $0, as: UTF8.self) }
+        return roles?.split(whereSeparator: \.isNewline).first.map(String.init)
     }
 
-    private static func defaultEndpoint(_ environment: [String: String]) -> String {
-        environment["AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE"]?.lowercased() == "ipv6"
-            ? "http://[fd00:ec2::254]" : "http://169.254.169.254"
-    }
+    private var endpoint: String { service.endpoint(environment) }
 
     /// Nil when this machine has no such service. A service without tokens (version 1) says so with 403, 404 or 405; silence is
     /// no such answer: behind a hop limit the token never arrives, and asking without it would be the attack that tokens prevent.
@@ -86,9 +113,9 @@ struct InstanceCredentials: CredentialSource {
         let answer: (status: HTTPStatus, body: [UInt8])
         do throws(CredentialError) {
             answer = try await metadata.send(
-                .put, endpoint + "/latest/api/token", headers: ["x-aws-ec2-metadata-token-ttl-seconds": "21600"])
+                .put, endpoint + "/latest/api/token", headers: [service.tokenSecondsField: "21600"])
         } catch {
-            // Not being on EC2 looks the same.
+            // Not being in the cloud looks the same.
             return nil
         }
         switch answer.status.rawValue {
@@ -96,9 +123,9 @@ struct InstanceCredentials: CredentialSource {
             guard let token = String(validating: answer.body, as: UTF8.self), !token.isEmpty else {
                 throw CredentialError("the token is empty")
             }
-            return ["x-aws-ec2-metadata-token": token]
+            return [service.tokenField: token]
         case 403, 404, 405:
-            guard environment["AWS_EC2_METADATA_V1_DISABLED"]?.lowercased() != "true" else { return nil }
+            guard environment[service.tokenlessDisabledVariable]?.lowercased() != "true" else { return nil }
             return [:]
         case let status: throw CredentialError("the metadata service answered \(status)", isTransient: status >= 500)
         }

@@ -27,19 +27,22 @@ struct MetadataClient: Sendable {
 struct MetadataDocument: Sendable {
     private let fields: [String: String]
 
-    /// Nil when it is no JSON object; other values than strings are left out.
-    init?(_ bytes: [UInt8]) {
-        guard let fields = FlatJSON.strings(bytes) else { return nil }
+    /// Nil when it is no JSON object, or has none of the name `member` where one is asked for; other values than strings are left out.
+    init?(_ bytes: [UInt8], member: String? = nil) {
+        guard let fields = FlatJSON.strings(bytes, member: member) else { return nil }
         self.fields = fields
     }
 
-    /// Throws when a part is missing. `Code` other than `Success` is IMDS's way to say that the role gives nothing.
+    /// Throws when a part is missing. `Code` other than `Success` is a metadata service's way to say that the role gives nothing.
+    /// Amazon and Alibaba have different names for the secret and the token.
     func credentials() throws(CredentialError) -> BucketCredentials {
         if let code = fields["Code"], code != "Success" { throw CredentialError("the role gives no credentials") }
-        guard let id = fields.filled("AccessKeyId"), let secret = fields.filled("SecretAccessKey"),
+        guard let id = fields.filled("AccessKeyId"),
+            let secret = fields.filled("SecretAccessKey") ?? fields.filled("AccessKeySecret"),
             let expires = fields["Expiration"].flatMap({ BasicDate.parse($0) })
         else { throw CredentialError("the answer holds no credentials") }
-        return BucketCredentials(accessKeyID: id, secret: secret, token: fields.filled("Token"), expiresUs: expires)
+        return BucketCredentials(
+            accessKeyID: id, secret: secret, token: fields.filled("Token") ?? fields.filled("SecurityToken"), expiresUs: expires)
     }
 }
 

@@ -4,14 +4,36 @@ import Log
 import Store
 import Synchronization
 
+extension RemoteBucket {
+    /// A bucket of S3 as it is configured. Throws `denied` for an endpoint that is none; nothing is sent.
+    public convenience init(
+        _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String]
+    ) throws(StoreError) {
+        let provider = CredentialProvider(
+            CredentialChain.sources(settings, client: client, environment: environment), nowUs: BucketClock.system.nowUs)
+        try self.init(settings, client: client, environment: environment, provider: provider)
+    }
+
+    convenience init(
+        _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String], provider: CredentialProvider,
+        parts: PartSizes = PartSizes(), limits: RetryPolicy.Limits = .init(), clock: BucketClock = .system
+    ) throws(StoreError) {
+        self.init(
+            try S3Dialect(settings, client: client, environment: environment, provider: provider), root: settings.root,
+            store: "s3://" + settings.bucket, client: client, parts: parts, limits: limits, clock: clock)
+    }
+}
+
 /// How S3 is addressed and signed to.
 final class S3Dialect: BucketDialect {
     private static let log = Logger("buckets")
     /// Where buckets are whose region nobody tells.
     private static let defaultRegion = "us-east-1"
-    /// How much earlier than the credentials a presigned address ends.
-    private static let marginSeconds: Int64 = 60
 
+    let traits = BucketTraits(
+        digest: .sha256, absent: ["If-None-Match": "*"], hasMatch: true, rangeFields: [:], isSilentOnSuccess: false)
+    /// An address for another region is refused or led on, both of which name the right one.
+    let isUnsure = false
     private let settings: StorageSettings.S3
     private let endpoint: Endpoint?
     private let client: HTTPClient
@@ -45,28 +67,43 @@ final class S3Dialect: BucketDialect {
             isTemporary: credentials.isTemporary)
     }
 
-    /// An address that needs no credentials. It ends before the credentials that sign it.
     func presigned(
-        _ method: HTTPMethod, _ key: String, query: [BucketRequest.Parameter] = [], validSeconds: Int, atSeconds seconds: Int64
+        _ method: HTTPMethod, _ key: String, validSeconds: Int, atSeconds seconds: Int64
     ) async throws(StoreError) -> String {
         let credentials = try await provider.credentials()
         let region = await knownRegion()
         let address = try address(region)
-        var valid = Int64(min(validSeconds, SigV4.presignSecondsMax))
-        if let expiresUs = credentials.expiresUs { valid = min(valid, expiresUs / 1_000_000 - seconds - Self.marginSeconds) }
-        guard valid > 0 else { throw .unavailable(reason: "the credentials end too soon to sign an address") }
+        let valid = try credentials.presignSeconds(min(validSeconds, SigV4.presignSecondsMax), atSeconds: seconds)
         let signer = SigV4(region: region, credentials: credentials, atSeconds: seconds)
-        let query = signer.presignedQuery(
-            method, host: address.host, path: address.path(key), query: query, seconds: Int(valid))
+        let query = signer.presignedQuery(method, host: address.host, path: address.path(key), query: [], seconds: valid)
         return address.url(key, query: query)
     }
+
+    /// The tag of an object in one piece is its MD5, unless the store encrypts it with keys of its own or its owner's; of one in parts
+    /// it is so at most stores, but not all.
+    func judge(_ headers: HTTPHeaders, _ digest: PayloadDigest) -> StoredBytes {
+        let tag = ObjectInfo.tag(headers["ETag"]).lowercased()
+        if tag == digest.etag { return .same }
+        let digits = tag.utf8.dropFirst().dropLast()
+        let isDigest =
+            tag.utf8.count == 34 && digits.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+            && headers["x-amz-server-side-encryption"]?.hasPrefix("aws:kms") != true
+            && headers["x-amz-server-side-encryption-customer-algorithm"] == nil
+        return digest.parts == 0 && isDigest ? .other : .unknown
+    }
+
+    func heard(_ fault: BucketFault?) {}
+
+    /// What S3 answers to a wrong region is told by the fault itself.
+    func hasOtherWay(than fault: BucketFault) -> Bool { false }
 
     func renewCredentials() async -> Bool {
         guard let refused = lastUsed.withLock({ $0 }) else { return false }
         return await provider.renew(refused)
     }
 
-    func changeRegion(_ fault: BucketFault) async -> Bool {
+    /// Signs for the region that the fault names.
+    func adapt(to fault: BucketFault) async -> Bool {
         guard let found = fault.region else { return false }
         let old = region.withLock { region in
             defer { region = found }

@@ -3,16 +3,22 @@ import Glibc
 /// Dates as signatures and stores write them, always UTC.
 enum BasicDate {
     /// ISO 8601 basic format, such as `20130524T000000Z`.
-    static func format(_ seconds: Int64) -> String {
+    static func format(_ seconds: Int64) -> String { text(seconds, "", "") }
+
+    /// ISO 8601 extended format, such as `2013-05-24T00:00:00Z`.
+    static func extended(_ seconds: Int64) -> String { text(seconds, "-", ":") }
+
+    private static func text(_ seconds: Int64, _ dash: String, _ colon: String) -> String {
         var time = time_t(clamping: seconds)
         var parts = tm()
-        guard gmtime_r(&time, &parts) != nil else { return format(0) }
+        guard gmtime_r(&time, &parts) != nil else { return text(0, dash, colon) }
         func padded(_ value: Int32, _ width: Int) -> String {
             let digits = String(value)
             return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
         }
-        let day = padded(parts.tm_year + 1900, 4) + padded(parts.tm_mon + 1, 2) + padded(parts.tm_mday, 2)
-        return "\(day)T\(padded(parts.tm_hour, 2))\(padded(parts.tm_min, 2))\(padded(parts.tm_sec, 2))Z"
+        let day = [padded(parts.tm_year + 1900, 4), padded(parts.tm_mon + 1, 2), padded(parts.tm_mday, 2)]
+        let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { padded($0, 2) }
+        return day.joined(separator: dash) + "T" + clock.joined(separator: colon) + "Z"
     }
 
     /// Unix microseconds of RFC 3339 in UTC, such as `2026-11-21T03:04:05.678Z`; nil for anything else.

@@ -53,20 +53,44 @@ enum Digest {
     }
 }
 
-/// What a store is told about a body so that it can check it: computed before anything is sent.
+/// What a store is told about a body so that it can check it, or tells so that we can: computed before anything is sent.
 struct PayloadDigest: Equatable, Sendable {
-    /// SHA-256 in lower-case hexadecimal.
-    let sha256: String
-    /// MD5, 16 bytes.
-    let md5: [UInt8]
-
-    /// Of a body in memory.
-    init(_ bytes: [UInt8]) {
-        (sha256, md5) = (Digest.hex(Digest.sha256(bytes)), Digest.md5(bytes))
+    /// What is computed besides the MD5.
+    enum Kind: Sendable {
+        /// What S3 signs.
+        case sha256
+        /// What OSS answers.
+        case crc64
     }
 
-    init(sha256: [UInt8], md5: [UInt8]) {
-        (self.sha256, self.md5) = (Digest.hex(sha256), md5)
+    /// SHA-256 in lower-case hexadecimal; empty where it was not asked for.
+    let sha256: String
+    /// CRC-64; nil where it was not asked for.
+    let crc64: UInt64?
+    /// MD5, 16 bytes; of the parts' MD5s where there are parts.
+    let md5: [UInt8]
+    /// How many parts it was joined of, 0 for a body in one piece.
+    let parts: Int
+
+    /// Of a body in memory.
+    init(_ bytes: [UInt8], _ kind: Kind = .sha256) {
+        sha256 = kind == .sha256 ? Digest.hex(Digest.sha256(bytes)) : ""
+        crc64 = kind == .crc64 ? bytes.withUnsafeBytes { CRC64.update(0, $0) } : nil
+        (md5, parts) = (Digest.md5(bytes), 0)
+    }
+
+    fileprivate init(sha256: [UInt8], crc64: UInt64?, md5: [UInt8]) {
+        (self.sha256, self.crc64, self.md5, parts) = (Digest.hex(sha256), crc64, md5, 0)
+    }
+
+    /// Of an object that was sent in parts, each given with its bytes.
+    init(joining parts: [(digest: PayloadDigest, bytes: Int64)]) {
+        sha256 = ""
+        crc64 = parts.reduce(UInt64?(0)) { sum, part in
+            guard let sum, let next = part.digest.crc64 else { return nil }
+            return CRC64.joined(sum, next, secondBytes: part.bytes)
+        }
+        (md5, self.parts) = (Digest.md5(parts.flatMap(\.digest.md5)), parts.count)
     }
 
     /// Of no body.
@@ -74,19 +98,22 @@ struct PayloadDigest: Equatable, Sendable {
 
     /// As `Content-MD5` wants it (RFC 1864).
     var contentMD5: String { Digest.base64(md5) }
-    /// As most stores write the entity tag of an object that was put in one piece.
-    var etag: String { "\"\(Digest.hex(md5))\"" }
+    /// As most stores write the entity tag: the MD5, or the MD5 of the parts' MD5s and how many there are.
+    var etag: String { parts == 0 ? "\"\(Digest.hex(md5))\"" : "\"\(Digest.hex(md5))-\(parts)\"" }
 }
 
 /// Computes a `PayloadDigest` piece by piece.
 struct RunningDigest: ~Copyable {
+    /// Nil where the CRC is computed instead.
     private let sha: OpaquePointer?
     private let md5: OpaquePointer?
+    private var crc: UInt64 = 0
 
-    init() {
-        sha = EVP_MD_CTX_new()
+    init(_ kind: PayloadDigest.Kind = .sha256) {
+        sha = kind == .sha256 ? EVP_MD_CTX_new() : nil
         md5 = EVP_MD_CTX_new()
-        let isReady = EVP_DigestInit_ex(sha, EVP_sha256(), nil) == 1 && EVP_DigestInit_ex(md5, EVP_md5(), nil) == 1
+        let isReady =
+            (sha == nil || EVP_DigestInit_ex(sha, EVP_sha256(), nil) == 1) && EVP_DigestInit_ex(md5, EVP_md5(), nil) == 1
         precondition(isReady, "digests that OpenSSL always has")
     }
 
@@ -96,14 +123,14 @@ struct RunningDigest: ~Copyable {
     }
 
     mutating func add(_ bytes: UnsafeRawBufferPointer) {
-        EVP_DigestUpdate(sha, bytes.baseAddress, bytes.count)
+        if let sha { EVP_DigestUpdate(sha, bytes.baseAddress, bytes.count) } else { crc = CRC64.update(crc, bytes) }
         EVP_DigestUpdate(md5, bytes.baseAddress, bytes.count)
     }
 
     consuming func finish() -> PayloadDigest {
-        var (first, second) = ([UInt8](repeating: 0, count: 32), [UInt8](repeating: 0, count: 16))
-        EVP_DigestFinal_ex(sha, &first, nil)
+        var (first, second) = ([UInt8](repeating: 0, count: sha == nil ? 0 : 32), [UInt8](repeating: 0, count: 16))
+        if let sha { EVP_DigestFinal_ex(sha, &first, nil) }
         EVP_DigestFinal_ex(md5, &second, nil)
-        return PayloadDigest(sha256: first, md5: second)
+        return PayloadDigest(sha256: first, crc64: sha == nil ? crc : nil, md5: second)
     }
 }

@@ -1,3 +1,4 @@
+import FoundationEssentials
 import Glibc
 import HTTP
 import Store
@@ -19,9 +20,12 @@ struct BucketFault: Sendable, Equatable {
     /// From `Content-Range: bytes */size`.
     let size: Int64?
 
+    /// Where the bucket is, when the store told that it is elsewhere; a host's name (OSS).
+    let endpoint: String?
+
     /// - Parameter body: the error document, or nothing.
     init(status: HTTPStatus, headers: HTTPHeaders, body: [UInt8]) {
-        let root = try? XMLReader.parse(body)
+        let root = try? XMLReader.parse(body.isEmpty ? Self.document(headers) : body)
         let document = root?.name == "Error" ? root : root?["Error"]
         self.status = status.rawValue
         code = Self.word(document?.text("Code") ?? "")
@@ -33,6 +37,14 @@ struct BucketFault: Sendable, Equatable {
         let region = Self.word(headers["x-amz-bucket-region"] ?? document?.text("Region") ?? "")
         self.region = region.isEmpty ? nil : region
         size = headers["Content-Range"].flatMap { $0.split(separator: "/").last }.flatMap { Int64($0) }
+        let endpoint = Self.word(document?.text("Endpoint") ?? "")
+        self.endpoint = endpoint.isEmpty ? nil : endpoint
+    }
+
+    /// The error document of an answer to HEAD, which OSS puts into a field.
+    private static func document(_ headers: HTTPHeaders) -> [UInt8] {
+        guard let text = headers["x-oss-err"], text.utf8.count <= 16_384, let data = Data(base64Encoded: text) else { return [] }
+        return Array(data)
     }
 
     /// Bounded, and nothing that could forge a log line or a host.
@@ -48,8 +60,11 @@ struct BucketFault: Sendable, Equatable {
 
     /// For logs and errors; never holds anything secret.
     var reason: String {
-        ([String(status)] + [code].filter { !$0.isEmpty } + [requestID].filter { !$0.isEmpty }.map { "(request \($0))" })
-            .joined(separator: " ")
+        let parts = [
+            String(status), code, requestID.isEmpty ? "" : "(request \(requestID))",
+            endpoint.map { "(the bucket is at \($0))" } ?? "",
+        ]
+        return parts.filter { !$0.isEmpty }.joined(separator: " ")
     }
 
     private static let throttles: Set<String> = [
@@ -65,6 +80,8 @@ struct BucketFault: Sendable, Equatable {
     ]
     /// How far the two clocks may differ (S3's and OSS's rule).
     private static let skewSecondsMax: Int64 = 15 * 60
+    /// What is there already, which OSS does not let be written over: an answer, whatever 409 means elsewhere.
+    private static let conditions: Set<String> = ["FileAlreadyExists", "FileImmutable"]
     private static let ended: Set<String> = [
         "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "SecurityTokenExpired", "InvalidSecurityToken",
     ]
@@ -84,6 +101,7 @@ struct BucketFault: Sendable, Equatable {
         }
         // HEAD has no error document; S3 answers 400 to a wrong region then.
         if status == 400, code.isEmpty, region != nil { return .elsewhere }
+        if Self.conditions.contains(code) { return .final }
         if Self.ended.contains(code) || (status == 400 && code.isEmpty && isTemporary) { return .credentials }
         if status == 503 || status == 429 || Self.throttles.contains(code) { return .throttled(retryAfterMs: retryAfterMs) }
         if Self.accidents.contains(code) || status == 408 || status == 409 || (status >= 500 && status != 501) {
@@ -100,6 +118,8 @@ struct BucketFault: Sendable, Equatable {
         case (_, "NoSuchBucket"): .denied(reason: "no such bucket: \(reason)")
         case (_, "QuotaExceeded"), (507, _): .noSpace(code: EDQUOT)
         case (404, _): .notFound
+        case (_, "FileAlreadyExists"): .preconditionFailed
+        case (_, "FileImmutable"): .denied(reason: reason)
         case (412, _): .preconditionFailed
         case (416, _): .rangeNotSatisfiable(size: size ?? 0)
         case (501, _): .failed(operation: "not implemented by the store", code: ENOSYS)

@@ -42,9 +42,9 @@ struct BucketRequest: Sendable {
     }
 
     /// The same with a body in memory.
-    func with(_ bytes: [UInt8]) -> BucketRequest {
+    func with(_ bytes: [UInt8], _ kind: PayloadDigest.Kind) -> BucketRequest {
         var copy = self
-        (copy.body, copy.digest) = (.bytes(bytes), PayloadDigest(bytes))
+        (copy.body, copy.digest) = (.bytes(bytes), PayloadDigest(bytes, kind))
         return copy
     }
 
@@ -66,17 +66,61 @@ struct SignedRequest: Sendable {
     let isTemporary: Bool
 }
 
-/// What differs between kinds of stores in sending a request.
+/// What never changes in a kind of store.
+struct BucketTraits: Sendable {
+    /// What a body is checked by besides its MD5.
+    let digest: PayloadDigest.Kind
+    /// The fields of a PUT that must not replace anything.
+    let absent: HTTPHeaders
+    /// `If-Match` is judged when something is written.
+    let hasMatch: Bool
+    /// Fields that go along with `Range`.
+    let rangeFields: HTTPHeaders
+    /// Deleting many is answered with nothing when all went well.
+    let isSilentOnSuccess: Bool
+}
+
+/// What an answer says of the bytes that the store has.
+enum StoredBytes: Sendable {
+    /// They are those of the digest.
+    case same
+    /// They are not.
+    case other
+    /// It does not tell.
+    case unknown
+}
+
+/// What differs between kinds of stores: how a request is addressed and signed, and how an answer is read.
 protocol BucketDialect: Sendable {
+    /// What never changes.
+    var traits: BucketTraits { get }
+
+    /// How the store is addressed or signed to is a guess that no answer has confirmed yet.
+    var isUnsure: Bool { get }
+
     /// Addresses and signs; called for each attempt, so that neither date nor credentials are ever stale.
     /// - Parameter seconds: Unix seconds by the store's clock, as far as it is known.
     func signed(_ request: BucketRequest, atSeconds seconds: Int64) async throws(StoreError) -> SignedRequest
 
+    /// An address that needs no credentials. It ends before the credentials that sign it. `query` and `key` are not encoded.
+    func presigned(
+        _ method: HTTPMethod, _ key: String, validSeconds: Int, atSeconds seconds: Int64
+    ) async throws(StoreError) -> String
+
+    /// Compares what an answer to PUT or HEAD tells with what was sent.
+    func judge(_ headers: HTTPHeaders, _ digest: PayloadDigest) -> StoredBytes
+
+    /// Told each answer: nil for one of 2xx.
+    func heard(_ fault: BucketFault?)
+
+    /// The refusal may be for how the request was addressed or signed, and there is another way.
+    func hasOtherWay(than fault: BucketFault) -> Bool
+
     /// Fetches new credentials; false when there are none but those that were refused.
     func renewCredentials() async -> Bool
 
-    /// Signs for the region that the fault names from now on; false when that can't be it.
-    func changeRegion(_ fault: BucketFault) async -> Bool
+    /// Addresses and signs as the fault tells from now on; false when that can't be it.
+    func adapt(to fault: BucketFault) async -> Bool
 }
 
 /// The clocks a transport goes by; tests have their own.

@@ -103,10 +103,17 @@ final class BucketTransport: Sendable {
         }
         do throws(HTTPClientError) {
             let response = try await client.send(Self.outgoing(request, signed))
-            if response.status.isSuccess { return .answer(try await finish(response)) }
+            if response.status.isSuccess {
+                dialect.heard(nil)
+                return .answer(try await finish(response))
+            }
             let body = try await response.collect(limit: 64 << 10)
             let fault = BucketFault(status: response.status, headers: response.headers, body: body)
-            return .failed(fault.storeError, fault, fault.failure(isTemporary: signed.isTemporary, signedAtSeconds: seconds))
+            dialect.heard(fault)
+            let failure =
+                dialect.hasOtherWay(than: fault)
+                ? .elsewhere : fault.failure(isTemporary: signed.isTemporary, signedAtSeconds: seconds)
+            return .failed(fault.storeError, fault, failure)
         } catch {
             return .failed(Self.storeError(error), nil, Self.failure(error))
         }
@@ -117,9 +124,9 @@ final class BucketTransport: Sendable {
         switch step {
         case .giveUp: return false
         case .renewCredentials: return await dialect.renewCredentials()
-        case .changeRegion:
+        case .adapt:
             guard let fault else { return false }
-            return await dialect.changeRegion(fault)
+            return await dialect.adapt(to: fault)
         case .setClock(let server):
             let offset = server - clock.nowUs() / 1_000_000
             offsetSeconds.withLock { $0 = offset }

@@ -18,10 +18,10 @@ struct FileBytes: Sendable {
     }
 
     /// The digest of a part.
-    func digest(of range: Range<Int64>) async throws(StoreError) -> PayloadDigest {
+    func digest(of range: Range<Int64>, _ kind: PayloadDigest.Kind) async throws(StoreError) -> PayloadDigest {
         let descriptor = file.descriptor
         return try await Self.blocking { () throws(StoreError) in
-            var digest = RunningDigest()
+            var digest = RunningDigest(kind)
             var offset = range.lowerBound
             while offset < range.upperBound {
                 let bytes = try Self.read(descriptor, offset, Int(min(1 << 20, range.upperBound - offset)))

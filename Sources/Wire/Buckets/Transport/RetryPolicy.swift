@@ -25,7 +25,7 @@ struct RetryPolicy: Sendable {
         case skewed(serverSeconds: Int64)
         /// Refused with credentials that may have ended.
         case credentials
-        /// The bucket is in another region than the one signed for.
+        /// The bucket is in another region than the one signed for, or wants to be addressed or signed to in another way.
         case elsewhere
         /// The same request would fail again.
         case final
@@ -39,8 +39,8 @@ struct RetryPolicy: Sendable {
         case setClock(serverSeconds: Int64)
         /// Fetch new credentials; send again if there are any.
         case renewCredentials
-        /// Sign for the other region.
-        case changeRegion
+        /// Address and sign as the refusal tells.
+        case adapt
         /// Report the failure.
         case giveUp
     }
@@ -52,7 +52,7 @@ struct RetryPolicy: Sendable {
     private var corrected: Set<Correction> = []
 
     private enum Correction {
-        case clock, credentials, region
+        case clock, credentials, address
     }
 
     init(_ limits: Limits = Limits()) {
@@ -71,7 +71,7 @@ struct RetryPolicy: Sendable {
         // Each of these helps once or never.
         case .skewed(let seconds): return corrected.insert(.clock).inserted ? .setClock(serverSeconds: seconds) : .giveUp
         case .credentials: return corrected.insert(.credentials).inserted ? .renewCredentials : .giveUp
-        case .elsewhere: return corrected.insert(.region).inserted ? .changeRegion : .giveUp
+        case .elsewhere: return corrected.insert(.address).inserted ? .adapt : .giveUp
         case .transient: return pause(limits.baseMs, atLeast: 0, elapsedMs, random)
         case .throttled(let retryAfterMs): return pause(limits.throttledBaseMs, atLeast: retryAfterMs ?? 0, elapsedMs, random)
         }

@@ -4,11 +4,12 @@ import Log
 import Store
 import Synchronization
 
-extension S3Store {
+extension RemoteBucket {
     /// Writes an object under a condition; verified by checksum or size.
     @discardableResult
     public func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
-        let request = BucketRequest(.put, name(key), headers: ["Content-Type": ContentType.of(key.name)]).with(bytes)
+        let request = BucketRequest(.put, name(key), headers: ["Content-Type": ContentType.of(key.name)])
+            .with(bytes, dialect.traits.digest)
         return try await put(key, request, size: Int64(bytes.count), condition)
     }
 
@@ -22,7 +23,7 @@ extension S3Store {
             return try await putParts(key, file, contentType, ifAbsent: ifAbsent)
         }
         let whole = 0..<file.info.size
-        let digest = try await FileBytes(file: file).digest(of: whole)
+        let digest = try await FileBytes(file: file).digest(of: whole, dialect.traits.digest)
         let request = BucketRequest(.put, name(key), headers: ["Content-Type": contentType]).with(file, whole, digest)
         return try await put(key, request, size: file.info.size, ifAbsent ? .absent : .none)
     }
@@ -38,10 +39,10 @@ extension S3Store {
             return try await verified(key, answer, request.digest, size: size)
         } catch {
             // An attempt whose answer got lost has written the object that the next one met.
-            if error.error == .preconditionFailed, error.attempts > 1, let found = try? await head(key), found.size == size,
-                found.etag == request.digest.etag
+            if error.error == .preconditionFailed, error.attempts > 1, let found = try? await look(key), found.info.size == size,
+                dialect.judge(found.headers, request.digest) == .same
             {
-                return found
+                return found.info
             }
             throw error.error == .preconditionFailed && condition == .absent ? .exists : error.error
         }
@@ -52,10 +53,11 @@ extension S3Store {
         _ key: ObjectKey, _ answer: BucketAnswer, _ digest: PayloadDigest, size: Int64
     ) async throws(BucketFailure) -> ObjectInfo {
         let tag = ObjectInfo.tag(answer.headers["ETag"])
-        let now = transport.seconds * 1_000_000
-        if Self.isDigest(tag, answer.headers) {
-            guard tag.lowercased() == digest.etag else { throw damaged(answer) }
-            return ObjectInfo(key: key, size: size, etag: tag, modifiedUs: now)
+        switch dialect.judge(answer.headers, digest) {
+        case .same where !tag.isEmpty:
+            return ObjectInfo(key: key, size: size, etag: tag, modifiedUs: transport.seconds * 1_000_000)
+        case .other: throw damaged(answer)
+        case .same, .unknown: break
         }
         do throws(StoreError) {
             let found = try await head(key)
@@ -71,22 +73,14 @@ extension S3Store {
             error: .unavailable(reason: "the store has other bytes than were sent"), fault: nil, attempts: answer.attempts)
     }
 
-    /// The tag of an object in one piece is its MD5, unless the store encrypts it with keys of its own or its owner's.
-    static func isDigest(_ tag: String, _ headers: HTTPHeaders) -> Bool {
-        let digits = tag.utf8.dropFirst().dropLast()
-        guard tag.utf8.count == 34, digits.allSatisfy({ (0x30...0x39).contains($0) || (0x61...0x66).contains($0 | 0x20) }) else {
-            return false
-        }
-        return headers["x-amz-server-side-encryption"]?.hasPrefix("aws:kms") != true
-            && headers["x-amz-server-side-encryption-customer-algorithm"] == nil
-    }
-
     // MARK: conditions
 
     /// How a store judges conditions.
     enum Conditions: Sendable {
         /// It does not.
         case none
+        /// Only that nothing is there.
+        case absence
         /// As RFC 9110 has them.
         case quoted
         /// Entity tags without their quotes, as Ceph's gateway wants them.
@@ -94,17 +88,26 @@ extension S3Store {
     }
 
     /// Asks the store once, by writing a small object again and again: Amazon and Ceph answer 412, some answer 501, and some say
-    /// 200 and overwrite.
+    /// 200 and overwrite. False for OSS, which judges `absent` together with writing, except in buckets with versions, but knows no
+    /// other condition.
     public func supportsConditions() async throws(StoreError) -> Bool {
-        try await conditions() != .none
+        switch try await conditions() {
+        case .none, .absence: false
+        case .quoted, .bare: true
+        }
     }
 
     private func conditions() async throws(StoreError) -> Conditions {
         if let known = probedConditions.withLock({ $0 }) { return known }
         let key = name(prefix: ".probe/\(UUID().uuidString)")
         let result: Conditions
-        if let first = try await probe(key, "If-None-Match", "*"), try await probe(key, "If-None-Match", "*") == nil {
-            result = try await probe(key, "If-Match", ObjectInfo.tag(first.headers["ETag"])) == nil ? .bare : .quoted
+        let absent = dialect.traits.absent
+        if let first = try await probe(key, absent), try await probe(key, absent) == nil {
+            if dialect.traits.hasMatch {
+                result = try await probe(key, ["If-Match": ObjectInfo.tag(first.headers["ETag"])]) == nil ? .bare : .quoted
+            } else {
+                result = .absence
+            }
         } else {
             result = .none
         }
@@ -115,9 +118,9 @@ extension S3Store {
     }
 
     /// Nil when the condition did not hold, or when the store knows none.
-    private func probe(_ key: String, _ condition: String, _ value: String) async throws(StoreError) -> BucketAnswer? {
-        let request = BucketRequest(.put, key, headers: [condition: value, "Content-Type": "text/plain"]).with(
-            Array("probe".utf8))
+    private func probe(_ key: String, _ condition: HTTPHeaders) async throws(StoreError) -> BucketAnswer? {
+        var request = BucketRequest(.put, key, headers: condition).with(Array("probe".utf8), dialect.traits.digest)
+        request.headers["Content-Type"] = "text/plain"
         do throws(BucketFailure) {
             return try await transport.send(request)
         } catch {
@@ -132,8 +135,8 @@ extension S3Store {
     func conditionHeaders(_ key: ObjectKey, _ condition: PutCondition) async throws(StoreError) -> HTTPHeaders {
         if condition == .none { return [:] }
         switch (try await conditions(), condition) {
-        case (.none, _), (_, .none): break
-        case (_, .absent): return ["If-None-Match": "*"]
+        case (.none, _), (_, .none), (.absence, .matches): break
+        case (_, .absent): return dialect.traits.absent
         case (.quoted, .matches(let tag)): return ["If-Match": tag]
         case (.bare, .matches(let tag)): return ["If-Match": tag.filter { $0 != "\"" }]
         }

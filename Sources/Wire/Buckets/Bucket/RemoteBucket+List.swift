@@ -1,7 +1,7 @@
 import HTTP
 import Store
 
-extension S3Store {
+extension RemoteBucket {
     /// The most that one request lists or deletes.
     static let batchMax = 1_000
 
@@ -52,7 +52,7 @@ extension S3Store {
         ]
         if let after { query.append(.init("start-after", after)) }
         let answer = try await send(BucketRequest(.get, "", query: query))
-        guard let page = Self.read(answer.body) else { throw .unavailable(reason: "the listing is not what S3 writes") }
+        guard let page = Self.read(answer.body) else { throw .unavailable(reason: "the listing is not what stores write") }
         // A server that begins anew would be read for ever.
         if let after, let first = page.entries.first, !after.utf8.lexicographicallyPrecedes(first.name.utf8) {
             let rest = page.entries.drop { !after.utf8.lexicographicallyPrecedes($0.name.utf8) }
@@ -89,9 +89,10 @@ extension S3Store {
     private func deleteBatch(_ keys: ArraySlice<ObjectKey>) async throws(StoreError) {
         let objects = keys.map { "<Object><Key>\(XMLElement.escaped(name($0)))</Key></Object>" }.joined()
         var request = BucketRequest(.post, "", query: [.init("delete")], headers: ["Content-Type": "application/xml"])
-            .with(Array("<Delete><Quiet>true</Quiet>\(objects)</Delete>".utf8))
+            .with(Array("<Delete><Quiet>true</Quiet>\(objects)</Delete>".utf8), dialect.traits.digest)
         request.headers["Content-MD5"] = request.digest.contentMD5
         let answer = try await send(request)
+        if answer.body.isEmpty, dialect.traits.isSilentOnSuccess { return }
         guard let root = try? XMLReader.parse(answer.body) else {
             throw .unavailable(reason: "the answer to deleting is not XML")
         }

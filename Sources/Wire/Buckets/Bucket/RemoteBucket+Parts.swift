@@ -3,7 +3,7 @@ import Log
 import Store
 import Synchronization
 
-extension S3Store {
+extension RemoteBucket {
     /// How long an upload in parts may go on before it is taken for a leftover, whoever began it.
     static let staleUs: Int64 = 24 * 3_600 * 1_000_000
 
@@ -26,9 +26,9 @@ extension S3Store {
     }
 
     private struct SentPart {
-        let number: Int
         let tag: String
-        let md5: [UInt8]
+        let digest: PayloadDigest
+        let bytes: Int64
     }
 
     private func beginUpload(_ key: ObjectKey, _ contentType: String) async throws(StoreError) -> String {
@@ -46,16 +46,16 @@ extension S3Store {
         var sent: [SentPart] = []
         for start in stride(from: Int64(0), to: size, by: Int64.Stride(partBytes)) {
             let range = start..<min(size, start + partBytes)
-            let digest = try await FileBytes(file: file).digest(of: range)
+            let digest = try await FileBytes(file: file).digest(of: range, dialect.traits.digest)
             var request = BucketRequest(
                 .put, name(key), query: [.init("partNumber", String(sent.count + 1)), .init("uploadId", upload)])
             request.headers["Content-MD5"] = digest.contentMD5
             let answer = try await send(request.with(file, range, digest))
             let tag = ObjectInfo.tag(answer.headers["ETag"])
-            guard !tag.isEmpty, !Self.isDigest(tag, answer.headers) || tag.lowercased() == digest.etag else {
+            guard !tag.isEmpty, dialect.judge(answer.headers, digest) != .other else {
                 throw .unavailable(reason: "the store has other bytes than were sent")
             }
-            sent.append(SentPart(number: sent.count + 1, tag: tag, md5: digest.md5))
+            sent.append(SentPart(tag: tag, digest: digest, bytes: Int64(range.count)))
         }
         return sent
     }
@@ -63,14 +63,15 @@ extension S3Store {
     private func complete(
         _ key: ObjectKey, _ upload: String, _ sent: [SentPart], _ condition: HTTPHeaders, size: Int64
     ) async throws(StoreError) -> ObjectInfo {
-        let body = sent.map { "<Part><PartNumber>\($0.number)</PartNumber><ETag>\(XMLElement.escaped($0.tag))</ETag></Part>" }
+        let body = sent.enumerated().map { index, part in
+            "<Part><PartNumber>\(index + 1)</PartNumber><ETag>\(XMLElement.escaped(part.tag))</ETag></Part>"
+        }
         var request = BucketRequest(.post, name(key), query: [.init("uploadId", upload)], headers: condition)
         request.headers["Content-Type"] = "application/xml"
         let document = "<CompleteMultipartUpload>\(body.joined())</CompleteMultipartUpload>"
-        // As S3 and its kin name an object in parts: the digest of the digests, and how many there are.
-        let expected = "\"\(Digest.hex(Digest.md5(sent.flatMap(\.md5))))-\(sent.count)\""
+        let whole = PayloadDigest(joining: sent.map { ($0.digest, $0.bytes) })
         do throws(BucketFailure) {
-            let answer = try await transport.send(request.with(Array(document.utf8)))
+            let answer = try await transport.send(request.with(Array(document.utf8), dialect.traits.digest))
             // 200 is sent before the work is done, so that the failure comes in the body.
             if let root = try? XMLReader.parse(answer.body), root.name == "Error" {
                 let fault = BucketFault(status: 500, headers: answer.headers, body: answer.body)
@@ -79,14 +80,19 @@ extension S3Store {
         } catch {
             if error.error == .preconditionFailed { throw .exists }
             // An attempt whose answer got lost has ended the upload already.
-            guard error.error == .notFound, error.attempts > 1, let found = try? await head(key), found.etag == expected else {
+            guard error.error == .notFound, error.attempts > 1, let found = try? await look(key),
+                dialect.judge(found.headers, whole) == .same
+            else {
                 throw error.error == .notFound ? .unavailable(reason: "the upload is gone") : error.error
             }
-            return found
+            return found.info
         }
-        let found = try await head(key)
-        guard found.size == size else { throw .unavailable(reason: "the store has another length than was sent") }
-        return found
+        let found = try await look(key)
+        guard found.info.size == size else { throw .unavailable(reason: "the store has another length than was sent") }
+        guard dialect.judge(found.headers, whole) != .other else {
+            throw .unavailable(reason: "the store has other bytes than were sent")
+        }
+        return found.info
     }
 
     private func abort(_ name: String, _ upload: String) async {

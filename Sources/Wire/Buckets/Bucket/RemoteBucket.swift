@@ -1,50 +1,41 @@
-import Config
 import HTTP
 import Log
 import Store
 import Synchronization
 
-/// Objects in a bucket of Amazon S3 or of what speaks its protocol.
+/// Objects in a bucket of Amazon S3, of what speaks its protocol, or of Alibaba Cloud OSS, whose protocol is its sibling: the operations
+/// are the same, and what differs is in the dialect.
 ///
 /// Every request is signed when it is sent, tried again where that may help, and verified: what was written by checksum or size, what
 /// is read by length. Any task may call any method.
-public final class S3Store: ObjectStore {
+public final class RemoteBucket: ObjectStore {
     static let log = Logger("buckets")
 
     /// How objects are written in parts.
     struct PartSizes: Sendable {
         /// A longer object is written in parts.
         var thresholdBytes: Int64 = 32 << 20
-        /// A part; more where 10,000 would not do. S3's least is 5 MiB.
+        /// A part; more where 10,000 would not do. S3's least is 5 MiB, OSS's 100 KiB.
         var partBytes: Int64 = 16 << 20
-        /// The most parts that S3 takes.
+        /// The most parts that either takes.
         var partsMax: Int64 = 10_000
     }
 
     let transport: BucketTransport
-    let dialect: S3Dialect
+    let dialect: any BucketDialect
     let parts: PartSizes
     /// The configured root, without slashes at its ends; may be empty.
     let root: String
     let probedConditions = Mutex<Conditions?>(nil)
     let lastSweepUs = Mutex<Int64>(.min)
 
-    /// A bucket as it is configured. Throws `denied` for an endpoint that is none; nothing is sent.
-    public convenience init(
-        _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String]
-    ) throws(StoreError) {
-        let provider = CredentialProvider(
-            CredentialChain.sources(settings, client: client, environment: environment), nowUs: BucketClock.system.nowUs)
-        try self.init(settings, client: client, environment: environment, provider: provider)
-    }
-
+    /// - Parameter store: names the bucket in logs, such as `s3://bucket`.
     init(
-        _ settings: StorageSettings.S3, client: HTTPClient, environment: [String: String], provider: CredentialProvider,
-        parts: PartSizes = PartSizes(), limits: RetryPolicy.Limits = .init(), clock: BucketClock = .system
-    ) throws(StoreError) {
-        dialect = try S3Dialect(settings, client: client, environment: environment, provider: provider)
-        transport = BucketTransport(client, dialect, store: "s3://" + settings.bucket, limits: limits, clock: clock)
-        (root, self.parts) = (settings.root, parts)
+        _ dialect: any BucketDialect, root: String, store: String, client: HTTPClient, parts: PartSizes = PartSizes(),
+        limits: RetryPolicy.Limits = .init(), clock: BucketClock = .system
+    ) {
+        transport = BucketTransport(client, dialect, store: store, limits: limits, clock: clock)
+        (self.dialect, self.root, self.parts) = (dialect, root, parts)
     }
 
     /// The key in the bucket.
@@ -66,9 +57,14 @@ public final class S3Store: ObjectStore {
 
     /// Size, tag and time, by one HEAD.
     public func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo {
+        try await look(key).info
+    }
+
+    /// What HEAD tells, and what the dialect may read in it besides.
+    func look(_ key: ObjectKey) async throws(StoreError) -> (info: ObjectInfo, headers: HTTPHeaders) {
         let answer = try await send(BucketRequest(.head, name(key)))
         guard let info = ObjectInfo(key: key, headers: answer.headers) else { throw .unavailable(reason: "HEAD told no length") }
-        return info
+        return (info, answer.headers)
     }
 
     /// Removes an object; one that is not there is no error.
@@ -84,7 +80,9 @@ public final class S3Store: ObjectStore {
     public func presign(
         _ method: PresignMethod, _ key: ObjectKey, seconds: Int, nowUs: Int64
     ) async throws(StoreError) -> String? {
-        try await dialect.presigned(
+        // Whoever uses the address can't try another form of it.
+        if dialect.isUnsure { try? await ping() }
+        return try await dialect.presigned(
             HTTPMethod(rawValue: method.rawValue), name(key), validSeconds: seconds,
             atSeconds: nowUs / 1_000_000 + transport.offset)
     }

@@ -1,7 +1,7 @@
 import HTTP
 import Store
 
-extension S3Store {
+extension RemoteBucket {
     /// Opens an object; its bytes come as they are read, and the store is held back meanwhile. A connection that breaks on the way
     /// is replaced by another one for the rest, as long as the object is the same.
     public func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
@@ -25,6 +25,7 @@ extension S3Store {
         if let range {
             let end = range.upperBound == .max ? "" : String(range.upperBound - 1)
             request.headers["Range"] = "bytes=\(range.lowerBound)-\(end)"
+            request.headers.merge(dialect.traits.rangeFields)
         }
         request.headers["If-Match"] = tag
         let response: HTTPClientResponse
