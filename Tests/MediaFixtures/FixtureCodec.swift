@@ -158,7 +158,8 @@ extension SyntheticMedia {
         for nal in nalUnits(bytes) {
             if isDelimiter(nal) {
                 pictures.append([])
-            } else if !pictures.isEmpty {
+            } else if let last = pictures.last, !last.contains(nal) {
+                // FFmpeg puts the sets of the container before those that come in band.
                 pictures[pictures.count - 1].append(nal)
             }
         }

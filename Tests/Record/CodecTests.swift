@@ -75,7 +75,7 @@ struct CodecRecordingTests {
         #expect(period.tracks[.video]?.segments.map(\.time) == [0, 180_000, 360_000])
         #expect(period.tracks[.video]?.segments.map(\.duration) == [180_000, 180_000, 180_000])
         let (probe, file) = try check(period)
-        #expect(probe.packets.map(\.pts) == order.map { Int64($0) * 3000 })
+        #expect(probe.presentationTimes == order.map { Int64($0) * 3000 })
         #expect(probe.packets.map(\.dts) == (0..<180).map { Int64($0) * 3000 })
         #expect(try Probe.decodedPictures(file) == 180)
     }
@@ -110,7 +110,7 @@ struct CodecRecordingTests {
         let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 1))
         #expect(recorded.periods.count == 1)
         let (probe, _) = try check(try #require(recorded.periods.first))
-        let sorted = probe.packets.map(\.pts).sorted()
+        let sorted = probe.presentationTimes.sorted()
         #expect(sorted.first == 0 && zip(sorted, sorted.dropFirst()).allSatisfy { $1 - $0 == 3000 })
         #expect(sorted.count >= 98)
     }
