@@ -1,3 +1,4 @@
+import Cluster
 import Media
 import MediaFixtures
 import MediaPlane
@@ -137,6 +138,35 @@ struct CodecRecordingTests {
         let file = try (["init.webm"] + segments).flatMap { try place.bytes("\(day)/\($0)") }
         #expect(try Probe.decodedPictures(file) == 150)
         #expect(try Probe.decodeErrors(file) == "")
+    }
+
+    @Test("each codec of a stream that changes it has Periods and objects of its own, in one manifest")
+    func changing() async throws {
+        let place = try RecordingDirectory()
+        let feed = try RecorderFeed()
+        let recorder = try place.recorder(["demo": feed])
+        try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        var startNs = WallClock.monotonicNs()
+        for (codec, id) in [(FixtureCodec.h264, CodecID.h264), (.vp8, .vp8), (.vp9, .vp9), (.vp8, .vp8)] {
+            var publisher = publisher(codec, id, try SyntheticMedia.pictures(codec, frames: 90, gop: 30))
+            publisher.startNs = startNs
+            startNs += 4_000_000_000
+            feed.send(publisher.events())
+        }
+        await recorder.stopAll()
+        let day = try RecordingDirectory.day("demo")
+        let named = try ManifestCheck(place, day).check(isStatic: true, periods: 4, seconds: 12)
+        #expect(Set(try place.names(day).filter(SegmentContainer.holds)) == named)
+        let row = try #require(recorder.recordings().sessions.first)
+        let detail = try await recorder.detail(id: row.id)
+        let video = detail.periods.flatMap(\.tracks).filter { detail.tracks[$0.track].kind == "video" }
+        #expect(video.map { detail.tracks[$0.track].codecs.prefix(4) } == ["avc1", "vp8", "vp09", "vp8"])
+        #expect(video.map { detail.tracks[$0.track].mimeType } == ["video/mp4", "video/webm", "video/mp4", "video/webm"])
+        for track in video {
+            let file = try track.segments.reduce(try place.bytes(track.initObject)) { try $0 + place.bytes($1.object) }
+            #expect(try Probe.decodeErrors(file) == "")
+            #expect(try Probe.decodedPictures(file) == 90)
+        }
     }
 
     @Test("a WebM segment that a dead writer left is kept as far as it is whole")
