@@ -3,7 +3,6 @@
 import io
 
 import av
-import pytest
 
 import encoders
 import inspection
@@ -18,8 +17,8 @@ from wire import call
 PUBLISH = """
 const [url, mimeType, done] = arguments;
 (async () => {
-  const media = await navigator.mediaDevices.getUserMedia({video: {width: 640, height: 360, frameRate: 30}, audio: true});
-  const peer = window.peer = new RTCPeerConnection();
+  const media = await navigator.mediaDevices.getUserMedia({video: {width: 320, height: 180, frameRate: 30}, audio: true});
+  const peer = new RTCPeerConnection();
   for (const track of media.getTracks()) {
     const transceiver = peer.addTransceiver(track, {direction: "sendonly", streams: [media]});
     if (track.kind !== "video") continue;
@@ -30,24 +29,25 @@ const [url, mimeType, done] = arguments;
   await peer.setLocalDescription();
   const answer = await fetch(url, {method: "POST", headers: {"Content-Type": "application/sdp"}, body: peer.localDescription.sdp});
   if (answer.status !== 201) return done(`${answer.status} ${await answer.text()}`);
-  window.session = new URL(answer.headers.get("Location"), url).href;
   await peer.setRemoteDescription({type: "answer", sdp: await answer.text()});
+  (window.sending ??= {})[mimeType] = {peer, session: new URL(answer.headers.get("Location"), url).href};
   done("");
 })().catch((error) => done(String(error)));
 """
 SENT = """
-const done = arguments[0];
-window.peer.getStats().then((report) => {
+const [mimeType, done] = arguments;
+window.sending[mimeType].peer.getStats().then((report) => {
   for (const stat of report.values()) {
     if (stat.type === "outbound-rtp" && stat.kind === "video") return done({codec: report.get(stat.codecId)?.mimeType, frames: stat.framesEncoded ?? 0});
   }
   done({});
 });
 """
+CHROMIUM = {"video/VP8": ("vp8", "vp8"), "video/VP9": ("vp9", "vp09."), "video/AV1": ("av1", "av01.")}
 
 
-def sent(page) -> dict:
-    return page.driver.execute_async_script(SENT)
+def sent(page, mime: str) -> dict:
+    return page.driver.execute_async_script(SENT, mime)
 
 
 def folder_of(cluster, row: dict):
@@ -75,24 +75,32 @@ def check_refused(cluster, stream: str, row: dict) -> None:
         assert answer.status == 409 and "VP8" in answer.json["error"], (path, answer.status, answer.text)
 
 
-@pytest.mark.parametrize(("mime", "codec", "prefix"), [("video/VP8", "vp8", "vp8"), ("video/VP9", "vp9", "vp09."), ("video/AV1", "av1", "av01.")])
-def test_chromium_publishes_and_the_recording_plays(cluster, browsers, name, mime, codec, prefix):
-    stream = name("rec")
+def test_chromium_publishes_and_the_recordings_play(cluster, browsers, name):
+    streams = {mime: name("rec") for mime in CHROMIUM}
     page, viewer = browsers(), browsers()
     page.open("/")
-    assert page.driver.execute_async_script(PUBLISH, f"{cluster.url}/whip/{stream}", mime) == ""
-    eventually("frames are sent", lambda: sent(page).get("frames", 0) > 30, 30)
-    assert sent(page)["codec"] == mime
-    viewer.watch(stream, frames=30)
-    assert viewer.stats(PLAYER, "inbound-rtp")["video"]["codec"] == mime
-    eventually("five seconds", lambda: sent(page)["frames"] > 5 * sources.FPS, 60)
-    assert call("DELETE", page.script("return window.session")).status in (200, 204)
-    page.script("window.peer.close()")
+    for mime, stream in streams.items():
+        assert page.driver.execute_async_script(PUBLISH, f"{cluster.url}/whip/{stream}", mime) == "", mime
+    for mime, stream in streams.items():
+        eventually("frames are sent", lambda: sent(page, mime).get("frames", 0) > 30, 30)
+        assert sent(page, mime)["codec"] == mime
+        viewer.watch(stream, frames=30)
+        assert viewer.stats(PLAYER, "inbound-rtp")["video"]["codec"] == mime
+    viewer.open("/")
+    for mime in streams:
+        eventually("five seconds", lambda: sent(page, mime)["frames"] > 5 * sources.FPS, 60)
+        assert call("DELETE", page.script("return window.sending[arguments[0]].session", mime)).status in (200, 204)
+        page.script("window.sending[arguments[0]].peer.close()", mime)
+    for mime, stream in streams.items():
+        check_chromium(cluster, viewer, stream, *CHROMIUM[mime])
+
+
+def check_chromium(cluster, viewer, stream: str, codec: str, prefix: str) -> None:
     row = cluster.finished_recording(stream)
     manifest = call("GET", object_url(cluster, row["mpd_path"])).text
     assert f'codecs="{prefix}' in manifest and f'mimeType="video/{"webm" if codec == "vp8" else "mp4"}"' in manifest
     codecs, pictures = check(cluster, row)
-    assert codecs <= {codec, f"lib{codec}", "libdav1d", "libvpx", "libvpx-vp9"} and pictures > 4 * sources.FPS
+    assert len(codecs) == 1 and pictures > 4 * sources.FPS, codecs
     if codec == "vp8":
         check_refused(cluster, stream, row)
     else:
@@ -104,29 +112,29 @@ def test_chromium_publishes_and_the_recording_plays(cluster, browsers, name, mim
     play_to_end(viewer, pictures)
 
 
-@pytest.mark.parametrize(("video", "codec", "prefix"), [("H264", "h264", "avc1."), ("H265", "hevc", "hvc1.")])
-def test_pictures_out_of_order_keep_their_times(cluster, peers, browsers, name, monkeypatch, video, codec, prefix):
-    """B-frames, through RTP, into CMAF with composition offsets."""
+def test_pictures_out_of_order_keep_their_times(cluster, peers, browsers, name, monkeypatch):
+    """B-frames of H.264 and H.265, through RTP, into CMAF with composition offsets."""
     encoders.install(monkeypatch, b_frames=2)
-    stream = name("rec")
-    publisher = peers.publish(f"{cluster.url}/whip/{stream}", video=video)
-    eventually("a finished segment", lambda: [file for edge in cluster.edges for file in edge.storage.glob(f"{stream}/*/*/*/seg_0001.m4s")], 60)
-    publisher.hang_up()
-    row = cluster.finished_recording(stream)
-    manifest = object_url(cluster, row["mpd_path"])
-    assert f'codecs="{prefix}' in call("GET", manifest).text
-    codecs, pictures = check(cluster, row)
-    assert codecs == {codec} and pictures > 3.5 * sources.FPS
-    times = inspection.packets(manifest, "v")
-    assert len(times) == pictures and inspection.largest_step(times) < 1.5 / sources.FPS
-    assert inspection.decode_errors(manifest) == ""
+    streams = {video: name("rec") for video in ("H264", "H265")}
+    publishers = [peers.publish(f"{cluster.url}/whip/{stream}", video=video) for video, stream in streams.items()]
+    for stream in streams.values():
+        eventually("a finished segment", lambda: [file for edge in cluster.edges for file in edge.storage.glob(f"{stream}/*/*/*/seg_0001.m4s")], 60)
+    for publisher in publishers:
+        publisher.hang_up()
     page = browsers()
-    page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
-    if page.script(f"return MediaSource.isTypeSupported('video/mp4; codecs=\"{track_codecs(cluster, row)}\"')"):
-        play_to_end(page, pictures)
-    else:
-        # What this browser cannot decode it says, and plays the sound.
-        assert codec == "hevc"
+    for video, stream in streams.items():
+        row = cluster.finished_recording(stream)
+        manifest = object_url(cluster, row["mpd_path"])
+        assert f'codecs="{"avc1." if video == "H264" else "hvc1."}' in call("GET", manifest).text
+        codecs, pictures = check(cluster, row)
+        assert codecs == {"h264" if video == "H264" else "hevc"} and pictures > 3.5 * sources.FPS
+        times = inspection.packets(manifest, "v")
+        # The encoder was not emptied, so the last pictures are not all there.
+        assert len(times) == pictures and inspection.largest_step(times[:-3]) < 2 / sources.FPS
+        assert inspection.decode_errors(manifest, "0:v") == ""
+        if video == "H264":
+            page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
+            play_to_end(page, pictures)
 
 
 def test_a_stream_changes_its_codec(cluster, peers, browsers, name):
@@ -148,10 +156,6 @@ def test_a_stream_changes_its_codec(cluster, peers, browsers, name):
     page = browsers()
     page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
     play_to_end(page, pictures)
-
-
-def track_codecs(cluster, row: dict) -> str:
-    return next(track["codecs"] for track in call("GET", f"{cluster.url}/api/recordings/{row['id']}").json["tracks"] if track["kind"] == "video")
 
 
 def test_aiortc_publishes_vp8_and_viewers_get_it(cluster, browsers, peers, name):
