@@ -47,6 +47,7 @@ let package = Package(
         cLibrary("CHiredis", apt: "libhiredis-dev"),
         cLibrary("CSQLite", apt: "libsqlite3-dev"),
         cLibrary("CJWT", apt: "libjwt-dev"),
+        cLibrary("CZlib", apt: "zlib1g-dev"),
         .systemLibrary(name: "CLinux", path: "Sources/CLibraries/CLinux"),
         .target(
             name: "CTomlPlusPlus", path: "Sources/CLibraries/CTomlPlusPlus"),
@@ -55,7 +56,7 @@ let package = Package(
         module("Log", path: "Sources/Wire/Log"),
         module("Config", path: "Sources/Wire/Config", ["CTomlPlusPlus", "Cluster", "Log"]),
         module("SDP", path: "Sources/Wire/SDP"),
-        module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "COpenSSL", "Log"]),
+        module("HTTP", path: "Sources/Wire/HTTP", ["CMicrohttpd", "CCurl", "CWslay", "CZlib", "COpenSSL", "Log"]),
         module("Media", path: "Sources/Wire/Media", ["CAVFormat"]),
         module("Store", path: "Sources/Wire/Store", ["CLinux", "Log"]),
         module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),

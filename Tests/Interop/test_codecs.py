@@ -109,7 +109,7 @@ def check_chromium(cluster, viewer, stream: str, codec: str, prefix: str) -> Non
         assert found["video"]["codec_name"] == codec and found["audio"]["codec_name"] == "opus"
         assert len(inspection.packets(playlist, "v")) == pictures
     viewer.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
-    play_to_end(viewer, pictures)
+    play_to_end(viewer, pictures, rate=3)
 
 
 def test_pictures_out_of_order_keep_their_times(cluster, peers, browsers, name, monkeypatch):
@@ -134,7 +134,7 @@ def test_pictures_out_of_order_keep_their_times(cluster, peers, browsers, name, 
         assert inspection.decode_errors(manifest, "0:v") == ""
         if video == "H264":
             page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
-            play_to_end(page, pictures)
+            play_to_end(page, pictures, rate=3)
 
 
 def test_a_stream_changes_its_codec(cluster, peers, browsers, name):
@@ -155,7 +155,7 @@ def test_a_stream_changes_its_codec(cluster, peers, browsers, name):
     assert ".webm" not in call("GET", playlist).text and inspection.streams(playlist)["video"]["codec_name"] == "h264"
     page = browsers()
     page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
-    play_to_end(page, pictures)
+    play_to_end(page, pictures, rate=3)
 
 
 def test_aiortc_publishes_vp8_and_viewers_get_it(cluster, browsers, peers, name):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import gzip
 import json
 import re
 
@@ -316,3 +317,11 @@ def test_rate(limited):
     answers = [call("GET", f"{base}/api/info") for _ in range(3)]
     assert answers[-1].status == 429 and int(answers[-1].headers["Retry-After"]) > 0 and answers[-1].json["error"]
     assert call("GET", f"{base}/healthz").status == 200
+
+
+def test_texts_are_compressed_for_those_who_take_it(cluster):
+    plain = call("GET", f"{cluster.url}/api/openapi.json")
+    packed = call("GET", f"{cluster.url}/api/openapi.json", headers={"Accept-Encoding": "gzip, deflate, br"})
+    assert packed.headers["Content-Encoding"] == "gzip" and "Content-Encoding" not in plain.headers
+    assert gzip.decompress(packed.body) == plain.body and len(packed.body) < len(plain.body) / 4
+    assert int(packed.headers["Content-Length"]) == len(packed.body)

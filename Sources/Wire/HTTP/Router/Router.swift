@@ -78,7 +78,7 @@ public struct Router: Sendable {
     private func chain(_ handler: @escaping Handler) -> Next {
         let innermost: Next = { request in
             let response = await Self.answering(request) { try await handler(request) }
-            return WebSocketHandshake.apply(request, Conditional.apply(request, response))
+            return WebSocketHandshake.apply(request, ContentCoding.apply(request, Conditional.apply(request, response)))
         }
         return middleware.reversed().reduce(innermost) { next, layer in
             { request in await Self.answering(request) { try await layer(request, next) } }
