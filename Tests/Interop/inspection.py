@@ -29,10 +29,10 @@ def largest_step(times: list[float]) -> float:
     return max((after - before for before, after in zip(times, times[1:])), default=0.0)
 
 
-def decode_errors(source: str, streams: str = "0") -> str:
-    """What ffmpeg complains about when it decodes everything, or the streams of a map; empty when nothing is wrong."""
+def decode_errors(source: str) -> str:
+    """What ffmpeg complains about when it decodes everything; empty when nothing is wrong."""
     done = subprocess.run(
-        ["ffmpeg", "-nostdin", "-v", "error", "-i", source, "-map", streams, "-fps_mode", "passthrough", "-enc_time_base", "-1",
+        ["ffmpeg", "-nostdin", "-v", "error", "-i", source, "-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1",
          "-f", "null", "-"], capture_output=True, text=True, timeout=120, check=False)
     return done.stderr.strip()
 
