@@ -51,18 +51,19 @@ public struct PlaybackRoutes: Sendable {
     private func manifests(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
         let parameters = Self.range + [.query("gaps", "collapse (default) leaves out times without recording; keep keeps them")]
         func manifest(_ name: String, _ summary: String, _ type: String, _ make: @escaping Router.Handler) -> PlaybackRoute {
-            PlaybackRoute(
+            let refusals = type == Self.hlsType ? [RouteResponse(409, "All video is VP8, which HLS cannot carry")] : []
+            return PlaybackRoute(
                 pattern: "/api/playback/{stream}/\(name)",
                 description: RouteDescription(
                     summary, tag: "playback", parameters: parameters,
                     responses: [
                         RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then"),
-                    ]), isMedia: true, access: access, handler: make)
+                    ] + refusals), isMedia: true, access: access, handler: make)
         }
         let heads = [
             manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
             manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
-                Self.text(try await timeline(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
+                Self.text(try await playlistTimeline(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
             },
         ]
         return heads
@@ -111,11 +112,19 @@ public struct PlaybackRoutes: Sendable {
     }
 
     private func mediaPlaylist(_ rendition: Timeline.Rendition, _ request: HTTPRequest) async throws -> HTTPResponse {
-        let timeline = try await timeline(request)
+        let timeline = try await playlistTimeline(request)
         guard let text = timeline.mediaPlaylist(rendition, addresses: addresses(request)) else {
             throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range")
         }
         return Self.text(text, Self.hlsType)
+    }
+
+    /// What of a timeline HLS can carry.
+    private func playlistTimeline(_ request: HTTPRequest) async throws -> Timeline {
+        guard let timeline = try await timeline(request).withoutWebM else {
+            throw HTTPError(.conflict, "this is VP8, recorded as WebM, which HLS cannot carry: play manifest.mpd")
+        }
+        return timeline
     }
 
     private func timeline(_ request: HTTPRequest) async throws -> Timeline {
