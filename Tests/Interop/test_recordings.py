@@ -268,9 +268,10 @@ def test_whole_cluster_stopped_knows_its_recordings_when_it_is_back(own_cluster,
     assert len(own_cluster.recordings(stream)) == 1
 
 
-def play_to_end(page, frames: int) -> None:
+def play_to_end(page, frames: int, rate: float = 1) -> None:
     """Playback reaches the end on its own, with (nearly) every frame decoded, sound, and no hole jumped."""
     assert page.until_state(PLAYER, "playing", "error", seconds=20) == "playing", page.script("return document.querySelector('main').innerText")
+    page.script("document.querySelector('video').playbackRate = arguments[0]", rate)
     assert page.until_state(PLAYER, "ended", "error", seconds=60) == "ended", page.script("return document.querySelector('main').innerText")
     video = page.script("""
         const video = document.querySelector('video');

@@ -84,7 +84,8 @@ enum Sound {
         let data = try Tool.run(
             "ffmpeg",
             [
-                "-v", "error", "-i", path.path, "-af", "aresample=48000:async=1:first_pts=0", "-ac", "1", "-f", "f32le", "-",
+                "-v", "error", "-copyts", "-i", path.path, "-af", "aresample=48000:async=1:first_pts=0", "-ac", "1", "-f",
+                "f32le", "-",
             ])
         return data.withUnsafeBytes { Array($0.bindMemory(to: Float.self)) }
     }
@@ -181,7 +182,8 @@ struct AACDepacketizerTests {
         let file = try Sound.file(units, format, origin: 77)
         let probe = try Probe(file)
         #expect(probe.codec == "aac" && probe.profile == "LC" && probe.timeBase == "1/44100")
-        #expect(probe.packets.allSatisfy { $0.duration == 1024 } && probe.packets.count == Self.units.count - 1)
+        // ffprobe 5.1 does not know how long the first lasts.
+        #expect(probe.packets.dropFirst().allSatisfy { $0.duration == 1024 } && probe.packets.count == Self.units.count - 1)
         #expect(try Probe.decodeErrors(file) == "")
         let rules = try CMAFCheck.initialization(try FragmentWriter(format: format).initSegment, timescale: 44_100)
         #expect(rules == [])

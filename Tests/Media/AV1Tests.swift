@@ -84,14 +84,14 @@ struct AV1DepacketizerTests {
         #expect(feed.units.map(\.timestamp) == [0, 9000, 12_000])
     }
 
-    @Test("a key frame without a sequence header is no beginning; one after another's is")
+    @Test("a key frame without a sequence header is no beginning; in the middle it is a frame like others")
     func sequenceHeaders() {
         var feed = Feed()
         feed.push([0x10] + Self.key, 0)
         #expect(feed.units.isEmpty)
         feed.start(3000)
         feed.push([0x10] + Self.key, 6000)
-        #expect(feed.units.map(\.isSync) == [true, true] && feed.units[0].format == feed.units[1].format)
+        #expect(feed.units.map(\.isSync) == [true, false])
     }
 
     @Test(
@@ -108,7 +108,7 @@ struct AV1DepacketizerTests {
                 [
                     "-v", "error", "-f", "lavfi", "-i", "testsrc2=size=\(size):rate=30", "-frames:v", "1", "-pix_fmt", pixels,
                     "-c:v",
-                    "libaom-av1", "-usage", "realtime", "-cpu-used", "9", "-f", "obu", "-",
+                    "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-f", "obu", "-",
                 ]))
         let obu = try #require(FixtureCodec.obus(bytes).first { $0[0] >> 3 & 15 == 1 })
         let format = try AV1Format(sequenceHeader: Array(obu.dropFirst()))

@@ -61,7 +61,8 @@ struct CodecTests {
     func loss(codec: FixtureCodec, picture: Int) throws {
         let packets = Self.packets(codec, payloadMax: 100)
         let mine = packets.filter { $0.unit == picture }
-        for victim in [mine.first, mine.last, mine[mine.count / 2]].compactMap(\.self) {
+        #expect(!mine.isEmpty)
+        for victim in mine {
             let (units, depacketizer) = Self.units(codec, packets, lost: [victim.extendedSequence])
             let resumed = (picture / 20 + 1) * 20
             let expected = (0..<60).filter { $0 < picture || $0 >= resumed }
@@ -195,7 +196,7 @@ struct CodecTests {
         #expect(broken == [] && fragments.first?.time == 0)
         #expect(fragments.first?.presentationTimes == order.map { Int64($0) * 3000 })
         let probe = try Probe(writer.initSegment + segment)
-        #expect(probe.packets.map(\.pts) == order.map { Int64($0) * 3000 })
+        #expect(probe.presentationTimes == order.map { Int64($0) * 3000 })
         #expect(probe.packets.map(\.dts) == (0..<60).map { Int64($0) * 3000 })
         #expect(try Probe.decodeErrors(writer.initSegment + segment) == "")
         #expect(try Probe.decodedPictures(writer.initSegment + segment) == 60)

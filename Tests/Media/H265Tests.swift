@@ -8,7 +8,7 @@ import Testing
 struct H265DepacketizerTests {
     /// Sets and pictures of x265: 64x64, a random access point with leading pictures among them.
     private static let openGroups = Result {
-        try SyntheticMedia.reordered(.h265, frames: 40, gop: 10, size: "64x64", bFrames: 2, more: ":open-gop=1")
+        try SyntheticMedia.reordered(.h265, frames: 48, gop: 12, size: "64x64", bFrames: 2, more: ":open-gop=1")
     }
     private static let sets: [[UInt8]] = (try? openGroups.get().pictures[0].filter { (32...34).contains($0[0] >> 1) }) ?? []
     private static let idr: [UInt8] = [19 << 1, 1, 0x80, 7, 7]
@@ -146,7 +146,7 @@ struct H265FormatTests {
     @Test(
         "size, profile and depth are the encoder's",
         arguments: [
-            ("320x180", "yuv420p", "hvc1.1.6.L60.90"), ("642x362", "yuv420p", "hvc1.1.6.L90.90"),
+            ("320x180", "yuv420p", "hvc1.1.6.L60.90"), ("642x362", "yuv420p", "hvc1.1.6.L63.90"),
             ("130x70", "yuv420p10le", "hvc1.2.4.L30.90"), ("128x64", "yuv444p", "hvc1.4."),
         ])
     func encoder(size: String, pixels: String, codecs: String) throws {

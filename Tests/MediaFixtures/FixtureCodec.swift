@@ -120,7 +120,7 @@ extension SyntheticMedia {
         case .vp8: try ivf(frames, gop, size, ["-c:v", "libvpx", "-deadline", "realtime", "-cpu-used", "8"])
         case .vp9: try ivf(frames, gop, size, ["-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8"])
         case .av1:
-            try ivf(frames, gop, size, ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "9", "-threads", "1"])
+            try ivf(frames, gop, size, ["-c:v", "libaom-av1", "-usage", "realtime", "-cpu-used", "8", "-threads", "1"])
         }
     }
 
@@ -158,7 +158,8 @@ extension SyntheticMedia {
         for nal in nalUnits(bytes) {
             if isDelimiter(nal) {
                 pictures.append([])
-            } else if !pictures.isEmpty {
+            } else if let last = pictures.last, !last.contains(nal) {
+                // FFmpeg puts the sets of the container before those that come in band.
                 pictures[pictures.count - 1].append(nal)
             }
         }

@@ -66,6 +66,12 @@ package struct Probe: Sendable {
     package let timeBase: String
     package let packets: [Packet]
 
+    /// Presentation times as they stand in the file: FFmpeg shows all pictures of a track later by its most negative composition offset.
+    package var presentationTimes: [Int64] {
+        let shift = packets.first.map { $0.pts - $0.dts } ?? 0
+        return packets.map { $0.pts - shift }
+    }
+
     /// Probes initialization and media segments, joined.
     package init(_ bytes: [UInt8]) throws {
         let directory = try TemporaryDirectory()

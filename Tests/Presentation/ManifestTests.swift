@@ -127,4 +127,18 @@ struct ManifestTests {
         #expect(audio.split(separator: "\n").count { $0.hasPrefix("#EXTINF") } == 5)
         #expect(!audio.contains("silence"))
     }
+
+    @Test("HLS leaves WebM out where there is other video, and gives up where there is none")
+    func webM() throws {
+        let recordings = [material("a", codecs: "vp8"), material("b", startSecond: 60)]
+        let mixed = try #require(Timeline(recordings, gaps: .collapse)?.withoutWebM)
+        let playlist = try #require(mixed.mediaPlaylist(.video, addresses: ObjectAddresses())?.text())
+        #expect(!playlist.contains(".webm"))
+        #expect(playlist.contains("seg_b_0001.m4s"))
+        #expect(!mixed.multivariantPlaylist(query: "").contains("vp8"))
+        let webM = try #require(Timeline([material("a", codecs: "vp8")], gaps: .collapse))
+        #expect(webM.withoutWebM == nil)
+        let other = try #require(Timeline([material("b")], gaps: .collapse))
+        #expect(other.withoutWebM == other)
+    }
 }

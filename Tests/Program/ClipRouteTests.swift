@@ -9,6 +9,7 @@ import Testing
 private struct MemoryRecordings: PlaybackSource {
     static let startUs: Int64 = 1_795_168_800_000_000
     let sizes: [String]
+    var codecs = "avc1.42e01f"
     private let objects: [String: [UInt8]]
 
     init(sizes: [String]) throws {
@@ -50,7 +51,7 @@ private struct MemoryRecordings: PlaybackSource {
                 ordinal: index, startUs: Self.startUs + Int64(index) * 10_000_000,
                 tracks: [
                     IndexedTrack(
-                        kind: "video", codecs: "avc1.42e01f", timescale: 90_000, timeAtStart: 0,
+                        kind: "video", codecs: codecs, timescale: 90_000, timeAtStart: 0,
                         initialization: "d/init\(index).m4s", segmentPrefix: "d/seg\(index)_", bandwidth: 1, width: 16,
                         height: 16,
                         segments: [IndexedSegment(number: 1, time: 0, duration: 360_000)])
@@ -79,11 +80,13 @@ private struct MemoryRecordings: PlaybackSource {
 
 @Suite("export.mp4")
 struct ClipRouteTests {
-    private func status(_ source: MemoryRecordings, _ query: String) async throws -> (HTTPStatus, String) {
-        let route = try #require(PlaybackRoutes(source: source).all.first { $0.pattern.hasSuffix("export.mp4") })
+    private func status(
+        _ source: MemoryRecordings, _ query: String, of name: String = "export.mp4"
+    ) async throws -> (HTTPStatus, String) {
+        let route = try #require(PlaybackRoutes(source: source).all.first { $0.pattern.hasSuffix(name) })
         var router = Router()
         router.get(route.pattern, route.description, route.handler)
-        let request = try HTTPRequest(method: .get, target: "/api/playback/demo/export.mp4?\(query)")
+        let request = try HTTPRequest(method: .get, target: "/api/playback/demo/\(name)?\(query)")
         let response = await router.respond(to: request)
         if case .bytes(let bytes) = response.body { return (response.status, String(decoding: bytes, as: UTF8.self)) }
         return (response.status, response.headers["X-Clip-Start"] ?? "")
@@ -105,5 +108,24 @@ struct ClipRouteTests {
         let (code, words) = try await status(changing, "start=0&end=14")
         #expect(code == .conflict)
         #expect(words.contains("2026-11-20T10:00:10Z"))
+    }
+
+    @Test("VP8 is played by DASH; HLS and MP4, which have no place for it, say so in words", arguments: ["vp8", "avc1.42e01f"])
+    func webM(codecs: String) async throws {
+        var source = try MemoryRecordings(sizes: ["64x48"])
+        source.codecs = codecs
+        let isWebM = codecs == "vp8"
+        let (code, manifest) = try await status(source, "", of: "manifest.mpd")
+        #expect(code == .ok)
+        #expect(manifest.contains("mimeType=\"video/\(isWebM ? "webm" : "mp4")\""))
+        #expect(manifest.contains("seg0_$Number%04d$.\(isWebM ? "webm" : "m4s")"))
+        for name in ["index.m3u8", "video.m3u8"] {
+            let (code, words) = try await status(source, "", of: name)
+            #expect(code == (isWebM ? .conflict : .ok))
+            #expect(words.contains("manifest.mpd") == isWebM)
+        }
+        let (export, words) = try await status(source, "start=0&end=3")
+        #expect(export == (isWebM ? .conflict : .ok))
+        #expect(words.contains("WebM") == isWebM)
     }
 }

@@ -1,3 +1,4 @@
+import Cluster
 import Media
 import MediaFixtures
 import MediaPlane
@@ -75,7 +76,7 @@ struct CodecRecordingTests {
         #expect(period.tracks[.video]?.segments.map(\.time) == [0, 180_000, 360_000])
         #expect(period.tracks[.video]?.segments.map(\.duration) == [180_000, 180_000, 180_000])
         let (probe, file) = try check(period)
-        #expect(probe.packets.map(\.pts) == order.map { Int64($0) * 3000 })
+        #expect(probe.presentationTimes == order.map { Int64($0) * 3000 })
         #expect(probe.packets.map(\.dts) == (0..<180).map { Int64($0) * 3000 })
         #expect(try Probe.decodedPictures(file) == 180)
     }
@@ -110,8 +111,76 @@ struct CodecRecordingTests {
         let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 1))
         #expect(recorded.periods.count == 1)
         let (probe, _) = try check(try #require(recorded.periods.first))
-        let sorted = probe.packets.map(\.pts).sorted()
+        let sorted = probe.presentationTimes.sorted()
         #expect(sorted.first == 0 && zip(sorted, sorted.dropFirst()).allSatisfy { $1 - $0 == 3000 })
         #expect(sorted.count >= 98)
+    }
+
+    @Test("VP8 goes into WebM beside sound in CMAF, and the day's manifest says so")
+    func webM() async throws {
+        let place = try RecordingDirectory()
+        let feed = try RecorderFeed()
+        let settings = RecordSettings(segmentSeconds: 2, freeBytesMin: 0, threads: 1)
+        let recorder = try place.recorder(["vp8": feed], settings: settings)
+        _ = try await recorder.start(stream: "vp8", key: RecordingDirectory.key("vp8"), baseDirectory: nil)
+        var publisher = publisher(.vp8, .vp8, try SyntheticMedia.pictures(.vp8, frames: 150, gop: 30))
+        publisher.startNs = WallClock.monotonicNs()
+        feed.send(publisher.events())
+        #expect(await recorder.stop(stream: "vp8"))
+        await recorder.stopAll()
+        let day = try RecordingDirectory.day("vp8")
+        let names = Set(try place.names(day))
+        #expect(names.isSuperset(of: ["init.webm", "seg_0001.webm", "audio_init.m4s", "audio_seg_0001.m4s"]))
+        #expect(names.allSatisfy { !$0.hasSuffix(".tmp") })
+        let manifest = String(decoding: try place.bytes(day + "/manifest.mpd"), as: UTF8.self)
+        #expect(manifest.contains("mimeType=\"video/webm\"") && manifest.contains("media=\"seg_$Number%04d$.webm\""))
+        let segments = names.filter { $0.hasPrefix("seg_") }.sorted()
+        let file = try (["init.webm"] + segments).flatMap { try place.bytes("\(day)/\($0)") }
+        #expect(try Probe.decodedPictures(file) == 150)
+        #expect(try Probe.decodeErrors(file) == "")
+    }
+
+    @Test("each codec of a stream that changes it has Periods and objects of its own, in one manifest")
+    func changing() async throws {
+        let place = try RecordingDirectory()
+        let feed = try RecorderFeed()
+        let recorder = try place.recorder(["demo": feed])
+        try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        var startNs = WallClock.monotonicNs()
+        for (codec, id) in [(FixtureCodec.h264, CodecID.h264), (.vp8, .vp8), (.vp9, .vp9), (.vp8, .vp8)] {
+            var publisher = publisher(codec, id, try SyntheticMedia.pictures(codec, frames: 90, gop: 30))
+            publisher.startNs = startNs
+            startNs += 4_000_000_000
+            feed.send(publisher.events())
+        }
+        await recorder.stopAll()
+        let day = try RecordingDirectory.day("demo")
+        let named = try ManifestCheck(place, day).check(isStatic: true, periods: 4, seconds: 12)
+        #expect(Set(try place.names(day).filter(SegmentContainer.holds)) == named)
+        let row = try #require(recorder.recordings().sessions.first)
+        let detail = try await recorder.detail(id: row.id)
+        let video = detail.periods.flatMap(\.tracks).filter { detail.tracks[$0.track].kind == "video" }
+        #expect(video.map { detail.tracks[$0.track].codecs.prefix(4) } == ["avc1", "vp8", "vp09", "vp8"])
+        #expect(video.map { detail.tracks[$0.track].mimeType } == ["video/mp4", "video/webm", "video/mp4", "video/webm"])
+        for track in video {
+            let file = try track.segments.reduce(try place.bytes(track.initObject)) { try $0 + place.bytes($1.object) }
+            #expect(try Probe.decodeErrors(file) == "")
+            #expect(try Probe.decodedPictures(file) == 90)
+        }
+    }
+
+    @Test("a WebM segment that a dead writer left is kept as far as it is whole")
+    func webMAfterDeath() throws {
+        let recorded = Recorded.run(
+            [publisher(.vp8, .vp8, try SyntheticMedia.pictures(.vp8, frames: 180, gop: 30))],
+            settings: TimelineSettings(segmentSeconds: 2))
+        let track = try #require(recorded.periods.first?.tracks[.video])
+        #expect(track.segments.map(\.duration) == [180_000, 180_000, 180_000])
+        for segment in track.segments {
+            let scan = FragmentScanner(segment.bytes)
+            #expect(scan.wholeBytes == segment.bytes.count && scan.fragments.map(\.samples).reduce(0, +) == segment.samples)
+            #expect(scan.extent.map { abs($0.time - segment.time) <= 90 && abs($0.duration - segment.duration) <= 90 } == true)
+            #expect(scan.fragments.first?.startsWithSync == true)
+        }
     }
 }

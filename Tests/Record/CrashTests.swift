@@ -1,5 +1,6 @@
 import Cluster
 import Foundation
+import Media
 import MediaFixtures
 import TestThreads
 import Testing
@@ -11,7 +12,7 @@ import Testing
 @Suite("A process that dies while it records", .offThePool)
 struct CrashTests {
     /// Records without end, as fast as it can, and kills itself a moment after so many segments.
-    private static func recordAndDie(root: String, segments: Int, afterUs: UInt32) async throws {
+    private static func recordAndDie(root: String, codec: FixtureCodec, segments: Int, afterUs: UInt32) async throws {
         let store = try FileStore(root: root)
         let feed = try RecorderFeed()
         let recorder = try Recorder(
@@ -20,7 +21,9 @@ struct CrashTests {
             realtimeUs: RecordingDirectory.nowUs)
         try await recorder.recover()
         var publisher = Publisher()
-        publisher.pictures = try SyntheticMedia.h264(frames: 120, gop: 15, size: "160x90")
+        publisher.codec = codec
+        if codec == .vp8 { publisher.tracks[0].codec = .vp8 }
+        publisher.pictures = try SyntheticMedia.pictures(codec, frames: 120, gop: 15)
         publisher.sounds = (0..<200).map(Publisher.sound)
         try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
         let killer = Thread {
@@ -36,29 +39,38 @@ struct CrashTests {
         }
     }
 
-    @Test("kill -9 at any moment leaves what plays; the next start closes it", .timeLimit(.minutes(5)))
-    func killed() async throws {
+    @Test(
+        "kill -9 at any moment leaves what plays, CMAF or WebM; the next start closes it", .timeLimit(.minutes(5)),
+        arguments: [(FixtureCodec.h264, 12), (.vp8, 6)])
+    func killed(codec: FixtureCodec, rounds: Int) async throws {
         let place = try RecordingDirectory()
         let root = place.store.root
         var generator = MediaFixtures.SeededGenerator(seed: 11)
         var closed = 0
-        for round in 0..<12 {
+        for round in 0..<rounds {
             let segments = round % 4
             let afterUs = UInt32.random(in: 2000...50_000, using: &generator)
             await #expect(processExitsWith: .signal(SIGKILL)) {
-                [root = root as String, segments = segments as Int, afterUs = afterUs as UInt32] in
-                try await Self.recordAndDie(root: root, segments: segments, afterUs: afterUs)
+                [root = root as String, name = codec.rawValue as String, segments = segments as Int, afterUs = afterUs as UInt32]
+                in
+                let codec = FixtureCodec(rawValue: name) ?? .h264
+                try await Self.recordAndDie(root: root, codec: codec, segments: segments, afterUs: afterUs)
             }
             let day = try RecordingDirectory.day("demo")
             let before = (try? place.names(day)) ?? []
             // Even before the repair, every object under its final name is whole.
+            for name in before where name.hasSuffix(".webm") && name.contains("seg_") {
+                let bytes = try place.bytes("\(day)/\(name)")
+                #expect(FragmentScanner(bytes).wholeBytes == bytes.count, "round \(round): \(name)")
+            }
             for name in before where name.hasSuffix(".m4s") && name.contains("seg_") {
                 let (_, broken) = try CMAFCheck.segment(try place.bytes("\(day)/\(name)"), isVideo: !name.contains("audio_"))
                 #expect(broken == [], "round \(round): \(name)")
             }
             closed += try await checkRepair(place, round: round)
         }
-        #expect(closed >= 6)
+        #expect(closed >= rounds / 2)
+        if codec == .vp8 { #expect(try place.names(RecordingDirectory.day("demo")).contains("seg_0001.webm")) }
     }
 
     /// Starts a recorder where one died; returns how many recordings it had to close.
@@ -73,7 +85,7 @@ struct CrashTests {
         guard found.recordings > 0 else { return 0 }
         let objects = try ManifestCheck(place, day).check(isStatic: true, periods: nil, seconds: nil)
         // Complete: what is there is in the manifest, what is in the manifest is there.
-        #expect(Set(names.filter { $0.hasSuffix(".m4s") }).symmetricDifference(objects) == unlisted, "round \(round)")
+        #expect(Set(names.filter(SegmentContainer.holds)).symmetricDifference(objects) == unlisted, "round \(round)")
         for row in recorder.recordings().sessions {
             let detail = try await recorder.detail(id: row.id)
             for track in detail.periods.flatMap(\.tracks) where detail.tracks[track.track].kind == "video" {

@@ -14,6 +14,7 @@ public struct ObjectKind: Sendable, Equatable {
         case "mpd": (contentType, isImmutable) = ("application/dash+xml", false)
         case "m3u8": (contentType, isImmutable) = ("application/vnd.apple.mpegurl", false)
         case "m4s", "mp4": (contentType, isImmutable) = (isAudio ? "audio/mp4" : "video/mp4", true)
+        case "webm": (contentType, isImmutable) = ("video/webm", true)
         case "jpg", "jpeg": (contentType, isImmutable) = ("image/jpeg", false)
         default: (contentType, isImmutable) = ("application/octet-stream", false)
         }

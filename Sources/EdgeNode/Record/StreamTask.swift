@@ -270,7 +270,7 @@ final class StreamTask {
 
     private static func text(_ fault: RecordingFault) -> String {
         switch fault {
-        case .noRecordableTrack: "no track is in a codec that can be recorded (H.264, H.265, VP9, AV1, Opus)"
+        case .noRecordableTrack: "no track is in a codec that can be recorded (H.264, H.265, VP8, VP9, AV1, Opus)"
         case .muxer(let error): "the muxer failed: \(error)"
         }
     }

@@ -82,6 +82,7 @@ struct ObjectRoutes {
         case ".mpd": return "application/dash+xml"
         case ".m3u8": return "application/vnd.apple.mpegurl"
         case ".m4s", ".mp4": return name.hasPrefix("audio_") ? "audio/mp4" : "video/mp4"
+        case ".webm": return "video/webm"
         default: return nil
         }
     }

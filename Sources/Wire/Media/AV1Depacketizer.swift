@@ -23,6 +23,7 @@ public struct AV1Depacketizer: Depacketizer {
         var isDamaged = false
         var hasFrame = false
         var isKeyframe = false
+        var hasSequenceHeader = false
     }
 
     /// Ready for the first packet.
@@ -87,6 +88,7 @@ public struct AV1Depacketizer: Depacketizer {
         case .sequenceHeader:
             guard let read = try? AV1Format(sequenceHeader: Array(obu.payload)) else { return false }
             sequence = read
+            unit?.hasSequenceHeader = true
         case .frame, .frameHeader:
             if unit?.hasFrame == false { unit?.isKeyframe = obu.isShownKeyframe }
             unit?.hasFrame = true
@@ -105,16 +107,14 @@ public struct AV1Depacketizer: Depacketizer {
             done.isDamaged = true
         }
         guard done.hasFrame || done.isDamaged else { return }
-        let format = done.isKeyframe ? sequence : nil
-        // A key frame that nothing is known of cannot be decoded; nor can what refers to another sequence.
-        let isKnown = done.isKeyframe ? format != nil : sequence == sequenceInForce
-        guard
-            gate.admits(
-                isWhole: !done.isDamaged && isKnown, followsLoss: done.followsLoss, isKeyframe: done.isKeyframe)
-        else { return }
+        // A decoder can start where a sequence header comes with the key frame (AV1 ISOBMFF 2.4); nothing else may refer to another sequence.
+        let isSync = done.isKeyframe && done.hasSequenceHeader
+        let format = isSync ? sequence : nil
+        let isKnown = isSync || sequence == sequenceInForce
+        guard gate.admits(isWhole: !done.isDamaged && isKnown, followsLoss: done.followsLoss, isKeyframe: isSync) else { return }
         if let format { sequenceInForce = format }
         units.append(
             AccessUnit(
-                timestamp: done.timestamp, data: done.data, isSync: done.isKeyframe, format: format.map(TrackFormat.av1)))
+                timestamp: done.timestamp, data: done.data, isSync: isSync, format: format.map(TrackFormat.av1)))
     }
 }

@@ -14,7 +14,7 @@ public struct FragmentSummary: Equatable, Sendable {
     public let startsWithSync: Bool
 }
 
-/// Reads a CMAF segment as far as it is whole, such as one that a killed process left behind (ISO/IEC 14496-12 8.8).
+/// Reads a segment, CMAF or WebM, as far as it is whole, such as one that a killed process left behind (ISO/IEC 14496-12 8.8).
 public struct FragmentScanner: Sendable {
     /// The whole fragments, in order.
     public let fragments: [FragmentSummary]
@@ -23,6 +23,10 @@ public struct FragmentScanner: Sendable {
 
     /// Never fails: bytes that are no boxes end the scan.
     public init(_ segment: [UInt8]) {
+        if segment.starts(with: [0x1F, 0x43, 0xB6, 0x75]) {
+            (fragments, wholeBytes) = Self.clusters(segment)
+            return
+        }
         var found: [FragmentSummary] = []
         var whole = 0
         var position = 0

@@ -14,7 +14,7 @@ public enum FragmentWriterError: Error, Equatable, Sendable {
 ///
 /// libavformat's mov muxer writes the boxes, this class feeds it so that time is exact: a sample's decoding time must be
 /// the sum of all durations before it, so `tfdt` always continues. Not thread-safe; belongs to the thread that feeds it.
-public final class FragmentWriter {
+public final class FragmentWriter: SampleWriter {
     /// `ftyp` and `moov`.
     public let initSegment: [UInt8]
     /// What is written.
@@ -25,6 +25,8 @@ public final class FragmentWriter {
     private var packet: UnsafeMutablePointer<AVPacket>?
     private var nextTime: Int64?
     private var pendingSamples = 0
+    /// When the open fragment's first sample is decoded.
+    private var fragmentTime: Int64 = 0
     /// Added to all presentation times. libavformat takes no picture that is shown before it is decoded, and counts composition
     /// offsets from the first one's (`negative_cts_offsets`), so this vanishes again.
     private let presentationLead: Int64
@@ -92,6 +94,7 @@ public final class FragmentWriter {
         packet.pointee.size = 0
         guard code >= 0 else { throw .libavformat(call: "av_write_frame", code: code) }
         nextTime = sample.time + sample.duration
+        if pendingSamples == 0 { fragmentTime = sample.time }
         pendingSamples += 1
     }
 
@@ -103,7 +106,21 @@ public final class FragmentWriter {
         guard code >= 0 else { throw .libavformat(call: "av_write_frame", code: code) }
         avio_flush(context.pointee.pb)
         pendingSamples = 0
-        return sink.take()
+        var bytes = sink.take()
+        Self.setTime(fragmentTime, in: &bytes)
+        return bytes
+    }
+
+    /// libavformat writes when the first sample is shown, where `tfdt` says when it is decoded (ISO/IEC 14496-12 8.8.12).
+    private static func setTime(_ time: Int64, in fragment: inout [UInt8]) {
+        var position = 0
+        while let box = Box(fragment, at: position, end: fragment.count), box.type != "mdat" {
+            position = box.end
+            guard box.type == "moof", let tfdt = box.child("traf", fragment)?.child("tfdt", fragment), fragment[tfdt.body] == 1,
+                tfdt.end - tfdt.body == 12
+            else { continue }
+            for byte in 0..<8 { fragment[tfdt.body + 4 + byte] = UInt8(truncatingIfNeeded: time >> Int64(56 - 8 * byte)) }
+        }
     }
 
     // MARK: Set-up

@@ -12,6 +12,8 @@ public struct H264Depacketizer: Depacketizer {
     private var waitsForIDR = true
     /// The parameter sets the decoder was last told about, with an IDR picture.
     private var formatInForce: H264Format?
+    /// How many parameter sets came with that picture.
+    private var setsWithIDR = 0
 
     /// Units that were thrown away because packets were lost or malformed.
     public private(set) var droppedUnits = 0
@@ -27,7 +29,8 @@ public struct H264Depacketizer: Depacketizer {
         /// Packets were lost before its first one, so its beginning may be missing.
         let followsLoss: Bool
         var startsAtFirstMacroblock = false
-        var changesParameterSets = false
+        /// Parameter sets that came with it.
+        var parameterSets = 0
     }
 
     /// - Parameter fmtp: the negotiated format parameters; `sprop-parameter-sets` in it serves until sets come in band.
@@ -121,7 +124,7 @@ public struct H264Depacketizer: Depacketizer {
         case 6: append(nal)
         case 7, 8:
             sets.insert(nal)
-            unit?.changesParameterSets = true
+            unit?.parameterSets += 1
         default: break  // Delimiters, fillers and extensions have no place in an avc1 sample.
         }
     }
@@ -160,17 +163,20 @@ public struct H264Depacketizer: Depacketizer {
             done.isDamaged = true
         }
         guard done.pictureCount > 0 || done.isDamaged else { return }
-        let isWhole = !done.isDamaged && (!done.followsLoss || done.isIDR) && done.startsAtFirstMacroblock
+        // What was lost before an IDR picture may have been sets that it refers to.
+        let hasSets = done.isIDR && done.parameterSets >= setsWithIDR
+        let isWhole = !done.isDamaged && (!done.followsLoss || hasSets) && done.startsAtFirstMacroblock
         guard isWhole else { return drop() }
         if done.isIDR {
             guard let format = sets.format else { return drop() }
             waitsForIDR = false
             formatInForce = format
+            setsWithIDR = done.parameterSets
             units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: true, format: .h264(format)))
             return
         }
         // New parameter sets in the middle of a group of pictures cannot be told to a file whose sets are out of band.
-        if done.changesParameterSets, sets.format != formatInForce { waitsForIDR = true }
+        if done.parameterSets > 0, sets.format != formatInForce { waitsForIDR = true }
         guard !waitsForIDR else { return drop() }
         units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: false))
     }

@@ -8,6 +8,8 @@ public struct H265Depacketizer: Depacketizer {
     private var gate = PictureGate()
     /// The parameter sets the decoder was last told about.
     private var formatInForce: H265Format?
+    /// How many parameter sets came with the last random access point.
+    private var setsWithAccess = 0
     /// Pictures that refer to what comes before the random access point they belong to cannot be decoded (H.265 8.1.3).
     private var skipsLeading = false
 
@@ -25,7 +27,8 @@ public struct H265Depacketizer: Depacketizer {
         var pictureType: UInt8?
         var isDamaged = false
         var startsAtFirstSegment = false
-        var changesParameterSets = false
+        /// Parameter sets that came with it.
+        var parameterSets = 0
     }
 
     /// nal_unit_type ranges of table 7-1.
@@ -133,7 +136,7 @@ public struct H265Depacketizer: Depacketizer {
             append(nal)
         case Types.parameterSets:
             sets.insert(nal)
-            unit?.changesParameterSets = true
+            unit?.parameterSets += 1
         case Types.messages: append(nal)
         default: break  // Delimiters and fillers have no place in an hvc1 sample.
         }
@@ -166,11 +169,16 @@ public struct H265Depacketizer: Depacketizer {
         if skipsLeading, Types.skippedLeading.contains(type), !gate.waitsForKeyframe, !done.followsLoss { return }
         if isRandomAccess { skipsLeading = gate.waitsForKeyframe || done.followsLoss || Types.brokenLink.contains(type) }
         // New sets in the middle of a group of pictures cannot be told to a file whose sets are out of band.
-        let isUntold = !isRandomAccess && done.changesParameterSets && sets.format != formatInForce
+        let isUntold = !isRandomAccess && done.parameterSets > 0 && sets.format != formatInForce
         let format = isRandomAccess ? sets.format : nil
-        let isWhole = !done.isDamaged && done.startsAtFirstSegment && !isUntold && (format != nil || !isRandomAccess)
+        // What was lost before a random access point may have been sets that it refers to.
+        let lacksSets = isRandomAccess && (format == nil || done.followsLoss && done.parameterSets < setsWithAccess)
+        let isWhole = !done.isDamaged && done.startsAtFirstSegment && !isUntold && !lacksSets
         guard gate.admits(isWhole: isWhole, followsLoss: done.followsLoss, isKeyframe: isRandomAccess) else { return }
-        if let format { formatInForce = format }
+        if let format {
+            formatInForce = format
+            setsWithAccess = done.parameterSets
+        }
         units.append(
             AccessUnit(
                 timestamp: done.timestamp, data: done.data, isSync: isRandomAccess, format: format.map(TrackFormat.h265)))

@@ -57,7 +57,7 @@ extension MPD.Track {
             "AdaptationSet",
             [
                 ("id", String(index)), ("contentType", isVideo ? "video" : "audio"),
-                ("mimeType", isVideo ? "video/mp4" : "audio/mp4"), ("segmentAlignment", "true"),
+                ("mimeType", SegmentContainer(codecs: codecs).mediaType(isVideo: isVideo)), ("segmentAlignment", "true"),
                 ("startWithSAP", startsWithSAP ? "1" : "0"),
             ])
         if let wallClockUs {

@@ -67,7 +67,7 @@ extension Timeline {
         return MPD.Track(
             media: media, codecs: track.codecs, bandwidth: Int(track.bandwidth), timescale: Int(track.timescale),
             initialization: addresses.address(track.initialization, node: node),
-            template: addresses.address(track.segmentPrefix, node: node, number: "$Number%04d$.m4s"),
+            template: addresses.address(track.segmentPrefix, node: node, number: "$Number%04d$.\(track.container.suffix)"),
             startNumber: Int(track.segments.first?.number ?? 1), presentationTimeOffset: entry.presentationTimeOffset,
             timeline: track.segments.runs)
     }

@@ -1,4 +1,5 @@
 import Cluster
+import Media
 
 extension IndexedRecording {
     /// A node's row as the index keeps it; nil when its numbers or names can't be meant.
@@ -63,7 +64,8 @@ extension IndexedTrack {
     init?(_ entry: RecordingPeriodTrack, described track: RecordingTrack) {
         guard track.kind == "video" || track.kind == "audio", Bounds.timescale.contains(track.timescale),
             Bounds.ticks.contains(entry.mediaTimeOffset), entry.initObject.utf8.count <= Bounds.keyBytesMax,
-            entry.segmentPrefix.utf8.count <= Bounds.keyBytesMax, let numbers = segmentNumbers(entry)
+            entry.segmentPrefix.utf8.count <= Bounds.keyBytesMax,
+            let numbers = segmentNumbers(entry, SegmentContainer(codecs: track.codecs))
         else { return nil }
         let secondsMax = Bounds.mediaSecondsMax * Double(track.timescale)
         let isSound = entry.segments.allSatisfy { segment in
@@ -84,10 +86,10 @@ extension IndexedTrack {
     }
 }
 
-/// The numbers in object keys made of a prefix, at least four digits and `.m4s`; nil when one is not.
-private func segmentNumbers(_ entry: RecordingPeriodTrack) -> [Int64]? {
+/// The numbers in object keys made of a prefix, at least four digits and a suffix; nil when one is not.
+private func segmentNumbers(_ entry: RecordingPeriodTrack, _ container: SegmentContainer) -> [Int64]? {
     let prefix = Array(entry.segmentPrefix.utf8)
-    let suffix = Array(".m4s".utf8)
+    let suffix = Array(".\(container.suffix)".utf8)
     var numbers: [Int64] = []
     numbers.reserveCapacity(entry.segments.count)
     for segment in entry.segments {

@@ -97,7 +97,7 @@ public struct IndexedTrack: Sendable, Equatable {
     public var timeAtStart: Int64
     /// Key of the initialization object.
     public var initialization: String
-    /// What a segment's key begins with; its number in at least four digits and `.m4s` follow.
+    /// What a segment's key begins with; its number in at least four digits and the container's suffix follow.
     public var segmentPrefix: String
     /// Peak bit/s, at least 1.
     public var bandwidth: Int64
@@ -137,10 +137,13 @@ public struct IndexedTrack: Sendable, Equatable {
 }
 
 extension IndexedTrack {
+    /// What its objects are.
+    public var container: SegmentContainer { SegmentContainer(codecs: codecs) }
+
     /// Key of the segment with this number.
     public func object(number: Int64) -> String {
         let digits = String(number)
-        return segmentPrefix + String(repeating: "0", count: max(0, 4 - digits.utf8.count)) + digits + ".m4s"
+        return segmentPrefix + String(repeating: "0", count: max(0, 4 - digits.utf8.count)) + digits + ".\(container.suffix)"
     }
 }
 

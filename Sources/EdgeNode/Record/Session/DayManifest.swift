@@ -62,7 +62,7 @@ extension RecordedSession.Track {
             media: kind == .video
                 ? .video(width: width, height: height, frameRate: frameRate) : .audio(sampleRate: timescale, channels: channels),
             codecs: codecs, bandwidth: bandwidth, timescale: timescale, initialization: initialization,
-            template: prefix + "$Number%04d$.m4s", startsWithSAP: segments.allSatisfy(\.startsWithSync),
+            template: "\(prefix)$Number%04d$.\(container.suffix)", startsWithSAP: segments.allSatisfy(\.startsWithSync),
             startNumber: segments.first?.number ?? 1,
             timeline: segments.map { MPD.TimelineEntry(time: $0.time, duration: $0.duration) })
     }

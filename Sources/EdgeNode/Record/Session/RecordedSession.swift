@@ -150,10 +150,13 @@ extension RecordedSession.Track {
         return segment.number == last.number + 1 && segment.time == last.time + last.duration
     }
 
+    /// What its objects are.
+    var container: SegmentContainer { SegmentContainer(codecs: codecs) }
+
     /// The name of a segment, in the session's directory.
     func objectName(_ number: Int) -> String {
         let digits = String(number)
-        return prefix + String(repeating: "0", count: max(0, 4 - digits.count)) + digits + ".m4s"
+        return prefix + String(repeating: "0", count: max(0, 4 - digits.count)) + digits + ".\(container.suffix)"
     }
 
     /// Where the last segment ends, in microseconds of the Period.
@@ -269,7 +272,7 @@ extension RecordedSession.Track {
     var properties: RecordingTrack {
         let isVideo = kind == .video
         return RecordingTrack(
-            kind: kind.rawValue, codecs: codecs, mimeType: isVideo ? "video/mp4" : "audio/mp4", timescale: timescale,
+            kind: kind.rawValue, codecs: codecs, mimeType: container.mediaType(isVideo: isVideo), timescale: timescale,
             width: isVideo ? width : nil, height: isVideo ? height : nil, frameRate: frameRate,
             sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels, bandwidth: bandwidth)
     }

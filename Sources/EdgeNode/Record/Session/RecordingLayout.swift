@@ -14,11 +14,11 @@ enum RecordingLayout {
     /// The first Period of the first session in a directory has the plain names; all others carry the session's id, so that no
     /// name is ever used twice.
     static func names(
-        _ kind: LaneKind, session: String, period: Int, isPlain: Bool
+        _ kind: LaneKind, _ container: SegmentContainer, session: String, period: Int, isPlain: Bool
     ) -> (initialization: String, prefix: String) {
         let mark = isPlain && period == 1 ? "" : "_\(session)" + (period == 1 ? "" : "p\(period)")
         let head = kind == .video ? "" : "audio_"
-        return ("\(head)init\(mark).m4s", "\(head)seg\(mark)_")
+        return ("\(head)init\(mark).\(container.suffix)", "\(head)seg\(mark)_")
     }
 
     /// A session's id: the second it was asked for and a random part, in letters and digits.

@@ -123,7 +123,9 @@ struct SessionRepair {
             let source = isFinished ? key : temporary
             let bytes = try repair.store.readNow(source, limit: SessionRepair.segmentBytesMax)
             let scan = FragmentScanner(bytes)
-            guard let extent = scan.extent, extent.duration > 0, extent.time == expected ?? extent.time,
+            // WebM counts in milliseconds.
+            let tolerance: Int64 = track.container == .webm ? 90 : 0
+            guard let extent = scan.extent, extent.duration > 0, abs(extent.time - (expected ?? extent.time)) <= tolerance,
                 !isFinished || scan.wholeBytes == bytes.count
             else {
                 try repair.store.deleteNow(source)
@@ -135,13 +137,14 @@ struct SessionRepair {
                 try repair.store.adoptNow(temporaryName: temporary.name, as: key, size: Int64(scan.wholeBytes))
             }
             var line = line(.segment, period, track.kind, number: number)
-            line.time = extent.time
+            let time = expected ?? extent.time
+            line.time = time
             line.duration = extent.duration
             line.bytes = Int64(scan.wholeBytes)
             line.samples = scan.fragments.map(\.samples).reduce(0, +)
             line.sync = scan.fragments.first?.startsWithSync ?? true ? nil : false
             try write(line)
-            return extent.time + extent.duration
+            return time + extent.duration
         }
     }
 }

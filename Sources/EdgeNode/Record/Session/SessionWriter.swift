@@ -81,7 +81,7 @@ final class SessionWriter {
         guard try directory.sessions().allSatisfy({ $0.stream == stream }) else { throw .exists }
         let names = try directory.names()
         hasPlainNames = !names.contains {
-            $0.hasPrefix(SessionDirectory.journalPrefix) || $0.hasSuffix(".m4s") || $0 == DayManifest.name
+            $0.hasPrefix(SessionDirectory.journalPrefix) || SegmentContainer.holds($0) || $0 == DayManifest.name
         }
         let claimed = shipper?.takeClaim(directory.key, stream: stream)
         for _ in 0..<4 {
@@ -168,7 +168,7 @@ final class SessionWriter {
 
     private func beginTrack(_ kind: LaneKind, _ format: TrackFormat, _ bytes: [UInt8]) throws(StoreError) {
         guard let session, let period = session.periods.last?.number else { return }
-        let names = RecordingLayout.names(kind, session: session.id, period: period, isPlain: hasPlainNames)
+        let names = RecordingLayout.names(kind, format.container, session: session.id, period: period, isPlain: hasPlainNames)
         var line = JournalLine(.track, at: clock.next())
         line.period = period
         line.kind = kind

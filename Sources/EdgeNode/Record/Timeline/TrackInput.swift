@@ -19,7 +19,7 @@ struct TrackInput {
     init?(_ track: TapTrack, soundTarget: SoundTarget? = nil) {
         index = track.index
         switch track.codec {
-        case .h264, .h265, .vp9, .av1:
+        case .h264, .h265, .vp8, .vp9, .av1:
             kind = .video
             clock = TrackClock(rate: 90_000)
             soundFormat = nil
@@ -44,14 +44,13 @@ struct TrackInput {
             clock = TrackClock(rate: AudioTranscoder.rate, multiple: AudioTranscoder.timestampMultiple)
             soundFormat = transcoder.format
             depacketizer = transcoder
-        default:
-            return nil
         }
     }
 
     private static func pictures(_ track: TapTrack) -> any Depacketizer {
         switch track.codec {
         case .h265: H265Depacketizer(fmtp: track.fmtp)
+        case .vp8: VP8Depacketizer()
         case .vp9: VP9Depacketizer()
         case .av1: AV1Depacketizer()
         default: H264Depacketizer(fmtp: track.fmtp)

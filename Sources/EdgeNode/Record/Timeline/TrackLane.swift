@@ -5,7 +5,7 @@ import Media
 struct TrackLane {
     let kind: LaneKind
     let timescale: Int64
-    private let writer: FragmentWriter
+    private let writer: any SampleWriter
     private let chunkTicks: Int64
     private let chunkTicksMax: Int64
     private var pending: Pending?
@@ -36,7 +36,7 @@ struct TrackLane {
         chunkTicksMax = Int64(TimelineSettings.partStretch * chunkSeconds * Double(format.timescale))
         lastDuration = format.silence?.duration ?? timescale / 30
         do throws(FragmentWriterError) {
-            writer = try FragmentWriter(format: format)
+            writer = try format.makeWriter()
         } catch {
             throw .muxer(error)
         }

@@ -29,7 +29,7 @@ struct ClipRoute: Sendable {
                 responses: [
                     RouteResponse(200, "The file; X-Clip-Start says when it begins", contentType: "video/mp4"),
                     RouteResponse(400, "No range, or none that can be meant"), RouteResponse(404, "Nothing recorded then"),
-                    RouteResponse(409, "The format changes in the range"),
+                    RouteResponse(409, "The format changes in the range, or has no place in MP4"),
                 ]), isMedia: true, access: access, handler: answer)
     }
 
@@ -45,6 +45,9 @@ struct ClipRoute: Sendable {
             stream: stream, fromUs: max(0, wallUs.lowerBound - Self.leadUs), toUs: wallUs.upperBound, gaps: .collapse)
         guard let plan = ClipPlan(timeline, wallUs: wallUs) else {
             throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
+        }
+        guard !plan.sections.flatMap(\.lanes).contains(where: { $0.track.container == .webm }) else {
+            throw HTTPError(.conflict, "this is VP8, recorded as WebM, which has no place in MP4")
         }
         let source = source
         let assembly = try await ClipAssembly(plan, cut: cut) { key, node in

@@ -56,18 +56,20 @@ public struct PlaybackRoutes: Sendable {
         func manifest(
             _ name: String, _ summary: String, _ type: String, more: [RouteParameter] = [], _ make: @escaping Router.Handler
         ) -> PlaybackRoute {
-            PlaybackRoute(
+            let refusals = type == Self.hlsType ? [RouteResponse(409, "All video is VP8, which HLS cannot carry")] : []
+            return PlaybackRoute(
                 pattern: "/api/playback/{stream}/\(name)",
                 description: RouteDescription(
                     summary, tag: "playback", parameters: parameters + more,
                     responses: [
                         RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then"),
-                    ]), isMedia: true, access: access, handler: make)
+                    ] + refusals), isMedia: true, access: access, handler: make)
         }
         let heads = [
             manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
             manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
-                Self.text(try await settled(request).multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
+                let timeline = try Self.withoutWebM(try await settled(request))
+                return Self.text(timeline.multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
             },
         ]
         return heads
@@ -122,10 +124,11 @@ public struct PlaybackRoutes: Sendable {
         let clock = ContinuousClock()
         let began = clock.now
         while true {
-            let (timeline, live) = try await line(request)
+            let (line, live) = try await line(request)
             guard
-                let list = timeline.mediaPlaylist(
-                    rendition, addresses: addresses(request), live: live, segmentSecondsMax: source.segmentSecondsMax,
+                let list = try Self.withoutWebM(line).mediaPlaylist(
+                    rendition, addresses: addresses(request), live: live?.withoutWebM,
+                    segmentSecondsMax: source.segmentSecondsMax,
                     query: Self.childQuery(request))
             else { throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range") }
             let isThere = directives.sequence.map { list.has(sequence: $0, part: directives.part) } ?? true
@@ -158,6 +161,14 @@ public struct PlaybackRoutes: Sendable {
                 .notFound, "the recording has only begun", headers: ["Retry-After": "1", "Cache-Control": "no-store"])
         }
         return settled
+    }
+
+    /// What of a timeline HLS can carry.
+    private static func withoutWebM(_ timeline: Timeline) throws(HTTPError) -> Timeline {
+        guard let timeline = timeline.withoutWebM else {
+            throw HTTPError(.conflict, "this is VP8, recorded as WebM, which HLS cannot carry: play manifest.mpd")
+        }
+        return timeline
     }
 
     /// What is asked for on one line, and what is being written behind its end.

@@ -1,0 +1,58 @@
+/// What a track's objects are. All are CMAF but those of VP8, which browsers play in WebM only.
+public enum SegmentContainer: String, Sendable, CaseIterable {
+    /// ISO/IEC 23000-19: `ftyp` and `moov`, then fragments.
+    case cmaf
+    /// WebM: the head of a Segment of unknown size, then Clusters; joined, they are one file.
+    case webm
+
+    /// The container of a track with this RFC 6381 codecs parameter.
+    public init(codecs: String) {
+        self = codecs == "vp8" ? .webm : .cmaf
+    }
+
+    /// Whether an object of this name holds media.
+    public static func holds(_ name: String) -> Bool { allCases.contains { name.hasSuffix("." + $0.suffix) } }
+
+    /// What object names end with, without the dot.
+    public var suffix: String {
+        switch self {
+        case .cmaf: "m4s"
+        case .webm: "webm"
+        }
+    }
+
+    /// The media type of a track (RFC 6838).
+    public func mediaType(isVideo: Bool) -> String {
+        let kind = isVideo ? "video" : "audio"
+        return switch self {
+        case .cmaf: "\(kind)/mp4"
+        case .webm: "\(kind)/webm"
+        }
+    }
+}
+
+/// Writes the samples of one track into segments. Not thread-safe; belongs to the thread that feeds it.
+public protocol SampleWriter: AnyObject {
+    /// What a decoder is set up by; comes before every segment.
+    var initSegment: [UInt8] { get }
+    /// What is written.
+    var format: TrackFormat { get }
+    /// Adds a sample to what is open; throws when it does not start where the one before it ended, or cannot be written.
+    func append(_ sample: Sample) throws(FragmentWriterError)
+    /// Ends what is open and returns it, whole in itself; empty when no sample is in it.
+    /// - Parameter beginsSegment: it is the first of a segment.
+    func flush(beginsSegment: Bool) throws(FragmentWriterError) -> [UInt8]
+}
+
+extension TrackFormat {
+    /// What its objects are.
+    public var container: SegmentContainer { SegmentContainer(codecs: codecs) }
+
+    /// A writer of its container; throws `unsupported` or what libavformat says.
+    public func makeWriter() throws(FragmentWriterError) -> any SampleWriter {
+        switch container {
+        case .cmaf: try FragmentWriter(format: self)
+        case .webm: try ClusterWriter(format: self)
+        }
+    }
+}
