@@ -48,7 +48,8 @@ extension StreamRecorder {
     private mutating func place(_ unit: AccessUnit) throws(RecordingFault) {
         guard let open = period, let format = audio?.soundFormat, let nominal = unit.duration else { return }
         let time = placed(unit, nominal, open, format)
-        let shortest = Int64(format.timescale) / 200
+        // A first sample shorter than what a decoder leaves out at the start (Opus: 6.5 ms) would have it go back in time.
+        let shortest = Int64(format.timescale) / 100
         guard time + nominal > shortest else { return }
         if open.audio == nil {
             guard !open.hasFixedTracks else {
