@@ -115,7 +115,13 @@ struct ShipperTests {
         // What a killed process would leave.
         let left = try RecordingDirectory()
         let stream = "/\(info.recordDirectory.prefix { $0 != "/" })"
-        try FileManager.default.copyItem(atPath: spool.store.root + stream, toPath: left.store.root + stream)
+        let (from, to) = (spool.store.root + stream, left.store.root + stream)
+        // A file that gets its final name meanwhile breaks a copy off.
+        let isCopied = await eventually {
+            try? FileManager.default.removeItem(atPath: to)
+            return (try? FileManager.default.copyItem(atPath: from, toPath: to)) != nil
+        }
+        #expect(isCopied)
         await killed.stopAll()
         remote.set { $0.fault = nil }
         let renamed = try recorder([:], node: "edge-z", at: left)
