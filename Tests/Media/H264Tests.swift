@@ -6,7 +6,7 @@ import Testing
 
 @Suite("H.264 over RTP (RFC 6184)", .offThePool)
 struct H264DepacketizerTests {
-    private static let idr: [UInt8] = [0x65, 0x88, 1, 2, 3]
+    private static let idr: [UInt8] = [0x65, 0x88, 0x81, 2, 3]
     private static let slice: [UInt8] = [0x41, 0x9A, 4, 5]
     private static let sps: [UInt8] = [
         0x67, 0x42, 0xC0, 0x1E, 0xD9, 0x00, 0xA0, 0x47, 0xFE, 0x88,

@@ -11,7 +11,7 @@ struct H265DepacketizerTests {
         try SyntheticMedia.reordered(.h265, frames: 48, gop: 12, size: "64x64", bFrames: 2, more: ":open-gop=1")
     }
     private static let sets: [[UInt8]] = (try? openGroups.get().pictures[0].filter { (32...34).contains($0[0] >> 1) }) ?? []
-    private static let idr: [UInt8] = [19 << 1, 1, 0x80, 7, 7]
+    private static let idr: [UInt8] = [19 << 1, 1, 0xA0, 7, 7]
     private static let slice: [UInt8] = [1 << 1, 1, 0x80, 9]
 
     private static func prefixed(_ nal: [UInt8]) -> [UInt8] { [0, 0, 0, UInt8(nal.count)] + nal }

@@ -88,6 +88,9 @@ package enum CMAFCheck {
         rule(trak.first("edts") == nil, "no edit list")
         rule(trak.first("mdia", "mdhd")?.integer(4, at: 12) == timescale, "mdhd timescale")
         rule(trak.first("mdia", "mdhd")?.integer(4, at: 16) == 0, "mdhd duration 0")
+        let isVideo = trak.first("mdia", "hdlr")?.integer(4, at: 8) == 0x7669_6465
+        let size = [76, 80].compactMap { trak.first("tkhd")?.integer(4, at: $0) }
+        rule(!isVideo || size.count == 2 && size.allSatisfy { $0 > 0 }, "tkhd width and height \(size)")
         rule(trex.integer(4, at: 8) == 1, "default_sample_description_index 1")
         rule(trex.integer(4, at: 4) == trak.first("tkhd")?.integer(4, at: 12), "track_ID of trex and tkhd")
         for (table, offset) in [("stts", 4), ("stsc", 4), ("stco", 4), ("stsz", 8)] {

@@ -62,6 +62,22 @@ struct CodecRecordingTests {
         #expect(probes.map(\.width) == [160, 128] && probes.map(\.packets.count) == [60, 60])
     }
 
+    @Test("parameter sets with other ids than before are those that count")
+    func otherIDs() throws {
+        let (others, _) = try SyntheticMedia.reordered(.h264, frames: 60, size: "128x128", bFrames: 0, more: ":sps-id=3")
+        let first = try SyntheticMedia.pictures(.h264, frames: 60, gop: 60)
+        let recorded = Recorded.run([publisher(.h264, .h264, first + others + first)])
+        #expect(recorded.periods.map { $0.tracks[.video]?.format.pictureSize?.width } == [160, 128, 160])
+        for period in recorded.periods {
+            guard case .h264(let format)? = period.tracks[.video]?.format else {
+                Issue.record("no H.264")
+                continue
+            }
+            #expect(format.sps.count == 1 && format.pps.count == 1)
+            #expect(try check(period).video.packets.count == 60)
+        }
+    }
+
     @Test(
         "B-frames keep their times, and no picture is lost", arguments: [FixtureCodec.h264, .h265],
         [(1, ""), (3, ""), (3, "b-pyramid")])

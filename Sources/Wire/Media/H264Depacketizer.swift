@@ -12,8 +12,9 @@ public struct H264Depacketizer: Depacketizer {
     private var waitsForIDR = true
     /// The parameter sets the decoder was last told about, with an IDR picture.
     private var formatInForce: H264Format?
-    /// How many parameter sets came with that picture.
+    /// How many parameter sets came with that picture, and which it refers to.
     private var setsWithIDR = 0
+    private var reference = 0
 
     /// Units that were thrown away because packets were lost or malformed.
     public private(set) var droppedUnits = 0
@@ -29,6 +30,8 @@ public struct H264Depacketizer: Depacketizer {
         /// Packets were lost before its first one, so its beginning may be missing.
         let followsLoss: Bool
         var startsAtFirstMacroblock = false
+        /// The picture parameter set that its first slice refers to.
+        var reference: Int?
         /// Parameter sets that came with it.
         var parameterSets = 0
     }
@@ -138,6 +141,7 @@ public struct H264Depacketizer: Depacketizer {
             // first_mb_in_slice is ue(v); a set first bit is 0 (7.3.3).
             unit?.startsAtFirstMacroblock = nal[1] & 0x80 != 0
             unit?.isIDR = nal[0] & 0x1F == 5
+            if unit?.isIDR == true { unit?.reference = H264ParameterSets.reference(of: nal) }
         }
         unit?.pictureCount += 1
         append(nal)
@@ -168,7 +172,8 @@ public struct H264Depacketizer: Depacketizer {
         let isWhole = !done.isDamaged && (!done.followsLoss || hasSets) && done.startsAtFirstMacroblock
         guard isWhole else { return drop() }
         if done.isIDR {
-            guard let format = sets.format else { return drop() }
+            guard let reference = done.reference, let format = sets.format(ofPicture: reference) else { return drop() }
+            self.reference = reference
             waitsForIDR = false
             formatInForce = format
             setsWithIDR = done.parameterSets
@@ -176,7 +181,7 @@ public struct H264Depacketizer: Depacketizer {
             return
         }
         // New parameter sets in the middle of a group of pictures cannot be told to a file whose sets are out of band.
-        if done.parameterSets > 0, sets.format != formatInForce { waitsForIDR = true }
+        if done.parameterSets > 0, sets.format(ofPicture: reference) != formatInForce { waitsForIDR = true }
         guard !waitsForIDR else { return drop() }
         units.append(AccessUnit(timestamp: done.timestamp, data: done.data, isSync: false))
     }

@@ -40,9 +40,9 @@ public struct H264Format: Equatable, Sendable {
 }
 
 /// Parameter sets seen so far, latest of each id (RFC 6184 8.4, H.264 7.4.1.2.1).
-struct H264ParameterSets: Equatable, Sendable {
+struct H264ParameterSets: Sendable {
     private var sps: [Int: [UInt8]] = [:]
-    private var pps: [Int: [UInt8]] = [:]
+    private var pps: [Int: (nal: [UInt8], spsID: Int)] = [:]
 
     /// Keeps one; a set that cannot be read is left out.
     mutating func insert(_ nal: [UInt8]) {
@@ -53,10 +53,10 @@ struct H264ParameterSets: Equatable, Sendable {
             sps[set.id] = nal
         case 8:
             var reader = BitReader(rbspOf: nal.dropFirst())
-            guard let id = try? reader.unsigned("pic_parameter_set_id", max: 255), pps.count < 255 || pps[id] != nil else {
-                return
-            }
-            pps[id] = nal
+            guard let id = try? reader.unsigned("pic_parameter_set_id", max: 255), pps.count < 255 || pps[id] != nil,
+                let spsID = try? reader.unsigned("seq_parameter_set_id", max: 31)
+            else { return }
+            pps[id] = (nal, spsID)
         default:
             break
         }
@@ -71,11 +71,21 @@ struct H264ParameterSets: Equatable, Sendable {
         }
     }
 
-    /// The whole, once there is at least one of each kind.
-    var format: H264Format? {
-        guard !sps.isEmpty, !pps.isEmpty else { return nil }
-        let byID = { (sets: [Int: [UInt8]]) in sets.sorted { $0.key < $1.key }.map(\.value) }
-        return try? H264Format(sps: byID(sps), pps: byID(pps))
+    /// The picture parameter set that a slice refers to (H.264 7.3.3); nil when its header cannot be read.
+    static func reference(of slice: [UInt8]) -> Int? {
+        var reader = BitReader(rbspOf: slice.prefix(24).dropFirst())
+        guard (try? reader.unsigned("first_mb_in_slice", max: 1 << 24)) != nil,
+            (try? reader.unsigned("slice_type", max: 9)) != nil
+        else { return nil }
+        return try? reader.unsigned("pic_parameter_set_id", max: 255)
+    }
+
+    /// What a decoder needs from a picture on that refers to this set: its sequence parameter set, and all picture parameter sets that
+    /// go with that. Nil while one of them is missing.
+    func format(ofPicture id: Int) -> H264Format? {
+        guard let spsID = pps[id]?.spsID, let active = sps[spsID] else { return nil }
+        let fitting = pps.filter { $0.value.spsID == spsID }.sorted { $0.key < $1.key }
+        return try? H264Format(sps: [active], pps: fitting.map(\.value.nal))
     }
 }
 

@@ -8,8 +8,9 @@ public struct H265Depacketizer: Depacketizer {
     private var gate = PictureGate()
     /// The parameter sets the decoder was last told about.
     private var formatInForce: H265Format?
-    /// How many parameter sets came with the last random access point.
+    /// How many parameter sets came with the last random access point, and which it refers to.
     private var setsWithAccess = 0
+    private var reference = 0
     /// Pictures that refer to what comes before the random access point they belong to cannot be decoded (H.265 8.1.3).
     private var skipsLeading = false
 
@@ -27,6 +28,8 @@ public struct H265Depacketizer: Depacketizer {
         var pictureType: UInt8?
         var isDamaged = false
         var startsAtFirstSegment = false
+        /// The picture parameter set that a random access point refers to.
+        var reference: Int?
         /// Parameter sets that came with it.
         var parameterSets = 0
     }
@@ -132,6 +135,7 @@ public struct H265Depacketizer: Depacketizer {
             if unit?.pictureType == nil {
                 unit?.pictureType = type
                 unit?.startsAtFirstSegment = nal[2] & 0x80 != 0
+                if Types.randomAccess.contains(type) { unit?.reference = H265ParameterSets.reference(of: nal) }
             }
             append(nal)
         case Types.parameterSets:
@@ -169,8 +173,8 @@ public struct H265Depacketizer: Depacketizer {
         if skipsLeading, Types.skippedLeading.contains(type), !gate.waitsForKeyframe, !done.followsLoss { return }
         if isRandomAccess { skipsLeading = gate.waitsForKeyframe || done.followsLoss || Types.brokenLink.contains(type) }
         // New sets in the middle of a group of pictures cannot be told to a file whose sets are out of band.
-        let isUntold = !isRandomAccess && done.parameterSets > 0 && sets.format != formatInForce
-        let format = isRandomAccess ? sets.format : nil
+        let isUntold = !isRandomAccess && done.parameterSets > 0 && sets.format(ofPicture: reference) != formatInForce
+        let format = done.reference.flatMap { sets.format(ofPicture: $0) }
         // What was lost before a random access point may have been sets that it refers to.
         let lacksSets = isRandomAccess && (format == nil || done.followsLoss && done.parameterSets < setsWithAccess)
         let isWhole = !done.isDamaged && done.startsAtFirstSegment && !isUntold && !lacksSets
@@ -178,6 +182,7 @@ public struct H265Depacketizer: Depacketizer {
         if let format {
             formatInForce = format
             setsWithAccess = done.parameterSets
+            reference = done.reference ?? 0
         }
         units.append(
             AccessUnit(

@@ -40,10 +40,10 @@ public struct H265Format: Equatable, Sendable {
 }
 
 /// Parameter sets seen so far, latest of each id (H.265 7.4.2.4.2).
-struct H265ParameterSets: Equatable, Sendable {
+struct H265ParameterSets: Sendable {
     private var vps: [Int: [UInt8]] = [:]
     private var sps: [Int: [UInt8]] = [:]
-    private var pps: [Int: [UInt8]] = [:]
+    private var pps: [Int: (nal: [UInt8], spsID: Int)] = [:]
 
     /// Keeps one; a set that cannot be read is left out.
     mutating func insert(_ nal: [UInt8]) {
@@ -56,8 +56,10 @@ struct H265ParameterSets: Equatable, Sendable {
             sps[set.id] = nal
         case 34:
             var reader = BitReader(rbspOf: nal.dropFirst(2))
-            guard let id = try? reader.unsigned("pps_pic_parameter_set_id", max: 63) else { return }
-            pps[id] = nal
+            guard let id = try? reader.unsigned("pps_pic_parameter_set_id", max: 63),
+                let spsID = try? reader.unsigned("pps_seq_parameter_set_id", max: 15)
+            else { return }
+            pps[id] = (nal, spsID)
         default:
             break
         }
@@ -72,10 +74,22 @@ struct H265ParameterSets: Equatable, Sendable {
         }
     }
 
-    /// The whole, once there is at least one of each kind.
-    var format: H265Format? {
-        guard !vps.isEmpty, !sps.isEmpty, !pps.isEmpty else { return nil }
-        let byID = { (sets: [Int: [UInt8]]) in sets.sorted { $0.key < $1.key }.map(\.value) }
-        return try? H265Format(vps: byID(vps), sps: byID(sps), pps: byID(pps))
+    /// The picture parameter set that the first slice segment of a random access point refers to (H.265 7.3.6.1); nil when its header
+    /// cannot be read.
+    static func reference(of slice: [UInt8]) -> Int? {
+        var reader = BitReader(rbspOf: slice.prefix(24).dropFirst(2))
+        // first_slice_segment_in_pic_flag, no_output_of_prior_pics_flag
+        guard (try? reader.skip(2)) != nil else { return nil }
+        return try? reader.unsigned("slice_pic_parameter_set_id", max: 63)
+    }
+
+    /// What a decoder needs from a picture on that refers to this set: its sequence and video parameter set, and all picture parameter
+    /// sets that go with them. Nil while one of them is missing.
+    func format(ofPicture id: Int) -> H265Format? {
+        guard let spsID = pps[id]?.spsID, let active = sps[spsID], active.count > 2, let video = vps[Int(active[2] >> 4)] else {
+            return nil
+        }
+        let fitting = pps.filter { $0.value.spsID == spsID }.sorted { $0.key < $1.key }
+        return try? H265Format(vps: [video], sps: [active], pps: fitting.map(\.value.nal))
     }
 }
