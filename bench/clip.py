@@ -72,7 +72,7 @@ def repeat(journal: pathlib.Path) -> None:
     tracks = {line["prefix"]: line for line in lines if line["event"] == "track"}
     kinds = {line["kind"]: prefix for prefix, line in tracks.items()}
     segments: dict[str, list[dict]] = {kind: [line for line in lines if line["event"] == "segment" and line["kind"] == kind][:5] for kind in kinds}
-    root = pathlib.Path(journal.parents[4])
+    root = journal.parent
     kept = [line for line in lines if line["event"] in ("session", "period", "track")]
     at = max(line["at"] for line in lines)
     added: list[tuple[float, dict]] = []
