@@ -153,6 +153,7 @@ struct ObjectCacheTests {
         for task in tasks { await #expect(throws: HTTPError.self) { try await task.value } }
         let next = Origin(count: 1)
         next.give([1])
+        next.end()
         #expect(try await ask(cache, try key(), next).lease != nil)
     }
 
@@ -168,6 +169,7 @@ struct ObjectCacheTests {
         #expect(cache.counts.bytes == 3, "still held")
         let next = Origin(count: 1)
         next.give([1])
+        next.end()
         #expect(try await ask(cache, try key(), next).lease != nil)
     }
 
