@@ -70,7 +70,7 @@ public struct AV1Depacketizer: Depacketizer {
             let isLast = position == payload.count
             let bytes = (fragment ?? []) + element
             fragment = nil
-            guard bytes.count <= H264Depacketizer.unitBytesMax else { return false }
+            guard bytes.count <= AccessUnit.bytesMax else { return false }
             if isLast, isContinued {
                 fragment = bytes
             } else if !add(bytes) {
@@ -94,7 +94,7 @@ public struct AV1Depacketizer: Depacketizer {
             unit?.hasFrame = true
         case .tileGroup, .metadata, .redundantFrameHeader: break
         }
-        guard (unit?.data.count ?? 0) + bytes.count <= H264Depacketizer.unitBytesMax else { return false }
+        guard (unit?.data.count ?? 0) + bytes.count <= AccessUnit.bytesMax else { return false }
         unit?.data.append(contentsOf: obu.encoded)
         return true
     }

@@ -3,9 +3,6 @@
 /// Damage never reaches the file: a unit with a hole is dropped, and so is everything until the next IDR picture,
 /// because it refers to what is missing.
 public struct H264Depacketizer: Depacketizer {
-    /// Larger than any real frame; guards memory against a sender that never ends one.
-    static let unitBytesMax = 16 << 20
-
     private var sets = H264ParameterSets()
     private var unit: Unit?
     private var fragment: [UInt8]?
@@ -110,7 +107,7 @@ public struct H264Depacketizer: Depacketizer {
             return isFirst
         }
         guard let head = fragment?.first, head & 0x1F == type else { return dropFragment() }
-        guard (fragment?.count ?? 0) + payload.count <= Self.unitBytesMax else { return dropFragment() }
+        guard (fragment?.count ?? 0) + payload.count <= AccessUnit.bytesMax else { return dropFragment() }
         fragment?.append(contentsOf: payload[2...])
         if isEnd, let nal = fragment {
             fragment = nil
@@ -148,13 +145,7 @@ public struct H264Depacketizer: Depacketizer {
     }
 
     private mutating func append(_ nal: [UInt8]) {
-        guard (unit?.data.count ?? 0) + nal.count <= Self.unitBytesMax else {
-            unit?.isDamaged = true
-            return
-        }
-        let size = UInt32(nal.count)
-        for shift in [24, 16, 8, 0] as [UInt32] { unit?.data.append(UInt8(truncatingIfNeeded: size >> shift)) }
-        unit?.data.append(contentsOf: nal)
+        if unit?.data.append(sized: nal) == false { unit?.isDamaged = true }
     }
 
     // MARK: Access units

@@ -64,11 +64,7 @@ struct H264ParameterSets: Sendable {
 
     /// Reads `sprop-parameter-sets` of an fmtp line (RFC 6184 8.1); what is not base64 is left out.
     mutating func insert(fmtp: String) {
-        for parameter in fmtp.split(separator: ";") {
-            let pair = parameter.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
-            guard pair.count == 2, pair[0].lowercased() == "sprop-parameter-sets" else { continue }
-            for text in pair[1].split(separator: ",") { insert(Base64.decode(text)) }
-        }
+        for set in SpropParameters.sets(["sprop-parameter-sets"], of: fmtp) { insert(set) }
     }
 
     /// The picture parameter set that a slice refers to (H.264 7.3.3); nil when its header cannot be read.

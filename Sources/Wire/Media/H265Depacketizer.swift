@@ -114,7 +114,7 @@ public struct H265Depacketizer: Depacketizer {
             return true
         }
         guard let head = fragment?.first, head >> 1 & 0x3F == type,
-            (fragment?.count ?? 0) + payload.count <= H264Depacketizer.unitBytesMax
+            (fragment?.count ?? 0) + payload.count <= AccessUnit.bytesMax
         else { return false }
         fragment?.append(contentsOf: payload[3...])
         if isEnd, let nal = fragment {
@@ -147,13 +147,7 @@ public struct H265Depacketizer: Depacketizer {
     }
 
     private mutating func append(_ nal: [UInt8]) {
-        guard (unit?.data.count ?? 0) + nal.count <= H264Depacketizer.unitBytesMax else {
-            unit?.isDamaged = true
-            return
-        }
-        let size = UInt32(nal.count)
-        for shift in [24, 16, 8, 0] as [UInt32] { unit?.data.append(UInt8(truncatingIfNeeded: size >> shift)) }
-        unit?.data.append(contentsOf: nal)
+        if unit?.data.append(sized: nal) == false { unit?.isDamaged = true }
     }
 
     // MARK: Access units

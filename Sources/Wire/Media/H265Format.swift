@@ -67,11 +67,7 @@ struct H265ParameterSets: Sendable {
 
     /// Reads `sprop-vps`, `sprop-sps` and `sprop-pps` of an fmtp line (RFC 7798 7.1); what is not base64 is left out.
     mutating func insert(fmtp: String) {
-        for parameter in fmtp.split(separator: ";") {
-            let pair = parameter.drop { $0 == " " }.split(separator: "=", maxSplits: 1)
-            guard pair.count == 2, ["sprop-vps", "sprop-sps", "sprop-pps"].contains(pair[0].lowercased()) else { continue }
-            for text in pair[1].split(separator: ",") { insert(Base64.decode(text)) }
-        }
+        for set in SpropParameters.sets(["sprop-vps", "sprop-sps", "sprop-pps"], of: fmtp) { insert(set) }
     }
 
     /// The picture parameter set that the first slice segment of a random access point refers to (H.265 7.3.6.1); nil when its header

@@ -51,7 +51,7 @@ public struct VP8Depacketizer: Depacketizer {
 
     private mutating func add(_ payload: [UInt8]) -> Bool {
         guard let descriptor = VP8Descriptor(payload), let open = frame, open.data.isEmpty == descriptor.beginsFrame,
-            open.data.count + payload.count <= H264Depacketizer.unitBytesMax
+            open.data.count + payload.count <= AccessUnit.bytesMax
         else { return false }
         frame?.data.append(contentsOf: payload[descriptor.headerBytes...])
         return true

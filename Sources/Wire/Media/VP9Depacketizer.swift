@@ -51,7 +51,7 @@ public struct VP9Depacketizer: Depacketizer {
         }
         guard open.isOpen else { return false }
         open.bytes += payload.count
-        guard open.bytes <= H264Depacketizer.unitBytesMax else { return false }
+        guard open.bytes <= AccessUnit.bytesMax else { return false }
         picture = nil  // Else the array would be copied with each packet.
         open.frames[open.frames.count - 1].append(contentsOf: payload[descriptor.headerBytes...])
         if descriptor.endsFrame { open.isOpen = false }
