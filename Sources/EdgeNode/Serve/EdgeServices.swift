@@ -65,6 +65,12 @@ public final class EdgeServices: Server {
 
     /// Begins to serve.
     public func start() async throws {
+        do {
+            try await state?.claimAlias()
+        } catch {
+            await stop()
+            throw StartError(message: error.description)
+        }
         await registry.start()
         if config.recorder.isEnabled { await following.start() }
         do throws(HTTPServerError) {
