@@ -44,7 +44,7 @@ struct StatePublisherTests {
 
     func publisher() -> StatePublisher {
         let node = node
-        return StatePublisher(address: server.address, keys: keys) { node.read() }
+        return StatePublisher(redis: RedisConnection(server.address), keys: keys) { node.read() }
     }
 
     func storedNode() async throws -> NodeRecord? {
@@ -159,7 +159,7 @@ struct StatePublisherTests {
         // Once wanted, the writer is held where it asks for the records, so that it can't write over the other one.
         let isHoldWanted = Atomic(false)
         let isHeld = Atomic(false)
-        let publisher = StatePublisher(address: server.address, keys: keys) {
+        let publisher = StatePublisher(redis: RedisConnection(server.address), keys: keys) {
             if isHoldWanted.exchange(false, ordering: .relaxed) {
                 isHeld.store(true, ordering: .relaxed)
                 try? await Task.sleep(for: .seconds(60))
@@ -184,7 +184,7 @@ struct StatePublisherTests {
         publisher.start()
         #expect(await eventually { publisher.status == .connected })
         let other = FakeNode(url: "http://127.0.0.1:7779")
-        let second = StatePublisher(address: server.address, keys: keys) { other.read() }
+        let second = StatePublisher(redis: RedisConnection(server.address), keys: keys) { other.read() }
         await #expect(throws: AliasClash(alias: "edge-1", url: "http://127.0.0.1:7777")) { try await second.claimAlias() }
         await second.stop()
         #expect(try await storedNode()?.url == "http://127.0.0.1:7777")
@@ -222,7 +222,9 @@ struct StatePublisherTests {
     @Test("without Redis nobody can be asked, and the node may start")
     func noRedis() async throws {
         let node = node
-        let publisher = StatePublisher(address: RedisAddress(endpoint: .unix(path: server.socketPath + "x")), keys: keys) {
+        let publisher = StatePublisher(
+            redis: RedisConnection(RedisAddress(endpoint: .unix(path: server.socketPath + "x"))), keys: keys
+        ) {
             node.read()
         }
         try await publisher.claimAlias()
@@ -233,7 +235,7 @@ struct StatePublisherTests {
     func never() async throws {
         let node = node
         let address = RedisAddress(endpoint: .unix(path: server.socketPath + "x"))
-        let publisher = StatePublisher(address: address, keys: keys) { node.read() }
+        let publisher = StatePublisher(redis: RedisConnection(address), keys: keys) { node.read() }
         publisher.start()
         publisher.changed()
         #expect(
@@ -248,7 +250,7 @@ struct StatePublisherTests {
         _ = try await reader.send(RedisCommand("ACL", "SETUSER", "weak", "on", ">p", "+ping", "+auth", "+get", "~*"))
         let node = node
         let address = RedisAddress(endpoint: .unix(path: server.socketPath), user: "weak", password: "p")
-        let publisher = StatePublisher(address: address, keys: keys) { node.read() }
+        let publisher = StatePublisher(redis: RedisConnection(address), keys: keys) { node.read() }
         publisher.start()
         #expect(
             await eventually {
@@ -278,7 +280,8 @@ struct RedisSampleTests {
         let node = FakeNode()
         let keys = StateKeys(prefix: "edge")
         let publisher = StatePublisher(
-            address: RedisAddress(endpoint: .unix(path: server.socketPath), user: "edge", password: "pw"), keys: keys
+            redis: RedisConnection(RedisAddress(endpoint: .unix(path: server.socketPath), user: "edge", password: "pw")),
+            keys: keys
         ) { node.read() }
         let address = RedisAddress(endpoint: .unix(path: server.socketPath), user: "coordinator", password: "pw")
         let subscriber = RedisSubscriber(address, channels: [keys.changed])

@@ -31,13 +31,13 @@ public final class StatePublisher: Sendable {
     private let instance = String(UInt64.random(in: 1 ... .max), radix: 16)
 
     /// - Parameters:
-    ///   - address: of the server; connecting begins at once.
+    ///   - redis: the connection, which `stop` closes.
     ///   - keys: names of the cluster.
     ///   - state: gives the node's records as they are now; called for each write.
-    public init(address: RedisAddress, keys: StateKeys, state: @escaping @Sendable () async -> NodeState) {
+    public init(redis: RedisConnection, keys: StateKeys, state: @escaping @Sendable () async -> NodeState) {
         self.keys = keys
         self.state = state
-        redis = RedisConnection(address)
+        self.redis = redis
         // Holding one wake is enough: whatever changed while a write was under way is in the next one.
         (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
