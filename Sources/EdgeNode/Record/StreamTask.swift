@@ -70,7 +70,8 @@ final class StreamTask {
         guard tomorrow * dayUs - nowUs < 60_000_000, tomorrow != claimedDay else { return }
         claimedDay = tomorrow
         let (stream, node) = (stream, environment.node)
-        guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs) else { return }
+        guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs)
+        else { return }
         Task { await shipper.claim(directory, id: RecordingLayout.newID(atUs: nowUs), stream: stream, node: node) }
     }
 
