@@ -184,7 +184,7 @@ final class StreamTask {
 
     /// Why nothing more should be written; nil when there is room.
     private func shortage(isPaused: Bool = false) -> StoreError? {
-        if let free = try? environment.store.freeBytesNow(), free < environment.settings.freeBytesMin {
+        if let space = try? environment.store.spaceNow(), space.free < environment.settings.freeBytesNeeded(of: space.all) {
             return .noSpace(code: ENOSPC)
         }
         guard let shipper = environment.shipper else { return nil }

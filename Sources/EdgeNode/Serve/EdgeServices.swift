@@ -212,6 +212,7 @@ extension RecordSettings {
         self.init(
             autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
             recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace),
+            freePercentMin: settings.minFreePercent, makesRoom: settings.whenFull == .deleteOldest,
             spoolBytesMax: Int64(settings.spoolBytesMax), soundTarget: settings.transcodeAudio.target,
             retention: Retention(
                 days: settings.retentionDays,
