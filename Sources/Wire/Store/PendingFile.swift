@@ -36,16 +36,18 @@ public final class PendingFile {
     }
 
     /// Makes the file durable and gives it its name. Throws `exists` when `ifAbsent` and the name is taken.
+    ///
+    /// - Parameter isFlushed: false for what can be made anew after a power failure: a killed process leaves it, too.
     @discardableResult
-    public func commit(ifAbsent: Bool) throws(StoreError) -> ObjectInfo {
-        try FileCalls.sync(file.raw)
+    public func commit(ifAbsent: Bool, isFlushed: Bool = true) throws(StoreError) -> ObjectInfo {
+        if isFlushed { try FileCalls.sync(file.raw) }
         if ifAbsent {
             guard linkat(directory.raw, temporaryName, directory.raw, key.name, 0) == 0 else { throw .from("link") }
             guard unlinkat(directory.raw, temporaryName, 0) == 0 else { throw .from("unlink") }
         } else {
             guard renameat(directory.raw, temporaryName, directory.raw, key.name) == 0 else { throw .from("rename") }
         }
-        try FileCalls.syncDirectory(directory.raw)
+        if isFlushed { try FileCalls.syncDirectory(directory.raw) }
         return try FileCalls.info(file.raw, key: key)
     }
 

@@ -22,6 +22,8 @@ final class SessionWriter {
     private var nextID: String?
     private var files: [LaneKind: PendingFile] = [:]
     private var segmentNumbers: [LaneKind: Int] = [:]
+    /// Segments that the kernel still has in memory, oldest first.
+    private var cached: [ObjectKey] = []
     private var journalBytes: Int64 = 0
     private var initializations: [LaneKind: ShipPlan.Object] = [:]
     private var budget = ManifestBudget()
@@ -221,6 +223,7 @@ final class SessionWriter {
         else { return }
         try journal?.checkIsThere()
         try file.commit(ifAbsent: true)
+        uncache(behind: file)
         var line = JournalLine(.segment, at: clock.next())
         line.period = period
         line.kind = kind
@@ -236,6 +239,17 @@ final class SessionWriter {
         try publish(isDue: false)
     }
 
+    /// The newest segments stay in memory for players near the live edge. Older ones would only push out what others read, and each
+    /// page they take anew costs more than the write itself where memory is lent by a host.
+    private func uncache(behind file: PendingFile) {
+        guard file.size >= Self.uncachedBytesMin else { return }
+        cached.append(file.key)
+        if cached.count > Self.cachedSegments { store.uncacheNow(cached.removeFirst()) }
+    }
+
+    private static let cachedSegments = 4
+    private static let uncachedBytesMin: Int64 = 256 << 10
+
     // MARK: Journal and manifest
 
     private func write(_ line: JournalLine) throws(StoreError) {
@@ -250,8 +264,10 @@ final class SessionWriter {
     private func publish(isDue: Bool) throws(StoreError) {
         guard let session, isDue || (shipper == nil && budget.allows(manifestBytes)) else { return }
         if isDue { directory.expire() }
+        // After a power failure the next start writes it anew, from the journals.
         manifestBytes = Int64(
-            try directory.writeManifest(own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds))
+            try directory.writeManifest(
+                own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds, isFlushed: isDue))
         budget.spend(manifestBytes)
     }
 
