@@ -36,7 +36,7 @@ struct FragmentWriterTests {
             for index in gop * 30..<gop * 30 + 30 {
                 try writer.append(
                     Sample(data: units[index].data, time: Int64(index) * 3000, duration: 3000, isSync: units[index].isSync))
-                if index % 10 == 9 { segment += try writer.flush() }
+                if index % 10 == 9 { segment += writer.flush() }
             }
             let (fragments, broken) = try CMAFCheck.segment(segment, isVideo: true)
             #expect(broken == [])
@@ -69,7 +69,7 @@ struct FragmentWriterTests {
             let duration = try #require(OpusPacket.duration(of: packet))
             try writer.append(Sample(data: packet, time: start + Int64(index) * 960, duration: duration, isSync: true))
         }
-        segment += try writer.flush()
+        segment += writer.flush()
         let (fragments, broken) = try CMAFCheck.segment(segment, isVideo: false)
         #expect(broken == [])
         #expect(fragments.map(\.time) == [start])
@@ -100,7 +100,7 @@ struct FragmentWriterTests {
             try writer.append(
                 Sample(data: OpusPacket.silence(channels: 2), time: Int64(index) * 960, duration: 960, isSync: true))
             if index % 3 == 2 {
-                segment += try writer.flush()
+                segment += writer.flush()
                 ends.append(segment.count)
             }
         }
@@ -118,7 +118,7 @@ struct FragmentWriterTests {
             try writer.append(
                 Sample(data: OpusPacket.silence(channels: 2), time: Int64(index) * 960, duration: 960, isSync: true))
         }
-        let segment = FragmentWriter.segmentType + (try writer.flush())
+        let segment = FragmentWriter.segmentType + writer.flush()
         var generator = SeededGenerator(seed: seed)
         for _ in 0..<500 {
             let damaged = segment.mutated(by: &generator)

@@ -154,8 +154,10 @@ final class StreamTask {
                 }
                 let ending = action == .sessionEnded ? writer.session : nil
                 try writer.perform(action)
+                let settled = writer.takeSettled()
+                for kind in settled { announceSegment(kind) }
                 announce(action, ending: ending)
-                guard case .segmentEnded = action else { continue }
+                guard !settled.isEmpty else { continue }
                 pauseNs = Self.pauseNs.lowerBound
                 shortage = shortage ?? self.shortage()
             }
@@ -204,6 +206,7 @@ final class StreamTask {
         recorder.actions = []
         for action in actions where action != .sessionEnded {
             try writer.perform(action)
+            for kind in writer.takeSettled() { announceSegment(kind) }
             announce(action, ending: nil)
         }
         let ending = writer.session

@@ -22,6 +22,10 @@ final class SessionWriter {
     private var nextID: String?
     private var files: [LaneKind: PendingFile] = [:]
     private var segmentNumbers: [LaneKind: Int] = [:]
+    /// Whole segments on their way to be durable, at most one of each track.
+    private var ended: [EndedSegment] = []
+    /// Tracks whose last segment has become durable since it was asked.
+    private var settled: [LaneKind] = []
     /// Segments that the kernel still has in memory, oldest first.
     private var cached: [ObjectKey] = []
     private var journalBytes: Int64 = 0
@@ -57,12 +61,21 @@ final class SessionWriter {
         live.flatMap { try? directory.object(SessionDirectory.journalName($0.id)) }
     }
 
+    private struct EndedSegment {
+        let file: PendingFile
+        var line: JournalLine
+    }
+
     func perform(_ action: RecordingAction) throws(StoreError) {
+        switch action {
+        case .chunk, .segmentEnded, .keyframeWanted: break
+        default: try settle()
+        }
         switch action {
         case .sessionBegan(let startUs): try beginSession(startUs: startUs)
         case .periodBegan(let startUs, let continues): try beginPeriod(startUs: startUs, continues: continues)
         case .trackBegan(let kind, let format, let bytes): try beginTrack(kind, format, bytes)
-        case .chunk(let kind, let bytes): try append(kind, bytes)
+        case .chunk(let kind, let fragment): try append(kind, fragment)
         case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
             try endSegment(kind, time: time, duration: duration, samples: samples, startsWithSync: startsWithSync)
         case .periodEnded: try endPeriod()
@@ -121,6 +134,7 @@ final class SessionWriter {
     /// Closes the session; one that holds nothing disappears.
     func endSession(reason: String?, isFailed: Bool = false) throws(StoreError) {
         guard let ending = session else { return }
+        try settle()
         for file in files.values { file.abandon() }
         files = [:]
         if !ending.hasSegments {
@@ -155,6 +169,8 @@ final class SessionWriter {
         journal = nil
         live = nil
         files = [:]
+        ended = []
+        settled = []
     }
 
     // MARK: Periods and tracks
@@ -201,9 +217,10 @@ final class SessionWriter {
 
     // MARK: Segments
 
-    private func append(_ kind: LaneKind, _ bytes: [UInt8]) throws(StoreError) {
+    private func append(_ kind: LaneKind, _ fragment: Fragment) throws(StoreError) {
         guard let track = session?.periods.last?.tracks.first(where: { $0.kind == kind }) else { return }
         if files[kind] == nil {
+            if ended.contains(where: { $0.line.kind == kind }) { try settle() }
             try journal?.checkIsThere()
             let number = segmentNumbers[kind, default: 0] + 1
             segmentNumbers[kind] = number
@@ -211,8 +228,8 @@ final class SessionWriter {
         }
         guard let file = files[kind], let number = segmentNumbers[kind] else { return }
         let offset = file.size
-        try file.append(bytes)
-        live?.add(bytes, at: offset, to: kind, number: number)
+        try file.append(fragment.head, fragment.media)
+        live?.add(fragment, at: offset, to: kind, number: number)
     }
 
     private func endSegment(
@@ -221,10 +238,7 @@ final class SessionWriter {
         guard let file = files.removeValue(forKey: kind), let number = segmentNumbers[kind],
             let period = session?.periods.last?.number
         else { return }
-        try journal?.checkIsThere()
-        try file.commit(ifAbsent: true)
-        uncache(behind: file)
-        var line = JournalLine(.segment, at: clock.next())
+        var line = JournalLine(.segment, at: 0)
         line.period = period
         line.kind = kind
         line.number = number
@@ -233,30 +247,70 @@ final class SessionWriter {
         line.bytes = file.size
         line.samples = samples
         line.sync = startsWithSync ? nil : false
-        try write(line)
-        budget.add(media: file.size)
-        ship(file, kind, finishedUs: line.at)
+        ended.append(EndedSegment(file: file, line: line))
+        // Tracks are cut within a few packets of each other, and storage takes hardly longer for two segments than for one.
+        if files.isEmpty { try settle() }
+    }
+
+    /// Makes the segments that have ended durable and tells of them.
+    private func settle() throws(StoreError) {
+        guard !ended.isEmpty else { return }
+        let segments = ended
+        ended = []
+        try journal?.checkIsThere()
+        try PendingFile.commit(segments.map(\.file))
+        var lines: [JournalLine] = []
+        for segment in segments {
+            var line = segment.line
+            line.at = clock.next()
+            lines.append(line)
+        }
+        let ends = try write(lines)
+        for ((segment, line), end) in zip(zip(segments, lines), ends) {
+            guard let kind = line.kind else { continue }
+            budget.add(media: segment.file.size)
+            uncache(behind: segment.file)
+            ship(segment.file, kind, finishedUs: line.at, journalEnd: end)
+            settled.append(kind)
+        }
         try publish(isDue: false)
     }
 
-    /// The newest segments stay in memory for players near the live edge. Older ones would only push out what others read, and each
-    /// page they take anew costs more than the write itself where memory is lent by a host.
-    private func uncache(behind file: PendingFile) {
-        guard file.size >= Self.uncachedBytesMin else { return }
-        cached.append(file.key)
-        if cached.count > Self.cachedSegments { store.uncacheNow(cached.removeFirst()) }
+    /// The tracks whose last segment has become durable since the last call, in that order.
+    func takeSettled() -> [LaneKind] {
+        defer { settled = [] }
+        return settled
     }
 
-    private static let cachedSegments = 4
+    /// The newest segment and the open one stay in memory for players at the live edge; who comes later reads from the disk, once for
+    /// all. Older ones would only push out what others read, and where memory is lent by a host each page taken anew costs several times
+    /// the write itself. What is shipped is read once more and leaves the spool then.
+    private func uncache(behind file: PendingFile) {
+        guard shipper == nil, file.size >= Self.uncachedBytesMin else { return }
+        cached.append(file.key)
+        if cached.count > Self.cachedSegmentsMax { store.uncacheNow(cached.removeFirst()) }
+    }
+
+    private static let cachedSegmentsMax = 1
     private static let uncachedBytesMin: Int64 = 256 << 10
 
     // MARK: Journal and manifest
 
     private func write(_ line: JournalLine) throws(StoreError) {
-        let bytes = line.encoded()
+        _ = try write([line])
+    }
+
+    /// - Returns: where each line ends in the journal.
+    private func write(_ lines: [JournalLine]) throws(StoreError) -> [Int64] {
+        var bytes: [UInt8] = []
+        let ends = lines.map { line in
+            bytes += line.encoded()
+            return journalBytes + Int64(bytes.count)
+        }
         try journal?.append(bytes)
         journalBytes += Int64(bytes.count)
-        live?.apply(line)
+        for line in lines { live?.apply(line) }
+        return ends
     }
 
     /// Writes the manifest when it has to be or when its budget allows. With a spool nobody reads this one before the recording ends:
@@ -272,10 +326,10 @@ final class SessionWriter {
     }
 
     /// A segment is durable and in the journal: it may go to the remote store, the initialization object of its track before it.
-    private func ship(_ file: PendingFile, _ kind: LaneKind, finishedUs: Int64) {
+    private func ship(_ file: PendingFile, _ kind: LaneKind, finishedUs: Int64, journalEnd: Int64) {
         guard let shipper, let id = session?.id else { return }
         let segment = ShipPlan.Object(
-            name: file.key.name, bytes: file.size, finishedUs: finishedUs, journalEnd: journalBytes)
+            name: file.key.name, bytes: file.size, finishedUs: finishedUs, journalEnd: journalEnd)
         shipper.finished((initializations.removeValue(forKey: kind).map { [$0] } ?? []) + [segment], of: id)
     }
 }

@@ -89,14 +89,9 @@ struct TrackLane {
     /// Hands out what is written so far, so that a crash cannot lose it.
     mutating func flush(_ actions: inout [RecordingAction]) throws(RecordingFault) {
         guard samplesInChunk > 0 else { return }
-        let bytes: [UInt8]
-        do throws(FragmentWriterError) {
-            bytes = try writer.flush(beginsSegment: !hasBytesInSegment)
-        } catch {
-            throw .muxer(error)
-        }
         samplesInChunk = 0
-        actions.append(.chunk(kind, bytes))
+        guard let fragment = writer.finish(beginsSegment: !hasBytesInSegment) else { return }
+        actions.append(.chunk(kind, fragment))
         hasBytesInSegment = true
     }
 
