@@ -25,6 +25,12 @@ final class StreamTask {
     /// The day, since 1970, whose directory was asked for last.
     private var claimedDay: Int64 = 0
     private var countedLosses = StreamRecorder.Losses()
+    private var reported: Status?
+
+    private struct Status: Equatable {
+        let session: String?
+        let fault: RecordingFault?
+    }
 
     /// How long to leave a failed storage alone: at first, and at most.
     static let pauseNs: ClosedRange<UInt64> = 2_000_000_000...30_000_000_000
@@ -179,6 +185,9 @@ final class StreamTask {
             }
         }
         guard pausedUntilNs == nil else { return }
+        let status = Status(session: writer.sessionID, fault: recorder.fault)
+        guard status != reported else { return }
+        reported = status
         let session = writer.session
         shared.update(session == nil ? .waiting : .recording, problem: recorder.fault.map(Self.text), session: session)
     }
@@ -228,6 +237,7 @@ final class StreamTask {
         pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         countedLosses = StreamRecorder.Losses()
+        reported = nil
         shared.update(.paused, problem: Self.text(error), session: nil)
         repair()
     }

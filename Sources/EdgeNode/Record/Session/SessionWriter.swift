@@ -56,6 +56,9 @@ final class SessionWriter {
     /// The open session, as far as it is durable.
     var session: RecordedSession? { live?.value }
 
+    /// Which one is open.
+    var sessionID: String? { live?.id }
+
     /// Where the open session is kept track of; nil when there is none.
     var journalKey: ObjectKey? {
         live.flatMap { try? directory.object(SessionDirectory.journalName($0.id)) }

@@ -46,15 +46,15 @@ extension StreamRecorder {
 
     /// How far video ought to be moved by now, in its ticks; nil while nothing is known of it.
     mutating func correctionTarget(pictureNs: UInt64) -> Int64? {
-        guard let begun = period?.relationNs, let clock = video?.clock, let sound = audio?.clock,
-            let byArrival = arrivalRelationNs()
-        else { return nil }
+        guard let begun = period?.relationNs, let rate = video?.clock.rate, let byArrival = arrivalRelationNs() else {
+            return nil
+        }
         if let byReport = reportedRelationNs() {
-            return abs(byReport - byArrival) < Self.plausibleNs ? clock.ticks(byReport - begun) : nil
+            return abs(byReport - byArrival) < Self.plausibleNs ? TrackClock.ticks(byReport - begun, rate: rate) : nil
         }
         // Reports that are only missing at the moment say more than arrivals do.
-        guard !clock.hasReports, !sound.hasReports else { return nil }
-        return clock.ticks(followedNs(byArrival, begun: begun, pictureNs: pictureNs) - begun)
+        guard video?.clock.hasReports == false, audio?.clock.hasReports == false else { return nil }
+        return TrackClock.ticks(followedNs(byArrival, begun: begun, pictureNs: pictureNs) - begun, rate: rate)
     }
 
     /// The relation by arrival, half a minute's average, and never further from where it began than clocks drift: a network that
