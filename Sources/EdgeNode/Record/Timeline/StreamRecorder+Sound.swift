@@ -78,7 +78,7 @@ extension StreamRecorder {
 
     /// The media time of sound. AAC is counted by its access units where timestamps agree within half of one: those that come from
     /// milliseconds are rounded, and each would leave a crack.
-    private func placed(at time: Int64, _ nominal: Int64, _ format: TrackFormat) -> Int64 {
+    private mutating func placed(at time: Int64, _ nominal: Int64, _ format: TrackFormat) -> Int64 {
         guard case .aac = format, period?.audio?.pendingTime != nil, let end = period?.audio?.end else { return time }
         return abs(time - end) <= nominal / 2 ? end : time
     }
@@ -109,7 +109,7 @@ extension StreamRecorder {
     }
 
     /// Sound alone is cut by its own clock; beside video only when video stands still.
-    private func selfCutTicks(_ rate: Int64) -> Int64 {
+    private mutating func selfCutTicks(_ rate: Int64) -> Int64 {
         // Beside video a little later than it would be, and with a packet's length still the same when rounded to a second.
         period?.video == nil ? Int64(settings.segmentSeconds * Double(rate)) : settings.segmentTicksMax(rate) + rate / 5
     }

@@ -46,7 +46,7 @@ extension StreamRecorder {
         try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - origin + correction - time)
     }
 
-    private func beginsPeriod(_ unit: AccessUnit, timestamp: Int64) -> Bool {
+    private mutating func beginsPeriod(_ unit: AccessUnit, timestamp: Int64) -> Bool {
         guard let lane = period?.video, let clock = video?.clock else { return false }
         if wantsNewPeriod { return true }
         if let format = unit.format, lane.format != format { return true }

@@ -187,11 +187,12 @@ struct StreamRecorder {
 
     private mutating func askForKeyframe() {
         guard let needsKeyframe = video?.needsKeyframe, fault == nil else { return }
-        let isWanted = needsKeyframe || wantsNewPeriod || isKeyframeLate
+        let isWanted = needsKeyframe || wantsNewPeriod || isKeyframeLate()
         if keyframes.shouldAsk(isWanted: isWanted, nowNs: nowNs) { actions.append(.keyframeWanted) }
     }
 
-    private var isKeyframeLate: Bool {
+    // Mutating only in name, as other questions that are asked for each packet: the compiler copies a whole recorder for those that aren't.
+    private mutating func isKeyframeLate() -> Bool {
         guard let length = period?.video?.length, let rate = period?.video?.timescale else { return video?.lastArrivalNs != nil }
         return length >= settings.requestTicks(rate)
     }
