@@ -81,7 +81,7 @@ struct PieceTests {
         let directory = try TemporaryDirectory()
         let size = "size=65536"
         try #require(mount("tmpfs", directory.path, "tmpfs", 0, size) == 0)
-        defer { umount2(directory.path, Int32(MNT_DETACH.rawValue)) }
+        defer { umount2(directory.path, Int32(MNT_DETACH)) }
         let store = try FileStore(root: directory.path)
         let key = try ObjectKey("seg_0001.m4s")
         let file = try store.createNow(key)
