@@ -160,18 +160,25 @@ final class StreamTask {
                 }
                 let ending = action == .sessionEnded ? writer.session : nil
                 try writer.perform(action)
-                let settled = writer.takeSettled()
-                for kind in settled { announceSegment(kind) }
+                if announceSettled() { shortage = shortage ?? self.shortage() }
                 announce(action, ending: ending)
-                guard !settled.isEmpty else { continue }
-                pauseNs = Self.pauseNs.lowerBound
-                shortage = shortage ?? self.shortage()
             }
+            try writer.settleOverdue()
+            if announceSettled() { shortage = shortage ?? self.shortage() }
             if let shortage { try closeForSpace(shortage) }
         } catch {
             fail(error)
         }
         report()
+    }
+
+    /// Tells of segments that have become durable; false when none has.
+    private func announceSettled() -> Bool {
+        let settled = writer.takeSettled()
+        guard !settled.isEmpty else { return false }
+        for kind in settled { announceSegment(kind) }
+        pauseNs = Self.pauseNs.lowerBound
+        return true
     }
 
     private func report() {
@@ -215,7 +222,7 @@ final class StreamTask {
         recorder.actions = []
         for action in actions where action != .sessionEnded {
             try writer.perform(action)
-            for kind in writer.takeSettled() { announceSegment(kind) }
+            _ = announceSettled()
             announce(action, ending: nil)
         }
         let ending = writer.session

@@ -67,6 +67,7 @@ final class SessionWriter {
     private struct EndedSegment {
         let file: PendingFile
         var line: JournalLine
+        let endedNs: UInt64
     }
 
     func perform(_ action: RecordingAction) throws(StoreError) {
@@ -250,10 +251,18 @@ final class SessionWriter {
         line.bytes = file.size
         line.samples = samples
         line.sync = startsWithSync ? nil : false
-        ended.append(EndedSegment(file: file, line: line))
+        ended.append(EndedSegment(file: file, line: line, endedNs: WallClock.monotonicNs()))
         // Tracks are cut within a few packets of each other, and storage takes hardly longer for two segments than for one.
         if files.isEmpty { try settle() }
     }
+
+    /// A track that has stopped must not keep the other's segment from being seen.
+    func settleOverdue() throws(StoreError) {
+        guard let first = ended.first, WallClock.monotonicNs() &- first.endedNs > Self.settleNs else { return }
+        try settle()
+    }
+
+    private static let settleNs: UInt64 = 1_000_000_000
 
     /// Makes the segments that have ended durable and tells of them.
     private func settle() throws(StoreError) {
