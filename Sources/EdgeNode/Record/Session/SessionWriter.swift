@@ -137,8 +137,8 @@ final class SessionWriter {
 
     /// Closes the session; one that holds nothing disappears.
     func endSession(reason: String?, isFailed: Bool = false) throws(StoreError) {
-        guard let ending = session else { return }
         try settle()
+        guard let ending = session else { return }
         for file in files.values { file.abandon() }
         files = [:]
         if !ending.hasSegments {
