@@ -9,6 +9,7 @@ public struct IndexMemory: NodeMemory {
     /// - Parameter index: has to be open.
     public init(_ index: RecordingIndex) { self.index = index }
 
+    /// Nil when the index can't be read.
     public func decisions() async -> NodeDecisions? {
         do { return try await index.decisions() } catch {
             log.warning("what was decided of nodes can't be read", ["reason": "\(error)"])
@@ -16,10 +17,13 @@ public struct IndexMemory: NodeMemory {
         }
     }
 
+    /// In place of another of its alias.
     public func remember(_ node: ConfiguredNode) async { await tell { try await index.remember(node) } }
 
+    /// One that is not there is no error.
     public func forget(_ alias: String) async { await tell { try await index.forgetNode(alias) } }
 
+    /// Until it is put back.
     public func setDrained(_ alias: String, _ isDrained: Bool) async {
         await tell { try await index.setDrained(alias, isDrained) }
     }
