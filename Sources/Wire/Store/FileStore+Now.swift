@@ -67,7 +67,7 @@ extension FileStore {
     }
 
     /// Like `openNow`, but never waits for a disk; nil when it would have to, and when there is no such file.
-    func cachedNow(_ key: ObjectKey) -> LocalFile? {
+    public func cachedFile(_ key: ObjectKey) -> LocalFile? {
         let raw = tributary_open_cached(rootDescriptor.raw, key.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard raw >= 0 else { return nil }
         let file = Descriptor(owning: raw)

@@ -189,6 +189,9 @@ public protocol ObjectStore: Sendable {
 
     /// The object as an open local file, for sendfile; nil when the store has no local files. Throws `notFound`.
     func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile?
+
+    /// Like `localFile`, but never waits for a disk; nil when it would have to, and when there is no such file.
+    func cachedFile(_ key: ObjectKey) -> LocalFile?
 }
 
 extension ObjectStore {
@@ -211,6 +214,9 @@ extension ObjectStore {
 
     /// Most stores have no local files.
     public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? { nil }
+
+    /// Most stores have no local files.
+    public func cachedFile(_ key: ObjectKey) -> LocalFile? { nil }
 
     /// All bytes of an object of at most `limit` bytes, such as a manifest. Throws `failed` with EFBIG for a longer one.
     public func read(_ key: ObjectKey, limit: Int) async throws(StoreError) -> [UInt8] {

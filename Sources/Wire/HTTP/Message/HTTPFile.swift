@@ -5,7 +5,17 @@
 /// A part of an open file that becomes a response body without passing through the program (sendfile).
 /// Owns the descriptor and closes it.
 public final class HTTPFile: Sendable {
+    /// Which file it is and which of its states; another state has another value.
+    struct Identity: Hashable {
+        let device: UInt64
+        let inode: UInt64
+        let count: Int64
+        let changedSeconds: Int64
+        let changedNanoseconds: Int64
+    }
+
     let descriptor: Int32
+    let identity: Identity
     /// The first byte.
     public let offset: Int64
     /// The length in bytes.
@@ -38,11 +48,19 @@ public final class HTTPFile: Sendable {
         offset = 0
         count = Int64(info.st_size)
         modified = Int64(info.st_mtim.tv_sec)
+        // The change time can't be set back as the modification time can.
+        identity = Identity(
+            device: UInt64(info.st_dev), inode: UInt64(info.st_ino), count: count, changedSeconds: Int64(info.st_ctim.tv_sec),
+            changedNanoseconds: Int64(info.st_ctim.tv_nsec))
+        if let etag {
+            self.etag = etag
+            return
+        }
         let parts = [
             UInt64(info.st_ino), UInt64(max(0, info.st_size)), UInt64(bitPattern: Int64(info.st_mtim.tv_sec)),
             UInt64(info.st_mtim.tv_nsec),
         ]
-        self.etag = etag ?? "\"" + parts.map { String($0, radix: 36) }.joined(separator: "-") + "\""
+        self.etag = "\"" + parts.map { String($0, radix: 36) }.joined(separator: "-") + "\""
     }
 
     deinit { close(descriptor) }

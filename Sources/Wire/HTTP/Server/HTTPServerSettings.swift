@@ -23,7 +23,9 @@ public struct HTTPServerSettings: Sendable {
     /// The most connections from one address; 0 for no limit.
     public var maxConnectionsPerAddress = 0
     /// What may be buffered of one body in each direction before its sender has to wait, in bytes.
-    public var bodyBufferBytes = 256 << 10
+    public var bodyBufferBytes = 64 << 10
+    /// Memory for small files that are sent often, in bytes; as much again may be on its way to slow clients. 0 for none.
+    public var fileMemoryBytes = 32 << 20
     /// The longest WebSocket message taken, in bytes.
     public var webSocketMessageBytes = 1 << 20
     /// How long ``HTTPServer/stop()`` lets running handlers finish, in seconds.
