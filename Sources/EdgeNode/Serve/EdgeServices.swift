@@ -30,6 +30,7 @@ public final class EdgeServices: Server {
     let recorder: Recorder
     private let following: RecordingFollower
     private let config: EdgeConfig
+    let router: Router
     private let server: HTTPServer
     private let state: StatePublisher?
     private let follower = Mutex<Task<Void, Never>?>(nil)
@@ -50,10 +51,11 @@ public final class EdgeServices: Server {
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
         state = Self.state(config.redis, node: node, registry: registry)
         do throws(HTTPServerError) {
-            let routes = EdgeRoutes(
+            router = EdgeRoutes(
                 config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
-                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state)
-            server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
+                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
+            ).router()
+            server = try HTTPServer(HTTPServerSettings(config.http), router: router)
         } catch {
             await state?.stop()
             await recorder.stopAll()

@@ -78,7 +78,8 @@ struct ObjectRoutes {
 
     private func file(_ local: LocalFile, _ object: Object) throws(HTTPError) -> HTTPResponse {
         HTTPResponse(
-            headers: object.headers, body: .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag)))
+            headers: object.headers,
+            body: .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag, status: local.status)))
     }
 
     /// A part of a segment (RFC 8216bis 4.4.4.9): the same bytes whenever it is asked for.

@@ -71,8 +71,9 @@ extension FileStore {
         let raw = tributary_open_cached(rootDescriptor.raw, key.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard raw >= 0 else { return nil }
         let file = Descriptor(owning: raw)
-        guard let info = try? FileCalls.info(file.raw, key: key) else { return nil }
-        return LocalFile(descriptor: file.take(), info: info)
+        var status = stat()
+        guard fstat(raw, &status) == 0, let info = try? FileCalls.info(status, key: key) else { return nil }
+        return LocalFile(descriptor: file.take(), info: info, status: status)
     }
 
     /// All bytes of a file of at most `limit` bytes. Throws `failed` with EFBIG for a longer one.

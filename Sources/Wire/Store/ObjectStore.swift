@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why storage did not do what it was asked.
 public enum StoreError: Error, Equatable, Sendable {
     /// The name cannot be one of an object.
@@ -134,11 +136,17 @@ public struct LocalFile: Equatable, Sendable {
     public let descriptor: Int32
     /// The object as it was when it was opened; a later replacement does not show through.
     public let info: ObjectInfo
+    /// What the system said of it then; nil when nobody asked.
+    public let status: stat?
 
     /// An open file of `info.size` bytes.
-    public init(descriptor: Int32, info: ObjectInfo) {
-        self.descriptor = descriptor
-        self.info = info
+    public init(descriptor: Int32, info: ObjectInfo, status: stat? = nil) {
+        (self.descriptor, self.info, self.status) = (descriptor, info, status)
+    }
+
+    /// The same descriptor and object.
+    public static func == (left: LocalFile, right: LocalFile) -> Bool {
+        left.descriptor == right.descriptor && left.info == right.info
     }
 }
 

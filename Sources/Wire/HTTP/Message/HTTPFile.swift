@@ -12,6 +12,12 @@ public final class HTTPFile: Sendable {
         let count: Int64
         let changedSeconds: Int64
         let changedNanoseconds: Int64
+
+        /// The change time can't be set back as the modification time can.
+        init(_ status: stat) {
+            (device, inode, count) = (UInt64(status.st_dev), UInt64(status.st_ino), Int64(status.st_size))
+            (changedSeconds, changedNanoseconds) = (Int64(status.st_ctim.tv_sec), Int64(status.st_ctim.tv_nsec))
+        }
     }
 
     let descriptor: Int32
@@ -37,10 +43,12 @@ public final class HTTPFile: Sendable {
     }
 
     /// Takes over an open descriptor, which is closed even when this throws. Throws 404 when it is no regular file.
-    /// - Parameter etag: a strong tag with its quotes; nil makes one.
-    public init(taking descriptor: Int32, etag: String? = nil) throws(HTTPError) {
-        var info = stat()
-        guard fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
+    /// - Parameters:
+    ///   - etag: a strong tag with its quotes; nil makes one.
+    ///   - status: what the system says of the descriptor; nil asks it.
+    public init(taking descriptor: Int32, etag: String? = nil, status: stat? = nil) throws(HTTPError) {
+        var info = status ?? stat()
+        guard status != nil || fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
             throw HTTPError(.notFound, "no such file")
         }
@@ -48,10 +56,7 @@ public final class HTTPFile: Sendable {
         offset = 0
         count = Int64(info.st_size)
         modified = Int64(info.st_mtim.tv_sec)
-        // The change time can't be set back as the modification time can.
-        identity = Identity(
-            device: UInt64(info.st_dev), inode: UInt64(info.st_ino), count: count, changedSeconds: Int64(info.st_ctim.tv_sec),
-            changedNanoseconds: Int64(info.st_ctim.tv_nsec))
+        identity = Identity(info)
         if let etag {
             self.etag = etag
             return

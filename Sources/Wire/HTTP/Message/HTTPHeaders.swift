@@ -15,7 +15,9 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
 
     /// Fields in the order of the literal; a name may repeat.
     public init(dictionaryLiteral elements: (String, String)...) {
-        fields = elements.map { Field(name: $0.0, value: $0.1) }
+        // Most answers get some more on their way.
+        fields.reserveCapacity(elements.count + 6)
+        for element in elements { fields.append(Field(name: element.0, value: element.1)) }
     }
 
     /// The number of field lines.

@@ -31,6 +31,7 @@ public struct Router: Sendable {
     /// Whose pages may read the answers; their preflight is answered before any middleware. ``HTTPServer`` sets it from its settings.
     public var cors = CORS.off
     private(set) var endpoints: [Endpoint] = []
+    private var memo = RouteMemo()
     private var layers: [any RouterLayer] = []
     private var middleware: [Middleware] = []
     private static let log = Logger("http")
@@ -52,6 +53,7 @@ public struct Router: Sendable {
         _ method: HTTPMethod, _ pattern: String, _ description: RouteDescription, immediate: ImmediateHandler? = nil,
         _ handler: @escaping Handler
     ) {
+        memo = RouteMemo()
         let parsed = RoutePattern(pattern)
         let route = Route(description: description, immediate: immediate, handler: handler)
         if let index = endpoints.firstIndex(where: { $0.pattern.segments == parsed.segments }) {
@@ -73,7 +75,7 @@ public struct Router: Sendable {
     /// A request that has passed the layers and found its route, but no answer yet.
     struct Pending: Sendable {
         fileprivate(set) var request: HTTPRequest
-        fileprivate let found: Found
+        let found: Found
         fileprivate let startNs: UInt64
     }
 
@@ -86,7 +88,7 @@ public struct Router: Sendable {
     /// Everything up to the handler, and the answer when there is one without waiting. On the server's thread.
     func begin(_ request: HTTPRequest) -> Progress {
         if let preflight = cors.preflight(request) { return .answered(decorated(preflight, for: request)) }
-        let found = find(request)
+        let found = memo.found(request, find)
         var pending = Pending(request: request, found: found, startNs: ConnectionWatcher.now())
         pending.request.route = found.endpoint?.pattern.text
         pending.request.pathParameters = found.parameters
@@ -174,8 +176,11 @@ public struct Router: Sendable {
 
     // MARK: Matching
 
-    fileprivate struct Found: Sendable {
+    /// What a path and a method lead to.
+    struct Found: Sendable {
         var endpoint: Endpoint?
+        /// Whether it is a route that can be asked, not a refusal.
+        var isRoute = false
         var parameters: [String: String] = [:]
         var immediate: ImmediateHandler?
         var handler: Handler
@@ -190,7 +195,7 @@ public struct Router: Sendable {
             fitting.append(endpoint)
             guard let route = Self.route(of: endpoint, for: request.method) else { continue }
             var found = Found(
-                endpoint: endpoint, immediate: route.immediate, handler: route.handler,
+                endpoint: endpoint, isRoute: true, immediate: route.immediate, handler: route.handler,
                 startsInPlace: route.description.startsInPlace)
             do throws(HTTPError) {
                 for (name, place) in places {
@@ -198,6 +203,7 @@ public struct Router: Sendable {
                     found.parameters[name] = try RoutePattern.value(parts[place], isRest: isRest)
                 }
             } catch {
+                found.isRoute = false
                 found.immediate = { _ in throw error }
                 found.handler = { _ in throw error }
             }

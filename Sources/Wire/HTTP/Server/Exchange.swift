@@ -84,7 +84,7 @@ final class Exchange: Sendable {
     /// The body of a streamed answer. Most answers need none, so it is made when asked for.
     var outgoing: BytePipe {
         let (pipe, isAborted) = state.withLock { state in
-            let pipe = state.outgoing ?? BytePipe(capacity: core.settings.bodyBufferBytes) { [waker] in waker.wake() }
+            let pipe = state.outgoing ?? BytePipe(capacity: core.settings.answerBufferBytes) { [waker] in waker.wake() }
             state.outgoing = pipe
             return (pipe, state.isAborted)
         }
