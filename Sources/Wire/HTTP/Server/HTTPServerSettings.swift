@@ -30,7 +30,7 @@ public struct HTTPServerSettings: Sendable {
     /// What may be buffered of a request's body before its sender has to wait, in bytes.
     public var bodyBufferBytes = 256 << 10
     /// What may be buffered of a streamed answer before its writer has to wait, in bytes: so much memory costs a client that reads slowly.
-    public var answerBufferBytes = 64 << 10
+    public var answerBufferBytes = 32 << 10
     /// Memory for small files that are sent often, in bytes; as much again may be on its way to slow clients. 0 for none.
     public var fileMemoryBytes = 32 << 20
     /// The longest WebSocket message taken, in bytes.
