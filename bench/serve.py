@@ -254,7 +254,7 @@ def section(options, rows) -> str:
         f"`make bench-serve`, last on {datetime.date.today()}, commit {commit}, {processor()}, Linux {os.uname().release}, nginx {version} with one worker, "
         f"load of wrk over {options.connections} connections from the same machine, medians of {options.rounds} runs of {options.seconds} s each in turn "
         f"(load of the machine at the end: {os.getloadavg()[0]:.1f}).", "",
-        "Requests a second, and in brackets requests for each second of the server's CPU; the ratio is of the latter.", "",
+        "Requests a second, and in brackets requests for each second of the server's CPU; the ratio is of the latter. Rows of parts that were not in the last run are older.", "",
         "| what | Tributary | nginx | ratio | target |", "|---|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
