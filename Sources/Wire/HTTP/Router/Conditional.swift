@@ -1,5 +1,5 @@
 /// Conditional and range requests for answers whose body is at hand (RFC 9110 sections 13 and 14).
-enum Conditional {
+public enum Conditional {
     static func apply(_ request: HTTPRequest, _ response: HTTPResponse) -> HTTPResponse {
         guard request.method == .get || request.method == .head, response.status == .ok else { return response }
         var response = response
@@ -13,10 +13,10 @@ enum Conditional {
         case .shared(let body, _) where response.headers["ETag"] != nil: size = Int64(body.count)
         default: return response
         }
-        if let failed = precondition(request.headers, response, size) { return failed }
+        if let failed = refusal(request.headers, about: response.headers, size: size) { return failed }
         response.headers["Accept-Ranges"] = "bytes"
         // Section 14.2: ranges are for GET only.
-        guard request.method == .get, isRangeCurrent(request.headers, response) else { return response }
+        guard request.method == .get, isRangeCurrent(request.headers, response.headers) else { return response }
         switch ByteRange(request.headers["Range"], size: size) {
         case .whole: break
         case .unsatisfiable:
@@ -30,10 +30,14 @@ enum Conditional {
         return response
     }
 
-    /// Section 13.2.2: the order in which preconditions are evaluated.
-    private static func precondition(_ headers: HTTPHeaders, _ response: HTTPResponse, _ size: Int64) -> HTTPResponse? {
-        let etag = response.headers["ETag"]
-        var modified: Int64? { response.headers["Last-Modified"].flatMap(HTTPDate.parse) }
+    /// What a request is answered instead of the object: 304 or 412, nil when its preconditions hold (section 13.2.2).
+    /// - Parameters:
+    ///   - headers: of the request.
+    ///   - validators: what an answer with the object would carry, `ETag` and `Last-Modified` among it.
+    ///   - size: of the whole object, bytes.
+    public static func refusal(_ headers: HTTPHeaders, about validators: HTTPHeaders, size: Int64) -> HTTPResponse? {
+        let etag = validators["ETag"]
+        var modified: Int64? { validators["Last-Modified"].flatMap(HTTPDate.parse) }
         if headers["If-Match"] != nil {
             guard matches(headers.list("If-Match"), etag, isWeakFine: false) else {
                 return .error(HTTPError(.preconditionFailed, "the entity tag has changed"))
@@ -42,26 +46,26 @@ enum Conditional {
             return .error(HTTPError(.preconditionFailed, "changed since that time"))
         }
         if headers["If-None-Match"] != nil {
-            return matches(headers.list("If-None-Match"), etag, isWeakFine: true) ? notModified(response, size) : nil
+            return matches(headers.list("If-None-Match"), etag, isWeakFine: true) ? notModified(validators, size) : nil
         }
         if let since = headers["If-Modified-Since"].flatMap(HTTPDate.parse), let modified, modified <= since {
-            return notModified(response, size)
+            return notModified(validators, size)
         }
         return nil
     }
 
-    private static func notModified(_ response: HTTPResponse, _ size: Int64) -> HTTPResponse {
-        var headers = response.headers
+    private static func notModified(_ validators: HTTPHeaders, _ size: Int64) -> HTTPResponse {
+        var headers = validators
         headers["Content-Type"] = nil
         // Only tells the length that a 200 would have; a 304 never has a body, so nothing is written.
         return HTTPResponse(.notModified, headers: headers, body: .stream(length: size) { _ in })
     }
 
-    /// `If-Range` wants a strong match of a tag or an exact date (section 13.1.5).
-    private static func isRangeCurrent(_ headers: HTTPHeaders, _ response: HTTPResponse) -> Bool {
+    /// Whether a range of it may be sent: `If-Range` wants a strong match of a tag or an exact date (section 13.1.5).
+    public static func isRangeCurrent(_ headers: HTTPHeaders, _ validators: HTTPHeaders) -> Bool {
         guard let condition = headers["If-Range"] else { return true }
-        if condition.hasPrefix("\"") { return condition == response.headers["ETag"] }
-        return condition == response.headers["Last-Modified"]
+        if condition.hasPrefix("\"") { return condition == validators["ETag"] }
+        return condition == validators["Last-Modified"]
     }
 
     private static func matches(_ wanted: [String], _ etag: String?, isWeakFine: Bool) -> Bool {

@@ -10,7 +10,9 @@ public enum StoredObject {
     public static func response(
         to request: HTTPRequest, _ key: ObjectKey, in store: any ObjectStore, contentType: String, headers: HTTPHeaders
     ) async throws(StoreError) -> HTTPResponse {
-        let isConditional = ["If-None-Match", "If-Range", "If-Match"].contains { request.headers[$0] != nil }
+        let isConditional = ["If-None-Match", "If-Range", "If-Match", "If-Modified-Since", "If-Unmodified-Since"].contains {
+            request.headers[$0] != nil
+        }
         let wanted = request.headers["Range"].flatMap(Self.start)
         // One round trip where the answer cannot depend on what the object is.
         if request.method == .get, !isConditional, request.headers["Range"] == nil || wanted != nil {
@@ -18,10 +20,9 @@ public enum StoredObject {
             return answer(body, isPart: wanted != nil, contentType, headers)
         }
         let info = try await store.head(key)
-        if request.headers.list("If-None-Match").contains(where: { $0 == info.etag || $0 == "*" }) {
-            return HTTPResponse(.notModified, headers: described(info, headers))
-        }
-        let isSame = request.headers["If-Range"].map { $0 == info.etag } ?? true
+        let validators = described(info, headers)
+        if let refusal = Conditional.refusal(request.headers, about: validators, size: info.size) { return refusal }
+        let isSame = Conditional.isRangeCurrent(request.headers, validators)
         switch ByteRange(isSame ? request.headers["Range"] : nil, size: info.size) {
         case .whole:
             // The body of an answer to HEAD is never asked for, so nothing is fetched.
@@ -52,6 +53,7 @@ public enum StoredObject {
     private static func described(_ info: ObjectInfo, _ headers: HTTPHeaders) -> HTTPHeaders {
         var headers = headers
         headers["ETag"] = info.etag
+        if info.modifiedUs > 0 { headers["Last-Modified"] = HTTPDate.format(info.modifiedUs / 1_000_000) }
         headers["Accept-Ranges"] = "bytes"
         return headers
     }
