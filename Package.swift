@@ -71,6 +71,7 @@ let package = Package(
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
+        module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
             "Record", path: "Sources/EdgeNode/Record",
             ["Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
@@ -78,7 +79,7 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
+                "Streams", "Cascade", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
                 "Config", "Program", "Redis", "SDP", "Media", "CLinux", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),

@@ -1,4 +1,5 @@
 import Buckets
+import Cascade
 import Cluster
 import Config
 import Foundation
@@ -28,6 +29,7 @@ public final class EdgeServices: Server {
     let plane: MediaPlane
     let node: NodeReporter
     let recorder: Recorder
+    let cascades: CascadeDesk
     private let following: RecordingFollower
     private let config: EdgeConfig
     private let server: HTTPServer
@@ -43,6 +45,7 @@ public final class EdgeServices: Server {
         let (store, remote) = try Self.stores(config.recorder)
         plane = try Self.plane(config.webrtc)
         registry = StreamRegistry(plane: plane, settings: StreamSettings(config))
+        cascades = CascadeDesk(registry: registry, settings: CascadeDesk.Settings(config.cascade))
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
@@ -51,7 +54,7 @@ public final class EdgeServices: Server {
         state = Self.state(config.redis, node: node, registry: registry)
         do throws(HTTPServerError) {
             let routes = EdgeRoutes(
-                config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
+                config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder, following: following,
                 store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state)
             server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
         } catch {
@@ -66,6 +69,7 @@ public final class EdgeServices: Server {
     /// Begins to serve.
     public func start() async throws {
         await registry.start()
+        await cascades.start()
         if config.recorder.isEnabled { await following.start() }
         do throws(HTTPServerError) {
             try server.start()
@@ -87,6 +91,7 @@ public final class EdgeServices: Server {
         await registry.drain()
         state?.changed()
         await recorder.stopAll()
+        await cascades.stop()
         following.stop()
         await registry.stop()
         await plane.shutdown()
@@ -173,6 +178,8 @@ extension StreamSettings {
     init(_ config: EdgeConfig) {
         self.init()
         func limit(_ value: Int) -> Int? { value > 0 ? value : nil }
+        alias = config.node.alias
+        relayDepthMax = config.cascade.depthMax
         autoCreateWHIP = config.strategy.autoCreateWhip
         autoCreateWHEP = config.strategy.autoCreateWhep
         autoDeleteWHIPMs = config.strategy.autoDeleteWhip < 0 ? nil : config.strategy.autoDeleteWhip

@@ -104,6 +104,7 @@ extension StreamRegistry {
     func take(_ name: String) -> [SessionHandle] {
         guard let entry = streams[name] else { return [] }
         if let publisher = entry.publisher, publisher.handle != nil { emit(.ended(stream: name, key: entry.key)) }
+        for session in [entry.publisher].compactMap({ $0 }) + entry.viewers.values { noteRelayEnd(session, on: name, .stopped) }
         forget(name)
         log.info("stream is gone", ["stream": name])
         return ([entry.publisher].compactMap { $0 } + entry.viewers.values).compactMap(\.handle)
@@ -128,7 +129,10 @@ extension StreamRegistry {
     // MARK: Ends
 
     /// Takes a session out of its stream; the media plane is told by the caller when it does not know yet.
-    func removeSession(_ id: String, on name: String, state: Cluster.SessionState) {
+    func removeSession(
+        _ id: String, on name: String, state: Cluster.SessionState, why: RelayEnd.Reason = .stopped
+    ) {
+        if let session = streams[name]?.session(id) { noteRelayEnd(session, on: name, why) }
         if streams[name]?.publisher?.id == id {
             endPublication(name, session: id, state: state)
         } else {
@@ -151,7 +155,7 @@ extension StreamRegistry {
             }
             guard !isPlayable, let handle = viewer.handle else { continue }
             log.info("viewer cannot play the new publisher", ["stream": name])
-            removeSession(viewer.id, on: name, state: .closed)
+            removeSession(viewer.id, on: name, state: .closed, why: .lost("codecs changed"))
             Task { await plane.remove(handle) }
         }
     }
