@@ -141,6 +141,7 @@ let package = Package(
             of: "MediaPlane", ["TestThreads", "COpenSSL", "CSRTP", "CLinux", "CAllocationCounter"],
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
+        tests(of: "Cascade", ["Streams", "SDP"]),
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),

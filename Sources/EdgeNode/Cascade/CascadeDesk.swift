@@ -286,7 +286,8 @@ public actor CascadeDesk {
     private func watch(_ link: CascadeLink, _ session: String, _ silentTicks: Int) async {
         let isSilent = await registry.state(of: session, on: link.stream) == .disconnected
         let idleNs = await registry.idleNs(of: link.stream) ?? 0
-        guard var current = links[link.id], current.has(session: session), case .connected(_, let remote, _) = current.phase else {
+        guard var current = links[link.id], current.has(session: session), case .connected(_, let remote, _) = current.phase
+        else {
             return
         }
         let isIdle = link.direction == .pull && link.idleNs > 0 && idleNs >= link.idleNs

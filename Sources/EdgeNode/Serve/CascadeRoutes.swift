@@ -120,6 +120,10 @@ struct CascadeRoutes {
 extension HTTPError {
     /// The HTTP form of a failed cascade.
     init(_ error: CascadeError) {
-        if case .local(let error) = error { self.init(error) } else { self.init(HTTPStatus(rawValue: error.status), error.description) }
+        if case .local(let error) = error {
+            self.init(error)
+        } else {
+            self.init(HTTPStatus(rawValue: error.status), error.description)
+        }
     }
 }

@@ -54,7 +54,8 @@ public final class EdgeServices: Server {
         state = Self.state(config.redis, node: node, registry: registry)
         do throws(HTTPServerError) {
             let routes = EdgeRoutes(
-                config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder, following: following,
+                config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder,
+                following: following,
                 store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state)
             server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
         } catch {

@@ -137,12 +137,14 @@ private struct OfferWriter {
         attributes += sourceAttributes(first)
         for track in tracks {
             attributes += codecAttributes(
-                track.codec, payloadType: track.payloadType, rtx: track.rtxPayloadType, parameters: track.codec.fmtp, feedback: track.feedback)
+                track.codec, payloadType: track.payloadType, rtx: track.rtxPayloadType, parameters: track.codec.fmtp,
+                feedback: track.feedback)
         }
         attributes += Candidate.attributeValues(of: local.candidates).map { SDPAttribute("candidate", $0) }
         return MediaDescription(
             media: first.kind.rawValue, port: 9, transportProtocol: "UDP/TLS/RTP/SAVPF",
-            formats: tracks.flatMap { [$0.payloadType, $0.rtxPayloadType] }.compactMap { $0.map(String.init) }, connection: "IN IP4 0.0.0.0", attributes: attributes)
+            formats: tracks.flatMap { [$0.payloadType, $0.rtxPayloadType] }.compactMap { $0.map(String.init) },
+            connection: "IN IP4 0.0.0.0", attributes: attributes)
     }
 }
 

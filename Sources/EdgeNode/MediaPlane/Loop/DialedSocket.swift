@@ -12,7 +12,8 @@ final class DialedSocket {
     /// - Throws: ``MediaPlaneError`` when the system gives no socket or port.
     init(_ settings: MediaSettings) throws(MediaPlaneError) {
         socket = try UDPSocket(
-            bindAddress: settings.bindAddress, port: 0, bufferBytes: min(settings.socketBufferBytes, MediaLimits.dialedBufferBytes))
+            bindAddress: settings.bindAddress, port: 0,
+            bufferBytes: min(settings.socketBufferBytes, MediaLimits.dialedBufferBytes))
         arena = .allocate(capacity: 1)
         arena.initialize(
             to: SendArena(
