@@ -218,19 +218,25 @@ struct DialingTransportTests {
         }
     }
 
-    @Test("a server that answers no check is given up after 30 s, one that goes silent when consent is over")
+    @Test("a server that answers no check is given up after 30 s")
+    func deafServer() throws {
+        try withWallClock { clock in
+            let pair = try TransportPair(clock: clock, rules: .init(lossPercent: 100))
+            pair.run(limitMs: 40_000) { $0.client.state == .closed(.iceTimeout) }
+            #expect(pair.client.state == .closed(.iceTimeout))
+        }
+    }
+
+    @Test("a server that goes silent is given up when consent is over")
     func silence() throws {
         try withWallClock { clock in
-            let deaf = try TransportPair(clock: clock, rules: .init(lossPercent: 100))
-            deaf.run(limitMs: 40_000) { $0.client.state == .closed(.iceTimeout) }
-            #expect(deaf.client.state == .closed(.iceTimeout))
-        }
-        try withWallClock { clock in
             let pair = try TransportPair(clock: clock)
-            #expect(pair.run(limitMs: 2000) { $0.isConnected })
+            // Not inside #expect: this compiler then takes the next closure of the function for this one.
+            let isUp = pair.run(limitMs: 2000) { $0.isConnected }
+            #expect(isUp)
             pair.rules.lossPercent = 100
             pair.run(limitMs: 40_000) { $0.client.state == .closed(.consentExpired) }
-            #expect(pair.client.state == .closed(.consentExpired), "\(pair.client.state) \(pair.elapsedMs)")
+            #expect(pair.client.state == .closed(.consentExpired))
             #expect(pair.elapsedMs < 35_000)
         }
     }
