@@ -39,7 +39,7 @@ struct ClusterRecordTests {
         #expect(IndexedPeriod.periods(of: detail)[0].tracks.map(\.kind) == ["audio"])
     }
 
-    @Test("numbers no recording has are refused instead of overflowing later", arguments: 0..<12)
+    @Test("numbers no recording has are refused instead of overflowing later", arguments: 0..<13)
     func absurdNumbers(which: Int) {
         var detail = TestRecords.recording("one", node: "a", segments: 2).detail
         let huge = Int64.max
@@ -55,6 +55,7 @@ struct ClusterRecordTests {
         case 8: detail.periods[0].tracks[0].segments[1].bytes = -1
         case 9: detail.tracks[0].kind = "text"
         case 10: detail.periods[0].tracks[0].track = 99
+        case 11: detail.periods[0].tracks[0].segments[1].d = 1 << 32
         default: detail.periods[0].tracks[0].segments[1].t = (1 << 53) + 1
         }
         #expect(IndexedPeriod.periods(of: detail)[0].tracks.map(\.kind) == ["audio"])

@@ -25,6 +25,9 @@ public struct NodeView: Sendable, Equatable {
     /// The node's record of a stream.
     public func stream(_ name: String) -> StreamRecord? { streams.first { $0.id == name } }
 
+    /// How new the node's hold on a stream is; see `StreamRecord.fence`.
+    public func fence(of name: String) -> Int64 { stream(name)?.fence ?? 0 }
+
     /// Publishers now: streams come the moment they change, the load once a second, so the larger is the truer.
     public var publisherCount: Int { max(record.load.publishers, streams.count { $0.isPublished }) }
 

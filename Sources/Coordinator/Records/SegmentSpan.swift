@@ -45,7 +45,7 @@ struct SegmentSpan {
         var isCount = false
         func finish(_ segments: inout SegmentRuns) {
             let count = isCount ? values.count : 1
-            guard values.duration > 0, count > 0, count <= segmentsMax, values.duration < 1 << 53 else { return }
+            guard values.duration > 0, count > 0, count <= segmentsMax, values.duration <= UInt32.max else { return }
             segments.append(SegmentRuns.Run(number: number, time: time, duration: values.duration, count: Int(count)))
             number &+= count
             time &+= values.duration &* count

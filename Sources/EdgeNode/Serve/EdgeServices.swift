@@ -34,7 +34,8 @@ public final class EdgeServices: Server {
     private let config: EdgeConfig
     private let server: HTTPServer
     private let state: StatePublisher?
-    private let follower = Mutex<Task<Void, Never>?>(nil)
+    private let lock: PublisherLock?
+    private let followers = Mutex<[Task<Void, Never>]>([])
 
     /// Where the HTTP API is, with the port really bound.
     public var url: String { server.url }
@@ -44,14 +45,21 @@ public final class EdgeServices: Server {
         self.config = config
         let (store, remote) = try Self.stores(config.recorder)
         plane = try Self.plane(config.webrtc)
-        registry = StreamRegistry(plane: plane, settings: StreamSettings(config))
+        // The configuration has checked the URL, which is empty without Redis.
+        let redis = (try? RedisAddress(config.redis.url)).map { RedisConnection($0) }
+        let keys = StateKeys(prefix: config.redis.prefix)
+        let lock = redis.map { PublisherLock(redis: $0, keys: keys, alias: config.node.alias) }
+        self.lock = lock
+        registry = StreamRegistry(plane: plane, settings: StreamSettings(config), claims: lock)
         cascades = CascadeDesk(registry: registry, settings: CascadeDesk.Settings(config.cascade))
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
         recorder = try await Self.recorder(config.recorder, plane: plane, store: store, remote: remote)
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
-        state = Self.state(config.redis, node: node, registry: registry)
+        state = redis.map { [node, registry] redis in
+            StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
+        }
         do throws(HTTPServerError) {
             let routes = EdgeRoutes(
                 config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder,
@@ -69,6 +77,12 @@ public final class EdgeServices: Server {
 
     /// Begins to serve.
     public func start() async throws {
+        do {
+            try await state?.claimAlias()
+        } catch {
+            await stop()
+            throw StartError(message: error.description)
+        }
         await registry.start()
         await cascades.start()
         if config.recorder.isEnabled { await following.start() }
@@ -81,8 +95,24 @@ public final class EdgeServices: Server {
         guard let state else { return }
         state.start()
         let changes = await registry.changes()
-        follower.withLock {
-            $0 = Task { for await _ in changes { state.changed() } }
+        followers.withLock { followers in
+            followers = [
+                Task { for await _ in changes { state.changed() } },
+                Task { await self.keepClaims() },
+            ]
+        }
+    }
+
+    /// Renews the claims on streams that are published here, and ends publishers whose claim is lost.
+    private func keepClaims() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(StateKeys.heartbeatMs))
+            for change in await lock?.renew() ?? [] {
+                switch change {
+                case .fenced(let stream, let fence): await registry.claimed(stream: stream, fence: fence)
+                case .lost(let stream, let node): await registry.lostClaim(stream: stream, to: node)
+                }
+            }
         }
     }
 
@@ -96,7 +126,7 @@ public final class EdgeServices: Server {
         following.stop()
         await registry.stop()
         await plane.shutdown()
-        follower.withLock { $0?.cancel() }
+        followers.withLock { $0.forEach { $0.cancel() } }
         await state?.stop()
         await server.stop()
     }
@@ -144,14 +174,6 @@ public final class EdgeServices: Server {
         } catch {
             await plane.shutdown()
             throw StartError(message: "recorder: \(HTTPError(error).message)")
-        }
-    }
-
-    private static func state(_ redis: RedisSettings, node: NodeReporter, registry: StreamRegistry) -> StatePublisher? {
-        // The configuration has checked the URL, which is empty without Redis.
-        guard let address = try? RedisAddress(redis.url) else { return nil }
-        return StatePublisher(address: address, keys: StateKeys(prefix: redis.prefix)) {
-            NodeState(node: await node.record(), streams: await registry.records())
         }
     }
 

@@ -120,17 +120,28 @@ public struct MPD: Equatable, Sendable {
         public var number: Int64
         /// Its earliest presentation time.
         public var time: Int64
-        /// Length of each.
-        public var duration: Int64
+        // A month may be more than a million of these: 24 bytes rather than 32 are felt.
+        private var ticks: UInt32
+        private var repeats: UInt32
+
+        /// Length of each; kept within 32 bits, half a day at 90 kHz.
+        public var duration: Int64 {
+            get { Int64(ticks) }
+            set { ticks = UInt32(clamping: newValue) }
+        }
+
         /// How many there are, one after the other; above 0.
-        public var count: Int
+        public var count: Int {
+            get { Int(repeats) }
+            set { repeats = UInt32(clamping: newValue) }
+        }
 
         /// Segments from `time` on, each `duration` long.
         public init(number: Int64 = 1, time: Int64, duration: Int64, count: Int = 1) {
             self.number = number
             self.time = time
-            self.duration = duration
-            self.count = count
+            ticks = UInt32(clamping: duration)
+            repeats = UInt32(clamping: count)
         }
 
         /// Number of the segment that may follow.

@@ -26,6 +26,8 @@ private enum Bounds {
     static let keyBytesMax = 1_024
     static let timescale: ClosedRange<Int> = 1...1_000_000_000
     static let ticks: ClosedRange<Int64> = 0...(1 << 53)
+    /// Of one segment, as `SegmentRuns` keeps it.
+    static let duration: ClosedRange<Int64> = 1...Int64(UInt32.max)
     /// Room for media time that counts from 1970.
     static let mediaSecondsMax = 1e10
     static let pixels = 1...65_535
@@ -69,7 +71,7 @@ extension IndexedTrack {
         else { return nil }
         let secondsMax = Bounds.mediaSecondsMax * Double(track.timescale)
         let isSound = entry.segments.allSatisfy { segment in
-            Bounds.ticks.contains(segment.t) && segment.d > 0 && Bounds.ticks.contains(segment.d)
+            Bounds.ticks.contains(segment.t) && Bounds.duration.contains(segment.d)
                 && Double(segment.t) + Double(segment.d) <= secondsMax && segment.bytes >= 0
         }
         guard isSound, Double(entry.mediaTimeOffset) <= secondsMax else { return nil }

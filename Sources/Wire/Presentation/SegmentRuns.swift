@@ -9,7 +9,7 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
     /// In order.
     public private(set) var runs: [Run] = []
     /// Place of the first segment of each run.
-    private var places: [Int] = []
+    private var places: [UInt32] = []
     /// How many segments there are.
     public private(set) var count = 0
 
@@ -28,9 +28,9 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
 
     /// The segment at a place; finds its run by halving.
     public subscript(position: Int) -> IndexedSegment {
-        let index = places.partitioningIndex { $0 > position } - 1
+        let index = places.partitioningIndex { $0 > UInt32(clamping: position) } - 1
         let run = runs[index]
-        let offset = Int64(position - places[index])
+        let offset = Int64(position - Int(places[index]))
         return IndexedSegment(number: run.number + offset, time: run.time + offset * run.duration, duration: run.duration)
     }
 
@@ -46,7 +46,7 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
             runs[runs.count - 1].count += run.count
         } else {
             runs.append(run)
-            places.append(count)
+            places.append(UInt32(clamping: count))
         }
         count += run.count
     }
@@ -62,11 +62,11 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
         guard range != 0..<count else { return self }
         var result = SegmentRuns()
         guard !range.isEmpty else { return result }
-        var index = places.partitioningIndex { $0 > range.lowerBound } - 1
-        while index < runs.count, places[index] < range.upperBound {
+        var index = places.partitioningIndex { $0 > UInt32(clamping: range.lowerBound) } - 1
+        while index < runs.count, places[index] < UInt32(clamping: range.upperBound) {
             let run = runs[index]
-            let first = Swift.max(0, range.lowerBound - places[index])
-            let end = Swift.min(run.count, range.upperBound - places[index])
+            let first = Swift.max(0, range.lowerBound - Int(places[index]))
+            let end = Swift.min(run.count, range.upperBound - Int(places[index]))
             result.append(
                 Run(
                     number: run.number + Int64(first), time: run.time + Int64(first) * run.duration, duration: run.duration,
@@ -88,7 +88,7 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
         var starts: [Int] = []
         for index in runs.indices {
             if index > 0, runs[index - 1].nextNumber == runs[index].number, runs[index - 1].end == runs[index].time { continue }
-            starts.append(places[index])
+            starts.append(Int(places[index]))
         }
         guard starts.count > 1 else { return isEmpty ? [] : [self] }
         return zip(starts, starts.dropFirst() + [count]).map { part($0..<$1) }

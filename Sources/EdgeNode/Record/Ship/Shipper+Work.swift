@@ -65,7 +65,7 @@ extension Shipper {
             size = source.file.info.size
             let info: ObjectInfo
             do throws(StoreError) {
-                info = try await remote.put(key, file: source.file, contentType: Self.contentType(key.name), ifAbsent: false)
+                info = try await remote.put(key, file: source.file, contentType: nil, ifAbsent: false)
             } catch {
                 throw ShipError(remote: error)
             }
@@ -96,10 +96,6 @@ extension Shipper {
             if error == .notFound { return nil }
             throw ShipError(remote: error)
         }
-    }
-
-    private static func contentType(_ name: String) -> String {
-        name.hasPrefix("audio_") ? "audio/mp4" : "video/mp4"
     }
 
     private func publish(
