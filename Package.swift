@@ -147,7 +147,7 @@ let package = Package(
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
-            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cascade", "Cluster", "MediaPlane", "Record"]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),

@@ -330,6 +330,19 @@ def test_bad_requests_name_the_field(module_node, body, status, field):
     assert (answer.status, field in answer.json["error"]) == (status, True), answer.text
 
 
+def test_configured_streams_come_and_go_by_themselves(node, encoder, peers):
+    """B fetches from whichever source works and gives to C; nobody asks for anything."""
+    a, c = node("a"), node("c")
+    sources_of_b = [{"url": "whep://127.0.0.1:9/whep/demo"}, {"url": f"whep://127.0.0.1:{a.port}/whep/demo"}]
+    b = node("b", EDGE_STREAM=json.dumps({"demo": {"sources": sources_of_b, "targets": [{"url": f"{c.url}/whip/copy"}]}}))
+    encoder(f"{a.url}/whip/demo")
+    eventually("there at C", lambda: any(session["state"] == "connected" for session in live(c, "copy", "publish")), 20)
+    plays(peers.play(f"{c.url}/whep/copy"))
+    # Hung up by hand, it comes back.
+    assert call("DELETE", f"{b.url}/api/cascade/demo?url={a.url}/whep/demo").status == 204
+    eventually("fetched again", lambda: any(session["state"] == "connected" for session in live(b, "demo", "publish")), 15)
+
+
 def test_stream_with_a_publisher_is_not_pulled_over(node, encoder, peers):
     a, b = node("a"), node("b")
     encoder(f"{a.url}/whip/demo")

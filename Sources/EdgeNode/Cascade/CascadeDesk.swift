@@ -226,7 +226,7 @@ public actor CascadeDesk {
             try? await registry.end(stream: stream, session: offer.session)
             return hangUp(answer.session, address)
         }
-        links[id]?.attempts = 0
+        links[id]?.goodTicks = 0
         log.info("cascade is up", ["stream": stream, "direction": link.direction.rawValue, "url": address.url])
     }
 
@@ -246,6 +246,7 @@ public actor CascadeDesk {
         case .lost(let why):
             log.warning("cascade is lost", ["stream": end.stream, "direction": link.direction.rawValue, "why": why])
             links[link.id]?.turn += 1
+            guard link.isLasting || link.attempts < settings.attemptsMax else { return finish(link.id, why) }
             wait(link.id, why)
         }
     }
@@ -284,7 +285,8 @@ public actor CascadeDesk {
 
     /// A pull that nobody uses ends; a source that says nothing is lost long before consent runs out.
     private func watch(_ link: CascadeLink, _ session: String, _ silentTicks: Int) async {
-        let isSilent = await registry.state(of: session, on: link.stream) == .disconnected
+        let state = await registry.state(of: session, on: link.stream)
+        let isSilent = state == .disconnected
         let idleNs = await registry.idleNs(of: link.stream) ?? 0
         guard var current = links[link.id], current.has(session: session), case .connected(_, let remote, _) = current.phase
         else {
@@ -292,6 +294,9 @@ public actor CascadeDesk {
         }
         let isIdle = link.direction == .pull && link.idleNs > 0 && idleNs >= link.idleNs
         current.phase = .connected(session: session, remote: remote, silentTicks: isSilent ? silentTicks + 1 : 0)
+        if state == .connected { current.goodTicks += 1 }
+        // Only a session that holds makes up for those that did not.
+        if current.goodTicks == Self.goodTicksMin { current.attempts = 0 }
         if isIdle { current.reason = "idle" }
         links[link.id] = current
         if isIdle {
@@ -304,13 +309,16 @@ public actor CascadeDesk {
     /// A session is called disconnected after five seconds of silence, longer than two consent checks are apart; this adds one.
     private static let silentTicksMax = 2
 
+    private static let goodTicksMin = 20
+
     private func retry(_ link: CascadeLink) async {
-        if !link.isLasting {
-            let isWanted =
-                link.direction == .pull
-                ? await registry.isAwaited(link.stream) : await registry.hasPublisher(link.stream)
+        let isPull = link.direction == .pull
+        if !(isPull && link.isLasting) {
+            let isWanted = isPull ? await registry.isAwaited(link.stream) : await registry.hasPublisher(link.stream)
             guard links[link.id]?.phase == link.phase else { return }
-            guard isWanted else { return finish(link.id, link.reason ?? "unused") }
+            guard isWanted || link.isLasting else { return finish(link.id, link.reason ?? "unused") }
+            // A configured target waits for its stream with the next tick.
+            guard isWanted else { return }
         }
         links[link.id]?.phase = .connecting
         links[link.id]?.attempts += 1
@@ -322,9 +330,7 @@ public actor CascadeDesk {
 
     private func failed(_ id: UInt64, _ error: CascadeError) {
         guard let link = links[id], !link.isOver else { return }
-        // What the configuration asks for waits for its stream without a word.
-        let isQuiet = link.isLasting && (error == .local(.streamNotFound) || error == .local(.nothingPublished))
-        if !isQuiet, link.reason != error.description {
+        if link.reason != error.description {
             log.warning("cascade failed", ["stream": link.stream, "url": link.address.url, "why": error.description])
         }
         links[id]?.turn += 1

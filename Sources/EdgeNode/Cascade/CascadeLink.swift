@@ -64,6 +64,8 @@ struct CascadeLink {
     let isLasting: Bool
     var phase: Phase
     var attempts = 0
+    /// How often in a row the session was found connected.
+    var goodTicks = 0
     var reason: String?
     /// Which address is asked, or was last.
     var turn = 0

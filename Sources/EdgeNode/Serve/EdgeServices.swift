@@ -84,7 +84,7 @@ public final class EdgeServices: Server {
             throw StartError(message: error.description)
         }
         await registry.start()
-        await cascades.start()
+        await cascades.start(config.cascade.declared)
         if config.recorder.isEnabled { await following.start() }
         do throws(HTTPServerError) {
             try server.start()
