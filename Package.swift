@@ -79,7 +79,8 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Cascade", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
+                "Streams", "Cascade", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth",
+                "Cluster",
                 "Config", "Program", "Redis", "SDP", "Media", "CLinux", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),

@@ -184,7 +184,10 @@ def test_publisher_that_leaves_ends_nothing_while_it_may_come_back(node, encoder
     viewer = peers.play(f"{b.url}/whep/demo")
     plays(viewer)
     first.kill()
-    time.sleep(2.5)
+    # Longer than a dead source is waited for: this one still answers.
+    for _ in range(16):
+        time.sleep(0.5)
+        assert [link["state"] for link in links(b, "demo")] == ["connected"]
     seen = viewer.frames
     encoder(f"{a.url}/whip/demo")
     eventually("pictures again", lambda: viewer.frames > seen + 30, 20)
@@ -357,3 +360,15 @@ def test_stream_with_a_publisher_is_not_pulled_over(node, encoder, peers):
     assert call("DELETE", f"{b.url}/api/cascade/demo").status == 404
     eventually("hung up at A", lambda: live(a, "demo") == [])
     assert post_offer(f"{b.url}/whip/demo", peers.offer()).status == 201
+
+
+def test_publisher_that_may_take_over_ends_the_cascade(node, encoder, peers):
+    a, b = node("a"), node("b", EDGE_STRATEGY_OVERRIDE_PUBLISHER="true")
+    encoder(f"{a.url}/whip/demo")
+    published(a, "demo")
+    pulls(b, a, "demo", idleSeconds=0)
+    published(b, "demo")
+    peers.publish(f"{b.url}/whip/demo")
+    eventually("hung up at A", lambda: live(a, "demo") == [])
+    assert links(b, "demo")[0]["state"] == "ended"
+    assert published(b, "demo")[0].get("cascade") is None

@@ -97,7 +97,7 @@ public actor CascadeDesk {
         tasks = []
         let remote = remote
         let open = links.values.compactMap { link -> (String, CascadeAddress)? in
-            if case .connected(_, let session, _) = link.phase { (session, link.address) } else { nil }
+            if case .connected(_, let session) = link.phase { (session, link.address) } else { nil }
         }
         links = [:]
         await withTaskGroup(of: Void.self) { group in
@@ -155,7 +155,7 @@ public actor CascadeDesk {
     public func end(stream: String, url: String? = nil) async -> Int {
         let wanted = links.values.filter { $0.stream == stream && !$0.isOver && (url == nil || $0.address.url == url) }
         for link in wanted {
-            if case .connected(let session, _, _) = link.phase {
+            if case .connected(let session, _) = link.phase {
                 // The registry tells of the end, and `take` does the rest.
                 try? await registry.end(stream: stream, session: session)
             } else {
@@ -196,7 +196,7 @@ public actor CascadeDesk {
         let (stream, address, isPull) = (link.stream, link.address, link.direction == .pull)
         let offer: RelayOffer
         do throws(StreamError) {
-            offer = isPull ? try await registry.offerPull(stream: stream) : try await registry.offerPush(stream: stream)
+            offer = try await isPull ? registry.offerPull(stream: stream) : registry.offerPush(stream: stream)
         } catch {
             throw .local(error)
         }
@@ -207,6 +207,11 @@ public actor CascadeDesk {
             await registry.abandon(offer)
             throw error
         }
+        guard links[id]?.phase == .connecting else {
+            await registry.abandon(offer)
+            hangUp(answer.session, address)
+            throw .local(.sessionNotFound)
+        }
         do throws(StreamError) {
             // A header that can't be read must not open the door to a loop.
             guard let path = CascadePath.parse(answer.path, isAlias: NodeAlias.isValid) else {
@@ -215,7 +220,7 @@ public actor CascadeDesk {
             let record = CascadeRecord(
                 sourceURL: isPull ? address.url : nil, targetURL: isPull ? nil : address.url, sessionURL: answer.session)
             // Noted first: the session may be lost before `accept` returns.
-            links[id]?.phase = .connected(session: offer.session, remote: answer.session, silentTicks: 0)
+            links[id]?.phase = .connected(session: offer.session, remote: answer.session)
             try await registry.accept(offer, RelayAnswer(sdp: answer.sdp, record: record, path: isPull ? path : []))
         } catch {
             await registry.abandon(offer)
@@ -238,7 +243,7 @@ public actor CascadeDesk {
     /// A session of ours is over.
     private func take(_ end: RelayEnd) {
         guard let link = links.values.first(where: { $0.stream == end.stream && $0.has(session: end.session) }),
-            case .connected(_, let session, _) = link.phase
+            case .connected(_, let session) = link.phase
         else { return }
         hangUp(session, link.address)
         switch end.reason {
@@ -276,7 +281,7 @@ public actor CascadeDesk {
             guard let link = links[id] else { continue }
             switch link.phase {
             case .connecting: break
-            case .connected(let session, _, let silentTicks): await watch(link, session, silentTicks)
+            case .connected(let session, _): await watch(link, session)
             case .waiting(let untilNs): if untilNs <= now { await retry(link) }
             case .ended(let atNs): if now > atNs &+ Self.endedKeptNs { links[id] = nil }
             }
@@ -284,16 +289,12 @@ public actor CascadeDesk {
     }
 
     /// A pull that nobody uses ends; a source that says nothing is lost long before consent runs out.
-    private func watch(_ link: CascadeLink, _ session: String, _ silentTicks: Int) async {
+    private func watch(_ link: CascadeLink, _ session: String) async {
         let state = await registry.state(of: session, on: link.stream)
-        let isSilent = state == .disconnected
+        let silenceNs = await registry.silenceNs(of: session, on: link.stream) ?? 0
         let idleNs = await registry.idleNs(of: link.stream) ?? 0
-        guard var current = links[link.id], current.has(session: session), case .connected(_, let remote, _) = current.phase
-        else {
-            return
-        }
+        guard var current = links[link.id], current.has(session: session) else { return }
         let isIdle = link.direction == .pull && link.idleNs > 0 && idleNs >= link.idleNs
-        current.phase = .connected(session: session, remote: remote, silentTicks: isSilent ? silentTicks + 1 : 0)
         if state == .connected { current.goodTicks += 1 }
         // Only a session that holds makes up for those that did not.
         if current.goodTicks == Self.goodTicksMin { current.attempts = 0 }
@@ -301,14 +302,13 @@ public actor CascadeDesk {
         links[link.id] = current
         if isIdle {
             try? await registry.end(stream: link.stream, session: session)
-        } else if isSilent, silentTicks >= Self.silentTicksMax {
+        } else if silenceNs > Self.silenceMaxNs {
             await registry.lose(stream: link.stream, session: session, why: "silent")
         }
     }
 
-    /// A session is called disconnected after five seconds of silence, longer than two consent checks are apart; this adds one.
-    private static let silentTicksMax = 2
-
+    /// Consent checks are at most 5 s apart, and one that is lost is repeated ten times within the second after.
+    private static let silenceMaxNs: UInt64 = 6_500_000_000
     private static let goodTicksMin = 20
 
     private func retry(_ link: CascadeLink) async {

@@ -46,8 +46,7 @@ public struct CascadeStatus: Sendable, Equatable, Codable {
 struct CascadeLink {
     enum Phase: Equatable {
         case connecting
-        /// `silentTicks` counts how often in a row nothing had been heard for a while.
-        case connected(session: String, remote: String, silentTicks: Int)
+        case connected(session: String, remote: String)
         /// Monotonic.
         case waiting(untilNs: UInt64)
         case ended(atNs: UInt64)
@@ -77,7 +76,7 @@ struct CascadeLink {
     }
 
     func has(session wanted: String) -> Bool {
-        if case .connected(wanted, _, _) = phase { true } else { false }
+        if case .connected(wanted, _) = phase { true } else { false }
     }
 
     var status: CascadeStatus {
@@ -86,7 +85,7 @@ struct CascadeLink {
             targetUrl: direction == .push ? address.url : nil, state: .connecting, reason: reason, attempts: attempts)
         switch phase {
         case .connecting: break
-        case .connected(let session, let remote, _):
+        case .connected(let session, let remote):
             (status.state, status.session, status.sessionUrl) = (.connected, session, remote)
         case .waiting: status.state = .waiting
         case .ended: status.state = .ended

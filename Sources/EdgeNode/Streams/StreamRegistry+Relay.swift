@@ -11,18 +11,13 @@ import SDP
 extension StreamRegistry {
     // MARK: Offers
 
-    /// Takes the publisher's place for a stream of another node. `accept` or `abandon` must follow.
-    public func offerPull(stream name: String) async throws(StreamError) -> RelayOffer {
+    /// Takes the publisher's place for a stream of another node; a publisher that is there is never replaced, however silent.
+    /// `accept` or `abandon` must follow.
+    public func offerPull(stream name: String) throws(StreamError) -> RelayOffer {
         try checkOpen(name)
-        let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        if let current = entry.publisher {
-            guard let handle = current.handle, await isStale(current, handle) else { throw .publisherExists }
-            guard streams[name]?.publisher?.id == current.id else { throw .publisherExists }
-            removeSession(current.id, on: name, state: .closed)
-            await plane.remove(handle)
-        }
-        guard streams[name]?.key == entry.key, streams[name]?.publisher == nil else { throw .publisherExists }
         try checkRoom(isPublisher: true)
+        let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
+        guard entry.publisher == nil else { throw .publisherExists }
         let session = dialedSession()
         streams[name]?.publisher = session
         let offer = SubscribeOffer.relay(settings.codecs)
@@ -219,4 +214,12 @@ extension StreamRegistry {
 
     /// Where a session stands; nil when it is gone.
     public func state(of id: String, on name: String) -> Cluster.SessionState? { streams[name]?.session(id)?.state }
+
+    /// How long nothing authentic has come from a session's peer, in nanoseconds; nil when it is gone or not connected yet.
+    public func silenceNs(of id: String, on name: String) async -> UInt64? {
+        guard let session = streams[name]?.session(id), let handle = session.handle, session.state != .new else { return nil }
+        guard let heardNs = await plane.snapshot(of: handle)?.lastReceivedNs else { return nil }
+        let now = time().monotonicNs
+        return now > heardNs ? now - heardNs : 0
+    }
 }

@@ -133,15 +133,18 @@ extension StreamRegistry {
     func removeSession(
         _ id: String, on name: String, state: Cluster.SessionState, why: RelayEnd.Reason = .stopped
     ) {
-        if let session = streams[name]?.session(id) { noteRelayEnd(session, on: name, why) }
         if streams[name]?.publisher?.id == id {
-            endPublication(name, session: id, state: state)
+            endPublication(name, session: id, state: state, why: why)
         } else {
+            if let viewer = streams[name]?.viewers[id] { noteRelayEnd(viewer, on: name, why) }
             _ = streams[name]?.remove(id, state: state, now: time())
         }
     }
 
-    func endPublication(_ name: String, session id: String, state: Cluster.SessionState) {
+    func endPublication(
+        _ name: String, session id: String, state: Cluster.SessionState, why: RelayEnd.Reason = .stopped
+    ) {
+        if let publisher = streams[name]?.publisher { noteRelayEnd(publisher, on: name, why) }
         guard let key = streams[name]?.key, streams[name]?.remove(id, state: state, now: time()) != nil else { return }
         releaseClaim(on: name)
         log.info("publisher is gone", ["stream": name])

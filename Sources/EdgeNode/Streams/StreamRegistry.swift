@@ -196,7 +196,7 @@ public actor StreamRegistry {
         guard streams[name]?.key == key, streams[name]?.publisher?.id == reservation else { throw .publisherExists }
     }
 
-    func isStale(_ session: Session, _ handle: SessionHandle) async -> Bool {
+    private func isStale(_ session: Session, _ handle: SessionHandle) async -> Bool {
         let heard = await plane.snapshot(of: handle)?.lastReceivedNs ?? 0
         let last = max(heard, session.createdNs)
         return time().monotonicNs > last &+ StreamLimits.stalePublisherNs
