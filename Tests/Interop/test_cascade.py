@@ -372,3 +372,23 @@ def test_publisher_that_may_take_over_ends_the_cascade(node, encoder, peers):
     eventually("hung up at A", lambda: live(a, "demo") == [])
     assert links(b, "demo")[0]["state"] == "ended"
     assert published(b, "demo")[0].get("cascade") is None
+
+
+def test_copies_need_no_lock_on_the_stream(redis_cluster, encoder, peers):
+    """With Redis one node holds the stream; a copy on another, fetched or given, is no second publisher."""
+    a, b = redis_cluster.edges
+    encoder(f"{a.url}/whip/demo")
+    published(a, "demo")
+    assert record(a, "demo")["fence"] > 0
+    pulls(b, a, "demo", idleSeconds=0)
+    published(b, "demo")
+    assert record(b, "demo")["fence"] == 0
+    assert call("DELETE", f"{b.url}/api/cascade/demo").status == 204
+    eventually("hung up", lambda: live(b, "demo", "publish") == [])
+    assert cascade(a, "demo", targetUrl=f"{b.url}/whip/demo").status == 200
+    published(b, "demo")
+    plays(peers.play(f"{b.url}/whep/demo"))
+    # A publisher of its own is still kept out of B, by A's lock once the copy is gone.
+    assert call("DELETE", f"{a.url}/api/cascade/demo").status == 204
+    eventually("gone at B", lambda: live(b, "demo", "publish") == [])
+    assert post_offer(f"{b.url}/whip/demo", peers.offer()).status == 409
