@@ -1,6 +1,7 @@
 """Streams between nodes that know nothing of each other but a URL: pulled over WHEP, pushed over WHIP, lost, found and hung up."""
 
 import json
+import pathlib
 import socket
 import threading
 import time
@@ -9,6 +10,7 @@ import pytest
 
 import sources
 from programs import BINARIES, Edge, Program, eventually
+from servers import PeerServer
 from wire import call, post_offer
 
 JSON = {"Content-Type": "application/json"}
@@ -392,3 +394,41 @@ def test_copies_need_no_lock_on_the_stream(redis_cluster, encoder, peers):
     assert call("DELETE", f"{a.url}/api/cascade/demo").status == 204
     eventually("gone at B", lambda: live(b, "demo", "publish") == [])
     assert post_offer(f"{b.url}/whip/demo", peers.offer()).status == 409
+
+
+def test_servers_that_are_not_ours(node, peers):
+    """aiortc as the other side, fetched from and given to: a full ICE agent that wants to be the DTLS client."""
+    server, edge = PeerServer(peers), node("a")
+    try:
+        assert cascade(edge, "demo", sourceUrl=f"{server.url}/whep/x", token="secret").status == 200
+        published(edge, "demo")
+        plays(peers.play(f"{edge.url}/whep/demo"))
+        assert {codec["codec"] for codec in record(edge, "demo")["codecs"]} == {"H264", "opus"}
+        assert cascade(edge, "demo", targetUrl=f"{server.url}/whip/x").status == 200
+        eventually("frames back at the server", lambda: server.frames > 30 and server.samples > 30_000, 20)
+        assert server.headers[0]["Authorization"] == "Bearer secret" and server.headers[0]["Tributary-Cascade"] == "a"
+        assert call("DELETE", f"{edge.url}/api/cascade/demo").status == 204
+        eventually("both hung up", lambda: sorted(server.ended) == ["0", "1"])
+    finally:
+        server.close()
+
+
+def test_nothing_is_left_of_cascades_that_ended(node, encoder):
+    a, b = node("a"), node("b")
+    encoder(f"{a.url}/whip/demo")
+    published(a, "demo")
+
+    def descriptors() -> int:
+        return len(list(pathlib.Path(f"/proc/{b.process.pid}/fd").iterdir()))
+
+    def round_trip() -> None:
+        pulls(b, a, "demo", idleSeconds=0)
+        published(b, "demo")
+        assert call("DELETE", f"{b.url}/api/cascade/demo").status == 204
+        eventually("hung up at A", lambda: live(a, "demo") == [])
+
+    round_trip()
+    before = descriptors()
+    for _ in range(30):
+        round_trip()
+    eventually("no descriptor more", lambda: descriptors() <= before + 1)

@@ -112,7 +112,7 @@ public final class MediaPlane: Sendable {
             remoteFingerprints: spec.remoteFingerprints.map { PeerFingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
             iceRole: spec.dialing == nil ? .lite : .controlling, dtlsRole: spec.isDTLSClient ? .client : .server,
             certificate: certificate,
-            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) })
+            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast))
     }
 
     /// New ICE credentials for a session, for an ICE restart (RFC 8445 §9): media goes on, both sets are valid until the peer uses the new.
