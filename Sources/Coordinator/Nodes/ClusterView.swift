@@ -10,13 +10,18 @@ public struct NodeView: Sendable, Equatable {
     public var streams: [StreamRecord]
     /// The bearer token the node wants of us; never shown.
     public var token: String?
+    /// What to add to the node's times to get ours, milliseconds; nil before it was heard.
+    public var clockOffsetMs: Int64?
 
     /// A view of a node.
-    public init(record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], token: String? = nil) {
+    public init(
+        record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], token: String? = nil, clockOffsetMs: Int64? = nil
+    ) {
         self.record = record
         self.status = status
         self.streams = streams
         self.token = token
+        self.clockOffsetMs = clockOffsetMs
     }
 
     /// The node's name in the cluster.

@@ -57,6 +57,13 @@ enum IndexSchema {
         DROP TABLE segments;
         """,
         "ALTER TABLE tracks ADD COLUMN continues INTEGER NOT NULL DEFAULT 0;",
+        """
+        CREATE TABLE clocks (
+            node TEXT NOT NULL, at_us INTEGER NOT NULL, offset_us INTEGER NOT NULL, PRIMARY KEY (node, at_us)
+        ) STRICT, WITHOUT ROWID;
+        CREATE TABLE added_nodes (alias TEXT PRIMARY KEY, url TEXT NOT NULL, token TEXT) STRICT, WITHOUT ROWID;
+        CREATE TABLE drained_nodes (alias TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
+        """,
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

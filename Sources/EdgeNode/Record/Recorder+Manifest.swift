@@ -3,6 +3,12 @@ import Store
 import Synchronization
 
 extension Recorder {
+    /// Whether something is being recorded into a manifest's directory at this moment, so that ``liveManifest(_:)`` has one.
+    public func isLive(_ key: ObjectKey) -> Bool {
+        guard key.name == DayManifest.name, let directory = key.parent else { return false }
+        return !environment.index.live(in: directory.path).isEmpty
+    }
+
     /// The manifest of a directory into which something is being recorded at this moment, as of now: what is stored of it is older,
     /// because writing it costs. Nil for every other key.
     public func liveManifest(_ key: ObjectKey) async -> [UInt8]? {

@@ -13,7 +13,7 @@ extension Recorder {
 
     /// The stream whose recordings are in a directory; nil when there are none.
     public func stream(ofDirectory directory: String) -> String? {
-        environment.index.playable(stream: nil).first { $0.recordDir == directory }?.stream
+        environment.index.stream(ofDirectory: directory)
     }
 
     /// What a recording consists of, with only the segments that touch a range of wall clock (Unix microseconds).

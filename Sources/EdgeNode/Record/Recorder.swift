@@ -218,7 +218,8 @@ public final class Recorder: Sendable {
         }
         do throws(StoreError) {
             // Nobody hears an error about a recording that nobody asked for: it waits for space instead.
-            if !isAutomatic, try environment.store.freeBytesNow() < environment.settings.freeBytesMin {
+            let space = try environment.store.spaceNow()
+            if !isAutomatic, space.free < environment.settings.freeBytesNeeded(of: space.all) {
                 throw StoreError.noSpace(code: 0)
             }
             let directory = try RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs)
@@ -231,8 +232,8 @@ public final class Recorder: Sendable {
         } catch {
             switch error {
             case .noSpace:
-                let free = (try? environment.store.freeBytesNow()) ?? 0
-                throw .noSpace(free: free, need: environment.settings.freeBytesMin)
+                let space = (try? environment.store.spaceNow()) ?? (free: 0, all: 0)
+                throw .noSpace(free: space.free, need: environment.settings.freeBytesNeeded(of: space.all))
             case .invalidKey(let other): throw .directoryInUse(by: other)
             default: throw .storage(error)
             }

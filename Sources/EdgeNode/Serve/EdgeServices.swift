@@ -32,6 +32,7 @@ public final class EdgeServices: Server {
     let cascades: CascadeDesk
     private let following: RecordingFollower
     private let config: EdgeConfig
+    let router: Router
     private let server: HTTPServer
     private let state: StatePublisher?
     private let lock: PublisherLock?
@@ -61,11 +62,12 @@ public final class EdgeServices: Server {
             StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
         }
         do throws(HTTPServerError) {
-            let routes = EdgeRoutes(
+            router = EdgeRoutes(
                 config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder,
                 following: following,
-                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state)
-            server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
+                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
+            ).router()
+            server = try HTTPServer(HTTPServerSettings(config.http), router: router)
         } catch {
             await state?.stop()
             await recorder.stopAll()
@@ -220,6 +222,7 @@ extension RecordSettings {
         self.init(
             autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
             recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace),
+            freePercentMin: settings.minFreePercent, makesRoom: settings.whenFull == .deleteOldest,
             spoolBytesMax: Int64(settings.spoolBytesMax), soundTarget: settings.transcodeAudio.target,
             retention: Retention(
                 days: settings.retentionDays,

@@ -43,8 +43,9 @@ enum FileCalls {
         }
     }
 
-    static func write(_ bytes: [UInt8], to descriptor: Int32) throws(StoreError) {
-        var written = 0
+    /// Writes all bytes from `start` on.
+    static func write(_ bytes: [UInt8], from start: Int = 0, to descriptor: Int32) throws(StoreError) {
+        var written = start
         while written < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
                 Glibc.write(descriptor, buffer.baseAddress.map { $0 + written }, buffer.count - written)
@@ -55,6 +56,30 @@ enum FileCalls {
                 throw .from("write", count == 0 ? EIO : errno)
             }
         }
+    }
+
+    /// Writes two pieces, one behind the other.
+    static func write(_ head: [UInt8], _ body: [UInt8], to descriptor: Int32) throws(StoreError) {
+        var written = 0
+        while written < head.count {
+            let count = head.withUnsafeBytes { head in
+                body.withUnsafeBytes { body in
+                    var pieces = [
+                        iovec(
+                            iov_base: UnsafeMutableRawPointer(mutating: head.baseAddress.map { $0 + written }),
+                            iov_len: head.count - written),
+                        iovec(iov_base: UnsafeMutableRawPointer(mutating: body.baseAddress), iov_len: body.count),
+                    ]
+                    return writev(descriptor, &pieces, 2)
+                }
+            }
+            if count > 0 {
+                written += count
+            } else if count == 0 || errno != EINTR {
+                throw .from("write", count == 0 ? EIO : errno)
+            }
+        }
+        try write(body, from: written - head.count, to: descriptor)
     }
 
     static func read(_ descriptor: Int32, at offset: Int64, count: Int) throws(StoreError) -> [UInt8] {
@@ -83,8 +108,29 @@ enum FileCalls {
     static func info(_ status: stat, key: ObjectKey) throws(StoreError) -> ObjectInfo {
         guard status.st_mode & S_IFMT == S_IFREG else { throw .notFound }
         let nanoseconds = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
-        let parts = [UInt64(bitPattern: Int64(status.st_size)), UInt64(bitPattern: nanoseconds), UInt64(status.st_ino)]
-        let tag = parts.map { String($0, radix: 16) }.joined(separator: "-")
-        return ObjectInfo(key: key, size: Int64(status.st_size), etag: "\"\(tag)\"", modifiedUs: nanoseconds / 1000)
+        let tag = tag(UInt64(bitPattern: Int64(status.st_size)), UInt64(bitPattern: nanoseconds), UInt64(status.st_ino))
+        return ObjectInfo(key: key, size: Int64(status.st_size), etag: tag, modifiedUs: nanoseconds / 1000)
+    }
+
+    /// The numbers in hexadecimal with dashes between, in quotes; byte by byte, since each request for an object wants one.
+    private static func tag(_ numbers: UInt64...) -> String {
+        String(unsafeUninitializedCapacity: 2 + 17 * numbers.count) { buffer in
+            var count = 0
+            func put(_ byte: UInt8) {
+                buffer[count] = byte
+                count += 1
+            }
+            put(0x22)
+            for (index, number) in numbers.enumerated() {
+                if index > 0 { put(0x2D) }
+                let digits = max(1, (67 - number.leadingZeroBitCount) / 4)
+                for digit in (0..<digits).reversed() {
+                    let value = UInt8(truncatingIfNeeded: number >> (4 * UInt64(digit)) & 15)
+                    put(value < 10 ? 0x30 + value : 0x57 + value)
+                }
+            }
+            put(0x22)
+            return count
+        }
     }
 }

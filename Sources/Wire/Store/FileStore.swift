@@ -36,10 +36,16 @@ public final class FileStore: ObjectStore {
     }
 
     /// Bytes an unprivileged process can still write beneath the root.
-    public func freeBytesNow() throws(StoreError) -> Int64 {
+    public func freeBytesNow() throws(StoreError) -> Int64 { try spaceNow().free }
+
+    /// Bytes an unprivileged process can still write beneath the root, and bytes the file system has in all.
+    public func spaceNow() throws(StoreError) -> (free: Int64, all: Int64) {
         var status = statvfs()
         guard fstatvfs(rootDescriptor.raw, &status) == 0 else { throw .from("statvfs") }
-        return Int64(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+        func bytes(_ blocks: UInt) -> Int64 {
+            Int64(clamping: UInt64(blocks).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+        }
+        return (bytes(status.f_bavail), bytes(status.f_blocks))
     }
 
     // MARK: ObjectStore
@@ -112,7 +118,7 @@ public final class FileStore: ObjectStore {
     /// The file, open for reading; the caller closes the descriptor.
     public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? {
         // What the kernel has at hand is opened here and now; only a disk is worth another thread.
-        if let file = cachedNow(key) { return file }
+        if let file = cachedFile(key) { return file }
         return try await blocking { () throws(StoreError) in try self.openNow(key) }
     }
 

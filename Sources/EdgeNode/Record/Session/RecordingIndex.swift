@@ -20,11 +20,36 @@ final class RecordingIndex: Sendable {
         /// Removal was begun and is not finished.
         var isLeftToRemove = false
 
+        var directory: String? { live?.directory ?? ended?.recordDir }
         var row: RecordingRecord? { live?.row ?? ended }
         var listed: RecordingRecord? { isForgotten && ended?.status != .deleted ? nil : row }
     }
 
-    private let entries = Mutex<[String: Entry]>([:])
+    /// Entries by id, and the ids in each directory.
+    private struct Table {
+        private var entries: [String: Entry] = [:]
+        private var directories: [String: Set<String>] = [:]
+
+        var values: Dictionary<String, Entry>.Values { entries.values }
+
+        subscript(id: String) -> Entry? {
+            get { entries[id] }
+            set {
+                let (old, new) = (entries[id]?.directory, newValue?.directory)
+                entries[id] = newValue
+                guard old != new else { return }
+                if let old {
+                    directories[old]?.remove(id)
+                    if directories[old]?.isEmpty == true { directories[old] = nil }
+                }
+                if let new { directories[new, default: []].insert(id) }
+            }
+        }
+
+        func values(in directory: String) -> [Entry] { (directories[directory] ?? []).compactMap { entries[$0] } }
+    }
+
+    private let entries = Mutex(Table())
     /// Sessions that have just ended: players may still be where they were written.
     private let fading = Mutex<[LiveSession]>([])
     /// Those who wait for a stream's recording to go on.
@@ -60,7 +85,10 @@ final class RecordingIndex: Sendable {
     }
 
     func remove(_ id: String) {
-        let entry = entries.withLock { $0.removeValue(forKey: id) }
+        let entry = entries.withLock { entries in
+            defer { entries[id] = nil }
+            return entries[id]
+        }
         fading.withLock { $0.removeAll { $0.id == id } }
         if let live = entry?.live { room.changed(live.stream) }
     }
@@ -98,7 +126,7 @@ final class RecordingIndex: Sendable {
 
     /// Sessions that are being written into a directory.
     func live(in directory: String) -> [LiveSession] {
-        entries.withLock { $0.values.compactMap(\.live) }.filter { $0.directory == directory }
+        entries.withLock { $0.values(in: directory).compactMap(\.live) }
     }
 
     func find(stream: String, record: String) -> RecordingRecord? {
@@ -122,6 +150,17 @@ final class RecordingIndex: Sendable {
                 else { return nil }
                 return row
             }
+        }
+    }
+
+    /// The stream whose recordings in a directory can be played.
+    func stream(ofDirectory directory: String) -> String? {
+        entries.withLock { entries in
+            entries.values(in: directory).lazy.compactMap { entry -> String? in
+                guard !entry.isLeftToRemove, !entry.isForgotten else { return nil }
+                if let live = entry.live { return live.stream }
+                return entry.ended.flatMap { $0.status == .deleted ? nil : $0.stream }
+            }.first
         }
     }
 

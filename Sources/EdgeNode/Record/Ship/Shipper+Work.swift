@@ -18,7 +18,7 @@ struct ShipError: Error {
             failure = .throttled
             reason = "the remote store asks for fewer requests"
             retryAfterNs = milliseconds.map { UInt64(max(0, $0)) &* 1_000_000 }
-        case .unavailable(let reason):
+        case .unavailable(let reason), .timedOut(let reason):
             failure = .unavailable
             self.reason = "the remote store does not answer: \(reason)"
         default:
