@@ -71,6 +71,7 @@ let package = Package(
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
+        module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
             "Record", path: "Sources/EdgeNode/Record",
             ["Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
@@ -78,7 +79,8 @@ let package = Package(
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
             [
-                "Streams", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth", "Cluster",
+                "Streams", "Cascade", "Record", "Presentation", "State", "MediaPlane", "Store", "Buckets", "HTTP", "Auth",
+                "Cluster",
                 "Config", "Program", "Redis", "SDP", "Media", "CLinux", "Log",
             ]),
         program("EdgeNode", path: "Sources/EdgeNode/Main", ["EdgeServe", "Program"]),
@@ -141,12 +143,13 @@ let package = Package(
             of: "MediaPlane", ["TestThreads", "COpenSSL", "CSRTP", "CLinux", "CAllocationCounter"],
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
+        tests(of: "Cascade", ["Streams", "SDP"]),
         tests(of: "EdgeBench", ["SDP"]),
         tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
-            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cascade", "Cluster", "MediaPlane", "Record"]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),

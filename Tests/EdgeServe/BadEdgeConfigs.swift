@@ -24,6 +24,19 @@ let badConfigs: [(text: String, message: String)] = [
     ("[recorder.hooks]\ncommand = [\"ls\"]", "edge.toml:2: recorder.hooks.command: must begin with an absolute path"),
     ("[recorder.hooks]\nevents = [\"begin\"]", "edge.toml:2: recorder.hooks.events[0]: expected one of start, segment, stop"),
     ("[recorder.hooks]\ntimeout_seconds = 0", "edge.toml:2: recorder.hooks.timeout_seconds: must be 0.1 to 300.0"),
+    ("[cascade]\nmax_depth = 0", "edge.toml:2: cascade.max_depth: must be 1 to 16"),
+    ("[cascade]\nidle_second = 1", "edge.toml:2: cascade.idle_second: unknown key, did you mean idle_seconds?"),
+    ("[stream]\ndemo = 1", "edge.toml:2: stream.demo: expected a table, found an integer"),
+    (
+        "[stream.\"a b\"]",
+        "edge.toml:1: stream.a b: not a stream name: 1 to 64 of A-Z a-z 0-9 _ . ~ - and no dot first"
+    ),
+    ("[[stream.demo.sources]]\ntoken = \"t\"", "edge.toml:1: stream.demo.sources[0].url: is required"),
+    (
+        "[[stream.demo.targets]]\nurl = \"rtsp://x\"",
+        "edge.toml:2: stream.demo.targets[0].url: expected http://host/path, https://host/path or whip://host/path"
+    ),
+    ("[[stream.demo.source]]\nurl = \"x\"", "edge.toml:1: stream.demo.source: unknown key, did you mean sources?"),
     ("[nodes]\nalias = \"a\"", "edge.toml:1: nodes: unknown key, did you mean node?"),
     ("[http]\nlisten = \"7777\"", "edge.toml:2: http.listen: expected host:port, [IPv6]:port or :port"),
     ("[http]\nlisten = \"127.0.0.1:99999\"", "edge.toml:2: http.listen: expected host:port, [IPv6]:port or :port"),

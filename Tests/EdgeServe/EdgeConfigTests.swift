@@ -1,3 +1,4 @@
+import Cascade
 import Config
 import ConfigFixtures
 import Foundation
@@ -52,6 +53,25 @@ struct EdgeConfigTests {
         #expect(config.redis.url.isEmpty && config.redis.prefix == "edge")
         #expect(!config.auth.isAnySet && !config.strategy.overridePublisher)
         #expect(config.node.advertisedURL(http: config.http, port: 7777) == "http://127.0.0.1:7777")
+    }
+
+    @Test("streams that come from and go to other servers")
+    func streams() throws {
+        let config = try reading.load(
+            """
+            [[stream.demo.sources]]
+            url = "whep://a:7777/whep/demo"
+            token = "t"
+            [[stream.demo.sources]]
+            url = "https://b/whep/demo"
+            [[stream.demo.targets]]
+            url = "whip://c/whip/x"
+            """)
+        #expect(config.cascade.declared.map(\.direction) == [.pull, .push])
+        #expect(config.cascade.declared.map(\.stream) == ["demo", "demo"])
+        let urls = config.cascade.declared.map { $0.addresses.map(\.url) }
+        #expect(urls == [["http://a:7777/whep/demo", "https://b/whep/demo"], ["http://c/whip/x"]])
+        #expect(config.cascade.idleSeconds == 60 && config.cascade.depthMax == 4)
     }
 
     @Test("every section")

@@ -139,7 +139,7 @@ struct PublishTests {
             var changes = await bench.registry.changes().makeAsyncIterator()
             let answer = try await bench.publish("demo")
             let key = try #require(await bench.registry.key(of: "demo"))
-            #expect(await publications.next() == .published(stream: "demo", key: key))
+            #expect(await publications.next() == .published(stream: "demo", key: key, isCopy: false))
             #expect(await changes.next() != nil)
             try await bench.registry.end(stream: "demo", session: answer.sessionID)
             #expect(await publications.next() == .ended(stream: "demo", key: key))

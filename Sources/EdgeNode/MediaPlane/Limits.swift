@@ -44,6 +44,8 @@ package enum Limits {
     /// than the slowest keep-alive, 5 s) to any nominated one.
     static let pathSilentNs: UInt64 = 500 * millisecondNs
     static let pathDeadNs: UInt64 = 6000 * millisecondNs
+    /// Role conflicts that a full agent gives way in (RFC 8445 section 7.3.1.1); one is enough for honest peers.
+    static let roleSwitches = 3
     /// Between two probes of a new address.
     static let probeIntervalNs: UInt64 = 200 * millisecondNs
     /// Probes sent to a new address before it must speak again.

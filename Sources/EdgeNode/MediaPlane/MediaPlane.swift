@@ -11,11 +11,13 @@ public final class MediaPlane: Sendable {
     private let directory: PlaneDirectory
     private let loops: [MediaLoop]
     private let addresses: [String]
+    private let mediaSettings: MediaSettings
 
     /// Binds the sockets and starts the threads.
     ///
     /// - Throws: ``MediaPlaneError/portInUse(_:)`` with the port that is taken, or what else the system refused.
     public init(_ settings: MediaSettings) throws(MediaPlaneError) {
+        mediaSettings = settings
         addresses = try LocalAddresses.announced(settings)
         do {
             certificate = try DTLSCertificate()
@@ -79,12 +81,13 @@ public final class MediaPlane: Sendable {
         -> SessionHandle
     {
         let order: SessionOrder
-        do {
-            let transport = try PeerTransport(settings: settings(spec), now: tributary_monotonic_ns())
-            order = SessionOrder(handle: handle, role: role, transport: transport, localUfrag: spec.localUfrag)
+        do throws(MediaPlaneError) {
+            let dialed = spec.dialing == nil ? nil : try DialedSocket(mediaSettings)
+            order = SessionOrder(
+                handle: handle, role: role, transport: try transport(spec), localUfrag: spec.localUfrag, dialed: dialed)
         } catch {
             directory.forget(handle)
-            throw .transport("\(error)")
+            throw error
         }
         let isAdded = await withCheckedContinuation { directory.post(order, $0) }
         guard isAdded else {
@@ -94,12 +97,22 @@ public final class MediaPlane: Sendable {
         return handle
     }
 
+    private func transport(_ spec: TransportSpec) throws(MediaPlaneError) -> PeerTransport {
+        do throws(TransportError) {
+            return try PeerTransport(settings: settings(spec), now: tributary_monotonic_ns())
+        } catch {
+            throw .transport("\(error)")
+        }
+    }
+
     private func settings(_ spec: TransportSpec) -> TransportSettings {
         TransportSettings(
             local: ICECredentialPair(ufrag: spec.localUfrag, password: spec.localPassword),
             remote: ICECredentialPair(ufrag: spec.remoteUfrag, password: spec.remotePassword),
             remoteFingerprints: spec.remoteFingerprints.map { PeerFingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
-            iceRole: .lite, dtlsRole: spec.isDTLSClient ? .client : .server, certificate: certificate)
+            iceRole: spec.dialing == nil ? .lite : .controlling, dtlsRole: spec.isDTLSClient ? .client : .server,
+            certificate: certificate,
+            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast))
     }
 
     /// New ICE credentials for a session, for an ICE restart (RFC 8445 §9): media goes on, both sets are valid until the peer uses the new.

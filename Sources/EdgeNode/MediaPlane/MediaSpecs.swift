@@ -106,13 +106,31 @@ public struct TransportSpec: Sendable {
     public var remotePassword: String
     /// Every fingerprint the peer announced; the certificate must match one of them.
     public var remoteFingerprints: [Fingerprint]
-    /// True when our answer says `setup:active`.
+    /// True when our description says `setup:active`, or our offer was answered `passive`.
     public var isDTLSClient: Bool
+
+    /// Where a peer that waits for us can be reached.
+    public struct Endpoint: Sendable, Equatable {
+        /// An IP literal.
+        public var address: String
+        /// The UDP port.
+        public var port: UInt16
+
+        /// - Parameters: the two halves of a candidate.
+        public init(address: String, port: UInt16) {
+            self.address = address
+            self.port = port
+        }
+    }
+
+    /// Nil when the peer comes to us. Else we dial: a controlling full agent on a port of its own checks these candidates, the best
+    /// first (RFC 8445 §6.1.1).
+    public var dialing: [Endpoint]?
 
     /// All fields by name.
     public init(
         localUfrag: String, localPassword: String, remoteUfrag: String, remotePassword: String,
-        remoteFingerprints: [Fingerprint], isDTLSClient: Bool
+        remoteFingerprints: [Fingerprint], isDTLSClient: Bool, dialing: [Endpoint]? = nil
     ) {
         self.localUfrag = localUfrag
         self.localPassword = localPassword
@@ -120,6 +138,7 @@ public struct TransportSpec: Sendable {
         self.remotePassword = remotePassword
         self.remoteFingerprints = remoteFingerprints
         self.isDTLSClient = isDTLSClient
+        self.dialing = dialing
     }
 }
 

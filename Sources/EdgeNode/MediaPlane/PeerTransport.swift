@@ -39,7 +39,7 @@ package final class PeerTransport {
         dtls = try DTLSSession(
             role: settings.dtlsRole, certificate: settings.certificate, fingerprints: settings.remoteFingerprints,
             profiles: settings.profiles)
-        state = settings.iceRole == .controlling ? .checking : .new
+        state = settings.iceRole == .lite ? .new : .checking
         createdNs = now
         reschedule()
     }
@@ -226,7 +226,7 @@ package final class PeerTransport {
 
     /// More candidates of the peer, for a controlling agent; a lite one needs none.
     package func addRemoteCandidates(_ candidates: [SocketAddress], now: UInt64) {
-        guard agent.role == .controlling else { return }
+        guard agent.role != .lite else { return }
         agent.add(candidates, now: now)
         reschedule()
     }

@@ -41,6 +41,13 @@ public struct SocketAddress: Hashable, Sendable {
         self.init(high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1), port: port)
     }
 
+    /// Whether one host is meant: no multicast group (RFC 5771, RFC 4291 section 2.7), no broadcast, not the unspecified address.
+    public var isUnicast: Bool {
+        guard isIPv4 else { return high >> 56 != 0xFF && (high | low) != 0 }
+        let first = UInt8(truncatingIfNeeded: low >> 24)
+        return first != 0 && first < 224
+    }
+
     /// From what `recvmsg` or `getsockname` filled in; nil for a family other than IPv4 and IPv6.
     public init?(_ storage: UnsafePointer<sockaddr_storage>) {
         let raw = UnsafeRawPointer(storage)

@@ -4,6 +4,8 @@ package enum ICERole: Sendable, Equatable {
     case lite
     /// Full agent that checks the given remote candidates and nominates.
     case controlling
+    /// Full agent that checks and follows the peer's nominations; a controlling one becomes it when it loses a role conflict.
+    case controlled
 }
 
 /// Which side of the DTLS handshake we are (RFC 5763 section 5).

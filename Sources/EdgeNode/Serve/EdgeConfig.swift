@@ -15,6 +15,8 @@ public struct EdgeConfig: ServerConfig, Hashable {
     public var auth: CredentialSettings
     /// `[strategy]`.
     public var strategy: StrategySettings
+    /// `[cascade]`.
+    public var cascade: CascadeOptions
     /// `[recorder]`.
     public var recorder: RecorderSettings
     /// `[redis]`.
@@ -31,6 +33,7 @@ public struct EdgeConfig: ServerConfig, Hashable {
         webrtc = WebRTCSettings(reading: root)
         auth = CredentialSettings(reading: root, listen: http.listen)
         strategy = StrategySettings(reading: root)
+        cascade = CascadeOptions(reading: root)
         recorder = RecorderSettings(reading: root, nodeAlias: node.alias)
         redis = RedisSettings(reading: root) { RedisAddress.problem(of: $0) }
         limits = LimitSettings(reading: root)

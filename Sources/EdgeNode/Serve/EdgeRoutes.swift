@@ -1,4 +1,5 @@
 import Auth
+import Cascade
 import Config
 import HTTP
 import MediaPlane
@@ -12,6 +13,7 @@ import Streams
 struct EdgeRoutes {
     let config: EdgeConfig
     let registry: StreamRegistry
+    let cascades: CascadeDesk
     let plane: MediaPlane
     let node: NodeReporter
     let recorder: Recorder
@@ -26,7 +28,7 @@ struct EdgeRoutes {
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
         WHIPRoutes(registry: registry, gate: gate, iceServers: config.webrtc.iceServers).add(to: &router)
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
-        CascadeRoutes(gate: gate).add(to: &router)
+        CascadeRoutes(desk: cascades, gate: gate).add(to: &router)
         EventRoutes(registry: registry, node: node, gate: gate).add(to: &router)
         RecordRoutes(
             registry: registry, recorder: recorder, following: following, gate: gate, isEnabled: config.recorder.isEnabled

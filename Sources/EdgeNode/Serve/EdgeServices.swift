@@ -1,4 +1,5 @@
 import Buckets
+import Cascade
 import Cluster
 import Config
 import Foundation
@@ -28,6 +29,7 @@ public final class EdgeServices: Server {
     let plane: MediaPlane
     let node: NodeReporter
     let recorder: Recorder
+    let cascades: CascadeDesk
     private let following: RecordingFollower
     private let config: EdgeConfig
     let router: Router
@@ -50,6 +52,7 @@ public final class EdgeServices: Server {
         let lock = redis.map { PublisherLock(redis: $0, keys: keys, alias: config.node.alias) }
         self.lock = lock
         registry = StreamRegistry(plane: plane, settings: StreamSettings(config), claims: lock)
+        cascades = CascadeDesk(registry: registry, settings: CascadeDesk.Settings(config.cascade))
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
@@ -60,7 +63,8 @@ public final class EdgeServices: Server {
         }
         do throws(HTTPServerError) {
             router = EdgeRoutes(
-                config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
+                config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder,
+                following: following,
                 store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
             ).router()
             server = try HTTPServer(HTTPServerSettings(config.http), router: router)
@@ -82,6 +86,7 @@ public final class EdgeServices: Server {
             throw StartError(message: error.description)
         }
         await registry.start()
+        await cascades.start(config.cascade.declared)
         if config.recorder.isEnabled { await following.start() }
         do throws(HTTPServerError) {
             try server.start()
@@ -119,6 +124,7 @@ public final class EdgeServices: Server {
         await registry.drain()
         state?.changed()
         await recorder.stopAll()
+        await cascades.stop()
         following.stop()
         await registry.stop()
         await plane.shutdown()
@@ -197,6 +203,8 @@ extension StreamSettings {
     init(_ config: EdgeConfig) {
         self.init()
         func limit(_ value: Int) -> Int? { value > 0 ? value : nil }
+        alias = config.node.alias
+        relayDepthMax = config.cascade.depthMax
         autoCreateWHIP = config.strategy.autoCreateWhip
         autoCreateWHEP = config.strategy.autoCreateWhep
         autoDeleteWHIPMs = config.strategy.autoDeleteWhip < 0 ? nil : config.strategy.autoDeleteWhip

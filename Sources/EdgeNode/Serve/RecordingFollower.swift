@@ -22,7 +22,8 @@ final class RecordingFollower: Sendable {
         let following = [
             Task {
                 for await event in publications {
-                    guard case .published(let stream, let key) = event else { continue }
+                    // A copy is recorded where it comes from.
+                    guard case .published(let stream, let key, isCopy: false) = event else { continue }
                     await recorder.streamPublished(stream, key: key)
                     await follower.update()
                 }

@@ -1,4 +1,5 @@
 import Auth
+import Cascade
 import Cluster
 import HTTP
 import Program
@@ -11,21 +12,22 @@ struct WHIPRoutes {
     let iceServers: [WebRTCSettings.ICEServer]
 
     func add(to router: inout Router) {
-        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential in
+        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, path in
             try await answering { () throws(StreamError) in
-                try await registry.publish(stream: stream, offer: offer, credential: credential)
+                try await registry.publish(stream: stream, offer: offer, credential: credential, path: path)
             }
         }
-        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential in
+        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential, path in
             try await answering { () throws(StreamError) in
-                try await registry.subscribe(stream: stream, offer: offer, credential: credential)
+                try await registry.subscribe(stream: stream, offer: offer, credential: credential, path: path)
             }
         }
         addSession(to: &router)
         addLayers(to: &router)
     }
 
-    private typealias Open = @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?) async throws -> SessionAnswer
+    private typealias Open =
+        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ path: [String]?) async throws -> SessionAnswer
 
     private func addEndpoint(
         _ pattern: String, tag: String, what: String, to router: inout Router, open: @escaping Open
@@ -40,6 +42,7 @@ struct WHIPRoutes {
                 RouteResponse(.contentTooLarge, "The offer is too long"),
                 RouteResponse(.unsupportedMediaType, "Not application/sdp"),
                 RouteResponse(.unprocessableContent, "Nothing usable offered"),
+                RouteResponse(508, "The stream would come back to a node that it has been through"),
                 RouteResponse(.serviceUnavailable, "The node takes no more sessions; see Retry-After"),
             ])
         router.post(pattern, description) { request in
@@ -50,8 +53,12 @@ struct WHIPRoutes {
                 throw HTTPError(
                     .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
             }
-            let answer = try await open(stream, try await request.body.bytes(), credential)
-            return SessionHeaders.created(answer, stream: stream, servers: iceServers)
+            let path = try Self.path(request)
+            let answer = try await open(stream, try await request.body.bytes(), credential, path)
+            var response = SessionHeaders.created(answer, stream: stream, servers: iceServers)
+            // Another node learns where the stream has been.
+            if path != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
+            return response
         }
         router.options(pattern, RouteDescription("What the endpoint can do", tag: tag)) { request in
             var headers: HTTPHeaders = [
@@ -71,6 +78,15 @@ struct WHIPRoutes {
             guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
             return .bytes([], contentType: SessionHeaders.sdp, headers: headers)
         }
+    }
+
+    /// The nodes that another node names; nil when a client asks.
+    private static func path(_ request: HTTPRequest) throws(HTTPError) -> [String]? {
+        guard let value = request.headers[CascadePath.header] else { return nil }
+        guard let path = CascadePath.parse(value, isAlias: NodeAlias.isValid) else {
+            throw HTTPError(.badRequest, "\(CascadePath.header) is not a list of node aliases")
+        }
+        return path
     }
 
     // MARK: Session

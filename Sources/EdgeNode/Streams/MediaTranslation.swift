@@ -49,6 +49,14 @@ extension TransportSpec {
             remoteFingerprints: remote.fingerprints.map { TransportSpec.Fingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
             isDTLSClient: ourSetup == .active)
     }
+
+    /// A transport that we dial: what the other side answered to our offer.
+    init(local: ICECredentials, dialing session: NegotiatedSession) {
+        self.init(local: local, remote: session.remote, ourSetup: session.ourSetup)
+        dialing = session.remote.candidates.filter { !$0.isTCP }.sorted { $0.priority > $1.priority }.map {
+            Endpoint(address: $0.address, port: $0.port)
+        }
+    }
 }
 
 extension IncomingTrackSpec {

@@ -31,7 +31,9 @@ public enum SessionPatch: Sendable, Equatable {
 /// A publisher's coming and going, for the recorder.
 public enum PublicationEvent: Sendable, Equatable {
     /// A publisher was answered; its media may still take a second.
-    case published(stream: String, key: StreamKey)
+    ///
+    /// `isCopy` says that the stream comes from another node, which is the one to record it unless somebody asks for more.
+    case published(stream: String, key: StreamKey, isCopy: Bool)
     /// The publisher is gone. Another may follow, and then another `published` tells so.
     case ended(stream: String, key: StreamKey)
 }
@@ -45,10 +47,12 @@ struct Session {
     let createdNs: UInt64
     /// Who opened it; nil without authentication.
     let credential: String?
-    let tracks: [NegotiatedTrack]
+    var tracks: [NegotiatedTrack]
     var localICE: ICECredentials
     var remoteICE: ICECredentials
     var formerUfrags: [String] = []
+    /// The other node, when the session carries the stream between nodes.
+    var relay: Relay?
     var etag: String
     var state = Cluster.SessionState.new
     var stats = TrafficStats()
@@ -58,7 +62,8 @@ struct Session {
     mutating func apply(_ change: (inout Session) -> Void) { change(&self) }
 
     func record(leaveAt: Int64 = 0) -> SessionRecord {
-        SessionRecord(id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, stats: stats)
+        SessionRecord(
+            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats)
     }
 }
 
@@ -81,6 +86,8 @@ struct StreamEntry {
     /// What the last publisher sent, so that viewers can be answered between two publishers.
     var source: [SourceTrack] = []
     var isRecording = false
+    /// The nodes that the last publisher's media came through, the nearest first; empty when it published here.
+    var upstream: [String] = []
     var endedPublishers: [SessionRecord] = []
     var endedViewers: [SessionRecord] = []
     /// Totals of sessions that are over.

@@ -22,6 +22,12 @@ public enum StreamError: Error, Sendable, Equatable {
     case preconditionFailed
     /// `If-Match` is missing and required.
     case preconditionRequired
+    /// The other node's answer was not taken.
+    case badAnswer(SDPError)
+    /// Nothing is published that could be sent on.
+    case nothingPublished
+    /// The stream would come back to a node that it has been through, or go through too many.
+    case loop(String)
     /// The node is full, draining or shutting down.
     case unavailable(retryAfterSeconds: Int)
     /// The media plane could not do it; the text is for the log.
@@ -33,13 +39,15 @@ public enum StreamError: Error, Sendable, Equatable {
         case .invalidName, .sdp(.malformed): 400
         case .subscriberLimit: 403
         case .streamNotFound, .sessionNotFound: 404
-        case .publisherExists, .publishedElsewhere, .streamExists: 409
+        case .publisherExists, .publishedElsewhere, .streamExists, .nothingPublished: 409
         case .preconditionFailed: 412
         case .sdp(.tooLarge): 413
         case .sdp(.unacceptable): 422
         case .preconditionRequired: 428
         case .failed: 500
+        case .badAnswer: 502
         case .unavailable: 503
+        case .loop: 508
         }
     }
 }
@@ -58,6 +66,9 @@ extension StreamError: CustomStringConvertible {
         case .subscriberLimit: "the stream has as many viewers as it may"
         case .preconditionFailed: "If-Match does not match the session"
         case .preconditionRequired: "If-Match is required"
+        case .badAnswer(let error): "the other node answered with \(error)"
+        case .nothingPublished: "nothing is published on the stream"
+        case .loop(let reason): reason
         case .unavailable: "the node takes no more sessions now"
         case .failed: "the session could not be set up"
         }

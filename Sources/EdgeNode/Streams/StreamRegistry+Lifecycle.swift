@@ -33,6 +33,8 @@ extension StreamRegistry {
         tasks = []
         changeListeners.values.forEach { $0.finish() }
         publicationListeners.values.forEach { $0.finish() }
+        relayListeners.values.forEach { $0.finish() }
+        relayListeners = [:]
         changeListeners = [:]
         publicationListeners = [:]
     }
@@ -47,7 +49,7 @@ extension StreamRegistry {
             case .connected: update(id, on: name) { $0.state = .connected }
             case .closed(let reason):
                 log.info("session ended", ["stream": name, "why": reason.rawValue])
-                removeSession(id, on: name, state: reason.isFailure ? .failed : .closed)
+                removeSession(id, on: name, state: reason.isFailure ? .failed : .closed, why: .lost(reason.rawValue))
                 deleteIfDue(name)
             }
             noteChange()

@@ -43,8 +43,9 @@ extension StreamRegistry {
         return stream
     }
 
-    private func dropListener(_ id: Int) {
+    func dropListener(_ id: Int) {
         changeListeners[id] = nil
+        relayListeners[id] = nil
         publicationListeners[id] = nil
     }
 

@@ -105,6 +105,7 @@ extension StreamRegistry {
         guard let entry = streams[name] else { return [] }
         releaseClaim(on: name)
         if let publisher = entry.publisher, publisher.handle != nil { emit(.ended(stream: name, key: entry.key)) }
+        for session in [entry.publisher].compactMap({ $0 }) + entry.viewers.values { noteRelayEnd(session, on: name, .stopped) }
         forget(name)
         log.info("stream is gone", ["stream": name])
         return ([entry.publisher].compactMap { $0 } + entry.viewers.values).compactMap(\.handle)
@@ -129,15 +130,21 @@ extension StreamRegistry {
     // MARK: Ends
 
     /// Takes a session out of its stream; the media plane is told by the caller when it does not know yet.
-    func removeSession(_ id: String, on name: String, state: Cluster.SessionState) {
+    func removeSession(
+        _ id: String, on name: String, state: Cluster.SessionState, why: RelayEnd.Reason = .stopped
+    ) {
         if streams[name]?.publisher?.id == id {
-            endPublication(name, session: id, state: state)
+            endPublication(name, session: id, state: state, why: why)
         } else {
+            if let viewer = streams[name]?.viewers[id] { noteRelayEnd(viewer, on: name, why) }
             _ = streams[name]?.remove(id, state: state, now: time())
         }
     }
 
-    func endPublication(_ name: String, session id: String, state: Cluster.SessionState) {
+    func endPublication(
+        _ name: String, session id: String, state: Cluster.SessionState, why: RelayEnd.Reason = .stopped
+    ) {
+        if let publisher = streams[name]?.publisher { noteRelayEnd(publisher, on: name, why) }
         guard let key = streams[name]?.key, streams[name]?.remove(id, state: state, now: time()) != nil else { return }
         releaseClaim(on: name)
         log.info("publisher is gone", ["stream": name])
@@ -153,7 +160,7 @@ extension StreamRegistry {
             }
             guard !isPlayable, let handle = viewer.handle else { continue }
             log.info("viewer cannot play the new publisher", ["stream": name])
-            removeSession(viewer.id, on: name, state: .closed)
+            removeSession(viewer.id, on: name, state: .closed, why: .lost("codecs changed"))
             Task { await plane.remove(handle) }
         }
     }

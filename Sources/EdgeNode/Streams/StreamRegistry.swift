@@ -27,6 +27,7 @@ public actor StreamRegistry {
     var isDraining = false
     var changeListeners: [Int: AsyncStream<Void>.Continuation] = [:]
     var publicationListeners: [Int: AsyncStream<PublicationEvent>.Continuation] = [:]
+    var relayListeners: [Int: AsyncStream<RelayEnd>.Continuation] = [:]
     var lastListener = 0
     var tasks: [Task<Void, Never>] = []
 
@@ -51,8 +52,12 @@ public actor StreamRegistry {
     /// - Parameters:
     ///   - offer: the body of the POST.
     ///   - credential: what tells one client from another; nil when nobody has to show any.
-    public func publish(stream name: String, offer: [UInt8], credential: String?) async throws(StreamError) -> SessionAnswer {
+    ///   - path: when another node pushes, the nodes that the stream came through, that one first.
+    public func publish(
+        stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil
+    ) async throws(StreamError) -> SessionAnswer {
         try checkOpen(name)
+        if let path { try checkPath(path, publishing: name) }
         let answer = try Self.sdp { () throws(SDPError) in
             try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
         }
@@ -60,10 +65,12 @@ public actor StreamRegistry {
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
         try await replacePublisher(of: name, key: entry.key, credential: credential)
 
-        let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.relay = path.map { Relay(nodes: $0) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
-        try await claim(name, for: session)
+        // A copy is no second publisher: the node that it comes from holds the stream.
+        if path == nil { try await claim(name, for: session) }
         do throws(MediaPlaneError) {
             let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
                 try await self.plane.addPublisher(
@@ -73,7 +80,7 @@ public actor StreamRegistry {
                         tracks: answer.tracks.compactMap(IncomingTrackSpec.init)))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
-            didPublish(name, answer.tracks)
+            didPublish(name, answer.tracks, upstream: path ?? [])
             return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
         } catch {
             discard(session.id, on: name)
@@ -85,8 +92,13 @@ public actor StreamRegistry {
     ///
     /// Between two publishers, or before the first one of a stream that was made beforehand, the answer is built for what the last
     /// publisher sent, or for H.264 and Opus.
-    public func subscribe(stream name: String, offer: [UInt8], credential: String?) async throws(StreamError) -> SessionAnswer {
+    ///
+    /// - Parameter path: when another node pulls, the nodes that ask, that one first.
+    public func subscribe(
+        stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil
+    ) async throws(StreamError) -> SessionAnswer {
         try checkOpen(name)
+        if let path { try checkPath(path, pulling: name) }
         let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
         guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
         try checkRoom(isPublisher: false)
@@ -97,7 +109,8 @@ public actor StreamRegistry {
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
         guard entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
 
-        let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
         do throws(MediaPlaneError) {
             let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
@@ -126,7 +139,7 @@ public actor StreamRegistry {
     /// What a viewer gets when nobody has published yet.
     private static let expected = [SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus)]
 
-    private static func sdp<T>(_ body: () throws(SDPError) -> T) throws(StreamError) -> T {
+    static func sdp<T>(_ body: () throws(SDPError) -> T) throws(StreamError) -> T {
         do throws(SDPError) { return try body() } catch { throw .sdp(error) }
     }
 
@@ -135,7 +148,7 @@ public actor StreamRegistry {
         guard !isDraining else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
     }
 
-    private func checkRoom(isPublisher: Bool) throws(StreamError) {
+    func checkRoom(isPublisher: Bool) throws(StreamError) {
         let counts = counts
         let limit = isPublisher ? settings.publishersMax : settings.subscribersMax
         let taken = isPublisher ? counts.publishers : counts.viewers
@@ -157,7 +170,7 @@ public actor StreamRegistry {
         return entry
     }
 
-    private func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, credential: String?) -> Session {
+    func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, credential: String?) -> Session {
         let now = time()
         var generator = SystemRandomNumberGenerator()
         return Session(
@@ -214,7 +227,7 @@ public actor StreamRegistry {
     }
 
     /// Gives the waiting session its handle; when it, or the stream, went away meanwhile, the plane's session goes too.
-    private func settle(
+    func settle(
         _ id: String, on name: String, key: StreamKey, handle: SessionHandle, ice: ICECredentials
     ) async throws(MediaPlaneError) {
         guard streams[name]?.key == key, !isDraining,
@@ -249,7 +262,7 @@ public actor StreamRegistry {
         noteChange()
     }
 
-    private func refusal(_ error: MediaPlaneError, on name: String) -> StreamError {
+    func refusal(_ error: MediaPlaneError, on name: String) -> StreamError {
         switch error {
         case .publisherExists: return .publisherExists
         case .busy, .stopped, .noSession, .duplicateUfrag: return .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
@@ -261,14 +274,17 @@ public actor StreamRegistry {
         }
     }
 
-    private func didPublish(_ name: String, _ tracks: [NegotiatedTrack]) {
+    func didPublish(_ name: String, _ tracks: [NegotiatedTrack], upstream: [String]) {
         guard var entry = streams[name] else { return }
+        let isMoved = entry.upstream != upstream
+        entry.upstream = upstream
         entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec) }
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])
         closeUnplayable(name, Array(entry.viewers.values))
-        emit(.published(stream: name, key: entry.key))
+        if isMoved { closeRelayed(name) }
+        emit(.published(stream: name, key: entry.key, isCopy: entry.publisher?.relay != nil))
         noteChange()
     }
 }

@@ -24,6 +24,10 @@ public struct StreamSettings: Sendable {
     public var requiresIfMatch = false
     /// The codecs that may be published.
     public var codecs = CodecPolicy.standard
+    /// This node's name in the paths of streams between nodes; empty when there are no other nodes.
+    public var alias = ""
+    /// Nodes that a stream may go through after the one it was published on.
+    public var relayDepthMax = 4
     /// How long a viewer waits for a publisher to come or come back before its session is closed, in milliseconds.
     public var publisherWaitMs = 30_000
 

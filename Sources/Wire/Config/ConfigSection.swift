@@ -85,6 +85,30 @@ public final class ConfigSection {
         }
     }
 
+    /// A table of tables with free names, such as `[stream.demo]`, by name; in the environment a JSON object. `check` gets each name.
+    public func tables(_ key: String, check: (String) -> String? = { _ in nil }) -> [(name: String, section: ConfigSection)] {
+        let expected = "a table of tables"
+        let node = lookUp(key, expected: "\(expected) as a JSON object") { ConfigNode(json: $0, place: $1) }
+        guard let node else { return [] }
+        guard case .table(let members) = node.value else {
+            reportType(key, expected: expected, found: node)
+            return []
+        }
+        return members.sorted { $0.key < $1.key }.compactMap { name, entry in
+            let path = "\(full(key)).\(name)"
+            context.remember(path, at: entry.place)
+            if let wrong = check(name) {
+                context.report(path, wrong, at: entry.place)
+                return nil
+            }
+            guard case .table(let inner) = entry.node.value else {
+                context.report(path, "expected a table, found \(entry.node.typeName)", at: entry.place)
+                return nil
+            }
+            return (name, ConfigSection(path: path, entries: inner, context: context, isEnvironmentRead: false))
+        }
+    }
+
     func reportUnknownKeys(_ all: [ConfigSection]) {
         let known = Set(keys)
         for (key, entry) in entries where !known.contains(key) {

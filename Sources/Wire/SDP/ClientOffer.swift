@@ -15,10 +15,13 @@ public struct PublishOffer: Sendable {
     private let identity: SendingIdentity
 
     /// One section per codec, bundled.
-    public init(codecs: [Codec], randomSSRC: () -> UInt32) {
+    ///
+    /// - Parameter extensions: the header extensions that the sender can write.
+    public init(codecs: [Codec], extensions: Set<HeaderExtension> = [.mid, .transportCC], randomSSRC: () -> UInt32) {
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         tracks = codecs.enumerated().map { index, codec in
-            OfferWriter.track(codec, index: index, ssrc: identity.nextSSRC(randomSSRC), cname: identity.cname)
+            OfferWriter.track(
+                codec, index: index, extensions: extensions, ssrc: identity.nextSSRC(randomSSRC), cname: identity.cname)
         }
         self.identity = identity
     }
@@ -44,8 +47,18 @@ public struct SubscribeOffer: Sendable {
     private let sections: [[NegotiatedTrack]]
 
     /// One section for each kind among the codecs, in the order of preference given.
-    public init(codecs: [Codec]) {
-        let all = codecs.enumerated().map { index, codec in OfferWriter.track(codec, index: index, ssrc: nil, cname: "") }
+    ///
+    /// - Parameters:
+    ///   - extensions: the header extensions that the receiver reads.
+    ///   - hasRetransmission: whether retransmissions are offered a payload type of their own (RFC 4588); else the same packet comes
+    ///     again.
+    public init(
+        codecs: [Codec], extensions: Set<HeaderExtension> = [.mid, .transportCC], hasRetransmission: Bool = false
+    ) {
+        let all = codecs.enumerated().map { index, codec in
+            OfferWriter.track(
+                codec, index: index, extensions: extensions, hasRetransmission: hasRetransmission, ssrc: nil, cname: "")
+        }
         let kinds = all.map(\.kind).reduce(into: [MediaKind]()) { if !$0.contains($1) { $0.append($1) } }
         sections = kinds.enumerated().map { position, kind in
             all.filter { $0.kind == kind }.map { $0.moved(toMid: String(position)) }
@@ -79,18 +92,24 @@ private struct OfferWriter {
     let sections: [[NegotiatedTrack]]
     let sourceAttributes: (NegotiatedTrack) -> [SDPAttribute]
 
-    /// Payload types 96 and up, skipping the static ones of the table.
-    static func track(_ codec: Codec, index: Int, ssrc: UInt32?, cname: String) -> NegotiatedTrack {
+    /// Payload types 96 and up, skipping the static ones of the table; retransmissions of the first sixteen codecs 112 and up.
+    static func track(
+        _ codec: Codec, index: Int, extensions: Set<HeaderExtension>, hasRetransmission: Bool = false, ssrc: UInt32?,
+        cname: String
+    ) -> NegotiatedTrack {
         let kind = codec.kind ?? .video
         var ids = HeaderExtensionIDs()
-        ids.mid = 1
-        ids.transportCC = 2
-        let feedback =
-            kind == .video
-            ? FeedbackMessages(nack: true, pli: true, fir: true, transportCC: true) : FeedbackMessages(transportCC: true)
+        ids.mid = extensions.contains(.mid) ? 1 : nil
+        ids.transportCC = extensions.contains(.transportCC) ? 2 : nil
+        ids.audioLevel = extensions.contains(.audioLevel) && kind == .audio ? 3 : nil
+        ids.videoOrientation = extensions.contains(.videoOrientation) && kind == .video ? 4 : nil
+        let isVideo = kind == .video
+        let feedback = FeedbackMessages(
+            nack: isVideo, pli: isVideo, fir: isVideo, transportCC: extensions.contains(.transportCC))
         let payloadType = CodecRule.named(codec.name)?.staticPayloadType ?? UInt8(96 + index % 32)
+        let rtx = hasRetransmission && isVideo && index < 16 ? UInt8(112 + index) : nil
         return NegotiatedTrack(
-            kind: kind, mid: String(index), codec: codec, payloadType: payloadType, rtxPayloadType: nil, ssrc: ssrc, rtxSSRC: nil,
+            kind: kind, mid: String(index), codec: codec, payloadType: payloadType, rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: nil,
             extensions: ids, feedback: feedback, cname: cname)
     }
 
@@ -118,12 +137,14 @@ private struct OfferWriter {
         attributes += sourceAttributes(first)
         for track in tracks {
             attributes += codecAttributes(
-                track.codec, payloadType: track.payloadType, rtx: nil, parameters: track.codec.fmtp, feedback: track.feedback)
+                track.codec, payloadType: track.payloadType, rtx: track.rtxPayloadType, parameters: track.codec.fmtp,
+                feedback: track.feedback)
         }
         attributes += Candidate.attributeValues(of: local.candidates).map { SDPAttribute("candidate", $0) }
         return MediaDescription(
             media: first.kind.rawValue, port: 9, transportProtocol: "UDP/TLS/RTP/SAVPF",
-            formats: tracks.map { String($0.payloadType) }, connection: "IN IP4 0.0.0.0", attributes: attributes)
+            formats: tracks.flatMap { [$0.payloadType, $0.rtxPayloadType] }.compactMap { $0.map(String.init) },
+            connection: "IN IP4 0.0.0.0", attributes: attributes)
     }
 }
 
@@ -138,11 +159,16 @@ private enum AnswerReading {
         var accepted: [OfferedSection] = []
         for (section, choices) in zip(read.sections, offered) where !section.isDisabled {
             guard weSend ? section.direction.receives : section.direction.sends else { continue }
+            try section.checkUsable()
+            guard accepted.first.map({ read.sharesTransport(section, with: $0) }) ?? true else {
+                throw .unacceptable("the answer is not bundled")
+            }
             let track = try Self.track(section, choices, weSend: weSend)
             tracks.append(track)
             accepted.append(section)
         }
         guard !tracks.isEmpty else { throw .unacceptable("the answer takes nothing") }
+        try ReadDescription.checkSources(tracks)
         let remote = try read.transport(accepted: accepted)
         return NegotiatedSession(tracks: tracks, remote: remote, ourSetup: remote.setup == .active ? .passive : .active)
     }
@@ -150,6 +176,9 @@ private enum AnswerReading {
     private static func track(
         _ section: OfferedSection, _ choices: [NegotiatedTrack], weSend: Bool
     ) throws(SDPError) -> NegotiatedTrack {
+        guard section.kind == choices.first?.kind, section.mid == nil || section.mid == choices.first?.mid else {
+            throw .unacceptable("the answer has other sections than the offer")
+        }
         for answered in section.codecs {
             guard
                 let own = choices.first(where: { $0.payloadType == answered.payloadType && $0.codec.name == answered.codec.name })
@@ -158,7 +187,8 @@ private enum AnswerReading {
             let ids = section.extensionIDs(HeaderExtension.allCases, weSend: weSend, allowLongIDs: false).ids
             return NegotiatedTrack(
                 kind: own.kind, mid: own.mid, codec: weSend ? own.codec : answered.codec, payloadType: own.payloadType,
-                rtxPayloadType: nil, ssrc: weSend ? own.ssrc : sources.ssrc, rtxSSRC: nil, extensions: ids,
+                rtxPayloadType: answered.rtxPayloadType == own.rtxPayloadType ? own.rtxPayloadType : nil,
+                ssrc: weSend ? own.ssrc : sources.ssrc, rtxSSRC: weSend ? nil : sources.rtx, extensions: ids,
                 feedback: answered.feedback.intersection(own.feedback), cname: weSend ? own.cname : section.cname)
         }
         throw .unacceptable("the answer has no codec of the offer")

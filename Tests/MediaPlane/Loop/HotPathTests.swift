@@ -103,11 +103,11 @@ struct HotPathTests {
         for _ in 0..<20 { loop.step() }
         for _ in 0..<40 { round(&encoder, publisher, loop, viewers) }
         loop.resetCounts()
-        let sentBefore = loop.core.arena.pointee.sent
-        let messagesBefore = loop.core.arena.pointee.sentMessages
+        let sentBefore = loop.core.arena.pointee.totals.sent
+        let messagesBefore = loop.core.arena.pointee.totals.messages
         for _ in 0..<Self.frames { round(&encoder, publisher, loop, viewers) }
-        let sent = loop.core.arena.pointee.sent - sentBefore
-        let messages = loop.core.arena.pointee.sentMessages - messagesBefore
+        let sent = loop.core.arena.pointee.totals.sent - sentBefore
+        let messages = loop.core.arena.pointee.totals.messages - messagesBefore
         #expect(sent >= UInt64(Self.frames * 8 * Self.viewerCount))
         #if !DEBUG
             // Only the optimiser takes closures and copies off the heap.

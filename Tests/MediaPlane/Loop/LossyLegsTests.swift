@@ -212,7 +212,7 @@ struct SendArenaTests {
         arena.flush()
         let found = receiveAll(to)
         #expect(found == expected)
-        let numbers = (arena.sent, arena.sentMessages, arena.failed)
+        let numbers = (arena.totals.sent, arena.totals.messages, arena.totals.failed)
         #expect(numbers.0 == 11 && numbers.2 == 0)
         #expect(numbers.1 == (isRefused ? 11 : 5))
         let usesSegmentation = arena.usesSegmentation

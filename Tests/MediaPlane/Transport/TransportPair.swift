@@ -42,7 +42,7 @@ final class TransportPair {
     init(
         clock: UnsafeMutablePointer<UInt64>, seed: UInt64 = 1, rules: Rules = Rules(), serverIsDTLSClient: Bool = false,
         serverProfiles: [SRTPProfile] = SRTPProfile.allCases, profiles: [SRTPProfile] = SRTPProfile.allCases,
-        clientFingerprint: [PeerFingerprint]? = nil,
+        clientFingerprint: [PeerFingerprint]? = nil, serverFingerprint: [PeerFingerprint]? = nil, serverRole: ICERole = .lite,
         clientCurve: String = "P-256", clientShowsCertificate: Bool = true
     ) throws {
         self.clock = clock
@@ -55,14 +55,16 @@ final class TransportPair {
         let right = [PeerFingerprint(algorithm: "SHA-256", bytes: clientIdentity.sha256Fingerprint)]
         server = try PeerTransport(
             settings: TransportSettings(
-                local: serverPair, remote: clientPair, remoteFingerprints: clientFingerprint ?? right, iceRole: .lite,
-                dtlsRole: serverIsDTLSClient ? .client : .server, certificate: serverIdentity, seed: seed &+ 1,
+                local: serverPair, remote: clientPair, remoteFingerprints: clientFingerprint ?? right, iceRole: serverRole,
+                dtlsRole: serverIsDTLSClient ? .client : .server, certificate: serverIdentity,
+                remoteCandidates: [clientAddress], seed: seed &+ 1,
                 profiles: serverProfiles),
             now: now)
         client = try PeerTransport(
             settings: TransportSettings(
                 local: clientPair, remote: serverPair,
-                remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: serverIdentity.sha256Fingerprint)],
+                remoteFingerprints: serverFingerprint
+                    ?? [PeerFingerprint(algorithm: "sha-256", bytes: serverIdentity.sha256Fingerprint)],
                 iceRole: .controlling, dtlsRole: serverIsDTLSClient ? .server : .client, certificate: clientIdentity,
                 remoteCandidates: [serverAddress], seed: seed &+ 2, profiles: profiles),
             now: now)

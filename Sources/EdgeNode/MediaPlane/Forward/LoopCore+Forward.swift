@@ -156,6 +156,7 @@ extension LoopCore {
             counters.pointee.count(.oversized)
             return 0
         }
+        let arena = session.pointee.arena
         let place = arena.pointee.place()
         let header = UnsafeRawBufferPointer(start: headerScratch, count: headerCount)
         let count = session.pointee.withTransport {

@@ -21,7 +21,7 @@ extension ICEAgent {
             writer.username(credentials.remote.ufrag, credentials.local.ufrag)
             // Peer-reflexive type preference 110, component 1 (RFC 8445 section 5.1.2).
             writer.u32(STUNAttribute.priority, 110 << 24 | UInt32(65535 - index) << 8 | 255)
-            writer.u64(role == .lite ? STUNAttribute.iceControlled : STUNAttribute.iceControlling, tieBreaker)
+            writer.u64(role == .controlling ? STUNAttribute.iceControlling : STUNAttribute.iceControlled, tieBreaker)
             if nominates { writer.flag(STUNAttribute.useCandidate) }
             writer.messageIntegrity(credentials.remoteKey)
             return writer.finish()
@@ -39,8 +39,16 @@ extension ICEAgent {
         var isAuthentic = message.isAuthentic(datagram, key: credentials.remoteKey)
         if !isAuthentic, let next = pending { isAuthentic = message.isAuthentic(datagram, key: next.remoteKey) }
         guard isAuthentic else { return .stunUnauthenticated }
-        guard message.type == .success else { return nil }
-        if let next = pending, role == .controlling {
+        guard message.type == .success else {
+            // Role conflict: the next check, at once, says the other role. Other errors leave the check to be repeated.
+            if message.errorCode == 487, role != .lite {
+                switchRole()
+                paths[index].check = nil
+                paths[index].nextCheckNs = now
+            }
+            return nil
+        }
+        if let next = pending, role != .lite {
             credentials = next
             pending = nil
         }
@@ -56,10 +64,14 @@ extension ICEAgent {
         case .lite:
             paths[index].nextCheckNs = .max
             if moving == index { select(index) }
-        case .controlling:
+        case .controlling, .controlled:
             let spread = Limits.consentCheckMaxNs - Limits.consentCheckMinNs
             paths[index].checkCount = 0
             paths[index].nextCheckNs = now &+ Limits.consentCheckMinNs &+ random.next() % spread
+            guard role == .controlling else {
+                if moving == index { select(index) }
+                break
+            }
             let isSilent = selected.map { now &- paths[$0].lastHeardNs > Limits.consentCheckMaxNs } ?? true
             if isSilent { select(index) }
         }

@@ -18,7 +18,7 @@ struct ICEAgent {
         }
     }
 
-    let role: ICERole
+    private(set) var role: ICERole
     var credentials: Credentials
     /// Of an ICE restart, until the first check that uses them.
     var pending: Credentials?
@@ -34,7 +34,8 @@ struct ICEAgent {
     /// Monotonic time of the last authenticated packet on any path.
     var lastHeardNs: UInt64
     var random: SeededGenerator
-    let tieBreaker: UInt64
+    private(set) var tieBreaker: UInt64
+    private var roleSwitches = 0
     private var strangers = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
 
     init(role: ICERole, credentials: Credentials, candidates: [SocketAddress], seed: UInt64, now: UInt64) {
@@ -44,13 +45,13 @@ struct ICEAgent {
         tieBreaker = random.next()
         lastHeardNs = now
         paths.reserveCapacity(Limits.pathsPerPeer)
-        if role == .controlling { add(candidates, now: now) }
+        if role != .lite { add(candidates, now: now) }
     }
 
     /// New credentials; a controlling agent uses them at once, a lite one from its peer's first check with them.
     mutating func restart(local: ICECredentialPair, remote: ICECredentialPair, now: UInt64) {
         pending = Credentials(local: local, remote: remote)
-        guard role == .controlling else { return }
+        guard role != .lite else { return }
         for index in paths.indices {
             paths[index].check = nil
             paths[index].checkCount = 0
@@ -152,16 +153,42 @@ struct ICEAgent {
             }
             return nil
         }
-        // A lite agent is always controlled, and a controlling one never gives way.
-        if role == .lite ? message.hasControlled : message.hasControlling {
+        if isConflict(message) {
             answer(message, .failure, to: from, output: &output) { $0.errorCode(487) }
             return nil
         }
         let index = known ?? learn(from)
         hear(index, now: now)
         answer(message, .success, to: from, output: &output) { $0.xorMappedAddress(from) }
-        if role == .lite && message.useCandidate { nominate(index, message, now: now, output: &output) }
+        if role != .controlling && message.useCandidate { nominate(index, message, now: now, output: &output) }
         return nil
+    }
+
+    /// Whether the peer has to change its role; when the tie breakers say that we have to, we have (RFC 8445 section 7.3.1.1).
+    private mutating func isConflict(_ message: STUNMessage) -> Bool {
+        switch role {
+        case .lite: return message.hasControlled
+        case .controlling:
+            guard message.hasControlling else { return false }
+            if tieBreaker >= message.tieBreaker { return true }
+            switchRole()
+            return false
+        case .controlled:
+            guard message.hasControlled else { return false }
+            if tieBreaker < message.tieBreaker { return true }
+            switchRole()
+            return false
+        }
+    }
+
+    /// Takes the other role of a full agent, with a new tie breaker (RFC 8445 section 7.2.5.1). A few times only: two agents in step
+    /// could go on for ever, and so could a peer that means harm.
+    mutating func switchRole() {
+        guard role != .lite, roleSwitches < Limits.roleSwitches else { return }
+        roleSwitches += 1
+        role = role == .controlling ? .controlled : .controlling
+        tieBreaker = random.next()
+        for index in paths.indices where paths[index].check != nil { paths[index].check = nil }
     }
 
     private mutating func hear(_ index: Int, now: UInt64) {
@@ -176,7 +203,7 @@ struct ICEAgent {
     private mutating func learn(_ address: SocketAddress) -> Int {
         guard paths.count >= Limits.pathsPerPeer else {
             paths.append(ICEPath(address: address))
-            if role == .controlling { paths[paths.count - 1].nextCheckNs = 0 }
+            if role != .lite { paths[paths.count - 1].nextCheckNs = 0 }
             return paths.count - 1
         }
         var oldest = -1

@@ -37,7 +37,8 @@ extension LoopCore {
     private func adopt(_ order: SessionOrder, _ now: UInt64) {
         let fanout = fanout(for: order.handle.stream)
         fanout.pointee.sessionCount += 1
-        let session = PeerSession.make(order, fanout: fanout)
+        let session = PeerSession.make(order, fanout: fanout, arena: arena)
+        adoptDialed(session)
         sessions[order.handle.id] = session
         let key = Self.ufragKey(order.localUfrag)
         session.pointee.ufragKeys = [key]
@@ -67,7 +68,7 @@ extension LoopCore {
         }
         session.pointee.isEnded = true
         session.pointee.withTransport { $0.close(output: &output.pointee) }
-        takeOutput()
+        takeOutput(session)
         sessions[session.pointee.handle.id] = nil
         for key in session.pointee.ufragKeys where ufrags[key] == session { ufrags[key] = nil }
         for address in session.pointee.registeredPaths { addresses.pointee.remove(address, of: session) }
@@ -87,6 +88,7 @@ extension LoopCore {
     func freeEnded() {
         guard !ended.isEmpty else { return }
         for session in ended {
+            releaseDialed(session)
             session.deinitialize(count: 1)
             session.deallocate()
         }
@@ -96,7 +98,7 @@ extension LoopCore {
     /// Timeouts of the transport and of feedback.
     func sessionTimer(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.withTransport { $0.handleTimeout(now: now, output: &output.pointee) }
-        takeOutput()
+        takeOutput(session)
         followTransport(session, now)
         guard !session.pointee.isEnded else { return }
         if session.pointee.isConnected {

@@ -203,6 +203,7 @@ extension LoopCore {
     /// Encrypts a compound and queues it; an empty one is nothing.
     func sendReports(_ writer: RTCPWriter, _ session: UnsafeMutablePointer<PeerSession>) {
         guard writer.count > 0, let address = session.pointee.withTransport({ $0.selectedAddress }) else { return }
+        let arena = session.pointee.arena
         let place = arena.pointee.place()
         let count = session.pointee.withTransport { $0.protectRTCP(writer.bytes, into: place) }
         arena.pointee.commit(count, to: address, owner: 0)

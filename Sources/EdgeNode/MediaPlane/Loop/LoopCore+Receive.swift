@@ -14,6 +14,22 @@ extension LoopCore {
         }
     }
 
+    /// The same for a batch from a socket that belongs to one session.
+    func receive(
+        _ batch: borrowing ReceiveBatch, count: Int, for session: UnsafeMutablePointer<PeerSession>, now: UInt64
+    ) {
+        for position in 0..<count where !session.pointee.isEnded {
+            let datagram = batch.datagram(position)
+            counters.pointee.received &+= 1
+            counters.pointee.receivedBytes &+= UInt64(datagram.count)
+            guard !batch.isTruncated(position), let source = batch.source(position) else {
+                counters.pointee.count(.truncated)
+                continue
+            }
+            take(datagram, from: source, session, now)
+        }
+    }
+
     /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
     @inline(__always)
     private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>?
@@ -62,9 +78,9 @@ extension LoopCore {
             receiveReports(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, now)
         case .dropped(let reason):
             counters.pointee.count(reason)
-            takeOutput()
+            takeOutput(session)
         case .none:
-            takeOutput()
+            takeOutput(session)
             followTransport(session, now)
             if !session.pointee.isEnded { reschedule(session, now) }
         }
@@ -94,7 +110,9 @@ extension LoopCore {
         }
     }
 
+    /// A dialed session is known by its socket: in the table it would take the peer's address from other sessions.
     private func registerPaths(_ session: UnsafeMutablePointer<PeerSession>) {
+        guard session.pointee.dialed == nil else { return }
         let paths = session.pointee.withTransport { $0.paths }
         for address in session.pointee.registeredPaths where !paths.contains(address) {
             addresses.pointee.remove(address, of: session)

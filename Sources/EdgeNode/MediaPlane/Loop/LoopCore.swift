@@ -10,7 +10,8 @@ final class LoopCore {
     let mailbox: Mailbox
     let directory: PlaneDirectory
     let status: LoopStatus
-    private let epoll: Int32
+    let epoll: Int32
+    private let readyEvents: UnsafeMutableBufferPointer<epoll_event>
 
     let arena: UnsafeMutablePointer<SendArena>
     let counters: UnsafeMutablePointer<LoopCounters>
@@ -19,13 +20,15 @@ final class LoopCore {
     let output: UnsafeMutablePointer<TransportOutput>
     let touched: UnsafeMutablePointer<PointerList<PeerSession>>
     let dirty: UnsafeMutablePointer<PointerList<Fanout>>
+    /// Sessions with a socket of their own.
+    let dialed: UnsafeMutablePointer<PointerList<PeerSession>>
     /// A header being written, and RTCP being put together.
     let headerScratch: UnsafeMutableRawPointer
     let reportScratch: UnsafeMutableRawPointer
     let nackScratch: UnsafeMutableBufferPointer<UInt16>
     /// The payload of a filler packet: one byte of padding that counts itself (RFC 3550 §5.1).
     let fillerPayload: UnsafeMutableRawPointer
-    private let batch: ReceiveBatch
+    let batch: ReceiveBatch
 
     /// Control state: looked up when STUN arrives or a command does.
     var sessions: [UInt64: UnsafeMutablePointer<PeerSession>] = [:]
@@ -34,6 +37,8 @@ final class LoopCore {
     var inlets: [UnsafeMutablePointer<Fanout>] = []
     var ended: [UnsafeMutablePointer<PeerSession>] = []
     private var isStopping = false
+    /// What was sent through sockets that are closed.
+    var retiredTotals = SendTotals()
 
     /// What to add to the monotonic clock to get nanoseconds since 1900; fixed, so that a clock step can't reach viewers.
     let wallOffsetNs: UInt64
@@ -71,6 +76,10 @@ final class LoopCore {
         touched.initialize(to: PointerList())
         dirty = .allocate(capacity: 1)
         dirty.initialize(to: PointerList())
+        dialed = .allocate(capacity: 1)
+        dialed.initialize(to: PointerList())
+        readyEvents = .allocate(capacity: MediaLimits.readyEvents)
+        readyEvents.initialize(repeating: epoll_event())
         headerScratch = .allocate(byteCount: 128, alignment: 16)
         reportScratch = .allocate(byteCount: MediaLimits.datagramBytesMax, alignment: 16)
         nackScratch = .allocate(capacity: 256)
@@ -96,6 +105,9 @@ final class LoopCore {
         touched.deallocate()
         dirty.deinitialize(count: 1)
         dirty.deallocate()
+        dialed.deinitialize(count: 1)
+        dialed.deallocate()
+        readyEvents.deallocate()
         headerScratch.deallocate()
         reportScratch.deallocate()
         nackScratch.deallocate()
@@ -105,7 +117,8 @@ final class LoopCore {
     private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
-        event.data.fd = descriptor
+        // Null tells the loop's own descriptors from those of dialed sessions.
+        event.data.ptr = nil
         if epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0 { throw .system(call: "epoll_ctl", errno: errno) }
     }
 
@@ -113,14 +126,14 @@ final class LoopCore {
 
     /// Runs until a shutdown command came and everybody was told goodbye.
     func run() {
-        var event = epoll_event()
         while !isStopping {
             let before = tributary_monotonic_ns()
             publishIfDue(before)
-            // One event is enough: each wake looks at everything, and epoll is level-triggered.
-            _ = epoll_wait(epoll, &event, 1, waitMs(before))
+            // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
+            let wanted = dialed.pointee.count == 0 ? 1 : MediaLimits.readyEvents
+            let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
             let woke = tributary_monotonic_ns()
-            iterate(woke)
+            iterate(woke, ready: Int(max(0, ready)))
             counters.pointee.busyNs &+= tributary_monotonic_ns() &- woke
         }
         finish()
@@ -134,7 +147,9 @@ final class LoopCore {
     }
 
     /// One wake: datagrams, commands, timers, then everything goes out.
-    func iterate(_ woke: UInt64) {
+    ///
+    /// - Parameter ready: how many events epoll has just written.
+    func iterate(_ woke: UInt64, ready: Int = 0) {
         var now = woke
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
         mailbox.wake.clear()
@@ -148,9 +163,13 @@ final class LoopCore {
             if count < MediaLimits.receiveBatch { break }
             now = tributary_monotonic_ns()
         }
+        if ready > 0, dialed.pointee.count > 0 {
+            receiveDialed(UnsafeMutableBufferPointer(rebasing: readyEvents[0..<ready]), now)
+        }
         fireTimers(now)
         afterBatch(now)
         arena.pointee.flush()
+        flushDialed()
         freeEnded()
     }
 
@@ -164,7 +183,7 @@ final class LoopCore {
     }
 
     /// Feedback and forwarding for everything the batch touched.
-    private func afterBatch(_ now: UInt64) {
+    func afterBatch(_ now: UInt64) {
         for position in 0..<touched.pointee.count {
             let session = touched.pointee[position]
             session.pointee.isTouched = false
@@ -176,10 +195,11 @@ final class LoopCore {
 
     // MARK: Transport output
 
-    /// Moves what a transport wants sent into the arena.
+    /// Moves what a session's transport wants sent into its arena.
     @inline(__always)
-    func takeOutput() {
+    func takeOutput(_ session: UnsafeMutablePointer<PeerSession>) {
         guard !output.pointee.isEmpty else { return }
+        let arena = session.pointee.arena
         for position in 0..<output.pointee.count {
             let bytes = output.pointee.bytes(at: position)
             guard let base = bytes.baseAddress else { continue }
@@ -199,12 +219,13 @@ final class LoopCore {
 
     private func loopSnapshot(_ now: UInt64) -> LoopSnapshot {
         var drops = counters.pointee.drops
-        if arena.pointee.bufferFull > 0 { drops.append(("\(MediaDrop.sendBufferFull)", arena.pointee.bufferFull)) }
-        if arena.pointee.failed > 0 { drops.append(("\(MediaDrop.sendFailed)", arena.pointee.failed)) }
+        let totals = sendTotals
+        if totals.bufferFull > 0 { drops.append(("\(MediaDrop.sendBufferFull)", totals.bufferFull)) }
+        if totals.failed > 0 { drops.append(("\(MediaDrop.sendFailed)", totals.failed)) }
         return LoopSnapshot(
             loop: index, busyNs: counters.pointee.busyNs, upNs: now &- startedNs, received: counters.pointee.received,
-            sent: arena.pointee.sent, messages: arena.pointee.sentMessages, receivedBytes: counters.pointee.receivedBytes,
-            sentBytes: arena.pointee.sentBytes, usesSegmentation: arena.pointee.usesSegmentation, drops: drops)
+            sent: totals.sent, messages: totals.messages, receivedBytes: counters.pointee.receivedBytes,
+            sentBytes: totals.bytes, usesSegmentation: arena.pointee.usesSegmentation, drops: drops)
     }
 
     func stop() { isStopping = true }
@@ -213,6 +234,7 @@ final class LoopCore {
         let now = tributary_monotonic_ns()
         for session in sessions.values { end(session, reason: .removed, now) }
         arena.pointee.flush()
+        flushDialed()
         freeEnded()
         for command in mailbox.close() { refuse(command) }
         for fanout in fanouts.values { free(fanout) }

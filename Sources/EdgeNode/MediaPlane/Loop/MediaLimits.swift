@@ -32,6 +32,10 @@ package enum MediaLimits {
     package static let mailboxCommands = 4096
     /// Send arena: 64 segments × 1472 B for some dozens of viewers before a sendmmsg.
     package static let arenaBytes = 1 << 20
+    /// Socket buffers of a dialed session: one stream of 20 Mb/s for 400 ms each way.
+    package static let dialedBufferBytes = 1 << 20
+    /// Sockets of dialed sessions looked at in one wake; epoll names the others in the next.
+    package static let readyEvents = 64
     /// Messages in one sendmmsg.
     package static let sendBatch = 256
     /// The kernel's UDP_MAX_SEGMENTS before 6.9.

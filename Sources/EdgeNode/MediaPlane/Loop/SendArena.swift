@@ -1,6 +1,25 @@
 import CLinux
 import Glibc
 
+/// What went out through a socket, and what did not.
+struct SendTotals {
+    /// Datagrams, the messages they went in, and their bytes.
+    var sent: UInt64 = 0
+    var messages: UInt64 = 0
+    var bytes: UInt64 = 0
+    /// Datagrams lost because the socket's buffer was full, and those that the system refused.
+    var bufferFull: UInt64 = 0
+    var failed: UInt64 = 0
+
+    mutating func add(_ other: SendTotals) {
+        sent &+= other.sent
+        messages &+= other.messages
+        bytes &+= other.bytes
+        bufferFull &+= other.bufferFull
+        failed &+= other.failed
+    }
+}
+
 /// Outgoing datagrams of one loop until the next flush: one slab, one message for each run of equal sizes to one peer.
 ///
 /// A run goes down the stack as a single buffer that the kernel cuts (UDP_SEGMENT); only its last datagram may be shorter.
@@ -27,11 +46,7 @@ struct SendArena: ~Copyable {
     private var messageCount = 0
     private(set) var usesSegmentation: Bool
 
-    private(set) var sent: UInt64 = 0
-    private(set) var sentBytes: UInt64 = 0
-    private(set) var sentMessages: UInt64 = 0
-    private(set) var bufferFull: UInt64 = 0
-    private(set) var failed: UInt64 = 0
+    private(set) var totals = SendTotals()
 
     init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
         self.descriptor = descriptor
@@ -137,7 +152,7 @@ struct SendArena: ~Copyable {
                 // The socket's buffer is full. One more try each for a few, then the rest of this batch is lost.
                 refusals += 1
                 let lost = refusals > 3 ? first..<messageCount : first..<(first + 1)
-                for index in lost { bufferFull &+= UInt64(runs[index].segments) }
+                for index in lost { totals.bufferFull &+= UInt64(runs[index].segments) }
                 first = lost.upperBound
             case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT,
                 EMSGSIZE where runs[first].segments > 1:
@@ -146,7 +161,7 @@ struct SendArena: ~Copyable {
                 sendSplit(first)
                 first += 1
             default:
-                failed &+= UInt64(runs[first].segments)
+                totals.failed &+= UInt64(runs[first].segments)
                 first += 1
             }
             while first < messageCount, !usesSegmentation, runs[first].segments > 1 {
@@ -170,19 +185,19 @@ struct SendArena: ~Copyable {
                 }
             }
             if result >= 0 {
-                sent &+= 1
-                sentMessages &+= 1
-                sentBytes &+= UInt64(count)
+                totals.sent &+= 1
+                totals.messages &+= 1
+                totals.bytes &+= UInt64(count)
             } else {
-                failed &+= 1
+                totals.failed &+= 1
             }
             offset += count
         }
     }
 
     private mutating func countSent(_ run: Run) {
-        sent &+= UInt64(run.segments)
-        sentMessages &+= 1
-        sentBytes &+= UInt64(run.bytes)
+        totals.sent &+= UInt64(run.segments)
+        totals.messages &+= 1
+        totals.bytes &+= UInt64(run.bytes)
     }
 }

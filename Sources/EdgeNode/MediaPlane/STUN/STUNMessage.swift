@@ -65,6 +65,8 @@ struct STUNMessage {
     private(set) var nomination: UInt32 = 0
     private(set) var hasControlling = false
     private(set) var hasControlled = false
+    /// Of the role attribute; 0 when it has another size than it should.
+    private(set) var tieBreaker: UInt64 = 0
     private(set) var errorCode = 0
     private(set) var mappedAddress: SocketAddress?
     /// Comprehension-required attributes we do not know, the first four.
@@ -124,8 +126,10 @@ struct STUNMessage {
             nomination = span.be32(value)
         case STUNAttribute.iceControlling:
             hasControlling = true
+            if size == 8 { tieBreaker = span.be64(value) }
         case STUNAttribute.iceControlled:
             hasControlled = true
+            if size == 8 { tieBreaker = span.be64(value) }
         case STUNAttribute.errorCode:
             guard size >= 4 else { throw .attributeSize(type: attribute) }
             errorCode = Int(span[value + 2] & 7) * 100 + Int(span[value + 3] % 100)

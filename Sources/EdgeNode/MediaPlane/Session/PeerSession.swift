@@ -6,6 +6,10 @@ struct PeerSession: ~Copyable {
     /// The control plane's name for it.
     let name: String
     private let transport: Unmanaged<PeerTransport>
+    /// Where its datagrams go out: the loop's arena, or that of its own socket.
+    let arena: UnsafeMutablePointer<SendArena>
+    /// Its own socket, when we dialed.
+    let dialed: DialedSocket?
     /// Our SSRC in RTCP that we send as a receiver.
     let localSSRC: UInt32
     let cname: ShortText
@@ -25,13 +29,20 @@ struct PeerSession: ~Copyable {
     let timer: UnsafeMutablePointer<TimerNode>
 
     /// Makes a session where its timer can find it.
-    static func make(_ order: SessionOrder, fanout: UnsafeMutablePointer<Fanout>) -> UnsafeMutablePointer<PeerSession> {
+    static func make(
+        _ order: SessionOrder, fanout: UnsafeMutablePointer<Fanout>, arena: UnsafeMutablePointer<SendArena>
+    ) -> UnsafeMutablePointer<PeerSession> {
         let place = UnsafeMutablePointer<PeerSession>.allocate(capacity: 1)
-        place.initialize(to: PeerSession(order, fanout: fanout, at: place))
+        place.initialize(to: PeerSession(order, fanout: fanout, arena: arena, at: place))
         return place
     }
 
-    private init(_ order: SessionOrder, fanout: UnsafeMutablePointer<Fanout>, at place: UnsafeMutablePointer<PeerSession>) {
+    private init(
+        _ order: SessionOrder, fanout: UnsafeMutablePointer<Fanout>, arena: UnsafeMutablePointer<SendArena>,
+        at place: UnsafeMutablePointer<PeerSession>
+    ) {
+        dialed = order.dialed
+        self.arena = order.dialed?.arena ?? arena
         handle = order.handle
         transport = .passRetained(order.transport)
         localSSRC = UInt32.random(in: 1 ... .max)
@@ -87,6 +98,8 @@ struct SessionOrder: @unchecked Sendable {  // why: see the line above
     let role: Role
     let transport: PeerTransport
     let localUfrag: String
+    /// The session's own socket, when we dial.
+    var dialed: DialedSocket?
 }
 
 /// What a session has done so far.

@@ -1,0 +1,56 @@
+import CLinux
+import Glibc
+
+/// Sessions that we dialed: each has a socket of its own in the loop's epoll set.
+///
+/// Their datagrams need no look-up: whatever arrives on the socket is for its session, and the transport refuses what isn't its peer's.
+extension LoopCore {
+    /// Watches a new session's socket.
+    func adoptDialed(_ session: UnsafeMutablePointer<PeerSession>) {
+        guard let socket = session.pointee.dialed else { return }
+        dialed.pointee.append(session)
+        var event = epoll_event()
+        event.events = EPOLLIN.rawValue
+        event.data.ptr = UnsafeMutableRawPointer(session)
+        // A socket that can't be watched stays silent, and its session ends when ICE doesn't finish.
+        _ = epoll_ctl(epoll, EPOLL_CTL_ADD, socket.socket.descriptor, &event)
+    }
+
+    /// Takes what arrived on the sockets that epoll named.
+    func receiveDialed(_ events: UnsafeMutableBufferPointer<epoll_event>, _ woke: UInt64) {
+        var now = woke
+        for event in events {
+            guard let context = event.data.ptr else { continue }
+            let session = context.assumingMemoryBound(to: PeerSession.self)
+            for _ in 0..<4 {
+                // A session that ended in this iteration is still allocated.
+                guard !session.pointee.isEnded, let descriptor = session.pointee.dialed?.socket.descriptor else { break }
+                let count = batch.receive(descriptor)
+                receive(batch, count: count, for: session, now: now)
+                afterBatch(now)
+                if count < MediaLimits.receiveBatch { break }
+                now = tributary_monotonic_ns()
+            }
+        }
+    }
+
+    /// Sends what dialed sessions have queued.
+    func flushDialed() {
+        for position in 0..<dialed.pointee.count { dialed.pointee[position].pointee.arena.pointee.flush() }
+    }
+
+    /// Lets go of the socket of a session that is about to be freed; closing it takes it out of the epoll set.
+    func releaseDialed(_ session: UnsafeMutablePointer<PeerSession>) {
+        guard session.pointee.dialed != nil else { return }
+        retiredTotals.add(session.pointee.arena.pointee.totals)
+        dialed.pointee.remove(session)
+    }
+
+    /// What was sent through every socket of the loop.
+    var sendTotals: SendTotals {
+        var totals = arena.pointee.totals
+        totals.add(retiredTotals)
+        for position in 0..<dialed.pointee.count { totals.add(dialed.pointee[position].pointee.arena.pointee.totals) }
+        return totals
+    }
+}

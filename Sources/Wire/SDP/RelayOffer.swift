@@ -1,0 +1,40 @@
+/// What one node offers another, so that the stream passes through unchanged.
+extension SubscribeOffer {
+    /// Asks for a stream in whatever form it has: each codec of the policy with every profile that sources use.
+    ///
+    /// One server answers with the form that is closest to the source, so a superset in the list does no harm.
+    public static func relay(_ policy: CodecPolicy = .standard) -> SubscribeOffer {
+        SubscribeOffer(
+            codecs: relayed.filter { policy.names.contains($0.name) }, extensions: relayedExtensions.union([.transportCC]),
+            hasRetransmission: true)
+    }
+
+    /// Header extensions that are handed on, or are read where they arrive.
+    fileprivate static let relayedExtensions: Set<HeaderExtension> = [.mid, .audioLevel, .videoOrientation]
+
+    /// At most sixteen codecs, so that each has a payload type for retransmissions.
+    private static let relayed: [Codec] =
+        ["42e01f", "42001f", "4d001f", "640c1f", "64001f"].map { h264(profile: $0) } + [
+            Codec(name: "H265", clockRate: 90000, fmtp: "profile-id=1"),
+            Codec(name: "H265", clockRate: 90000, fmtp: "profile-id=2"),
+            Codec(name: "VP8", clockRate: 90000),
+            Codec(name: "VP9", clockRate: 90000, fmtp: "profile-id=0"),
+            Codec(name: "VP9", clockRate: 90000, fmtp: "profile-id=2"),
+            Codec(name: "AV1", clockRate: 90000, fmtp: "profile=0"),
+            Codec(name: "AV1", clockRate: 90000, fmtp: "profile=1"),
+            Codec(name: "opus", clockRate: 48000, channels: 2, fmtp: "minptime=10;stereo=1;useinbandfec=1"),
+            Codec(name: "PCMU", clockRate: 8000), Codec(name: "PCMA", clockRate: 8000), Codec(name: "G722", clockRate: 8000),
+        ]
+
+    private static func h264(profile: String) -> Codec {
+        Codec(
+            name: "H264", clockRate: 90000, fmtp: "level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=\(profile)")
+    }
+}
+
+extension PublishOffer {
+    /// Offers the tracks of a stream as they are. There is no transport sequence number, since what is sent again are the same bytes.
+    public static func relay(_ tracks: [SourceTrack], randomSSRC: () -> UInt32) -> PublishOffer {
+        PublishOffer(codecs: tracks.map(\.codec), extensions: SubscribeOffer.relayedExtensions, randomSSRC: randomSSRC)
+    }
+}
