@@ -150,7 +150,7 @@ let package = Package(
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
-        tests(of: "Records", ["Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(of: "Records", ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["TestThreads", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(

@@ -57,6 +57,7 @@ enum IndexSchema {
         DROP TABLE segments;
         """,
         "ALTER TABLE tracks ADD COLUMN continues INTEGER NOT NULL DEFAULT 0;",
+        "ALTER TABLE recordings ADD COLUMN detail_next TEXT;",
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

@@ -75,10 +75,14 @@ extension Recorder {
         RecordingsPage(sessions: environment.index.rows(sinceUs: sinceUs, stream: stream, limit: limit))
     }
 
-    /// Everything about a recording that a manifest needs. Throws `notFound` or `storage`.
-    public func detail(id: String) async throws(RecordError) -> RecordingDetail {
-        if let live = environment.index.live(id) { return live.value.detail }
-        return try await session(id).detail
+    /// Everything about a recording that a manifest needs, or what came after an earlier answer when this process can go on from there.
+    /// Throws `notFound` or `storage`.
+    ///
+    /// - Parameter after: `next` of the earlier answer.
+    public func detail(id: String, after: String? = nil) async throws(RecordError) -> RecordingDetail {
+        let life = environment.life
+        if let live = environment.index.live(id) { return live.value.detail(after: after, life: life) }
+        return try await session(id).detail(after: after, life: life)
     }
 
     /// An index has taken over ended recordings; they are not listed any more, and stay.

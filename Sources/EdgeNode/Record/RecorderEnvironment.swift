@@ -9,6 +9,8 @@ final class RecorderEnvironment: Sendable {
     let store: FileStore
     let node: String
     let clock: UpdateClock
+    /// Another one in each process.
+    let life = String(UInt64.random(in: 0 ... .max), radix: 36)
     let index = RecordingIndex()
     let shelf = PlaybackShelf()
     let log = Logger("record")

@@ -214,19 +214,30 @@ extension RecordedSession.Track {
 
     /// Bits a second of the segment that has most; very short ones at the end of a Period say nothing.
     var bandwidth: Int {
-        let longest = segments.map(\.duration).max() ?? 0
-        let rates = segments.filter { $0.duration * 2 >= longest && $0.duration > 0 }
-            .map { ($0.bytes * 8 * Int64(timescale) + $0.duration - 1) / $0.duration }
-        return max(1, Int(rates.max() ?? 1))
+        var longest: Int64 = 0
+        for segment in segments { longest = max(longest, segment.duration) }
+        var peak: Int64 = 1
+        for segment in segments where segment.duration * 2 >= longest && segment.duration > 0 {
+            let bits = segment.bytes * 8 * Int64(timescale)
+            peak = max(peak, (bits + segment.duration - 1) / segment.duration)
+        }
+        return Int(peak)
     }
 
     /// Pictures a second: what most segments have, because losses and corrections make some differ. Nil when unknown.
     var frameRate: String? {
         guard kind == .video else { return nil }
         var counts: [Int64: Int] = [:]
+        var run: (rate: Int64, count: Int) = (0, 0)
         for segment in segments where segment.duration > 0 {
-            counts[(Int64(segment.samples) * Int64(timescale) + segment.duration / 2) / segment.duration, default: 0] += 1
+            let rate = (Int64(segment.samples) * Int64(timescale) + segment.duration / 2) / segment.duration
+            if rate != run.rate {
+                if run.count > 0 { counts[run.rate, default: 0] += run.count }
+                run = (rate, 0)
+            }
+            run.count += 1
         }
+        if run.count > 0 { counts[run.rate, default: 0] += run.count }
         let most = counts.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
         return most.flatMap { $0 > 0 ? String($0) : nil }
     }
@@ -238,7 +249,8 @@ extension RecordedSession.Segment {
             return nil
         }
         self.init(
-            checking: number, time: time, duration: duration, bytes: bytes, samples: line.samples, startsWithSync: line.sync ?? true
+            checking: number, time: time, duration: duration, bytes: bytes, samples: line.samples,
+            startsWithSync: line.sync ?? true
         )
     }
 
@@ -304,37 +316,6 @@ extension RecordedSession {
             durationMs: durationMs, mpdPath: mpdPath, recordDir: directory, status: status,
             nodeAlias: node, updatedAt: updatedUs)
     }
-
-    /// The answer to `GET /api/recordings/{id}`.
-    var detail: RecordingDetail {
-        var tracks: [RecordingTrack] = []
-        var list: [RecordingPeriod] = []
-        for period in periods where period.hasSegments {
-            var members: [RecordingPeriodTrack] = []
-            for track in period.tracks where !track.segments.isEmpty {
-                let properties = track.properties
-                let index = tracks.firstIndex { $0.isSameConfiguration(as: properties) } ?? tracks.count
-                if index == tracks.count { tracks.append(properties) }
-                tracks[index].bandwidth = max(tracks[index].bandwidth, properties.bandwidth)
-                members.append(
-                    RecordingPeriodTrack(
-                        track: index, initObject: directory + "/" + track.initialization,
-                        segmentPrefix: directory + "/" + track.prefix, mediaTimeOffset: 0,
-                        segments: track.segments.map {
-                            RecordingSegment(
-                                object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration, bytes: $0.bytes
-                            )
-                        }))
-            }
-            list.append(
-                RecordingPeriod(
-                    id: "\(id)-\(period.number)", startUs: period.startUs, continues: period.continues ? true : nil,
-                    durationMs: period.durationUs / 1000, tracks: members))
-        }
-        return RecordingDetail(
-            id: id, stream: stream, nodeAlias: node, status: status, mpdPath: mpdPath, recordDir: directory,
-            updatedAt: updatedUs, tracks: tracks, periods: list)
-    }
 }
 
 extension RecordedSession.Track {
@@ -344,12 +325,5 @@ extension RecordedSession.Track {
             kind: kind.rawValue, codecs: codecs, mimeType: container.mediaType(isVideo: isVideo), timescale: timescale,
             width: isVideo ? width : nil, height: isVideo ? height : nil, frameRate: frameRate,
             sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels, bandwidth: bandwidth)
-    }
-}
-
-extension RecordingTrack {
-    fileprivate func isSameConfiguration(as other: RecordingTrack) -> Bool {
-        kind == other.kind && codecs == other.codecs && timescale == other.timescale && width == other.width
-            && height == other.height && frameRate == other.frameRate && channels == other.channels
     }
 }
