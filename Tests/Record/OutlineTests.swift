@@ -172,7 +172,10 @@ struct OutlineTests {
             let recorder = try recorder()
             #expect(try await recorder.recover().recordings == 1)
             #expect(recorder.recordings().sessions == [closed.row])
-            #expect(try await recorder.detail(id: "a") == closed.detail)
+            var told = try await recorder.detail(id: "a")
+            #expect(told.next != nil)
+            told.next = nil
+            #expect(told == closed.detail)
             await recorder.stopAll()
         }
         let outline = try #require(try RecordedSession.outline(key, in: place.store))

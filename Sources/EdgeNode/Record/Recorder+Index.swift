@@ -1,6 +1,7 @@
 import Cluster
 import Log
 import Store
+import Synchronization
 
 extension Recorder {
     /// Reads what is in storage, and finishes recordings that a killed process left open. Call once, before anything is recorded.
@@ -31,6 +32,7 @@ extension Recorder {
                 // A spool is one node's, whatever it was called before; a storage folder may be shared by nodes.
                 guard session.node == environment.node || environment.shipper != nil else {
                     others[session.node, default: 0] += 1
+                    if !session.isEnded { environment.others.withLock { _ = $0.insert(key) } }
                     continue
                 }
                 environment.clock.skip(past: session.updatedUs)

@@ -21,6 +21,8 @@ final class RecorderEnvironment: Sendable {
     let shipper: Shipper?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
     private let directories = Mutex<[ObjectKey: SessionDirectory]>([:])
+    /// Open journals of other nodes that were in the folder at the start.
+    let others = Mutex<Set<ObjectKey>>([])
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(

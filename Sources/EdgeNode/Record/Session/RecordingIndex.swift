@@ -145,6 +145,11 @@ final class RecordingIndex: Sendable {
         state.withLock { $0.entries[id]?.ended }
     }
 
+    /// Whether a recording is this node's, in whatever state.
+    func has(_ id: String) -> Bool {
+        state.withLock { $0.entries[id] != nil }
+    }
+
     func live(_ id: String) -> LiveSession? {
         state.withLock { $0.entries[id]?.live }
     }
