@@ -41,7 +41,7 @@ final class StreamTask {
         settings.segmentSeconds = environment.settings.segmentSeconds
         settings.soundTarget = environment.settings.soundTarget
         settings.sessionSecondsMax = environment.settings.recordingSecondsMax > 0 ? environment.settings.recordingSecondsMax : nil
-        settings.rotatesAtMidnight = seed.baseDirectory == nil
+        settings.rotatesAtMidnight = RecordingLayout.rotates(seed.baseDirectory)
         self.settings = settings
         recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         writer = try SessionWriter(
@@ -70,7 +70,8 @@ final class StreamTask {
         guard tomorrow * dayUs - nowUs < 60_000_000, tomorrow != claimedDay else { return }
         claimedDay = tomorrow
         let (stream, node) = (stream, environment.node)
-        guard let directory = try? RecordingLayout.directory(stream: stream, base: nil, atUs: tomorrow * dayUs) else { return }
+        guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs)
+        else { return }
         Task { await shipper.claim(directory, id: RecordingLayout.newID(atUs: nowUs), stream: stream, node: node) }
     }
 
@@ -183,7 +184,7 @@ final class StreamTask {
 
     /// Why nothing more should be written; nil when there is room.
     private func shortage(isPaused: Bool = false) -> StoreError? {
-        if let free = try? environment.store.freeBytesNow(), free < environment.settings.freeBytesMin {
+        if let space = try? environment.store.spaceNow(), space.free < environment.settings.freeBytesNeeded(of: space.all) {
             return .noSpace(code: ENOSPC)
         }
         guard let shipper = environment.shipper else { return nil }
