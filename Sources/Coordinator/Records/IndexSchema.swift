@@ -57,6 +57,12 @@ enum IndexSchema {
         DROP TABLE segments;
         """,
         "ALTER TABLE tracks ADD COLUMN continues INTEGER NOT NULL DEFAULT 0;",
+        // Numbers of segments that do not begin with a sync sample; NULL where nobody has asked, so that all details are read again.
+        """
+        ALTER TABLE spans ADD COLUMN unsynced TEXT;
+        UPDATE recordings SET detail_us = NULL;
+        DELETE FROM cursors;
+        """,
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

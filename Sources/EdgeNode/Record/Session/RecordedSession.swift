@@ -253,8 +253,9 @@ extension RecordedSession {
                         segmentPrefix: directory + "/" + track.prefix, mediaTimeOffset: 0,
                         segments: track.segments.map {
                             RecordingSegment(
-                                object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration, bytes: $0.bytes
-                            )
+                                object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration,
+                                bytes: $0.bytes,
+                                sync: $0.startsWithSync ? nil : false)
                         }))
             }
             list.append(
