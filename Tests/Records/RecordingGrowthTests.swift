@@ -49,11 +49,11 @@ private struct GrowingSession {
         }
     }
 
-    mutating func segment(_ kind: LaneKind, duration: Int64, bytes: Int64, samples: Int) {
+    mutating func segment(_ kind: LaneKind, duration: Int64, bytes: Int64, samples: Int, sync: Bool? = nil) {
         let (number, time) = ends[kind] ?? (0, 0)
         apply(.segment) { line in
             (line.kind, line.number, line.time, line.duration) = (kind, number + 1, time, duration)
-            (line.bytes, line.samples) = (bytes, samples)
+            (line.bytes, line.samples, line.sync) = (bytes, samples, sync)
         }
         ends[kind] = (number + 1, time + duration)
     }
@@ -78,7 +78,8 @@ private struct GrowingSession {
                     kind,
                     duration: Bool.random(using: &generator) ? ticks : Int64.random(in: ticks - 90...ticks, using: &generator),
                     bytes: Int64.random(in: 900_000...1_300_000, using: &generator) / (kind == .video ? 1 : 30),
-                    samples: [100, 120, 120, 240].randomElement(using: &generator) ?? 120)
+                    samples: [100, 120, 120, 240].randomElement(using: &generator) ?? 120,
+                    sync: Int.random(in: 0..<9, using: &generator) == 0 ? false : nil)
             }
         }
     }
@@ -97,10 +98,10 @@ extension Records.RecordingIndex {
         ) { row in (0..<14).map { row.text(Int32($0)) }.joined(separator: "|") }
         let spans = try database().rows(
             """
-            SELECT period, place, number, t, t_end, count, durations FROM spans JOIN tracks ON track = tracks.id
+            SELECT period, place, number, t, t_end, count, durations, ifnull(unsynced, '-') FROM spans JOIN tracks ON track = tracks.id
             ORDER BY recording, period, place, number
             """
-        ) { row in (0..<7).map { row.text(Int32($0)) }.joined(separator: "|") }
+        ) { row in (0..<8).map { row.text(Int32($0)) }.joined(separator: "|") }
         return tracks + spans
     }
 }

@@ -63,6 +63,12 @@ enum IndexSchema {
         ) STRICT, WITHOUT ROWID;
         """,
         "ALTER TABLE recordings ADD COLUMN detail_next TEXT;",
+        // Numbers of segments that do not begin with a sync sample; NULL where nobody has asked, so that all details are read again.
+        """
+        ALTER TABLE spans ADD COLUMN unsynced TEXT;
+        UPDATE recordings SET detail_us = NULL, detail_next = NULL;
+        DELETE FROM cursors;
+        """,
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

@@ -75,11 +75,13 @@ extension RecordingIndex {
         guard !segments.isEmpty else { return }
         var all = SegmentRuns()
         try database.query(
-            "SELECT number, t, durations FROM spans WHERE track = ?1 ORDER BY number DESC LIMIT 1", [.integer(track)]
+            "SELECT number, t, durations, unsynced FROM spans WHERE track = ?1 ORDER BY number DESC LIMIT 1", [.integer(track)]
         ) { row in
             row.withText(2) { SegmentSpan.read(number: row.integer(0), time: row.integer(1), durations: $0, into: &all) }
+            row.withText(3) { all.noteUnsynced(SegmentSpan.unsynced(in: $0)) }
         }
         for run in segments.runs { all.append(run) }
+        all.noteUnsynced(segments.unsynced)
         try write(all, ofTrack: track, in: database)
     }
 

@@ -147,14 +147,17 @@ public actor RecordingIndex {
         var known = 0
         var newest = Int64.min
         var from = Int64.min
+        var isOlder = false
         try database.query(
-            "SELECT sum(count), max(number + count - 1), max(number) FROM spans WHERE track = ?1", [.integer(track)]
+            "SELECT sum(count), max(number + count - 1), max(number), count(*) - count(unsynced) FROM spans WHERE track = ?1",
+            [.integer(track)]
         ) { row in
+            isOlder = row.integer(3) > 0
             known = Int(row.integer(0))
             newest = row.optionalInteger(1) ?? Int64.min
             from = row.optionalInteger(2) ?? Int64.min
         }
-        if segments.upTo(newest) != known {
+        if isOlder || segments.upTo(newest) != known {
             try database.query("DELETE FROM spans WHERE track = ?1", [.integer(track)])
             (newest, from) = (Int64.min, Int64.min)
         }
@@ -167,10 +170,13 @@ public actor RecordingIndex {
     func write(_ segments: SegmentRuns, ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
         for span in SegmentSpan.spans(of: segments) {
             try database.query(
-                "INSERT OR REPLACE INTO spans (track, number, t, t_end, count, durations) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                """
+                INSERT OR REPLACE INTO spans (track, number, t, t_end, count, durations, unsynced)
+                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                """,
                 [
                     .integer(track), .integer(span.number), .integer(span.time), .integer(span.end),
-                    .integer(Int64(span.count)), .text(span.durations),
+                    .integer(Int64(span.count)), .text(span.durations), .text(span.unsynced),
                 ])
         }
     }

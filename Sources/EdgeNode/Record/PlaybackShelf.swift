@@ -88,6 +88,8 @@ extension PlaybackShelf.State {
 extension IndexedPeriod {
     /// About how much memory it takes, in bytes.
     fileprivate var weight: Int {
-        tracks.reduce(64) { $0 + 512 + $1.segments.runs.count * (MemoryLayout<SegmentRuns.Run>.stride + 4) }
+        tracks.reduce(64) { sum, track in
+            sum + 512 + track.segments.runs.count * (MemoryLayout<SegmentRuns.Run>.stride + 4) + track.segments.unsynced.count * 8
+        }
     }
 }

@@ -19,9 +19,8 @@ extension Recorder {
     }
 
     private static func recoverNow(_ environment: RecorderEnvironment) throws(StoreError) -> (recordings: Int, repaired: Int) {
-        let journals = try environment.store.keysNow {
-            $0.hasPrefix(SessionDirectory.journalPrefix) && $0.hasSuffix(SessionDirectory.journalSuffix)
-        }
+        let journals = try environment.store.keysNow(
+            prefix: SessionDirectory.journalPrefix, suffix: SessionDirectory.journalSuffix)
         var recordings = 0
         var others: [String: Int] = [:]
         environment.shipper?.start()

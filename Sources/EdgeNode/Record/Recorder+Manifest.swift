@@ -5,20 +5,34 @@ import Synchronization
 extension Recorder {
     /// The manifest of a directory into which something is being recorded at this moment, as of now: what is stored of it is older,
     /// because writing it costs. Nil for every other key.
-    public func liveManifest(_ key: ObjectKey) async -> [UInt8]? {
+    ///
+    /// - Parameter gaps: `keep` for the version whose Periods stay where the clock had them, which is never stored.
+    public func liveManifest(_ key: ObjectKey, gaps: String? = nil) async -> [UInt8]? {
         guard key.name == DayManifest.name, let directory = key.parent else { return nil }
         let live = environment.index.live(in: directory.path).map(\.value)
+        let keepsGaps = gaps == DayManifest.gapsQuery.value
         // Nor does the stored one know recordings that are in the remote store already, beside one that is not.
-        guard let stream = live.first?.stream ?? environment.shipper?.stream(sendingFrom: directory.path) else { return nil }
+        guard
+            let stream = live.first?.stream ?? environment.shipper?.stream(sendingFrom: directory.path)
+                ?? (keepsGaps ? self.stream(ofDirectory: directory.path) : nil)
+        else { return nil }
         let environment = environment
         let read = await BlockingWork.run { () throws(StoreError) in try environment.sessions(in: directory) }
         guard case .success(let ended) = read else { return nil }
         let remote = environment.shipper?.remoteSessions(in: directory.path, stream: stream) ?? []
         var known: Set<String> = []
         // What this node knows itself is newer than what it has sent, unless that is all it knows any more.
-        let all = (live + ended.filter { !$0.isOutline } + remote).filter { known.insert($0.id).inserted }
+        var all = (live + ended.filter { !$0.isOutline } + remote).filter { known.insert($0.id).inserted }
+        for outline in ended where outline.isOutline && !known.contains(outline.id) {
+            guard case .success(.some(let sent)) = await environment.session(outline.row) else {
+                // Better none than one without it, unless something is going on at this moment.
+                if live.isEmpty { return nil } else { continue }
+            }
+            all.append(sent)
+        }
         let mpd = DayManifest.render(
-            all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
+            all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds,
+            keepsGaps: keepsGaps)
         return mpd?.utf8
     }
 }

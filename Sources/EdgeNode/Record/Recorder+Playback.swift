@@ -89,6 +89,10 @@ extension RecordedSession.Track {
             bandwidth: Int64(bandwidth), width: isVideo && width > 0 ? width : nil, height: isVideo && height > 0 ? height : nil,
             frameRate: frameRate, sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels,
             segments: SegmentRuns(
-                segments.lazy.map { IndexedSegment(number: Int64($0.number), time: $0.time, duration: $0.duration) }))
+                segments.lazy.map { segment in
+                    IndexedSegment(
+                        number: Int64(segment.number), time: segment.time, duration: segment.duration,
+                        startsWithSync: segment.startsWithSync)
+                }))
     }
 }

@@ -15,6 +15,7 @@ struct ObjectRoutes {
             "A recorded object", tag: "recordings",
             parameters: [
                 .path("path", "Its key under the storage root"), .header("Range", "One range of bytes"),
+                .query("gaps", "Of a manifest: keep leaves times without recording where they were"),
                 .query("part", "Only this part of a segment, also of one that is being written", kind: .integer),
             ],
             responses: [
@@ -43,7 +44,7 @@ struct ObjectRoutes {
         // A manifest changes while it is live, everything else is written once.
         let isManifest = key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8")
         let headers: HTTPHeaders = ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable"]
-        if isManifest, let live = await recorder.liveManifest(key) {
+        if isManifest, let live = await recorder.liveManifest(key, gaps: request.query.first("gaps")) {
             var headers = headers
             headers["Content-Type"] = type
             return HTTPResponse(.ok, headers: headers, body: .bytes(live))

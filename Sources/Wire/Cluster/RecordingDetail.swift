@@ -219,16 +219,20 @@ public struct RecordingSegment: Sendable, Hashable, Codable {
     public var d: Int64
     /// Size of the object.
     public var bytes: Int64
+    /// False when it does not begin with a sync sample, so that nothing can begin with it. Nil, which is left out, means it does.
+    public var sync: Bool?
 
     /// - Parameters:
     ///   - object: key under the storage root.
     ///   - t: media time of the first sample, in the track's timescale.
     ///   - d: duration, in the track's timescale.
     ///   - bytes: size of the object.
-    public init(object: String, t: Int64, d: Int64, bytes: Int64) {
+    ///   - sync: false when it does not begin with a sync sample.
+    public init(object: String, t: Int64, d: Int64, bytes: Int64, sync: Bool? = nil) {
         self.object = object
         self.t = t
         self.d = d
         self.bytes = bytes
+        self.sync = sync
     }
 }

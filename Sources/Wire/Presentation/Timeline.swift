@@ -67,7 +67,7 @@ public struct Timeline: Sendable, Equatable {
         let stretches = material.flatMap { Self.stretches(of: $0) }.sorted {
             ($0.period.wallStartUs, $0.period.id) < ($1.period.wallStartUs, $1.period.id)
         }
-        let placed = Self.withoutOverlap(stretches)
+        let placed = Self.decodable(Self.withoutOverlap(stretches))
         guard let first = placed.first, let last = placed.last else { return nil }
         var periods: [TimelinePeriod] = []
         var endUs: Int64 = 0
@@ -221,16 +221,36 @@ public struct Timeline: Sendable, Equatable {
         return placed
     }
 
-    /// What is left of a period when only lead segments that begin at or after an instant are kept.
+    // MARK: places to begin
+
+    /// Leaves out what cannot be decoded because what it refers to is not played before it. Where nothing of a period can be it stays, for
+    /// the sound, unless that may come yet.
+    private static func decodable(_ stretches: [Stretch]) -> [Stretch] {
+        guard stretches.contains(where: { $0.period.tracks.first?.track.segments.first?.startsWithSync == false }) else {
+            return stretches
+        }
+        var kept: [Stretch] = []
+        for var stretch in stretches {
+            let isFollowing = kept.last.map { stretch.follows($0) } ?? false
+            if !isFollowing, let segments = stretch.period.tracks.first?.track.segments, segments.first?.startsWithSync == false {
+                if segments.firstSync(from: 0) == nil, stretch.isGrowing { continue }
+                stretch.period = trimmed(stretch.period, fromUs: stretch.period.wallStartUs) ?? stretch.period
+            }
+            kept.append(stretch)
+        }
+        return kept
+    }
+
+    /// What is left of a period when only lead segments that begin at or after an instant are kept, from the first that can be decoded on.
     private static func trimmed(_ period: TimelinePeriod, fromUs: Int64) -> TimelinePeriod? {
         guard let lead = period.tracks.first else { return nil }
         func wallUs(_ segment: IndexedSegment) -> Int64 {
             period.wallStartUs
                 + scaled(segment.time - lead.presentationTimeOffset, from: lead.track.timescale, to: 1_000_000)
         }
-        let index = lead.track.segments.partitioningIndex { wallUs($0) >= fromUs }
-        guard index < lead.track.segments.count else { return nil }
-        let first = lead.track.segments[index]
+        let reached = lead.track.segments.partitioningIndex { wallUs($0) >= fromUs }
+        guard reached < lead.track.segments.count else { return nil }
+        let first = lead.track.segments[lead.track.segments.firstSync(from: reached) ?? reached]
         let skipped = first.time - lead.presentationTimeOffset
         var rest = period
         let stem = period.id.prefix(upTo: period.id.lastIndex(of: ".") ?? period.id.endIndex)

@@ -154,7 +154,8 @@ private struct SessionDetail {
             mediaTimeOffset: 0,
             segments: track.segments.dropFirst(known).map {
                 RecordingSegment(
-                    object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration, bytes: $0.bytes)
+                    object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration, bytes: $0.bytes,
+                    sync: $0.startsWithSync ? nil : false)
             })
         if known > 0 { member.known = known }
         return member

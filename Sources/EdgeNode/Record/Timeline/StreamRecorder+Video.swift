@@ -41,10 +41,16 @@ extension StreamRecorder {
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
             return
         }
+        let isInOrder = placed.timestamp == placed.decodingTime
+        if isInOrder, mustRotateWithoutKeyframe(at: time, timestamp: placed.timestamp, clock: clock) {
+            let format = period?.video?.format
+            try endPeriodHere(atVideo: time)
+            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true, format: format)
+            return
+        }
         try cutIfOverdue(at: time)
         try releaseSound(before: time)
         if unit.isSync { try cutIfDue(at: time) }
-        let isInOrder = placed.timestamp == placed.decodingTime
         try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - open.videoOrigin + open.correction - time)
     }
 
@@ -56,11 +62,21 @@ extension StreamRecorder {
         return isDue && mustRotate(atUs: wallTimeUs(of: timestamp, on: clock))
     }
 
-    /// Starts a Period at a key frame; sound of the same instant starts with it.
+    /// A segment has to end without a key frame, and the session should have ended long ago: what nobody can begin with is better than a
+    /// recording without end.
+    private func mustRotateWithoutKeyframe(at time: Int64, timestamp: Int64, clock: TrackClock) -> Bool {
+        // With this picture the segment would be too long.
+        guard let lane = period?.video, time + lane.lastDuration - lane.segmentStart > settings.segmentTicksMax(of: lane) else {
+            return false
+        }
+        return mustRotate(atUs: wallTimeUs(of: timestamp, on: clock), withoutKeyframe: true)
+    }
+
+    /// Starts a Period at a key frame, or at a picture of a format that is known; sound of the same instant starts with it.
     private mutating func beginPeriod(
-        with unit: AccessUnit, timestamp: Int64, continues: Bool = false
+        with unit: AccessUnit, timestamp: Int64, continues: Bool = false, format known: TrackFormat? = nil
     ) throws(RecordingFault) {
-        guard let clock = video?.clock, let format = unit.format else { return }
+        guard let clock = video?.clock, let format = unit.format ?? known else { return }
         if period != nil { try endPeriodHere() }
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
