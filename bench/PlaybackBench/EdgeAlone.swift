@@ -12,6 +12,8 @@ struct EdgeAlone {
     let jitter: Int64
     /// Journals as versions before the closing row wrote them.
     let isOld: Bool
+    /// With a file for each segment beside them, as they stand in a real folder.
+    var hasFiles = false
 
     func run() async throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("playback-bench-\(UUID().uuidString)")
@@ -23,6 +25,7 @@ struct EdgeAlone {
             let journal = Journal(day: day, jitter: jitter, isOld: isOld).text
             bytes += journal.utf8.count
             try Data(journal.utf8).write(to: directory.appendingPathComponent("session_s\(day).jsonl"))
+            if hasFiles { addFiles(to: directory.path) }
         }
         let recorder = try Recorder(
             settings: RecordSettings(), store: try FileStore(root: folder.path), nodeAlias: "edge-1",
@@ -36,9 +39,17 @@ struct EdgeAlone {
         let lengths = jitter == 0 ? "equal lengths" : "every length another"
         let figures = [started, cold, warm].map { String(format: "%.1f", $0) }
         print(
-            "edge alone, \(found.recordings) days, \(lengths)\(isOld ? ", old journals" : "") (\(bytes) bytes): start \(figures[0]) ms, "
+            "edge alone, \(found.recordings) days, \(lengths)\(isOld ? ", old journals" : "")\(hasFiles ? ", with files" : "") (\(bytes) bytes): start \(figures[0]) ms, "
                 + "first manifest \(figures[1]) ms, later \(figures[2]) ms, \(size) bytes of MPD")
         await recorder.stopAll()
+    }
+
+    private func addFiles(to directory: String) {
+        for number in 1...21_600 {
+            for prefix in ["seg_", "audio_seg_"] {
+                _ = FileManager.default.createFile(atPath: "\(directory)/\(prefix)\(number).m4s", contents: nil)
+            }
+        }
     }
 
     /// What a request for the manifest does behind the router.

@@ -4,7 +4,7 @@ import Presentation
 import Program
 import Records
 
-/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days]`.
+/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days] [files]`.
 ///
 /// Two indexes of one recording a day, 4 s segments of video and sound: one with equal lengths, as encoders with a clock of their
 /// own make them, and one in which no two lengths are equal, as RTP timestamps of browsers make them. Then the same at an edge alone,
@@ -16,6 +16,9 @@ enum PlaybackBench {
         try await Bench(days: days).run()
         for jitter in [Int64(0), 90] { try await EdgeAlone(days: days, jitter: jitter, isOld: false).run() }
         try await EdgeAlone(days: days, jitter: 90, isOld: true).run()
+        if CommandLine.arguments.contains("files") {
+            try await EdgeAlone(days: days, jitter: 90, isOld: false, hasFiles: true).run()
+        }
     }
 }
 
