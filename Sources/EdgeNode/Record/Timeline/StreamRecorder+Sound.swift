@@ -121,20 +121,24 @@ extension StreamRecorder {
         return shift
     }
 
-    /// Where sound cuts by itself: begins another Period, of sound alone, when a session has to end here. Video that stands still beside it
-    /// begins a Period again when it goes on.
+    /// Where sound cuts by itself: begins another Period, of sound alone, when a session has to end here, or sound that is alone has drifted
+    /// away from the clock. Video that stands still beside it begins a Period again when it goes on.
     private mutating func beginNextSoundPeriod(at time: Int64) throws(RecordingFault) -> Bool {
-        guard let clock = audio?.clock, let format = period?.audio?.format, let origin = period?.soundOrigin else { return false }
+        guard let open = period, let clock = audio?.clock, let lane = open.audio, let origin = open.soundOrigin else {
+            return false
+        }
+        let format = lane.format
         let startUs = wallTimeUs(of: origin + time, on: clock)
-        guard mustRotate(atUs: startUs) else { return false }
+        let hasDrifted = open.video == nil && period?.hasDrifted(at: time, of: lane, wallTimeUs: startUs) ?? false
+        guard hasDrifted || mustRotate(atUs: startUs) else { return false }
         try period?.audio?.cut(at: time, actions: &actions)
-        if let open = period, let end = videoEnd(open) { try cutVideo(at: end) }
+        if let end = videoEnd(open) { try cutVideo(at: end) }
         actions.append(.periodEnded)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: true))
-        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin + time)
-        let lane = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
-        period?.audio = lane
+        period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin + time)
+        let next = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
+        period?.audio = next
         return true
     }
 
@@ -177,7 +181,7 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: origin, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: false))
-        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
+        period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin)
     }
 
     /// Ends the open Period where what is there ends; what comes next is not related to it.

@@ -36,7 +36,7 @@ extension StreamRecorder {
         guard placed.timestamp >= open.videoOrigin else { return }
         let time = open.videoTime(of: placed.decodingTime, target: target)
         period = open
-        if unit.isSync, try beginsPeriod(unit, timestamp: placed.timestamp, clock: clock) {
+        if unit.isSync, beginsPeriod(placed, at: time, clock: clock) {
             try endPeriodHere(atVideo: time)
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
             return
@@ -54,12 +54,14 @@ extension StreamRecorder {
         try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - open.videoOrigin + open.correction - time)
     }
 
-    private func beginsPeriod(_ unit: AccessUnit, timestamp: Int64, clock: TrackClock) throws(RecordingFault) -> Bool {
-        guard let lane = period?.video else { return false }
+    private mutating func beginsPeriod(_ placed: PictureOrder.Placed, at time: Int64, clock: TrackClock) -> Bool {
+        guard let open = period, let lane = open.video else { return false }
         if wantsNewPeriod { return true }
-        if let format = unit.format, lane.format != format { return true }
-        let isDue = timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(of: lane)
-        return isDue && mustRotate(atUs: wallTimeUs(of: timestamp, on: clock))
+        if let format = placed.unit.format, lane.format != format { return true }
+        guard placed.timestamp - open.videoOrigin - lane.segmentStart >= settings.segmentTicks(of: lane) else { return false }
+        let wallUs = wallTimeUs(of: placed.decodingTime, on: clock)
+        let hasDrifted = period?.hasDrifted(at: time, of: lane, wallTimeUs: wallUs) ?? false
+        return hasDrifted || mustRotate(atUs: wallTimeUs(of: placed.timestamp, on: clock))
     }
 
     /// A segment has to end without a key frame, and the session should have ended long ago: what nobody can begin with is better than a
@@ -81,7 +83,7 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: continues))
-        var open = OpenPeriod(videoOrigin: timestamp)
+        var open = OpenPeriod(startUs: startUs, videoOrigin: timestamp)
         open.video = try TrackLane(
             kind: .video, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period = open

@@ -202,7 +202,7 @@ struct StreamRecorder {
 
     /// The time of day of a timestamp, Unix microseconds.
     func wallTimeUs(of timestamp: Int64, on clock: TrackClock) -> Int64 {
-        wallClock.us(monotonicNs: (clock.arrivalOffsetNs ?? 0) + clock.nanoseconds(timestamp))
+        wallClock.us(monotonicNs: (clock.steadyOffsetNs ?? 0) + clock.nanoseconds(timestamp))
     }
 
     /// A session that begins at this time of day would not be the open one: another day, or the open one is long enough.
