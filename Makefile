@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test interop bench-record bench-serve bench-clip sanitize lint setup setup-test clean
+.PHONY: help build run test interop bench bench-playback bench-record bench-serve bench-clip sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -28,6 +28,11 @@ test: setup-test ## Every test; the last line says how many passed and failed
 
 interop: setup-test build ## Only the tests against real clients (ARGS="-k whip")
 	@.venv-test/bin/python -m pytest Tests/Interop $(ARGS)
+
+bench: bench-record bench-serve bench-clip bench-playback ## All benchmarks, one after the other; tables at the end of each
+
+bench-playback: build ## How long the manifest of a month takes
+	@.build/release/PlaybackBench 30
 
 bench-record: setup-test build ## What recording costs beside FFmpeg (ARGS="--streams 50 --update")
 	@.venv-test/bin/python bench/record.py $(ARGS)

@@ -130,7 +130,8 @@ let package = Package(
         tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.
-        tests(of: "Program", ["TestThreads", "MediaFixtures", "Presentation", "HTTP", "Auth", "Config", "ConfigFixtures"]),
+        tests(
+            of: "Program", ["TestThreads", "MediaFixtures", "Presentation", "HTTP", "Store", "Auth", "Config", "ConfigFixtures"]),
         // Reading configurations and the samples that ship.
         .target(name: "ConfigFixtures", dependencies: ["Config"], path: "Tests/ConfigFixtures", swiftSettings: strict),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.

@@ -30,7 +30,7 @@ struct Vector: Sendable, CustomStringConvertible {
                     stats: TrafficStats(bytes: 10, packets: 1, bitrate: 80))
             ]),
         subscribe: StreamSide(leaveAt: 7), codecs: [CodecRecord(kind: "video", codec: "H264", fmtp: "a=1;b=\"2\"")],
-        stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, node: "edge-1")
+        stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, fence: 7, node: "edge-1")
 
     static let recording = RecordingRecord(
         id: "r1", stream: "demo", record: "1700000000", startTs: 1_700_000_000_000_000, endTs: 1_700_000_010_000_000,
@@ -66,7 +66,7 @@ struct Vector: Sendable, CustomStringConvertible {
                 + #""url":"http://127.0.0.1:7777","version":"1.0"}"#),
         Vector(
             "stream", stream,
-            #"{"codecs":[{"codec":"H264","fmtp":"a=1;b=\"2\"","kind":"video"}],"createdAt":1,"id":"demo","node":"edge-1","#
+            #"{"codecs":[{"codec":"H264","fmtp":"a=1;b=\"2\"","kind":"video"}],"createdAt":1,"fence":7,"id":"demo","node":"edge-1","#
                 + #""onDemand":false,"provisioned":false,"publish":{"leaveAt":0,"sessions":[{"cascade":{"sourceUrl":"http://a/whep/demo"},"#
                 + #""createdAt":2,"hasDataChannel":false,"id":"p1","leaveAt":0,"state":"connected","#
                 + #""stats":{"bitrate":80,"bytes":10,"packets":1}}]},"recording":true,"stats":{"publish":{"bitrate":80,"bytes":10,"packets":1},"#

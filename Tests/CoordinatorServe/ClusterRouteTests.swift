@@ -71,6 +71,20 @@ struct ClusterRouteTests {
         }
     }
 
+    @Test("a stream that two nodes record is stopped on both, on one of them when that is named")
+    func stopsAll() async throws {
+        let edges = try ["edge-1", "edge-2", "edge-3"].map { try TestEdge($0) }
+        for edge in edges[..<2] { edge.setStreams([TestRecords.stream("demo", isRecording: true)]) }
+        edges[2].setStreams([TestRecords.stream("demo")])
+        try await Bench.run(edges) { bench in
+            try await eventually("all show") { try await bench.get("/api/streams/demo").text.contains("edge-3") }
+            #expect(try await bench.send(.delete, "/api/record/demo?node=edge-2").status == 200)
+            #expect(edges.map { $0.seen("/api/record/demo").count } == [0, 1, 0])
+            #expect(try await bench.send(.delete, "/api/record/demo").status == 200)
+            #expect(edges.map { $0.seen("/api/record/demo").count } == [1, 2, 0])
+        }
+    }
+
     @Test("the event stream shows nodes and streams at once and each change after")
     func events() async throws {
         let edge = try TestEdge("edge-1")

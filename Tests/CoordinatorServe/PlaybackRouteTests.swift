@@ -30,6 +30,45 @@ struct PlaybackRouteTests {
         }
     }
 
+    private struct Placed: Decodable {
+        let id: String
+        let start: String
+        let gap: Double?
+    }
+
+    @Test("a node whose clock is an hour ahead is listed and played where its recording really was")
+    func wrongClock() async throws {
+        let hourMs: Int64 = 3_600_000
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2", clockAheadMs: hourMs)]
+        let at = TestRecords.tenOClockUs
+        // From 10:00:00 to 10:00:06, and from 10:00:05, which edge-2 took for 11:00:05.
+        let one = TestRecords.recording("one", node: "edge-1", segments: 3, updatedAt: 100)
+        let two = TestRecords.recording(
+            "two", node: "edge-2", startUs: at + 5_000_000 + hourMs * 1_000, segments: 5, updatedAt: 100)
+        edges[0].setRecording(one.row, one.detail)
+        edges[1].setRecording(two.row, two.detail)
+        try await Bench.run(edges) { bench in
+            var rows: [Placed] = []
+            try await eventually("both recordings are listed, with gaps that make sense") {
+                let answer = try await bench.get("/api/playback/demo")
+                rows = try JSONDecoder().decode([Placed].self, from: Data(answer.body))
+                return rows.count == 2 && abs((rows[0].gap ?? 9) + 1) < 0.3
+            }
+            #expect(rows.map(\.id) == ["two", "one"])
+            #expect(rows[0].start.hasPrefix("2026-11-20T10:00:0"))
+            #expect(rows[1].gap == nil)
+            try await eventually("both play") {
+                try await bench.get("/api/playback/demo/manifest.mpd").text.occurrences(of: "<Period ") == 2
+            }
+            // In the range by the real time only: three segments of edge-2 after 10:00:07.
+            let late = try await bench.get("/api/playback/demo/manifest.mpd?from=2026-11-20T10:00:08Z&to=2026-11-20T10:30:00Z")
+            #expect(late.text.contains("node=edge-2") && !late.text.contains("node=edge-1"))
+            #expect(try await bench.get("/api/playback/demo/manifest.mpd?from=2026-11-20T10:59:00Z").status == 404)
+            let nodes = try await bench.get("/api/nodes").text
+            #expect(nodes.contains(#""clock_offset_ms":-3599"#) || nodes.contains(#""clock_offset_ms":-3600"#))
+        }
+    }
+
     private struct Row: Decodable {
         let year: Int
         let month: Int

@@ -1,5 +1,6 @@
 import Cluster
 import EdgeFixtures
+import Foundation
 import HTTP
 import Redis
 import RedisFixtures
@@ -21,8 +22,9 @@ struct SharedTokenTests {
         let connection = RedisConnection(redis.address)
         let writing = Task {
             let keys = StateKeys(prefix: "edge")
-            for round in 1...600 where !Task.isCancelled {
-                let node = NodeRecord(alias: "edge-1", url: edge.url, startedAtMs: 1, updatedAtMs: Int64(round))
+            for _ in 1...600 where !Task.isCancelled {
+                let node = NodeRecord(
+                    alias: "edge-1", url: edge.url, startedAtMs: 1, updatedAtMs: Int64(Date().timeIntervalSince1970 * 1_000))
                 // Fails until redis-server listens.
                 _ = try? await connection.send([
                     RedisCommand(["SET", keys.node("edge-1")], bytes: try ClusterJSON.encode(node), ["PX", "3000"]),

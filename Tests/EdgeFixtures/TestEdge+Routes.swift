@@ -1,4 +1,5 @@
 import Cluster
+import Foundation
 import HTTP
 import Synchronization
 
@@ -66,7 +67,6 @@ extension TestEdge {
     /// The node's record ten times a second, for tests' sake, and the streams when they have changed.
     private func tell(_ sink: ServerSentEventSink) async throws {
         var told: [StreamRecord]?
-        var updatedAtMs: Int64 = 1
         while true {
             let (node, streams, isSilent) = state.withLock { ($0.node, $0.streams, $0.isSilent) }
             if !isSilent {
@@ -75,8 +75,7 @@ extension TestEdge {
                     told = streams
                 }
                 var node = node
-                updatedAtMs += 1
-                node.updatedAtMs = updatedAtMs
+                node.updatedAtMs = Int64(Date().timeIntervalSince1970 * 1_000) + clockAheadMs
                 try await sink.send(event: "node", data: String(decoding: try ClusterJSON.encode(node), as: UTF8.self))
             }
             try await Task.sleep(for: .milliseconds(100))

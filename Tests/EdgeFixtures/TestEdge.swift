@@ -33,6 +33,8 @@ package final class TestEdge: Sendable {
     package let alias: String
     /// Wanted as bearer token when not nil.
     package let token: String?
+    /// What its clock is ahead of the real time.
+    let clockAheadMs: Int64
     let state: Mutex<State>
     private let server: HTTPServer
     private let late = Late()
@@ -40,8 +42,9 @@ package final class TestEdge: Sendable {
     /// Listens and answers at once.
     package init(
         _ alias: String, token: String? = nil, listen: String = "127.0.0.1:0", startedAtMs: Int64 = 1,
-        load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0
+        load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0, clockAheadMs: Int64 = 0
     ) throws {
+        self.clockAheadMs = clockAheadMs
         self.alias = alias
         self.token = token
         state = Mutex(

@@ -103,6 +103,13 @@ let badConfigs: [(text: String, message: String)] = [
         "[recorder]\nmin_free_space = \"lots\"",
         "edge.toml:2: recorder.min_free_space: expected bytes, such as 1048576 or \"1 MiB\""
     ),
+    ("[recorder]\nwhen_full = \"panic\"", "edge.toml:2: recorder.when_full: expected one of \"stop\", \"delete_oldest\""),
+    ("[recorder]\nmin_free_percent = 100", "edge.toml:2: recorder.min_free_percent: must be 0.0 to 90.0"),
+    (
+        "[recorder]\nwhen_full = \"delete_oldest\"\n[recorder.storage]\ntype = \"s3\"\nbucket = \"b\"",
+        "edge.toml:2: recorder.when_full: delete_oldest is for storage.type = \"fs\": "
+            + "a bucket has no end, and the spool empties itself"
+    ),
     ("[recorder.storage]\ntype = \"ftp\"", "edge.toml:2: recorder.storage.type: expected one of \"fs\", \"s3\", \"oss\""),
     ("[recorder.storage]\nroot = \"\"", "edge.toml:2: recorder.storage.root: must not be empty"),
     (

@@ -112,6 +112,9 @@ def test_players_are_sent_to_the_bucket_when_that_is_wanted(rgw, bucket_cluster,
         assert sent.status == 307 and sent.headers["Referrer-Policy"] == "no-referrer"
         with urllib.request.urlopen(sent.headers["Location"]) as answer:
             assert answer.read() == call("GET", f"{bucket_cluster.url}{path}/seg_0001.m4s").body
+            assert answer.headers["Content-Type"] == "video/mp4" and answer.headers["Cache-Control"].endswith("immutable")
+        head = call("HEAD", f"{sending.url}{path}/seg_0001.m4s")
+        assert head.status == 200 and head.headers["Content-Type"] == "video/mp4", "the address is signed for GET alone"
         # What changes, and what is not there, is never redirected to.
         assert call("GET", f"{sending.url}{path}/manifest.mpd").status == 200
         assert call("GET", f"{sending.url}{path}/seg_9999.m4s").status == 404

@@ -55,6 +55,38 @@ struct KeepTests {
         #expect(Retention().limitUs(for: "demo", nowUs: nowUs) == nil)
     }
 
+    @Test("the share of the file system and the bytes: the larger one is needed")
+    func needed() {
+        let settings = RecordSettings(freeBytesMin: 1_000, freePercentMin: 5)
+        #expect(settings.freeBytesNeeded(of: 10_000) == 1_000)
+        #expect(settings.freeBytesNeeded(of: 1_000_000) == 50_000)
+        #expect(RecordSettings(freeBytesMin: 0).freeBytesNeeded(of: .max) == 0)
+    }
+
+    @Test("the oldest recordings make room, as many as it takes, and never one that is being written", arguments: [0, 1, 2, 5])
+    func makesRoom(wanted: Int) async throws {
+        for stream in ["c", "a", "b"] { try await record(stream) }
+        let feed = try RecorderFeed()
+        let recorder = try place.recorder(
+            ["live": feed], settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 1 << 20, makesRoom: true, threads: 1))
+        try await recorder.recover()
+        try await recorder.start(stream: "live", key: RecordingDirectory.key("live"))
+        var publisher = Publisher()
+        publisher.startNs = WallClock.monotonicNs()
+        publisher.pictures = Self.pictures
+        feed.send(publisher.events())
+        #expect(await eventually { recorder.recordings().sessions.count == 4 })
+        // Each recording that goes gives a megabyte; it begins `wanted` megabytes short.
+        let keeper = Keeper(recorder.environment) { () throws(StoreError) in
+            let gone = recorder.recordings().sessions.count { $0.status == .deleted }
+            return (free: Int64(65 + gone - wanted) << 20, all: 1 << 40)
+        }
+        #expect(await keeper.makeRoom() == min(wanted, 3))
+        let left = recorder.recordings().sessions.filter { $0.status != .deleted }.map(\.stream)
+        #expect(Set(left) == Set(["c", "a", "b"].dropFirst(wanted)).union(["live"]))
+        await recorder.stopAll()
+    }
+
     @Test("what is too old goes with every object, what is not stays as it is; a notice stays for seven days")
     func sweep() async throws {
         let old = try await record("cam-1")

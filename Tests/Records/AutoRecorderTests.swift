@@ -53,7 +53,7 @@ struct AutoRecorderTests {
             try await eventually("cam-1 is asked for") { !requests(edges[1], "/api/record/cam-1").isEmpty }
             let seen = edges[1].seen.first { $0.path == "/api/record/cam-1" }
             #expect(seen?.method == "POST")
-            #expect(seen.map { String(decoding: $0.body, as: UTF8.self) } == "{\"base_dir\":\"archive/cam-1/2026/11/20\"}")
+            #expect(seen.map { String(decoding: $0.body, as: UTF8.self) } == "{\"base_dir\":\"archive/cam-1/%Y/%m/%d\"}")
             edges[1].setStreams([TestRecords.stream("cam-1", isRecording: true), TestRecords.stream("cam-2", isRecording: true)])
             #expect(requests(edges[0], "/api/record/other").isEmpty)
             #expect(requests(edges[0], "/api/record/cam-idle").isEmpty)

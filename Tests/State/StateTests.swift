@@ -44,7 +44,7 @@ struct StatePublisherTests {
 
     func publisher() -> StatePublisher {
         let node = node
-        return StatePublisher(address: server.address, keys: keys) { node.read() }
+        return StatePublisher(redis: RedisConnection(server.address), keys: keys) { node.read() }
     }
 
     func storedNode() async throws -> NodeRecord? {
@@ -159,7 +159,7 @@ struct StatePublisherTests {
         // Once wanted, the writer is held where it asks for the records, so that it can't write over the other one.
         let isHoldWanted = Atomic(false)
         let isHeld = Atomic(false)
-        let publisher = StatePublisher(address: server.address, keys: keys) {
+        let publisher = StatePublisher(redis: RedisConnection(server.address), keys: keys) {
             if isHoldWanted.exchange(false, ordering: .relaxed) {
                 isHeld.store(true, ordering: .relaxed)
                 try? await Task.sleep(for: .seconds(60))
@@ -171,16 +171,71 @@ struct StatePublisherTests {
         isHoldWanted.store(true, ordering: .relaxed)
         #expect(await eventually { isHeld.load(ordering: .relaxed) })
         let other = NodeRecord(alias: "edge-1", url: "http://127.0.0.1:7777", startedAtMs: 2, updatedAtMs: 9)
+        _ = try await reader.send(RedisCommand("SET", keys.owner("edge-1"), "another http://127.0.0.1:7777"))
         _ = try await reader.send(RedisCommand(["SET", keys.node("edge-1")], bytes: try ClusterJSON.encode(other)))
         await publisher.stop()
         #expect(try await storedNode() == other)
+    }
+
+    @Test("a second node of a living one's alias is refused with the name and the address of the first")
+    func clash() async throws {
+        let publisher = publisher()
+        try await publisher.claimAlias()
+        publisher.start()
+        #expect(await eventually { publisher.status == .connected })
+        let other = FakeNode(url: "http://127.0.0.1:7779")
+        let second = StatePublisher(redis: RedisConnection(server.address), keys: keys) { other.read() }
+        await #expect(throws: AliasClash(alias: "edge-1", url: "http://127.0.0.1:7777")) { try await second.claimAlias() }
+        await second.stop()
+        #expect(try await storedNode()?.url == "http://127.0.0.1:7777")
+        await publisher.stop()
+    }
+
+    @Test("a node that was killed takes its alias back, and so does one at another address")
+    func restartedNode() async throws {
+        // What a killed process leaves behind: its keys, which nobody renews.
+        let life = String(StateKeys.timeToLiveMs)
+        _ = try await reader.send(RedisCommand("SET", keys.owner("edge-1"), "gone http://127.0.0.1:7771", "PX", life))
+        let publisher = publisher()
+        try await publisher.claimAlias()
+        #expect(try await storedNode()?.url == "http://127.0.0.1:7777")
+        #expect(try #require(try await timeToLiveMs(keys.owner("edge-1"))) > 0)
+        await publisher.stop()
+        #expect(try await reader.send(RedisCommand("GET", keys.owner("edge-1"))) == .null)
+    }
+
+    @Test("who comes second to a Redis that was away stays out of it and says why")
+    func secondToRedis() async throws {
+        _ = try await reader.send(RedisCommand("SET", keys.owner("edge-1"), "first http://127.0.0.1:7770"))
+        let publisher = publisher()
+        publisher.start()
+        #expect(
+            await eventually {
+                if case .degraded(let reason, _) = publisher.status { reason.contains("http://127.0.0.1:7770") } else { false }
+            })
+        #expect(try await storedNode() == nil)
+        _ = try await reader.send(RedisCommand("DEL", keys.owner("edge-1")))
+        #expect(await eventually { publisher.status == .connected })
+        await publisher.stop()
+    }
+
+    @Test("without Redis nobody can be asked, and the node may start")
+    func noRedis() async throws {
+        let node = node
+        let publisher = StatePublisher(
+            redis: RedisConnection(RedisAddress(endpoint: .unix(path: server.socketPath + "x"))), keys: keys
+        ) {
+            node.read()
+        }
+        try await publisher.claimAlias()
+        await publisher.stop()
     }
 
     @Test("without Redis a node starts, runs and stops as ever, and says what is missing")
     func never() async throws {
         let node = node
         let address = RedisAddress(endpoint: .unix(path: server.socketPath + "x"))
-        let publisher = StatePublisher(address: address, keys: keys) { node.read() }
+        let publisher = StatePublisher(redis: RedisConnection(address), keys: keys) { node.read() }
         publisher.start()
         publisher.changed()
         #expect(
@@ -195,7 +250,7 @@ struct StatePublisherTests {
         _ = try await reader.send(RedisCommand("ACL", "SETUSER", "weak", "on", ">p", "+ping", "+auth", "+get", "~*"))
         let node = node
         let address = RedisAddress(endpoint: .unix(path: server.socketPath), user: "weak", password: "p")
-        let publisher = StatePublisher(address: address, keys: keys) { node.read() }
+        let publisher = StatePublisher(redis: RedisConnection(address), keys: keys) { node.read() }
         publisher.start()
         #expect(
             await eventually {
@@ -225,7 +280,8 @@ struct RedisSampleTests {
         let node = FakeNode()
         let keys = StateKeys(prefix: "edge")
         let publisher = StatePublisher(
-            address: RedisAddress(endpoint: .unix(path: server.socketPath), user: "edge", password: "pw"), keys: keys
+            redis: RedisConnection(RedisAddress(endpoint: .unix(path: server.socketPath), user: "edge", password: "pw")),
+            keys: keys
         ) { node.read() }
         let address = RedisAddress(endpoint: .unix(path: server.socketPath), user: "coordinator", password: "pw")
         let subscriber = RedisSubscriber(address, channels: [keys.changed])

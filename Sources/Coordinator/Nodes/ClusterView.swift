@@ -10,13 +10,18 @@ public struct NodeView: Sendable, Equatable {
     public var streams: [StreamRecord]
     /// The bearer token the node wants of us; never shown.
     public var token: String?
+    /// What to add to the node's times to get ours, milliseconds; nil before it was heard.
+    public var clockOffsetMs: Int64?
 
     /// A view of a node.
-    public init(record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], token: String? = nil) {
+    public init(
+        record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], token: String? = nil, clockOffsetMs: Int64? = nil
+    ) {
         self.record = record
         self.status = status
         self.streams = streams
         self.token = token
+        self.clockOffsetMs = clockOffsetMs
     }
 
     /// The node's name in the cluster.
@@ -24,6 +29,9 @@ public struct NodeView: Sendable, Equatable {
 
     /// The node's record of a stream.
     public func stream(_ name: String) -> StreamRecord? { streams.first { $0.id == name } }
+
+    /// How new the node's hold on a stream is; see `StreamRecord.fence`.
+    public func fence(of name: String) -> Int64 { stream(name)?.fence ?? 0 }
 
     /// Publishers now: streams come the moment they change, the load once a second, so the larger is the truer.
     public var publisherCount: Int { max(record.load.publishers, streams.count { $0.isPublished }) }

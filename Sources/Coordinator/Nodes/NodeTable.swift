@@ -25,6 +25,7 @@ struct NodeTable {
         /// When it counts as silent, for each way it was heard by.
         var deadlineNs: [NodeSource: UInt64] = [:]
         var lastHeardNs: UInt64 = 0
+        var clock = ClockOffset()
     }
 
     /// What nodes are shown that nobody configured: the cluster's shared token, if it has one.
@@ -49,12 +50,15 @@ struct NodeTable {
     }
 
     /// The node said how it is. A record that is not newer than the one we have proves nothing: in Redis it may be a dead one's.
-    mutating func heard(_ record: NodeRecord, from source: NodeSource, nowNs: UInt64) {
+    /// - Parameter wallMs: the time of day, which the record's is compared to.
+    mutating func heard(_ record: NodeRecord, from source: NodeSource, nowNs: UInt64, wallMs: Int64? = nil) {
         var entry = entries[record.alias] ?? Entry(record: record)
         let isNews =
             entry.deadlineNs[source] == nil || record.updatedAtMs != entry.record.updatedAtMs
             || record.startedAtMs != entry.record.startedAtMs
         let url = entry.record.url
+        if record.startedAtMs != entry.record.startedAtMs { entry.clock.forget() }
+        if isNews, let wallMs, record.updatedAtMs > 0 { entry.clock.note(madeMs: record.updatedAtMs, arrivedMs: wallMs) }
         entry.record = record
         // The configured address is the one that works from here; what the node calls itself may not.
         if entry.isConfigured { entry.record.url = url }
@@ -133,7 +137,7 @@ struct NodeTable {
                     !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
                 return NodeView(
                     record: entry.record, status: status, streams: entry.streams,
-                    token: entry.isConfigured ? entry.token : sharedToken)
+                    token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms)
             })
     }
 

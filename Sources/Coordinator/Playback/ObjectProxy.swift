@@ -106,7 +106,12 @@ public struct ObjectProxy: Sendable {
         _ request: HTTPRequest, _ key: ObjectKey, _ store: any ObjectStore
     ) async throws(StoreError) -> HTTPResponse {
         let kind = ObjectKind(key.name)
-        if kind.isImmutable, let redirectSeconds, let answer = try await redirect(key, store, redirectSeconds) { return answer }
+        // An address is signed for GET alone: HEAD is answered here.
+        if request.method == .get, kind.isImmutable, let redirectSeconds,
+            let answer = try await redirect(key, store, redirectSeconds)
+        {
+            return answer
+        }
         if let file = try await store.localFile(key) {
             do throws(HTTPError) {
                 let body = try HTTPFile(taking: file.descriptor, etag: file.info.etag)
@@ -126,11 +131,12 @@ public struct ObjectProxy: Sendable {
         _ = try await store.head(key)
         let nowUs = Int64(Date().timeIntervalSince1970 * 1e6)
         guard let address = try await store.presign(.get, key, seconds: seconds, nowUs: nowUs) else { return nil }
-        // Kept for half of its life, so that whoever follows it later still has time to.
+        // Kept for a minute and half of its life at most: an address ends with the credentials that signed it, which may be sooner.
         return HTTPResponse(
             .temporaryRedirect,
             headers: [
-                "Location": address, "Cache-Control": "private, max-age=\(seconds / 2)", "Referrer-Policy": "no-referrer",
+                "Location": address, "Cache-Control": "private, max-age=\(min(seconds / 2, 60))",
+                "Referrer-Policy": "no-referrer",
             ])
     }
 
@@ -232,4 +238,9 @@ public struct ObjectProxy: Sendable {
         default: return HTTPError(.badGateway, "\(node.alias) answered \(answer.status) for the object")
         }
     }
+}
+
+extension ObjectKind {
+    /// What every answer with such an object says.
+    var headers: HTTPHeaders { ["Cache-Control": cacheControl, "X-Content-Type-Options": "nosniff"] }
 }

@@ -29,11 +29,37 @@ public struct PlaybackCatalog: Sendable {
         let live = await directory.view().liveAliases
         var wanted = query
         wanted.limit = query.limit + 1
-        let found = try await index.recordings(wanted)
+        let found = try await corrected(wanted)
         let shown = found.prefix(query.limit)
         return PlaybackPage(
-            rows: shown.map { PlaybackRow($0, liveNodes: live) },
-            next: found.count > query.limit ? shown.last.map { RecordingCursor(after: $0) } : nil)
+            rows: zip(shown, found.dropFirst().map(\.recording) + [nil]).map {
+                PlaybackRow($0.recording, after: $1, liveNodes: live)
+            },
+            next: found.count > query.limit ? shown.last.map { $0.cursor } : nil)
+    }
+
+    /// A recording with its times by our clock, and its place in the index, which has its node's.
+    private struct Placed {
+        var recording: IndexedRecording
+        let correctionUs: Int64
+        let cursor: RecordingCursor
+    }
+
+    /// What the index has, on our clock: a node's own may be wrong.
+    private func corrected(_ query: RecordingQuery) async throws -> [Placed] {
+        let slackUs = try await index.correctionUsMax()
+        var wide = query
+        if slackUs > 0 {
+            wide.fromUs = query.fromUs.map { $0 - slackUs }
+            wide.toUs = query.toUs.map { $0 + slackUs }
+        }
+        var placed: [Placed] = []
+        for recording in try await index.recordings(wide) {
+            let correctionUs = slackUs == 0 ? 0 : try await index.correctionUs(of: recording)
+            let cursor = RecordingCursor(after: recording)
+            placed.append(Placed(recording: recording.moved(byUs: correctionUs), correctionUs: correctionUs, cursor: cursor))
+        }
+        return placed
     }
 
     /// What is recorded of a stream in a range, oldest first.
@@ -43,8 +69,11 @@ public struct PlaybackCatalog: Sendable {
         let live = await directory.view().liveAliases
         var material: [RecordedMaterial] = []
         var bound = ManifestBound()
-        for recording in found.reversed() {
-            let periods = try await index.periods(of: recording, fromUs: fromUs, toUs: toUs)
+        for placed in found.reversed() {
+            let (recording, byUs) = (placed.recording, placed.correctionUs)
+            let periods = try await index.periods(
+                of: recording, fromUs: fromUs.map { $0 - byUs }, toUs: toUs.map { $0 - byUs }
+            ).map { $0.moved(byUs: byUs) }
             try bound.add(periods)
             // A range with an end is over, whatever happens behind it.
             let isGrowing = toUs == nil && recording.shownStatus(liveNodes: live) == .active
@@ -54,15 +83,15 @@ public struct PlaybackCatalog: Sendable {
     }
 
     /// All of them, newest first, however many a publisher that comes and goes makes of a month.
-    private func recordings(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [IndexedRecording] {
+    private func recordings(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [Placed] {
         var query = RecordingQuery(stream: stream, fromUs: fromUs, toUs: toUs)
-        var all: [IndexedRecording] = []
+        var all: [Placed] = []
         while true {
-            let page = try await index.recordings(query)
+            let page = try await corrected(query)
             all += page
             guard page.count == query.limit, let last = page.last else { return all }
             guard all.count <= ManifestBound.recordingsMax else { throw ManifestBound.tooMuch }
-            query.after = RecordingCursor(after: last)
+            query.after = last.cursor
         }
     }
 }

@@ -25,11 +25,9 @@ public struct AutoRecordRules: Sendable {
 
     func covers(_ stream: String) -> Bool { patterns.contains { $0.matches(stream) } }
 
-    /// The directory asked for; nil leaves it to the node. The stream's name and the day are in it, so that recordings of
-    /// two streams never share one.
-    func directory(stream: String, day: String) -> String? {
-        basePrefix.isEmpty ? nil : "\(basePrefix)/\(stream)/\(day.replacing("-", with: "/"))"
-    }
+    /// The directory asked for; nil leaves it to the node. The stream's name and the day, which the node puts in, are in it, so that
+    /// recordings of two streams or days never share one.
+    func directory(stream: String) -> String? { basePrefix.isEmpty ? nil : "\(basePrefix)/\(stream)/%Y/%m/%d" }
 }
 
 /// Asks nodes to record what the rules say. Each node is asked by a task of its own, so that a slow one holds nobody up.
@@ -137,10 +135,9 @@ public actor AutoRecorder {
             method, "\(node.record.url)/api/record/\(PercentCoding.encode(stream))",
             headers: NodeRequest.headers(token: node.token))
         if method == .post {
-            let day = IndexedRecording.day(ofUs: wallUs())
             request.headers["Content-Type"] = "application/json"
             request.body = .bytes(
-                try ClusterJSON.encode(StartRequest(baseDirectory: rules.directory(stream: stream, day: day))))
+                try ClusterJSON.encode(StartRequest(baseDirectory: rules.directory(stream: stream))))
         }
         request.connectMs = NodeRequest.connectMs
         request.totalMs = Self.answerMs

@@ -57,6 +57,11 @@ enum IndexSchema {
         DROP TABLE segments;
         """,
         "ALTER TABLE tracks ADD COLUMN continues INTEGER NOT NULL DEFAULT 0;",
+        """
+        CREATE TABLE clocks (
+            node TEXT NOT NULL, at_us INTEGER NOT NULL, offset_us INTEGER NOT NULL, PRIMARY KEY (node, at_us)
+        ) STRICT, WITHOUT ROWID;
+        """,
         // Numbers of segments that do not begin with a sync sample; NULL where nobody has asked, so that all details are read again.
         """
         ALTER TABLE spans ADD COLUMN unsynced TEXT;

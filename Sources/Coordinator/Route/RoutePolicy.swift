@@ -45,7 +45,8 @@ public enum RoutePolicy {
         pending: [String: Int] = [:], excluding: Set<String> = [], turn: Int = 0
     ) -> RouteDecision {
         let reachable = view.reachable.filter { !excluding.contains($0.alias) }
-        if let owner = reachable.first(where: { $0.stream(stream)?.isPublished == true }) { return .node(owner.alias) }
+        let owners = reachable.filter { $0.stream(stream)?.isPublished == true }
+        if let owner = owners.max(by: { $0.fence(of: stream) < $1.fence(of: stream) }) { return .node(owner.alias) }
         let allowed = reachable.filter { $0.status == .running && preference.allows($0) }
         guard !allowed.isEmpty else { return .noNode }
         let roomy = allowed.filter { node in

@@ -180,6 +180,7 @@ struct NodeListing: Encodable {
         case subMax = "sub_max"
         case startedAtMs = "started_at_ms"
         case updatedAtMs = "updated_at_ms"
+        case clockOffsetMs = "clock_offset_ms"
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -198,6 +199,7 @@ struct NodeListing: Encodable {
         try container.encode(node.streams.count, forKey: .streams)
         try container.encode(record.startedAtMs, forKey: .startedAtMs)
         try container.encode(record.updatedAtMs, forKey: .updatedAtMs)
+        try container.encodeIfPresent(node.clockOffsetMs, forKey: .clockOffsetMs)
         try container.encode(record.version, forKey: .version)
     }
 }

@@ -23,6 +23,7 @@ public final class Coordinator: Server {
     private let sync: RecordingSync
     private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
+    private let clocks: ClockKeeper
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -48,10 +49,10 @@ public final class Coordinator: Server {
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
             registry: registry, sharedToken: config.auth.tokens.first)
         sync = RecordingSync(directory: directory, index: index, client: client)
+        let wallUs: @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1e6) }
+        clocks = ClockKeeper(directory: directory, index: index, wallUs: wallUs)
         autoRecorder = AutoRecordRules(config.autoRecord).map { [directory, index, client] rules in
-            AutoRecorder(rules, directory: directory, index: index, client: client) {
-                Int64(Date().timeIntervalSince1970 * 1e6)
-            }
+            AutoRecorder(rules, directory: directory, index: index, client: client, wallUs: wallUs)
         }
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
@@ -60,7 +61,7 @@ public final class Coordinator: Server {
             redirectSeconds: config.playback.isSignedRedirect ? config.playback.signedTTLSeconds : nil,
             cache: ObjectCache.make(bytes: config.playback.cacheBytes))
         follower = LiveFollower(
-            directory: directory, client: objectClient, firstVersion: Int64(Date().timeIntervalSince1970 * 1e6))
+            directory: directory, client: objectClient, firstVersion: wallUs())
         let router = Self.router(config, client, directory, index, sync, objects, follower, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
@@ -69,6 +70,7 @@ public final class Coordinator: Server {
     public func start() async throws {
         await directory.start()
         await sync.start()
+        await clocks.start()
         await autoRecorder?.start()
         try server.start()
     }
@@ -77,6 +79,7 @@ public final class Coordinator: Server {
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
         await autoRecorder?.stop()
+        await clocks.stop()
         await sync.stop()
         await directory.stop()
         await follower.stop()

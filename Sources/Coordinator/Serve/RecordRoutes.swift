@@ -27,9 +27,25 @@ struct RecordRoutes: Sendable {
         router.on(
             .delete, "/api/record/{stream}",
             RouteDescription(
-                "Stop recording a stream", tag: "recordings", parameters: [node],
+                "Stop recording a stream", tag: "recordings",
+                parameters: [.query("node", "Only this node; else all that record it")],
                 responses: [RouteResponse(200, "Stopped"), absent]),
-            needs: { .administrate(stream: try $0.streamName()) }, passOn)
+            needs: { .administrate(stream: try $0.streamName()) }, stop)
+    }
+
+    /// Two nodes may record one stream; it is stopped on all of them. The first failure is what the client hears.
+    private func stop(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let stream = try request.streamName()
+        let view = await directory.view()
+        let recording = view.holders(of: stream).filter { $0.stream(stream)?.recording == true }
+        guard request.query.first("node") == nil, recording.count > 1 else { return try await passOn(request) }
+        let path = "/api/record/\(PercentCoding.encode(stream))"
+        var worst: HTTPResponse?
+        for node in recording {
+            let answer = try await caller.forward(request, to: node, path: path).response
+            if worst == nil || !answer.status.isSuccess { worst = answer }
+        }
+        return worst ?? HTTPResponse(.ok)
     }
 
     private func passOn(_ request: HTTPRequest) async throws -> HTTPResponse {

@@ -12,6 +12,10 @@ public struct RecordSettings: Sendable {
     public var recordingSecondsMax: Int
     /// With less free space, in bytes, nothing is recorded.
     public var freeBytesMin: Int64
+    /// The same as a share of the file system, in percent; the larger of the two counts.
+    public var freePercentMin: Double
+    /// Whether the oldest recordings make room for new ones, rather than that recording stops.
+    public var makesRoom: Bool
     /// How long a publisher may be away, in seconds, before the recording is closed.
     public var reconnectSeconds: Int
     /// Threads that record; streams are spread over them.
@@ -28,7 +32,8 @@ public struct RecordSettings: Sendable {
     /// All settings; what is left out has the value most nodes want.
     public init(
         autoStreams: [StreamPattern] = [], segmentSeconds: Double = 4, recordingSecondsMax: Int = 86_400,
-        freeBytesMin: Int64 = 512 << 20, reconnectSeconds: Int = 10, threads: Int = 2,
+        freeBytesMin: Int64 = 512 << 20, freePercentMin: Double = 0, makesRoom: Bool = false, reconnectSeconds: Int = 10,
+        threads: Int = 2,
         spoolBytesMax: Int64 = 10 << 30, soundTarget: SoundTarget? = nil, retention: Retention = Retention(),
         hooks: HookSettings = HookSettings()
     ) {
@@ -36,6 +41,8 @@ public struct RecordSettings: Sendable {
         self.segmentSeconds = segmentSeconds
         self.recordingSecondsMax = recordingSecondsMax
         self.freeBytesMin = freeBytesMin
+        self.freePercentMin = freePercentMin
+        self.makesRoom = makesRoom
         self.reconnectSeconds = reconnectSeconds
         self.threads = threads
         self.spoolBytesMax = spoolBytesMax
@@ -43,6 +50,11 @@ public struct RecordSettings: Sendable {
         self.retention = retention
         self.hooks = hooks
     }
+}
+
+extension RecordSettings {
+    /// How much has to be free on a file system of this size, bytes.
+    func freeBytesNeeded(of all: Int64) -> Int64 { max(freeBytesMin, Int64(Double(max(0, all)) * freePercentMin / 100)) }
 }
 
 /// Why a recording could not be started, found or removed.

@@ -74,7 +74,8 @@ public final class Recorder: Sendable {
     /// Starts recording a stream, from its next key frame on; a stream that is recorded already stays as it is.
     ///
     /// - Parameters:
-    ///   - baseDirectory: where to; nil for `{stream}/YYYY/MM/DD` of the UTC day of the first frame.
+    ///   - baseDirectory: where to; nil for `{stream}/YYYY/MM/DD` of the UTC day of the first frame. With `%Y`, `%m` and `%d` in it,
+    ///     each day has its own.
     ///   - isAutomatic: the recording ends with its publisher instead of waiting for another.
     /// Throws `recordingElsewhere`, `directoryInUse`, `notADirectory`, `noSpace`, `storage`, `plane` or `stopped`.
     @discardableResult
@@ -212,10 +213,13 @@ public final class Recorder: Sendable {
         _ stream: String, _ baseDirectory: ObjectKey?, isAutomatic: Bool
     ) throws(RecordError) -> RecordingInfo {
         let nowUs = environment.clock.now()
-        if let baseDirectory { try checkHoldsObjects(baseDirectory) }
+        if baseDirectory != nil, let place = try? RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs) {
+            try checkHoldsObjects(place)
+        }
         do throws(StoreError) {
             // Nobody hears an error about a recording that nobody asked for: it waits for space instead.
-            if !isAutomatic, try environment.store.freeBytesNow() < environment.settings.freeBytesMin {
+            let space = try environment.store.spaceNow()
+            if !isAutomatic, space.free < environment.settings.freeBytesNeeded(of: space.all) {
                 throw StoreError.noSpace(code: 0)
             }
             let directory = try RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs)
@@ -228,8 +232,8 @@ public final class Recorder: Sendable {
         } catch {
             switch error {
             case .noSpace:
-                let free = (try? environment.store.freeBytesNow()) ?? 0
-                throw .noSpace(free: free, need: environment.settings.freeBytesMin)
+                let space = (try? environment.store.spaceNow()) ?? (free: 0, all: 0)
+                throw .noSpace(free: space.free, need: environment.settings.freeBytesNeeded(of: space.all))
             case .invalidKey(let other): throw .directoryInUse(by: other)
             default: throw .storage(error)
             }

@@ -25,6 +25,12 @@ final class StreamTask {
     /// The day, since 1970, whose directory was asked for last.
     private var claimedDay: Int64 = 0
     private var countedLosses = StreamRecorder.Losses()
+    private var reported: Status?
+
+    private struct Status: Equatable {
+        let session: String?
+        let fault: RecordingFault?
+    }
 
     /// How long to leave a failed storage alone: at first, and at most.
     static let pauseNs: ClosedRange<UInt64> = 2_000_000_000...30_000_000_000
@@ -41,7 +47,7 @@ final class StreamTask {
         settings.segmentSeconds = environment.settings.segmentSeconds
         settings.soundTarget = environment.settings.soundTarget
         settings.sessionSecondsMax = environment.settings.recordingSecondsMax > 0 ? environment.settings.recordingSecondsMax : nil
-        settings.rotatesAtMidnight = seed.baseDirectory == nil
+        settings.rotatesAtMidnight = RecordingLayout.rotates(seed.baseDirectory)
         self.settings = settings
         recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         writer = try SessionWriter(
@@ -70,7 +76,8 @@ final class StreamTask {
         guard tomorrow * dayUs - nowUs < 60_000_000, tomorrow != claimedDay else { return }
         claimedDay = tomorrow
         let (stream, node) = (stream, environment.node)
-        guard let directory = try? RecordingLayout.directory(stream: stream, base: nil, atUs: tomorrow * dayUs) else { return }
+        guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs)
+        else { return }
         Task { await shipper.claim(directory, id: RecordingLayout.newID(atUs: nowUs), stream: stream, node: node) }
     }
 
@@ -154,16 +161,25 @@ final class StreamTask {
                 }
                 let ending = action == .sessionEnded ? writer.session : nil
                 try writer.perform(action)
+                if announceSettled() { shortage = shortage ?? self.shortage() }
                 announce(action, ending: ending)
-                guard case .segmentEnded = action else { continue }
-                pauseNs = Self.pauseNs.lowerBound
-                shortage = shortage ?? self.shortage()
             }
+            try writer.settleOverdue()
+            if announceSettled() { shortage = shortage ?? self.shortage() }
             if let shortage { try closeForSpace(shortage) }
         } catch {
             fail(error)
         }
         report()
+    }
+
+    /// Tells of segments that have become durable; false when none has.
+    private func announceSettled() -> Bool {
+        let settled = writer.takeSettled()
+        guard !settled.isEmpty else { return false }
+        for kind in settled { announceSegment(kind) }
+        pauseNs = Self.pauseNs.lowerBound
+        return true
     }
 
     private func report() {
@@ -177,13 +193,16 @@ final class StreamTask {
             }
         }
         guard pausedUntilNs == nil else { return }
+        let status = Status(session: writer.sessionID, fault: recorder.fault)
+        guard status != reported else { return }
+        reported = status
         let session = writer.session
         shared.update(session == nil ? .waiting : .recording, problem: recorder.fault.map(Self.text), session: session)
     }
 
     /// Why nothing more should be written; nil when there is room.
     private func shortage(isPaused: Bool = false) -> StoreError? {
-        if let free = try? environment.store.freeBytesNow(), free < environment.settings.freeBytesMin {
+        if let space = try? environment.store.spaceNow(), space.free < environment.settings.freeBytesNeeded(of: space.all) {
             return .noSpace(code: ENOSPC)
         }
         guard let shipper = environment.shipper else { return nil }
@@ -204,6 +223,7 @@ final class StreamTask {
         recorder.actions = []
         for action in actions where action != .sessionEnded {
             try writer.perform(action)
+            _ = announceSettled()
             announce(action, ending: nil)
         }
         let ending = writer.session
@@ -225,6 +245,7 @@ final class StreamTask {
         pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         countedLosses = StreamRecorder.Losses()
+        reported = nil
         shared.update(.paused, problem: Self.text(error), session: nil)
         repair()
     }

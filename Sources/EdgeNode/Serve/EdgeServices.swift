@@ -32,7 +32,8 @@ public final class EdgeServices: Server {
     private let config: EdgeConfig
     private let server: HTTPServer
     private let state: StatePublisher?
-    private let follower = Mutex<Task<Void, Never>?>(nil)
+    private let lock: PublisherLock?
+    private let followers = Mutex<[Task<Void, Never>]>([])
 
     /// Where the HTTP API is, with the port really bound.
     public var url: String { server.url }
@@ -42,13 +43,20 @@ public final class EdgeServices: Server {
         self.config = config
         let (store, remote) = try Self.stores(config.recorder)
         plane = try Self.plane(config.webrtc)
-        registry = StreamRegistry(plane: plane, settings: StreamSettings(config))
+        // The configuration has checked the URL, which is empty without Redis.
+        let redis = (try? RedisAddress(config.redis.url)).map { RedisConnection($0) }
+        let keys = StateKeys(prefix: config.redis.prefix)
+        let lock = redis.map { PublisherLock(redis: $0, keys: keys, alias: config.node.alias) }
+        self.lock = lock
+        registry = StreamRegistry(plane: plane, settings: StreamSettings(config), claims: lock)
         node = NodeReporter(
             settings: config.node, url: config.node.advertisedURL(http: config.http, port: config.http.listen.port),
             registry: registry, plane: plane)
         recorder = try await Self.recorder(config.recorder, plane: plane, store: store, remote: remote)
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
-        state = Self.state(config.redis, node: node, registry: registry)
+        state = redis.map { [node, registry] redis in
+            StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
+        }
         do throws(HTTPServerError) {
             let routes = EdgeRoutes(
                 config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
@@ -65,6 +73,12 @@ public final class EdgeServices: Server {
 
     /// Begins to serve.
     public func start() async throws {
+        do {
+            try await state?.claimAlias()
+        } catch {
+            await stop()
+            throw StartError(message: error.description)
+        }
         await registry.start()
         if config.recorder.isEnabled { await following.start() }
         do throws(HTTPServerError) {
@@ -76,8 +90,24 @@ public final class EdgeServices: Server {
         guard let state else { return }
         state.start()
         let changes = await registry.changes()
-        follower.withLock {
-            $0 = Task { for await _ in changes { state.changed() } }
+        followers.withLock { followers in
+            followers = [
+                Task { for await _ in changes { state.changed() } },
+                Task { await self.keepClaims() },
+            ]
+        }
+    }
+
+    /// Renews the claims on streams that are published here, and ends publishers whose claim is lost.
+    private func keepClaims() async {
+        while !Task.isCancelled {
+            try? await Task.sleep(for: .milliseconds(StateKeys.heartbeatMs))
+            for change in await lock?.renew() ?? [] {
+                switch change {
+                case .fenced(let stream, let fence): await registry.claimed(stream: stream, fence: fence)
+                case .lost(let stream, let node): await registry.lostClaim(stream: stream, to: node)
+                }
+            }
         }
     }
 
@@ -90,7 +120,7 @@ public final class EdgeServices: Server {
         following.stop()
         await registry.stop()
         await plane.shutdown()
-        follower.withLock { $0?.cancel() }
+        followers.withLock { $0.forEach { $0.cancel() } }
         await state?.stop()
         await server.stop()
     }
@@ -141,14 +171,6 @@ public final class EdgeServices: Server {
         }
     }
 
-    private static func state(_ redis: RedisSettings, node: NodeReporter, registry: StreamRegistry) -> StatePublisher? {
-        // The configuration has checked the URL, which is empty without Redis.
-        guard let address = try? RedisAddress(redis.url) else { return nil }
-        return StatePublisher(address: address, keys: StateKeys(prefix: redis.prefix)) {
-            NodeState(node: await node.record(), streams: await registry.records())
-        }
-    }
-
     private static func plane(_ webrtc: WebRTCSettings) throws(StartError) -> MediaPlane {
         var settings = MediaSettings()
         settings.udpPort = webrtc.udpPort
@@ -190,6 +212,7 @@ extension RecordSettings {
         self.init(
             autoStreams: settings.autoStreams.compactMap(StreamPattern.init), segmentSeconds: settings.segmentSeconds,
             recordingSecondsMax: settings.maxRecordingSeconds, freeBytesMin: Int64(settings.minFreeSpace),
+            freePercentMin: settings.minFreePercent, makesRoom: settings.whenFull == .deleteOldest,
             spoolBytesMax: Int64(settings.spoolBytesMax), soundTarget: settings.transcodeAudio.target,
             retention: Retention(
                 days: settings.retentionDays,

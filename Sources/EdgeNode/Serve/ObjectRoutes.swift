@@ -77,14 +77,7 @@ struct ObjectRoutes {
 
     /// What a player may ask for; journals and unfinished files are nobody's business.
     static func mediaType(of key: ObjectKey) -> String? {
-        let name = key.name
-        guard let dot = name.lastIndex(of: "."), !name.hasPrefix(".") else { return nil }
-        switch name[dot...] {
-        case ".mpd": return "application/dash+xml"
-        case ".m3u8": return "application/vnd.apple.mpegurl"
-        case ".m4s", ".mp4": return name.hasPrefix("audio_") ? "audio/mp4" : "video/mp4"
-        case ".webm": return "video/webm"
-        default: return nil
-        }
+        let kind = ObjectKind(key.name)
+        return kind.isForPlayers ? kind.contentType : nil
     }
 }

@@ -21,7 +21,7 @@ struct RecordedPlayback: PlaybackSource {
         let shown = rest.prefix(query.limit)
         let live: Set = [alias]
         return PlaybackPage(
-            rows: shown.map { PlaybackRow($0, liveNodes: live) },
+            rows: zip(shown, rest.dropFirst().map { $0 } + [nil]).map { PlaybackRow($0, after: $1, liveNodes: live) },
             next: rest.count > query.limit ? shown.last.map { RecordingCursor(after: $0) } : nil)
     }
 

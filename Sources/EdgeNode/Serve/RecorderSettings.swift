@@ -12,6 +12,14 @@ public struct RecorderSettings: Sendable, Hashable {
 
     /// `enabled`: false answers 501 to everything about recordings.
     public var isEnabled: Bool
+    /// What happens when there is less free space than wanted.
+    public enum WhenFull: String, Sendable, CaseIterable {
+        /// Recording pauses until there is.
+        case stop
+        /// The oldest recordings of this node are removed.
+        case deleteOldest = "delete_oldest"
+    }
+
     /// What sound that recordings cannot hold is turned into.
     public enum Transcoding: String, Sendable, CaseIterable {
         /// Nothing: it is left out.
@@ -36,6 +44,10 @@ public struct RecorderSettings: Sendable, Hashable {
     public var maxRecordingSeconds: Int
     /// `min_free_space`, bytes: with less no recording is begun.
     public var minFreeSpace: Int
+    /// `min_free_percent` of the file system; the larger of the two counts.
+    public var minFreePercent: Double
+    /// `when_full`.
+    public var whenFull: WhenFull
     /// `transcode_audio`: what becomes of G.711 and G.722.
     public var transcodeAudio: Transcoding
     /// `retention_days`: days after its end until a recording is removed; 0: never.
@@ -71,6 +83,8 @@ public struct RecorderSettings: Sendable, Hashable {
         segmentSeconds = recorder.number("segment_seconds", default: 4, in: 0.5...60)
         maxRecordingSeconds = recorder.integer("max_recording_seconds", default: 86_400, in: 0...31_536_000)
         minFreeSpace = recorder.bytes("min_free_space", default: 512 << 20, in: 0...1 << 50)
+        minFreePercent = recorder.number("min_free_percent", default: 0, in: 0...90)
+        whenFull = recorder.choice("when_full", default: WhenFull.stop)
         transcodeAudio = recorder.choice("transcode_audio", default: Transcoding.none)
         retentionDays = recorder.integer("retention_days", default: 0, in: Self.days)
         retention = recorder.sections("retention").map { rule in
@@ -82,6 +96,10 @@ public struct RecorderSettings: Sendable, Hashable {
         }
         hooks = HookOptions(reading: recorder)
         storage = StorageSettings(reading: recorder)
+        if whenFull == .deleteOldest, storage.isRemote {
+            recorder.problem(
+                "when_full", "delete_oldest is for storage.type = \"fs\": a bucket has no end, and the spool empties itself")
+        }
         let spool = recorder.section("spool")
         spoolDirectory = spool.string("dir", default: "./spool") { $0.isEmpty ? "must not be empty" : nil }
         spoolBytesMax = spool.bytes("max_bytes", default: 10 << 30, in: 1 << 20...1 << 50)
@@ -95,7 +113,11 @@ public struct RecorderSettings: Sendable, Hashable {
 
     func check(_ machine: ConfigChecks) {
         storage.check(machine)
-        if case .fs = storage { return }
+        guard storage.isRemote else { return }
         machine.writable(directory: spoolDirectory, key: "recorder.spool.dir")
     }
+}
+
+extension StorageSettings {
+    fileprivate var isRemote: Bool { if case .fs = self { false } else { true } }
 }

@@ -17,7 +17,7 @@ public final class StatePublisher: Sendable {
         var status = StateStatus.connecting
         var tasks: [Task<Void, Never>] = []
         var isStopped = false
-        var isAliasChecked = false
+        var hasWritten = false
     }
 
     private let keys: StateKeys
@@ -27,21 +27,43 @@ public final class StatePublisher: Sendable {
     private let wake: AsyncStream<Void>.Continuation
     private let run = Mutex(Run())
     private let log = Logger("state")
+    /// Tells this process from any other that has, or had, the same alias.
+    private let instance = String(UInt64.random(in: 1 ... .max), radix: 16)
 
     /// - Parameters:
-    ///   - address: of the server; connecting begins at once.
+    ///   - redis: the connection, which `stop` closes.
     ///   - keys: names of the cluster.
     ///   - state: gives the node's records as they are now; called for each write.
-    public init(address: RedisAddress, keys: StateKeys, state: @escaping @Sendable () async -> NodeState) {
+    public init(redis: RedisConnection, keys: StateKeys, state: @escaping @Sendable () async -> NodeState) {
         self.keys = keys
         self.state = state
-        redis = RedisConnection(address)
+        self.redis = redis
         // Holding one wake is enough: whatever changed while a write was under way is in the next one.
         (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     }
 
     /// Whether the cluster hears of this node.
     public var status: StateStatus { run.withLock { $0.status } }
+
+    /// Makes sure that no other process lives under this alias; called before the node serves.
+    ///
+    /// A process of that alias that died a moment ago is succeeded as soon as its heartbeats are missed, after 1.5 s at most. Only
+    /// Redis's own clock counts. Without Redis nobody can be asked: then the node starts, and whoever of two comes second to Redis
+    /// stays out of it.
+    public func claimAlias() async throws(AliasClash) {
+        let deadline = ContinuousClock.now + .milliseconds(StateKeys.timeToLiveMs)
+        while case .connecting = redis.status, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
+        while case .other(let owner, let silentMs) = await writeOnce() {
+            let alias = await state().node.alias
+            if silentMs > StateKeys.heartbeatMs * 3 / 2 {
+                let taken = try? await redis.send(AliasScript.succeed(keys.owner(alias), owner: owner))
+                if taken != nil { log.info("succeeds a process that went silent", ["alias": alias, "was": owner]) }
+            } else if ContinuousClock.now > deadline {
+                throw AliasClash(alias: alias, url: owner.split(separator: " ").last.map(String.init) ?? "")
+            }
+            try? await Task.sleep(for: .milliseconds(100))
+        }
+    }
 
     /// Begins to write.
     public func start() {
@@ -65,7 +87,7 @@ public final class StatePublisher: Sendable {
         wake.finish()
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
-        if !tasks.isEmpty { await removeKeys() }
+        if run.withLock({ $0.hasWritten }) { await removeKeys() }
         await redis.close()
     }
 
@@ -80,9 +102,7 @@ public final class StatePublisher: Sendable {
         for await status in redis.statusUpdates {
             switch status {
             case .connecting: continue
-            case .ready:
-                run.withLock { $0.isAliasChecked = false }
-                wake.yield()
+            case .ready: wake.yield()
             case .unavailable(let reason): degrade(reason)
             }
         }
@@ -95,59 +115,51 @@ public final class StatePublisher: Sendable {
         }
     }
 
-    private func writeOnce() async {
-        guard case .ready = redis.status else { return }
+    private enum Outcome {
+        case written
+        case failed
+        /// Another process has the alias and was last heard this long ago.
+        case other(owner: String, silentMs: Int)
+    }
+
+    @discardableResult
+    private func writeOnce() async -> Outcome {
+        guard case .ready = redis.status else { return .failed }
         let now = await state()
-        guard !Task.isCancelled else { return }
+        guard !Task.isCancelled else { return .failed }
         do {
             let node = try ClusterJSON.encode(now.node)
             let streams = try ClusterJSON.encode(now.streams)
-            await warnOfOtherNode(now.node)
-            let life = ["PX", String(StateKeys.timeToLiveMs)]
-            let answers = try await redis.send([
-                RedisCommand(["SET", keys.node(now.node.alias)], bytes: node, life),
-                RedisCommand(["SET", keys.streams(now.node.alias)], bytes: streams, life),
-                RedisCommand("PUBLISH", keys.changed, now.node.alias),
-            ])
-            for case .error(let reason) in answers { return degrade(reason) }
-            succeed()
+            let answer = try await redis.send(
+                AliasScript.write(keys, alias: now.node.alias, owner: owner(now.node), node: node, streams: streams))
+            guard let other = answer.elements, let owner = other.first?.text, case .integer(let leftMs)? = other.last else {
+                succeed()
+                return .written
+            }
+            let clash = AliasClash(alias: now.node.alias, url: owner.split(separator: " ").last.map(String.init) ?? "")
+            if run.withLock({ !$0.tasks.isEmpty }) { degrade(clash.description) }
+            return .other(owner: owner, silentMs: StateKeys.timeToLiveMs - Int(leftMs))
+        } catch RedisError.refused(let reason) {
+            degrade(reason)
         } catch let error as RedisError {
             degrade(error.description)
         } catch {
             degrade("records can't be written: \(error)")
         }
+        return .failed
     }
 
-    /// Two nodes with one alias overwrite each other in turns; only their operator can mend that.
-    private func warnOfOtherNode(_ own: NodeRecord) async {
-        let isChecked = run.withLock { run in
-            defer { run.isAliasChecked = true }
-            return run.isAliasChecked
-        }
-        guard !isChecked, let other = await registered(own.alias), other.url != own.url else { return }
-        log.error("another node uses this alias: give each node its own node.alias", ["alias": own.alias, "url": other.url])
-    }
-
-    private func registered(_ alias: String) async -> NodeRecord? {
-        guard let bytes = try? await redis.send(RedisCommand("GET", keys.node(alias))).bytes else { return nil }
-        return try? ClusterJSON.decode(NodeRecord.self, from: bytes)
-    }
+    private func owner(_ node: NodeRecord) -> String { "\(instance) \(node.url)" }
 
     /// Leaves the keys alone when they are another process's: one that was started under our alias meanwhile.
     private func removeKeys() async {
         let own = await state().node
-        guard let written = await registered(own.alias), written.url == own.url, written.startedAtMs == own.startedAtMs else {
-            return
-        }
-        _ = try? await redis.send([
-            RedisCommand("DEL", keys.node(own.alias), keys.streams(own.alias)),
-            RedisCommand("PUBLISH", keys.changed, own.alias),
-        ])
+        _ = try? await redis.send(AliasScript.remove(keys, alias: own.alias, owner: owner(own)))
     }
 
     private func succeed() {
         let before = run.withLock { run in
-            defer { run.status = .connected }
+            defer { (run.status, run.hasWritten) = (.connected, true) }
             return run.status
         }
         if before != .connected { log.info("the cluster hears of this node through Redis") }

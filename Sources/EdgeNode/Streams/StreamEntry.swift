@@ -70,6 +70,8 @@ struct StreamEntry {
     /// Made through the API: stays without sessions until it is deleted there.
     let isLasting: Bool
     var publisher: Session?
+    /// What the cluster let the publisher in with; nil when nobody had to be asked.
+    var claim: (ticket: Int, fence: Int64)?
     var viewers: [String: Session] = [:]
     /// Since when there is no publisher, wall and monotonic.
     var publisherLeft: StreamTime
@@ -167,7 +169,7 @@ struct StreamEntry {
                 sessions: endedPublishers + (publisher.map { [$0.record()] } ?? [])),
             subscribe: StreamSide(
                 leaveAt: viewers.isEmpty ? viewersLeft.wallMs : 0, sessions: endedViewers + live.map { $0.record() }),
-            codecs: codecs ?? [], stats: stats, recording: isRecording)
+            codecs: codecs ?? [], stats: stats, recording: isRecording, fence: claim?.fence ?? 0)
     }
 }
 

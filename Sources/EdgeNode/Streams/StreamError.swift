@@ -12,6 +12,8 @@ public enum StreamError: Error, Sendable, Equatable {
     case sessionNotFound
     /// Someone else publishes the stream.
     case publisherExists
+    /// Another node of the cluster has the publisher.
+    case publishedElsewhere(node: String)
     /// A stream of this name is there already.
     case streamExists
     /// The stream has as many viewers as it may.
@@ -31,7 +33,7 @@ public enum StreamError: Error, Sendable, Equatable {
         case .invalidName, .sdp(.malformed): 400
         case .subscriberLimit: 403
         case .streamNotFound, .sessionNotFound: 404
-        case .publisherExists, .streamExists: 409
+        case .publisherExists, .publishedElsewhere, .streamExists: 409
         case .preconditionFailed: 412
         case .sdp(.tooLarge): 413
         case .sdp(.unacceptable): 422
@@ -51,6 +53,7 @@ extension StreamError: CustomStringConvertible {
         case .streamNotFound: "no such stream"
         case .sessionNotFound: "no such session"
         case .publisherExists: "the stream has a publisher"
+        case .publishedElsewhere(let node): "the stream is published on \(node)"
         case .streamExists: "the stream exists"
         case .subscriberLimit: "the stream has as many viewers as it may"
         case .preconditionFailed: "If-Match does not match the session"

@@ -103,6 +103,7 @@ extension StreamRegistry {
     /// Takes a stream out of the registry and gives the handles that have to be removed from the plane.
     func take(_ name: String) -> [SessionHandle] {
         guard let entry = streams[name] else { return [] }
+        releaseClaim(on: name)
         if let publisher = entry.publisher, publisher.handle != nil { emit(.ended(stream: name, key: entry.key)) }
         forget(name)
         log.info("stream is gone", ["stream": name])
@@ -138,6 +139,7 @@ extension StreamRegistry {
 
     func endPublication(_ name: String, session id: String, state: Cluster.SessionState) {
         guard let key = streams[name]?.key, streams[name]?.remove(id, state: state, now: time()) != nil else { return }
+        releaseClaim(on: name)
         log.info("publisher is gone", ["stream": name])
         emit(.ended(stream: name, key: key))
     }

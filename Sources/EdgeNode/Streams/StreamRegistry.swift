@@ -17,6 +17,8 @@ public actor StreamRegistry {
     let plane: MediaPlane
     let settings: StreamSettings
     let time: @Sendable () -> StreamTime
+    /// Nil when this node is all there is.
+    let claims: (any StreamClaims)?
     let log = Logger("streams")
     var streams: [String: StreamEntry] = [:]
     /// Finds the name of a stream from an event of the media plane.
@@ -30,8 +32,13 @@ public actor StreamRegistry {
 
     /// - Parameters:
     ///   - plane: the node's media plane; its `events` are read by `start`.
+    ///   - claims: asked before a publisher is let in.
     ///   - time: both clocks, replaceable in tests.
-    public init(plane: MediaPlane, settings: StreamSettings, time: @escaping @Sendable () -> StreamTime = StreamTime.system) {
+    public init(
+        plane: MediaPlane, settings: StreamSettings, claims: (any StreamClaims)? = nil,
+        time: @escaping @Sendable () -> StreamTime = StreamTime.system
+    ) {
+        self.claims = claims
         self.plane = plane
         self.settings = settings
         self.time = time
@@ -56,6 +63,7 @@ public actor StreamRegistry {
         let session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
+        try await claim(name, for: session)
         do throws(MediaPlaneError) {
             let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
                 try await self.plane.addPublisher(
@@ -228,7 +236,8 @@ public actor StreamRegistry {
     }
 
     /// Forgets a session that never came to be.
-    private func discard(_ id: String, on name: String) {
+    func discard(_ id: String, on name: String) {
+        if streams[name]?.publisher?.id == id { releaseClaim(on: name) }
         streams[name]?.discard(id)
         guard let entry = streams[name] else { return }
         if entry.publisher == nil, entry.viewers.isEmpty, !entry.hadPublisher, !entry.isLasting { forget(name) }

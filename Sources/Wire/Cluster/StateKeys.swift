@@ -17,6 +17,10 @@ public struct StateKeys: Sendable, Hashable {
     public func node(_ alias: String) -> String { "\(prefix):node:\(alias)" }
     /// Holds the array of `StreamRecord` of `alias`.
     public func streams(_ alias: String) -> String { "\(prefix):streams:\(alias)" }
+    /// Names the process that writes the keys of `alias`: its instance, a space, its URL.
+    public func owner(_ alias: String) -> String { "\(prefix):owner:\(alias)" }
+    /// Hash that tells which node a stream is published on: `node`, `credential`, `fence`.
+    public func publisher(_ stream: String) -> String { "\(prefix):publisher:\(stream)" }
     /// Channel that carries the alias of a node whose keys have changed.
     public var changed: String { "\(prefix):changed" }
     /// `SCAN MATCH` pattern of all node keys; glob characters of the prefix are quoted.

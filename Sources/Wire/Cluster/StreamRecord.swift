@@ -22,6 +22,8 @@ public struct StreamRecord: Sendable, Hashable, Codable {
     public var statsScope: String
     /// Whether it is being recorded on this node.
     public var recording: Bool
+    /// Of two nodes that say they have the publisher, the one with the larger number does; 0 without a Redis to ask.
+    public var fence: Int64
     /// Alias of the node; only a coordinator fills it in.
     public var node: String?
 
@@ -29,7 +31,7 @@ public struct StreamRecord: Sendable, Hashable, Codable {
     public init(
         id: String, createdAt: Int64, publish: StreamSide = StreamSide(), subscribe: StreamSide = StreamSide(),
         codecs: [CodecRecord] = [], provisioned: Bool = false, onDemand: Bool = false, stats: StreamStats = StreamStats(),
-        statsScope: String = "node", recording: Bool = false, node: String? = nil
+        statsScope: String = "node", recording: Bool = false, fence: Int64 = 0, node: String? = nil
     ) {
         version = .current
         self.id = id
@@ -42,6 +44,7 @@ public struct StreamRecord: Sendable, Hashable, Codable {
         self.stats = stats
         self.statsScope = statsScope
         self.recording = recording
+        self.fence = fence
         self.node = node
     }
 
@@ -62,6 +65,7 @@ public struct StreamRecord: Sendable, Hashable, Codable {
         stats = try container.value(.stats, or: StreamStats())
         statsScope = try container.value(.statsScope, or: "node")
         recording = try container.value(.recording, or: false)
+        fence = try container.value(.fence, or: 0)
         node = try container.decodeIfPresent(String.self, forKey: .node)
     }
 }

@@ -59,6 +59,16 @@ public struct IndexedRecording: Sendable, Equatable {
         self.updatedUs = updatedUs
     }
 
+    /// The same, on a clock that is so much ahead.
+    public func moved(byUs us: Int64) -> IndexedRecording {
+        guard us != 0 else { return self }
+        var moved = self
+        moved.startUs += us
+        moved.endUs = endUs.map { $0 + us }
+        moved.updatedUs += us
+        return moved
+    }
+
     /// The UTC day of an instant, `YYYY-MM-DD`.
     public static func day(ofUs us: Int64) -> String { String(ISO8601.dateTime(microseconds: us).prefix(10)) }
 
@@ -167,5 +177,14 @@ public struct IndexedPeriod: Sendable, Equatable {
         self.startUs = startUs
         self.continues = continues
         self.tracks = tracks
+    }
+}
+
+extension IndexedPeriod {
+    /// The same, on a clock that is so much ahead.
+    public func moved(byUs us: Int64) -> IndexedPeriod {
+        var moved = self
+        moved.startUs += us
+        return moved
     }
 }

@@ -22,18 +22,20 @@ public struct PlaybackRow: Sendable, Equatable, Encodable {
     public let end: String?
     /// Seconds of media.
     public let duration: Double?
+    /// Seconds between the end of the recording before it and its start; below zero they overlap; null for the oldest.
+    public let gap: Double?
     /// `active`, `completed`, `failed` or `lost`.
     public let status: PlaybackStatus
 
     private enum CodingKeys: String, CodingKey {
-        case year, month, day, id, start, end, duration, status
+        case year, month, day, id, start, end, duration, gap, status
         case mpdPath = "mpd_path"
         case recordDir = "record_dir"
         case nodeAlias = "node_alias"
     }
 
-    /// The row of a recording while only `liveNodes` are up.
-    public init(_ recording: IndexedRecording, liveNodes: Set<String>) {
+    /// The row of a recording while only `liveNodes` are up; `earlier` is the one that began before it.
+    public init(_ recording: IndexedRecording, after earlier: IndexedRecording? = nil, liveNodes: Set<String>) {
         (year, month, day) = ISO8601.date(microseconds: recording.startUs)
         mpdPath = recording.mpdPath
         recordDir = recording.recordDir
@@ -41,6 +43,11 @@ public struct PlaybackRow: Sendable, Equatable, Encodable {
         id = recording.session
         start = ISO8601.dateTime(microseconds: recording.startUs)
         end = recording.endUs.map { ISO8601.dateTime(microseconds: $0) }
+        gap = earlier.map { earlier in
+            // One that grows, or ended nobody knows when, has at least the media it told of.
+            let endUs = earlier.endUs ?? max(earlier.updatedUs, earlier.startUs + (earlier.durationMs ?? 0) * 1_000)
+            return Double(recording.startUs - endUs) / 1e6
+        }
         duration = recording.durationMs.map { Double($0) / 1_000 }
         status = recording.shownStatus(liveNodes: liveNodes)
     }

@@ -11,6 +11,11 @@ public struct RedisCommand: Sendable, Hashable {
     public init(_ parts: [String], bytes: [UInt8], _ rest: [String] = []) {
         arguments = parts.map { Array($0.utf8) } + [bytes] + rest.map { Array($0.utf8) }
     }
+
+    /// `EVAL` of a Lua script, which the server carries out as one step.
+    public init(script: String, keys: [String], arguments: [[UInt8]]) {
+        self.arguments = ["EVAL", script, String(keys.count)].map { Array($0.utf8) } + keys.map { Array($0.utf8) } + arguments
+    }
 }
 
 /// What the server answered (RESP 2).

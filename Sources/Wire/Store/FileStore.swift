@@ -36,10 +36,16 @@ public final class FileStore: ObjectStore {
     }
 
     /// Bytes an unprivileged process can still write beneath the root.
-    public func freeBytesNow() throws(StoreError) -> Int64 {
+    public func freeBytesNow() throws(StoreError) -> Int64 { try spaceNow().free }
+
+    /// Bytes an unprivileged process can still write beneath the root, and bytes the file system has in all.
+    public func spaceNow() throws(StoreError) -> (free: Int64, all: Int64) {
         var status = statvfs()
         guard fstatvfs(rootDescriptor.raw, &status) == 0 else { throw .from("statvfs") }
-        return Int64(clamping: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+        func bytes(_ blocks: UInt) -> Int64 {
+            Int64(clamping: UInt64(blocks).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue)
+        }
+        return (bytes(status.f_bavail), bytes(status.f_blocks))
     }
 
     // MARK: ObjectStore

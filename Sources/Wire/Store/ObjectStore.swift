@@ -16,6 +16,8 @@ public enum StoreError: Error, Equatable, Sendable {
     case failed(operation: String, code: Int32)
     /// The storage cannot be reached, or did not answer as it should; trying again later may help.
     case unavailable(reason: String)
+    /// A remote store took the connection and did not answer in time.
+    case timedOut(reason: String)
     /// The storage refused: wrong or missing credentials, no permission, no such bucket. Trying again won't help.
     case denied(reason: String)
     /// The storage asks for fewer requests, and for this long a pause where it said so.

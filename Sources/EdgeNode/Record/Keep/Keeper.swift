@@ -4,16 +4,26 @@ import Store
 import Synchronization
 
 /// Removes recordings that have been kept long enough, finishes removals that were interrupted, and closes recordings that could not be
-/// closed before. One recording at a time, oldest first; storage that fails is asked again at the next round.
+/// closed before. When it is told to make room, the oldest go as soon as space runs out. One recording at a time, oldest first; storage
+/// that fails is asked again at the next round.
 final class Keeper: Sendable {
     private let environment: RecorderEnvironment
+    private let space: @Sendable () throws(StoreError) -> (free: Int64, all: Int64)
     private let task = Mutex<Task<Void, Never>?>(nil)
 
-    /// How often it looks.
+    /// How often it looks for what is old, and for space.
     static let interval = Duration.seconds(3600)
+    static let spaceInterval = Duration.seconds(5)
 
     init(_ environment: RecorderEnvironment) {
         self.environment = environment
+        space = { [store = environment.store] () throws(StoreError) in try store.spaceNow() }
+    }
+
+    /// - Parameter space: what the file system says; replaceable in tests.
+    init(_ environment: RecorderEnvironment, space: @escaping @Sendable () throws(StoreError) -> (free: Int64, all: Int64)) {
+        self.environment = environment
+        self.space = space
     }
 
     /// Looks now, and then again and again.
@@ -21,9 +31,14 @@ final class Keeper: Sendable {
         task.withLock { task in
             guard task == nil else { return }
             task = Task { [self] in
+                var next = ContinuousClock.now
                 while !Task.isCancelled {
-                    await sweep(nowUs: environment.clock.now())
-                    try? await Task.sleep(for: Self.interval)
+                    if ContinuousClock.now >= next {
+                        await sweep(nowUs: environment.clock.now())
+                        next = .now + Self.interval
+                    }
+                    if environment.settings.makesRoom { await makeRoom() }
+                    try? await Task.sleep(for: environment.settings.makesRoom ? Self.spaceInterval : Self.interval)
                 }
             }
         }
@@ -66,6 +81,37 @@ final class Keeper: Sendable {
         }
         if removed > 0 { environment.count { $0.removed += Int64(removed) } }
         return removed
+    }
+
+    /// Removes the oldest ended recordings until there is enough space and some to spare, so that nothing has to pause meanwhile.
+    ///
+    /// - Returns: how many recordings were removed.
+    @discardableResult
+    func makeRoom() async -> Int {
+        guard isShort else { return 0 }
+        let removal = SessionRemoval(environment)
+        var removed = 0
+        let ended = environment.index.kept.map(\.row).filter { $0.endTs != nil && $0.status != .deleted }
+        for row in ended.sorted(by: { ($0.endTs ?? 0, $0.id) < ($1.endTs ?? 0, $1.id) }) where !Task.isCancelled && isShort {
+            do throws(StoreError) {
+                guard try await removal.remove(row) else { continue }
+                removed += 1
+                environment.log.warning("the oldest recording made room for new ones", ["stream": row.stream, "id": row.id])
+            } catch {
+                environment.count { $0.storageErrors += 1 }
+                environment.log.error(
+                    "a recording could not make room", ["stream": row.stream, "id": row.id, "error": "\(error)"])
+            }
+        }
+        if removed > 0 { environment.count { $0.removed += Int64(removed) } }
+        return removed
+    }
+
+    /// Less than what is needed and an eighth of it, or 64 MiB, to spare.
+    private var isShort: Bool {
+        guard let space = try? space() else { return false }
+        let needed = environment.settings.freeBytesNeeded(of: space.all)
+        return space.free < needed + max(needed / 8, 64 << 20)
     }
 
     private func isTooOld(_ row: RecordingRecord, nowUs: Int64) -> Bool {

@@ -4,12 +4,17 @@ import Synchronization
 
 /// Where recordings are and what their objects are called.
 enum RecordingLayout {
-    /// `{stream}/YYYY/MM/DD`, the UTC day, or the directory that was asked for.
+    /// `{stream}/YYYY/MM/DD`, the UTC day, or the directory that was asked for, with the day in place of `%Y`, `%m` and `%d`.
     static func directory(stream: String, base: ObjectKey?, atUs: Int64) throws(StoreError) -> ObjectKey {
-        if let base { return base }
         let day = ISO8601.date(microseconds: atUs)
-        return try ObjectKey("\(stream)/\(padded(day.year, 4))/\(padded(day.month, 2))/\(padded(day.day, 2))")
+        let (year, month, date) = (padded(day.year, 4), padded(day.month, 2), padded(day.day, 2))
+        guard let base else { return try ObjectKey("\(stream)/\(year)/\(month)/\(date)") }
+        guard rotates(base) else { return base }
+        return try ObjectKey(base.path.replacing("%Y", with: year).replacing("%m", with: month).replacing("%d", with: date))
     }
+
+    /// Whether each day has a directory of its own; else one directory takes all.
+    static func rotates(_ base: ObjectKey?) -> Bool { base?.path.contains("%d") ?? true }
 
     /// The first Period of the first session in a directory has the plain names; all others carry the session's id, so that no
     /// name is ever used twice.

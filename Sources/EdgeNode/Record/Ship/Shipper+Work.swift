@@ -18,7 +18,7 @@ struct ShipError: Error {
             failure = .throttled
             reason = "the remote store asks for fewer requests"
             retryAfterNs = milliseconds.map { UInt64(max(0, $0)) &* 1_000_000 }
-        case .unavailable(let reason):
+        case .unavailable(let reason), .timedOut(let reason):
             failure = .unavailable
             self.reason = "the remote store does not answer: \(reason)"
         default:
@@ -65,7 +65,7 @@ extension Shipper {
             size = source.file.info.size
             let info: ObjectInfo
             do throws(StoreError) {
-                info = try await remote.put(key, file: source.file, contentType: Self.contentType(key.name), ifAbsent: false)
+                info = try await remote.put(key, file: source.file, contentType: nil, ifAbsent: false)
             } catch {
                 throw ShipError(remote: error)
             }
@@ -96,10 +96,6 @@ extension Shipper {
             if error == .notFound { return nil }
             throw ShipError(remote: error)
         }
-    }
-
-    private static func contentType(_ name: String) -> String {
-        name.hasPrefix("audio_") ? "audio/mp4" : "video/mp4"
     }
 
     private func publish(

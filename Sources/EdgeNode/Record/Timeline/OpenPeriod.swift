@@ -36,9 +36,9 @@ struct OpenPeriod {
 
     /// The time of day has run away from what the Period's start and a media time say it is, and stays away: the sender's clock is not
     /// ours. To be asked at each cut.
-    mutating func hasDrifted(at time: Int64, of lane: TrackLane, wallTimeUs: Int64) -> Bool {
-        let (seconds, rest) = time.quotientAndRemainder(dividingBy: lane.timescale)
-        guard abs(wallTimeUs - startUs - seconds * 1_000_000 - rest * 1_000_000 / lane.timescale) > Self.driftUsMax else {
+    mutating func hasDrifted(at time: Int64, rate: Int64, wallTimeUs: Int64) -> Bool {
+        let (seconds, rest) = time.quotientAndRemainder(dividingBy: rate)
+        guard abs(wallTimeUs - startUs - seconds * 1_000_000 - rest * 1_000_000 / rate) > Self.driftUsMax else {
             driftedAtUs = nil
             return false
         }

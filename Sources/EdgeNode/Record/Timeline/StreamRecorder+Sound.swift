@@ -36,23 +36,26 @@ extension StreamRecorder {
 
     /// Places sound that starts before a video time; all of it for nil.
     mutating func releaseSound(before videoTime: Int64?) throws(RecordingFault) {
-        guard let open = period, open.soundOrigin != nil, let rate = audio?.clock.rate else { return }
-        let limit = videoTime.map { $0 * rate / 90_000 }
-        while let first = soundQueue.first, limit.map({ open.soundTime(of: first.unit.timestamp) < $0 }) ?? true {
+        guard let origin = period?.soundOrigin, let rate = audio?.clock.rate else { return }
+        let limit = videoTime.map { $0 * rate / 90_000 } ?? .max
+        while let first = soundQueue.first?.unit, first.timestamp - origin < limit {
             soundQueue.removeFirst()
-            try place(first.unit)
+            try place(first)
         }
     }
 
     /// Puts one packet on the timeline, filling what is missing before it.
     private mutating func place(_ unit: AccessUnit) throws(RecordingFault) {
-        guard let open = period, let format = audio?.soundFormat, let nominal = unit.duration else { return }
-        var time = placed(unit, nominal, open, format)
+        guard let open = period.map({ ($0.soundTime(of: unit.timestamp), $0.audio == nil, $0.hasFixedTracks) }),
+            let format = audio?.soundFormat, let nominal = unit.duration
+        else { return }
+        let (soundTime, isNew, hasFixedTracks) = open
+        var time = placed(at: soundTime, nominal, format)
         // A first sample shorter than what a decoder leaves out at the start (Opus: 6.5 ms) would have it go back in time.
         let shortest = Int64(format.timescale) / 100
         guard time + nominal > shortest else { return }
-        if open.audio == nil {
-            guard !open.hasFixedTracks else {
+        if isNew {
+            guard !hasFixedTracks else {
                 wantsNewPeriod = true
                 return
             }
@@ -75,10 +78,9 @@ extension StreamRecorder {
 
     /// The media time of sound. AAC is counted by its access units where timestamps agree within half of one: those that come from
     /// milliseconds are rounded, and each would leave a crack.
-    private func placed(_ unit: AccessUnit, _ nominal: Int64, _ open: OpenPeriod, _ format: TrackFormat) -> Int64 {
-        let time = open.soundTime(of: unit.timestamp)
-        guard case .aac = format, let lane = open.audio, lane.pendingTime != nil else { return time }
-        return abs(time - lane.end) <= nominal / 2 ? lane.end : time
+    private mutating func placed(at time: Int64, _ nominal: Int64, _ format: TrackFormat) -> Int64 {
+        guard case .aac = format, period?.audio?.pendingTime != nil, let end = period?.audio?.end else { return time }
+        return abs(time - end) <= nominal / 2 ? end : time
     }
 
     /// Adds silence from where sound ends until `time`, in whole packets; the last one is stretched by what comes next.
@@ -109,7 +111,9 @@ extension StreamRecorder {
             try period?.audio?.cut(at: time, actions: &actions)
         }
         var shift: Int64 = 0
-        if let lane = period?.audio, lane.cuts.isEmpty, time - lane.segmentStart >= selfCutTicks(lane) {
+        if period?.audio?.cuts.isEmpty == true, let start = period?.audio?.segmentStart, let rate = period?.audio?.timescale,
+            time - start >= selfCutTicks(rate)
+        {
             if mayRotate, try beginNextSoundPeriod(at: time) {
                 shift = time
             } else {
@@ -129,7 +133,7 @@ extension StreamRecorder {
         }
         let format = lane.format
         let startUs = wallTimeUs(of: origin + time, on: clock)
-        let hasDrifted = open.video == nil && period?.hasDrifted(at: time, of: lane, wallTimeUs: startUs) ?? false
+        let hasDrifted = open.video == nil && period?.hasDrifted(at: time, rate: lane.timescale, wallTimeUs: startUs) ?? false
         guard hasDrifted || mustRotate(atUs: startUs) else { return false }
         try period?.audio?.cut(at: time, actions: &actions)
         if let end = videoEnd(open) { try cutVideo(at: end) }
@@ -143,10 +147,9 @@ extension StreamRecorder {
     }
 
     /// Sound alone is cut by its own clock; beside video only when video stands still.
-    private func selfCutTicks(_ lane: TrackLane) -> Int64 {
+    private mutating func selfCutTicks(_ rate: Int64) -> Int64 {
         // Beside video a little later than it would be, and with a packet's length still the same when rounded to a second.
-        period?.video == nil
-            ? Int64(settings.segmentSeconds * Double(lane.timescale)) : settings.segmentTicksMax(of: lane) + lane.timescale / 5
+        period?.video == nil ? Int64(settings.segmentSeconds * Double(rate)) : settings.segmentTicksMax(rate) + rate / 5
     }
 
     // MARK: Time
@@ -211,7 +214,7 @@ extension StreamRecorder {
 
     private mutating func cutVideo(at end: Int64) throws(RecordingFault) {
         guard let lane = period?.video else { return }
-        let limit = settings.segmentTicksMax(of: lane)
+        let limit = settings.segmentTicksMax(lane.timescale)
         _ = try period?.video?.cutBeforePending(endingAt: end, limit: limit, actions: &actions)
         try period?.video?.cut(at: end, actions: &actions)
     }

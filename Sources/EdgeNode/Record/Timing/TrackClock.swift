@@ -96,7 +96,10 @@ struct TrackClock {
     }
 
     /// Nanoseconds as ticks, rounded.
-    func ticks(_ nanoseconds: Int64) -> Int64 {
+    func ticks(_ nanoseconds: Int64) -> Int64 { Self.ticks(nanoseconds, rate: rate) }
+
+    /// Nanoseconds as ticks of a rate, rounded.
+    static func ticks(_ nanoseconds: Int64, rate: Int64) -> Int64 {
         let (seconds, rest) = nanoseconds.quotientAndRemainder(dividingBy: 1_000_000_000)
         let half: Int64 = rest < 0 ? -500_000_000 : 500_000_000
         return seconds &* rate &+ (rest &* rate &+ half) / 1_000_000_000
@@ -122,6 +125,7 @@ private struct OffsetWindow {
     }
 
     var least: Int64? {
-        [current, previous].compactMap { $0 }.min()
+        guard let current, let previous else { return current ?? previous }
+        return min(current, previous)
     }
 }

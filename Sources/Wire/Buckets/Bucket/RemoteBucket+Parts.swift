@@ -9,13 +9,13 @@ extension RemoteBucket {
 
     /// Writes a long file in parts, one after the other, and gives the upload up when one fails.
     func putParts(
-        _ key: ObjectKey, _ file: LocalFile, _ contentType: String, ifAbsent: Bool
+        _ key: ObjectKey, _ file: LocalFile, _ headers: HTTPHeaders, ifAbsent: Bool
     ) async throws(StoreError) -> ObjectInfo {
         await sweepOnceADay()
         // Before many bytes are sent for nothing; the store judges again at the end.
         let condition = try await conditionHeaders(key, ifAbsent ? .absent : .none)
         if ifAbsent, (try? await head(key)) != nil { throw .exists }
-        let upload = try await beginUpload(key, contentType)
+        let upload = try await beginUpload(key, headers)
         do throws(StoreError) {
             let sent = try await sendParts(key, upload, file)
             return try await complete(key, upload, sent, condition, size: file.info.size)
@@ -31,9 +31,8 @@ extension RemoteBucket {
         let bytes: Int64
     }
 
-    private func beginUpload(_ key: ObjectKey, _ contentType: String) async throws(StoreError) -> String {
-        let answer = try await send(
-            BucketRequest(.post, name(key), query: [.init("uploads")], headers: ["Content-Type": contentType]))
+    private func beginUpload(_ key: ObjectKey, _ headers: HTTPHeaders) async throws(StoreError) -> String {
+        let answer = try await send(BucketRequest(.post, name(key), query: [.init("uploads")], headers: headers))
         guard let upload = (try? XMLReader.parse(answer.body))?.text("UploadId"), !upload.isEmpty else {
             throw .unavailable(reason: "the store gave no upload")
         }

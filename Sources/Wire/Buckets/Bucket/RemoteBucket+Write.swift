@@ -8,7 +8,7 @@ extension RemoteBucket {
     /// Writes an object under a condition; verified by checksum or size.
     @discardableResult
     public func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
-        let request = BucketRequest(.put, name(key), headers: ["Content-Type": ContentType.of(key.name)])
+        let request = BucketRequest(.put, name(key), headers: ObjectKind(key.name).writtenHeaders())
             .with(bytes, dialect.traits.digest)
         return try await put(key, request, size: Int64(bytes.count), condition)
     }
@@ -18,13 +18,13 @@ extension RemoteBucket {
     public func put(
         _ key: ObjectKey, file: LocalFile, contentType: String?, ifAbsent: Bool
     ) async throws(StoreError) -> ObjectInfo {
-        let contentType = contentType ?? ContentType.of(key.name)
+        let headers = ObjectKind(key.name).writtenHeaders(as: contentType)
         guard file.info.size <= parts.thresholdBytes else {
-            return try await putParts(key, file, contentType, ifAbsent: ifAbsent)
+            return try await putParts(key, file, headers, ifAbsent: ifAbsent)
         }
         let whole = 0..<file.info.size
         let digest = try await FileBytes(file: file).digest(of: whole, dialect.traits.digest)
-        let request = BucketRequest(.put, name(key), headers: ["Content-Type": contentType]).with(file, whole, digest)
+        let request = BucketRequest(.put, name(key), headers: headers).with(file, whole, digest)
         return try await put(key, request, size: file.info.size, ifAbsent ? .absent : .none)
     }
 
@@ -160,5 +160,12 @@ extension HTTPHeaders {
     /// Sets the fields of another.
     mutating func merge(_ other: HTTPHeaders) {
         for field in other { self[field.name] = field.value }
+    }
+}
+
+extension ObjectKind {
+    /// What an object is written with, so that whoever reads it from the bucket itself is told the same as by us.
+    fileprivate func writtenHeaders(as type: String? = nil) -> HTTPHeaders {
+        ["Content-Type": type ?? contentType, "Cache-Control": cacheControl]
     }
 }

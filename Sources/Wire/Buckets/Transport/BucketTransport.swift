@@ -179,6 +179,7 @@ final class BucketTransport: Sendable {
         switch error {
         case .bodyFailed: .failed(operation: "read", code: EIO)
         case .badURL: .denied(reason: "the endpoint's address can't be used")
+        case .timedOut: .timedOut(reason: error.description)
         default: .unavailable(reason: error.description)
         }
     }

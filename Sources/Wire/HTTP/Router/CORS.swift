@@ -12,7 +12,7 @@ public enum CORS: Sendable, Hashable {
         "Location, ETag, Link, Accept-Post, Accept-Patch, Retry-After, WWW-Authenticate, "
         + "Access-Control-Allow-Methods, Content-Length, Content-Range, Date, X-Clip-Start"
     static let allowedMethods = "OPTIONS, HEAD, GET, POST, PATCH, DELETE"
-    static let allowedHeaders = "Authorization, Content-Type, If-Match, ETag, Range"
+    static let allowedHeaders = "Authorization, Content-Type, ETag, If-Match, If-None-Match, If-Range, Range"
 
     /// The answer to a preflight, to be decorated; nil when the request is none or nobody is let in.
     func preflight(_ request: HTTPRequest) -> HTTPResponse? {

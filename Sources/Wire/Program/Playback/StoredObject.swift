@@ -77,6 +77,7 @@ extension HTTPError {
         case .noSpace: self.init(.insufficientStorage, "the storage is full or read-only")
         case .failed(let operation, let code): self.init(.serviceUnavailable, "the storage failed: \(operation), error \(code)")
         case .unavailable: self.init(.serviceUnavailable, "the storage cannot be reached", headers: ["Retry-After": "5"])
+        case .timedOut: self.init(.gatewayTimeout, "the storage does not answer", headers: ["Retry-After": "5"])
         case .denied: self.init(.badGateway, "the storage refused the credentials it was shown")
         case .throttled(let ms):
             self.init(
