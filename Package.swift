@@ -152,7 +152,7 @@ let package = Package(
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
-        tests(of: "Playback", ["TestThreads", "Store", "HTTP", "EdgeFixtures"]),
+        tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",

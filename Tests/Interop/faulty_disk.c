@@ -1,7 +1,7 @@
 /* A disk that fails for some paths, put under a program with LD_PRELOAD.
  *
  * FAULTY_DISK names a directory. A file in it is called like a directory beneath the storage, and says what fails there: the name of a
- * system call and an errno. Without the file everything works. */
+ * system call and an errno, or below zero how many milliseconds it takes. Without the file everything works. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -29,7 +29,10 @@ static int fault(int fd, const char *call) {
         int code = 0;
         int fields = fscanf(file, "%63s %d", text, &code);
         fclose(file);
-        return fields == 2 && !strcmp(text, call) ? code : 0;
+        if (fields != 2 || strcmp(text, call)) return 0;
+        if (code >= 0) return code;
+        usleep(-1000 * code);
+        return 0;
     }
     return 0;
 }

@@ -258,14 +258,60 @@ FAULTS = {
 }
 
 
-def test_disk_that_fails_in_every_way(film, tmp_path):
-    """Each stream's directory fails in a way of its own, for a while."""
+def faulty(tmp_path: pathlib.Path) -> tuple[Edge, pathlib.Path]:
+    """A node on a disk that can be made to fail, and the directory of its faults."""
     library = tmp_path / "faulty_disk.so"
     source = pathlib.Path(__file__).with_name("faulty_disk.c")
     subprocess.run(["clang", "-shared", "-fPIC", "-O1", "-o", str(library), str(source), "-ldl"], check=True)
     control = tmp_path / "faults"
     control.mkdir()
-    node = edge("faulty", tmp_path, LD_PRELOAD=str(library), FAULTY_DISK=str(control))
+    return edge("faulty", tmp_path, LD_PRELOAD=str(library), FAULTY_DISK=str(control)), control
+
+
+def test_disk_that_stalls(film, tmp_path):
+    """A disk that takes seconds for each flush ends no recording and holds up no viewer; it is stopped in time all the same."""
+    node, control = faulty(tmp_path)
+    publishers = [Publisher(f"publisher-{stream}", f"{node.url}/whip/{stream}", film, tmp_path) for stream in ("rec-slow", "rec-well")]
+    viewer = Viewer("viewer", f"{node.url}/whep/rec-slow", 8, tmp_path)
+    try:
+        node.start()
+        for publisher in publishers:
+            publisher.start()
+        eventually("segments", lambda: all(status(node, s).get("segments", 0) >= 2 for s in ("rec-slow", "rec-well")), 30)
+        sessions = {stream: status(node, stream)["id"] for stream in ("rec-slow", "rec-well")}
+        (control / "rec-slow").write_text("fdatasync -2500")
+        viewer.start()
+        seen = viewer.report()
+        assert seen["lost"] == 0 and seen["packets"] > 1000, seen
+        stalled = status(node, "rec-slow")
+        assert stalled["state"] == "recording" and stalled["id"] == sessions["rec-slow"], stalled
+        (control / "rec-slow").unlink()
+        segments = stalled["segments"]
+        eventually("segments after the stall", lambda: status(node, "rec-slow")["segments"] >= segments + 4, 30)
+        assert status(node, "rec-well")["id"] == sessions["rec-well"]
+        (control / "rec-slow").write_text("fdatasync -2500")
+        began = time.monotonic()
+        node.stop()
+        assert time.monotonic() - began < 15, "a disk must not keep a node from ending"
+        # What could not be closed in time is closed by the next start.
+        (control / "rec-slow").unlink()
+        for publisher in publishers:
+            publisher.kill()
+        node.start()
+        assert node.stop() == 0
+        for stream in ("rec-slow", "rec-well"):
+            folder = day(node.storage, stream)
+            read = stored.check_closed(folder)
+            stored.check_plays(folder, read)
+        assert len(read.periods) == 1
+    finally:
+        for program in (*publishers, viewer, node):
+            program.kill()
+
+
+def test_disk_that_fails_in_every_way(film, tmp_path):
+    """Each stream's directory fails in a way of its own, for a while."""
+    node, control = faulty(tmp_path)
     publishers = [Publisher(f"publisher-{stream}", f"{node.url}/whip/{stream}", film, tmp_path) for stream in (*FAULTS, "rec-well")]
     viewer = Viewer("viewer", f"{node.url}/whep/rec-write", 8, tmp_path)
 

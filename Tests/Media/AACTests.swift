@@ -68,7 +68,7 @@ struct AudioSpecificConfigTests {
             try writer.append(
                 Sample(data: silence.data, time: Int64(index) * silence.duration, duration: silence.duration, isSync: true))
         }
-        let file = try writer.initSegment + writer.flush(beginsSegment: true)
+        let file = writer.initSegment + writer.flush(beginsSegment: true)
         #expect(try Probe.decodeErrors(file) == "")
         let samples = try Sound.decode(file)
         #expect(samples.count >= 19 * 1024 && samples.allSatisfy { $0 == 0 })
@@ -98,7 +98,7 @@ enum Sound {
                 Sample(
                     data: unit.data, time: unit.timestamp - origin, duration: next.timestamp - unit.timestamp, isSync: true))
         }
-        return try writer.initSegment + writer.flush(beginsSegment: true)
+        return writer.initSegment + writer.flush(beginsSegment: true)
     }
 }
 

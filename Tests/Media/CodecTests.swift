@@ -111,7 +111,7 @@ struct CodecTests {
         for unit in units {
             guard let format = unit.format, let writer = try? FragmentWriter(format: format) else { continue }
             try? writer.append(Sample(data: unit.data, time: 0, duration: 3000, isSync: true))
-            _ = try? writer.flush(beginsSegment: true)
+            _ = writer.flush(beginsSegment: true)
         }
     }
 
@@ -133,7 +133,7 @@ struct CodecTests {
                 try writer.append(
                     Sample(data: units[index].data, time: Int64(index) * 3000, duration: 3000, isSync: units[index].isSync))
             }
-            let segment = try writer.flush(beginsSegment: true)
+            let segment = writer.flush(beginsSegment: true)
             let (fragments, broken) = try CMAFCheck.segment(segment, isVideo: true)
             #expect(broken == [] && fragments.map(\.durations.count) == [20])
             file += segment
@@ -191,7 +191,7 @@ struct CodecTests {
                 Sample(
                     data: unit.data, time: time, compositionOffset: unit.timestamp - time, duration: 3000, isSync: unit.isSync))
         }
-        let segment = try writer.flush(beginsSegment: true)
+        let segment = writer.flush(beginsSegment: true)
         let (fragments, broken) = try CMAFCheck.segment(segment, isVideo: true)
         #expect(broken == [] && fragments.first?.time == 0)
         #expect(fragments.first?.presentationTimes == order.map { Int64($0) * 3000 })

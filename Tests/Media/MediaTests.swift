@@ -36,7 +36,7 @@ struct FragmentWriterTests {
             for index in gop * 30..<gop * 30 + 30 {
                 try writer.append(
                     Sample(data: units[index].data, time: Int64(index) * 3000, duration: 3000, isSync: units[index].isSync))
-                if index % 10 == 9 { segment += try writer.flush() }
+                if index % 10 == 9 { segment += writer.flush() }
             }
             let (fragments, broken) = try CMAFCheck.segment(segment, isVideo: true)
             #expect(broken == [])
@@ -69,7 +69,7 @@ struct FragmentWriterTests {
             let duration = try #require(OpusPacket.duration(of: packet))
             try writer.append(Sample(data: packet, time: start + Int64(index) * 960, duration: duration, isSync: true))
         }
-        segment += try writer.flush()
+        segment += writer.flush()
         let (fragments, broken) = try CMAFCheck.segment(segment, isVideo: false)
         #expect(broken == [])
         #expect(fragments.map(\.time) == [start])
@@ -91,6 +91,50 @@ struct FragmentWriterTests {
         #expect(throws: FragmentWriterError.unsupported) { try FragmentWriter(format: .opus(channels: 6)) }
     }
 
+    @Test("fragments of any shape say what was put into them", arguments: 0..<6 as Range<UInt64>)
+    func shapes(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let units = units(
+            try SyntheticMedia.h264(frames: 2, gop: 2, size: "320x180", bFrames: seed % 2 == 0 ? 0 : 2, profile: "high"))
+        let format = try #require(units.first?.format)
+        let writer = try FragmentWriter(format: format)
+        var time = Int64.random(in: 0...1 << 40, using: &generator)
+        for round in 0..<20 {
+            let count = Int.random(in: 1...40, using: &generator)
+            let (isUneven, isSound) = (Bool.random(using: &generator), Bool.random(using: &generator))
+            let mayReorder = format.reorderedSamplesMax != 0
+            let samples = (0..<count).map { index in
+                let offset = mayReorder && (round > 0 || index > 0) ? Int64.random(in: -9000...9000, using: &generator) : 0
+                let sample = Sample(
+                    data: [UInt8](repeating: UInt8(index), count: Int.random(in: 1...3000, using: &generator)), time: time,
+                    compositionOffset: offset, duration: isUneven ? Int64.random(in: 1...90_000, using: &generator) : 3000,
+                    isSync: index == 0 || isSound || Int.random(in: 0..<9, using: &generator) == 0)
+                time += sample.duration
+                return sample
+            }
+            for sample in samples { try writer.append(sample) }
+            let fragment = try #require(writer.finish(beginsSegment: true))
+            #expect(fragment.bytes.count == fragment.count && fragment.media == samples.flatMap(\.data))
+            #expect(fragment.time == samples.first?.time && fragment.duration == samples.reduce(0) { $0 + $1.duration })
+            #expect(fragment.startsWithSync == samples.first?.isSync)
+            let (found, broken) = try CMAFCheck.segment(fragment.bytes, isVideo: true)
+            #expect(broken.filter { !$0.contains("sync") && !$0.contains("shown") } == [])
+            let read = try #require(found.first)
+            #expect(found.count == 1 && read.time == fragment.time)
+            #expect(read.durations == samples.map(\.duration))
+            #expect(read.sizes == samples.map { Int64($0.data.count) })
+            #expect(read.offsets == samples.map(\.compositionOffset))
+            #expect(read.flags == samples.map { $0.isSync ? 0x0200_0000 : 0x0101_0000 })
+            let scan = FragmentScanner(fragment.bytes)
+            #expect(scan.wholeBytes == fragment.count && scan.fragments.first?.duration == fragment.duration)
+            #expect(scan.fragments.first?.startsWithSync == fragment.startsWithSync && scan.fragments.first?.samples == count)
+        }
+        #expect(writer.finish(beginsSegment: false) == nil)
+        #expect(throws: FragmentWriterError.unsupported) {
+            try writer.append(Sample(data: [1], time: time, duration: 1 << 32, isSync: true))
+        }
+    }
+
     @Test("a torn segment is whole up to its last fragment, wherever it is cut")
     func torn() throws {
         let writer = try FragmentWriter(format: .opus(channels: 2))
@@ -100,7 +144,7 @@ struct FragmentWriterTests {
             try writer.append(
                 Sample(data: OpusPacket.silence(channels: 2), time: Int64(index) * 960, duration: 960, isSync: true))
             if index % 3 == 2 {
-                segment += try writer.flush()
+                segment += writer.flush()
                 ends.append(segment.count)
             }
         }
@@ -118,7 +162,7 @@ struct FragmentWriterTests {
             try writer.append(
                 Sample(data: OpusPacket.silence(channels: 2), time: Int64(index) * 960, duration: 960, isSync: true))
         }
-        let segment = FragmentWriter.segmentType + (try writer.flush())
+        let segment = FragmentWriter.segmentType + writer.flush()
         var generator = SeededGenerator(seed: seed)
         for _ in 0..<500 {
             let damaged = segment.mutated(by: &generator)

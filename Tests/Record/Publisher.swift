@@ -156,7 +156,7 @@ struct Recorded {
         case .periodBegan(let startUs, let continues): sessions[session].append(Period(startUs: startUs, continues: continues))
         case .trackBegan(let kind, let format, let bytes):
             sessions[session][period].tracks[kind] = Track(format: format, initialization: bytes)
-        case .chunk(let kind, let bytes): sessions[session][period].tracks[kind]?.open += bytes
+        case .chunk(let kind, let fragment): sessions[session][period].tracks[kind]?.open += fragment.bytes
         case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
             let open = sessions[session][period].tracks[kind]?.open ?? []
             sessions[session][period].tracks[kind]?.segments.append((open, time, duration, samples, startsWithSync))

@@ -120,12 +120,7 @@ struct RecordingIndexTests {
         try await index.setCursor(SyncCursor(sinceUs: 7, incarnationMs: 8), node: "edge-1")
         await index.close()
         try SQLiteConnection(path: directory.file("index.db")).run(
-            """
-            ALTER TABLE spans DROP COLUMN unsynced;
-            ALTER TABLE recordings DROP COLUMN detail_next;
-            DROP TABLE clocks;
-            PRAGMA user_version = 3;
-            """)
+            "ALTER TABLE spans DROP COLUMN unsynced; PRAGMA user_version = \(IndexSchema.steps.count - 1)")
         let again = try await openIndex(directory)
         #expect(try await again.cursor(node: "edge-1") == nil)
         #expect(try await again.upsert(recording("a")))

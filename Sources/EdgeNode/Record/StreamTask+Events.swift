@@ -7,7 +7,6 @@ extension StreamTask {
         case .sessionBegan:
             guard let session = writer.session else { return }
             environment.hooks?.tell(RecordingEvent(.start, session, at: environment.clock.next()), .start)
-        case .segmentEnded(let kind, _, _, _, _): announceSegment(kind)
         case .sessionEnded: if let ending { announceEnd(ending, reason: reason) }
         default: break
         }
@@ -17,7 +16,8 @@ extension StreamTask {
         environment.hooks?.tell(RecordingEvent(ended: session, reason: reason, at: environment.clock.next()), .stop)
     }
 
-    private func announceSegment(_ kind: LaneKind) {
+    /// The last segment of a track is durable.
+    func announceSegment(_ kind: LaneKind) {
         guard let session = writer.session, let period = session.periods.last,
             let track = period.tracks.first(where: { $0.kind == kind }), let segment = track.segments.last
         else { return }

@@ -25,6 +25,12 @@ final class StreamTask {
     /// The day, since 1970, whose directory was asked for last.
     private var claimedDay: Int64 = 0
     private var countedLosses = StreamRecorder.Losses()
+    private var reported: Status?
+
+    private struct Status: Equatable {
+        let session: String?
+        let fault: RecordingFault?
+    }
 
     /// How long to leave a failed storage alone: at first, and at most.
     static let pauseNs: ClosedRange<UInt64> = 2_000_000_000...30_000_000_000
@@ -155,16 +161,25 @@ final class StreamTask {
                 }
                 let ending = action == .sessionEnded ? writer.session : nil
                 try writer.perform(action)
+                if announceSettled() { shortage = shortage ?? self.shortage() }
                 announce(action, ending: ending)
-                guard case .segmentEnded = action else { continue }
-                pauseNs = Self.pauseNs.lowerBound
-                shortage = shortage ?? self.shortage()
             }
+            try writer.settleOverdue()
+            if announceSettled() { shortage = shortage ?? self.shortage() }
             if let shortage { try closeForSpace(shortage) }
         } catch {
             fail(error)
         }
         report()
+    }
+
+    /// Tells of segments that have become durable; false when none has.
+    private func announceSettled() -> Bool {
+        let settled = writer.takeSettled()
+        guard !settled.isEmpty else { return false }
+        for kind in settled { announceSegment(kind) }
+        pauseNs = Self.pauseNs.lowerBound
+        return true
     }
 
     private func report() {
@@ -178,6 +193,9 @@ final class StreamTask {
             }
         }
         guard pausedUntilNs == nil else { return }
+        let status = Status(session: writer.sessionID, fault: recorder.fault)
+        guard status != reported else { return }
+        reported = status
         let session = writer.session
         shared.update(session == nil ? .waiting : .recording, problem: recorder.fault.map(Self.text), session: session)
     }
@@ -205,6 +223,7 @@ final class StreamTask {
         recorder.actions = []
         for action in actions where action != .sessionEnded {
             try writer.perform(action)
+            _ = announceSettled()
             announce(action, ending: nil)
         }
         let ending = writer.session
@@ -226,6 +245,7 @@ final class StreamTask {
         pauseNs = min(pauseNs * 2, Self.pauseNs.upperBound)
         recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
         countedLosses = StreamRecorder.Losses()
+        reported = nil
         shared.update(.paused, problem: Self.text(error), session: nil)
         repair()
     }

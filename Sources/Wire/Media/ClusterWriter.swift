@@ -29,8 +29,9 @@ public final class ClusterWriter: SampleWriter {
         pending.append(sample)
     }
 
-    /// Ends the open Cluster and returns it; empty when no sample is in it.
-    public func flush(beginsSegment: Bool = false) throws(FragmentWriterError) -> [UInt8] {
+    /// Ends the open Cluster and returns it; nil when no sample is in it.
+    public func finish(beginsSegment: Bool) -> Fragment? {
+        guard let first = pending.first, let nextTime else { return nil }
         defer { pending = [] }
         var out: [UInt8] = []
         var rest = pending[...]
@@ -41,7 +42,8 @@ public final class ClusterWriter: SampleWriter {
             rest = rest.dropFirst(part.count)
             out += Self.cluster(part, start: start)
         }
-        return out
+        return Fragment(
+            head: out, media: [], time: first.time, duration: nextTime - first.time, startsWithSync: first.isSync)
     }
 
     /// Rounded, so that errors do not add up.

@@ -5,7 +5,8 @@
 public struct H264Depacketizer: Depacketizer {
     private var sets = H264ParameterSets()
     private var unit: Unit?
-    private var fragment: [UInt8]?
+    /// Bytes of the last unit, as many as the next may well have.
+    private var expectedBytes = 0
     private var waitsForIDR = true
     /// The parameter sets the decoder was last told about, with an IDR picture.
     private var formatInForce: H264Format?
@@ -21,6 +22,8 @@ public struct H264Depacketizer: Depacketizer {
     private struct Unit {
         let timestamp: Int64
         var data: [UInt8] = []
+        /// Where in it the NAL unit begins, with its length, of which fragments are coming.
+        var fragment: Int?
         var pictureCount = 0
         var isIDR = false
         var isDamaged = false
@@ -43,11 +46,14 @@ public struct H264Depacketizer: Depacketizer {
         _ payload: [UInt8], timestamp: Int64, marker: Bool, afterLoss: Bool, into units: inout [AccessUnit]
     ) {
         if afterLoss {
-            fragment = nil
+            _ = dropFragment()
             unit?.isDamaged = true
         }
-        if let current = unit, current.timestamp != timestamp { finish(into: &units) }
-        if unit == nil { unit = Unit(timestamp: timestamp, followsLoss: afterLoss) }
+        if let current = unit?.timestamp, current != timestamp { finish(into: &units) }
+        if unit == nil {
+            unit = Unit(timestamp: timestamp, followsLoss: afterLoss)
+            unit?.data.reserveCapacity(expectedBytes)
+        }
         if !read(payload) { unit?.isDamaged = true }
         if marker { finish(into: &units) }
     }
@@ -59,11 +65,11 @@ public struct H264Depacketizer: Depacketizer {
         guard let header = payload.first, header & 0x80 == 0 else { return false }
         switch header & 0x1F {
         case 1...23:
-            guard fragment == nil else { return dropFragment() }
+            guard unit?.fragment == nil else { return dropFragment() }
             add(payload)
             return true
         case 24:
-            guard fragment == nil else { return dropFragment() }
+            guard unit?.fragment == nil else { return dropFragment() }
             return readAggregate(payload)
         case 28:
             return readFragment(payload)
@@ -73,7 +79,8 @@ public struct H264Depacketizer: Depacketizer {
     }
 
     private mutating func dropFragment() -> Bool {
-        fragment = nil
+        if let start = unit?.fragment { unit?.data.removeSubrange(start...) }
+        unit?.fragment = nil
         return false
     }
 
@@ -100,27 +107,47 @@ public struct H264Depacketizer: Depacketizer {
         let isEnd = payload[1] & 0x40 != 0
         let type = payload[1] & 0x1F
         guard !(isStart && isEnd), (1...23).contains(type) else { return dropFragment() }
+        var follows = true
         if isStart {
-            let isFirst = fragment == nil
-            fragment = [payload[0] & 0xE0 | type]
-            fragment?.append(contentsOf: payload[2...])
-            return isFirst
+            follows = unit?.fragment == nil
+            _ = dropFragment()
+            let start = unit?.data.count
+            unit?.fragment = start
+            for _ in 0..<4 { unit?.data.append(0) }
+            unit?.data.append(payload[0] & 0xE0 | type)
         }
-        guard let head = fragment?.first, head & 0x1F == type else { return dropFragment() }
-        guard (fragment?.count ?? 0) + payload.count <= AccessUnit.bytesMax else { return dropFragment() }
-        fragment?.append(contentsOf: payload[2...])
-        if isEnd, let nal = fragment {
-            fragment = nil
+        guard let start = unit?.fragment, let size = unit?.data.count, (unit?.data[start + 4]).map({ $0 & 0x1F == type }) == true,
+            size + payload.count <= AccessUnit.bytesMax
+        else { return dropFragment() }
+        unit?.data.append(contentsOf: payload[2...])
+        if isEnd { endFragment(start, type: type) }
+        return follows
+    }
+
+    /// The fragments of a NAL unit are all there; what has no place in a sample is taken out again.
+    private mutating func endFragment(_ start: Int, type: UInt8) {
+        unit?.fragment = nil
+        guard let end = unit?.data.count else { return }
+        if type <= 6 {
+            let size = UInt32(end - start - 4)
+            for index in 0..<4 { unit?.data[start + index] = UInt8(truncatingIfNeeded: size >> UInt32(24 - 8 * index)) }
+            if type < 6, let head = unit?.data[(start + 4)..<min(end, start + 4 + H264ParameterSets.sliceHeadBytes)] {
+                notePicture(Array(head))
+            }
+        } else {
+            let nal = unit.map { Array($0.data[(start + 4)...]) } ?? []
+            unit?.data.removeSubrange(start...)
             add(nal)
         }
-        return true
     }
 
     // MARK: NAL units
 
     private mutating func add(_ nal: [UInt8]) {
         switch nal[0] & 0x1F {
-        case 1...5: addPicture(nal)
+        case 1...5:
+            notePicture(nal)
+            append(nal)
         case 6: append(nal)
         case 7, 8:
             sets.insert(nal)
@@ -129,7 +156,8 @@ public struct H264Depacketizer: Depacketizer {
         }
     }
 
-    private mutating func addPicture(_ nal: [UInt8]) {
+    /// Takes down what the beginning of a slice says.
+    private mutating func notePicture(_ nal: [UInt8]) {
         guard nal.count > 1 else {
             unit?.isDamaged = true
             return
@@ -141,7 +169,6 @@ public struct H264Depacketizer: Depacketizer {
             if unit?.isIDR == true { unit?.reference = H264ParameterSets.reference(of: nal) }
         }
         unit?.pictureCount += 1
-        append(nal)
     }
 
     private mutating func append(_ nal: [UInt8]) {
@@ -153,10 +180,8 @@ public struct H264Depacketizer: Depacketizer {
     private mutating func finish(into units: inout [AccessUnit]) {
         guard var done = unit else { return }
         unit = nil
-        if fragment != nil {
-            fragment = nil
-            done.isDamaged = true
-        }
+        if done.fragment != nil { done.isDamaged = true }
+        expectedBytes = done.data.count
         guard done.pictureCount > 0 || done.isDamaged else { return }
         // What was lost before an IDR picture may have been sets that it refers to.
         let hasSets = done.isIDR && done.parameterSets >= setsWithIDR

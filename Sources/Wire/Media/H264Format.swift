@@ -67,9 +67,12 @@ struct H264ParameterSets: Sendable {
         for set in SpropParameters.sets(["sprop-parameter-sets"], of: fmtp) { insert(set) }
     }
 
+    /// So many bytes of a slice are enough to find what it refers to.
+    static let sliceHeadBytes = 24
+
     /// The picture parameter set that a slice refers to (H.264 7.3.3); nil when its header cannot be read.
     static func reference(of slice: [UInt8]) -> Int? {
-        var reader = BitReader(rbspOf: slice.prefix(24).dropFirst())
+        var reader = BitReader(rbspOf: slice.prefix(sliceHeadBytes).dropFirst())
         guard (try? reader.unsigned("first_mb_in_slice", max: 1 << 24)) != nil,
             (try? reader.unsigned("slice_type", max: 9)) != nil
         else { return nil }

@@ -39,9 +39,35 @@ public protocol SampleWriter: AnyObject {
     var format: TrackFormat { get }
     /// Adds a sample to what is open; throws when it does not start where the one before it ended, or cannot be written.
     func append(_ sample: Sample) throws(FragmentWriterError)
-    /// Ends what is open and returns it, whole in itself; empty when no sample is in it.
+    /// Ends what is open and returns it, whole in itself; nil when no sample is in it.
     /// - Parameter beginsSegment: it is the first of a segment.
-    func flush(beginsSegment: Bool) throws(FragmentWriterError) -> [UInt8]
+    func finish(beginsSegment: Bool) -> Fragment?
+}
+
+extension SampleWriter {
+    /// Ends what is open and returns it in one piece; empty when no sample is in it.
+    public func flush(beginsSegment: Bool = false) -> [UInt8] {
+        finish(beginsSegment: beginsSegment)?.bytes ?? []
+    }
+}
+
+/// Samples that follow each other, as they stand in a file. In two pieces, so that what is large need not be copied behind what is small.
+public struct Fragment: Equatable, Sendable {
+    /// What comes first; in WebM, all of it.
+    public let head: [UInt8]
+    /// What follows.
+    public let media: [UInt8]
+    /// When the first sample is decoded, in the track's timescale.
+    public let time: Int64
+    /// The sum of the samples' durations, in the track's timescale.
+    public let duration: Int64
+    /// A decoder can start with the first sample.
+    public let startsWithSync: Bool
+
+    /// Bytes of both pieces.
+    public var count: Int { head.count + media.count }
+    /// Both pieces as one.
+    public var bytes: [UInt8] { head + media }
 }
 
 extension TrackFormat {

@@ -50,6 +50,6 @@ public struct Silence: Sendable, Equatable {
             let length = index == count - 1 ? duration - at : packet.duration
             try writer.append(Sample(data: packet.data, time: time + at, duration: length, isSync: true))
         }
-        return try writer.flush(beginsSegment: true)
+        return writer.flush(beginsSegment: true)
     }
 }

@@ -15,6 +15,10 @@ public struct RecordedMaterial: Sendable, Equatable {
     }
 }
 
+extension RecordedMaterial {
+    var hasSegments: Bool { periods.contains { $0.tracks.contains { !$0.segments.isEmpty } } }
+}
+
 /// What becomes of time in which nothing was recorded.
 public enum GapRule: String, Sendable {
     /// It is left out: periods follow each other at once.
@@ -79,7 +83,8 @@ public struct Timeline: Sendable, Equatable {
             periods.append(period)
         }
         self.periods = periods
-        isGrowing = last.isGrowing
+        // A session that has only begun has nothing to show yet, but will.
+        isGrowing = last.isGrowing || material.contains { $0.isGrowing && !$0.hasSegments }
         updatedUs = material.map(\.recording.updatedUs).max() ?? 0
     }
 
@@ -107,8 +112,9 @@ public struct Timeline: Sendable, Equatable {
         }
     }
 
-    /// What a sender's clock may be off at the end of a day, generously.
-    private static let driftUsMax: Int64 = 120_000_000
+    /// How far a period may begin from where the one before it ended although no media lie between: recorders begin one when a sender's
+    /// clock has drifted a third of a second away from theirs, and take up to two seconds more for a network that got slower or faster.
+    private static let driftUsMax: Int64 = 3_000_000
 
     /// Overlap that two clocks may have without meaning anything.
     private static let overlapSlackUs: Int64 = 100_000

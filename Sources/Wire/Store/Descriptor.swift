@@ -43,8 +43,9 @@ enum FileCalls {
         }
     }
 
-    static func write(_ bytes: [UInt8], to descriptor: Int32) throws(StoreError) {
-        var written = 0
+    /// Writes all bytes from `start` on.
+    static func write(_ bytes: [UInt8], from start: Int = 0, to descriptor: Int32) throws(StoreError) {
+        var written = start
         while written < bytes.count {
             let count = bytes.withUnsafeBytes { buffer in
                 Glibc.write(descriptor, buffer.baseAddress.map { $0 + written }, buffer.count - written)
@@ -55,6 +56,30 @@ enum FileCalls {
                 throw .from("write", count == 0 ? EIO : errno)
             }
         }
+    }
+
+    /// Writes two pieces, one behind the other.
+    static func write(_ head: [UInt8], _ body: [UInt8], to descriptor: Int32) throws(StoreError) {
+        var written = 0
+        while written < head.count {
+            let count = head.withUnsafeBytes { head in
+                body.withUnsafeBytes { body in
+                    var pieces = [
+                        iovec(
+                            iov_base: UnsafeMutableRawPointer(mutating: head.baseAddress.map { $0 + written }),
+                            iov_len: head.count - written),
+                        iovec(iov_base: UnsafeMutableRawPointer(mutating: body.baseAddress), iov_len: body.count),
+                    ]
+                    return writev(descriptor, &pieces, 2)
+                }
+            }
+            if count > 0 {
+                written += count
+            } else if count == 0 || errno != EINTR {
+                throw .from("write", count == 0 ? EIO : errno)
+            }
+        }
+        try write(body, from: written - head.count, to: descriptor)
     }
 
     static func read(_ descriptor: Int32, at offset: Int64, count: Int) throws(StoreError) -> [UInt8] {

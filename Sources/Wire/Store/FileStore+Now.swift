@@ -8,6 +8,12 @@ extension FileStore {
         try writeNow(key, ifAbsent: ifAbsent) { (file) throws(StoreError) in try file.append(bytes) }
     }
 
+    /// Writes or replaces an object that can be made anew: whoever reads it gets all of the old or all of the new one, but a power
+    /// failure may leave nothing of either.
+    public func putUnflushedNow(_ key: ObjectKey, _ bytes: [UInt8]) throws(StoreError) {
+        try writeNow(key, ifAbsent: false, isFlushed: false) { (file) throws(StoreError) in try file.append(bytes) }
+    }
+
     /// Like `put` with a condition, on the calling thread. Writers with `matches` take turns by the directory's lock, so it must not be
     /// held by the caller.
     @discardableResult
@@ -33,8 +39,9 @@ extension FileStore {
         }
     }
 
+    @discardableResult
     private func writeNow(
-        _ key: ObjectKey, ifAbsent: Bool, _ fill: (PendingFile) throws(StoreError) -> Void
+        _ key: ObjectKey, ifAbsent: Bool, isFlushed: Bool = true, _ fill: (PendingFile) throws(StoreError) -> Void
     ) throws(StoreError) -> ObjectInfo {
         // The name's own length must leave room for the suffix (NAME_MAX).
         let stem = String(decoding: Array(key.name.utf8.prefix(200)).filter { $0 < 0x80 }, as: UTF8.self)
@@ -42,7 +49,7 @@ extension FileStore {
             key, temporaryName: ".\(stem).\(String(UInt64.random(in: 0 ... .max), radix: 36))\(Self.temporarySuffix)")
         do throws(StoreError) {
             try fill(file)
-            return try file.commit(ifAbsent: ifAbsent)
+            return try file.commit(ifAbsent: ifAbsent, isFlushed: isFlushed)
         } catch {
             file.abandon()
             throw error
@@ -73,6 +80,14 @@ extension FileStore {
         let file = Descriptor(owning: raw)
         guard let info = try? FileCalls.info(file.raw, key: key) else { return nil }
         return LocalFile(descriptor: file.take(), info: info)
+    }
+
+    /// Gives the memory back in which the kernel keeps a file that was flushed; the file itself stays. It is only advice, so nothing
+    /// is thrown.
+    public func uncacheNow(_ key: ObjectKey) {
+        guard let file = try? openNow(key) else { return }
+        let owner = Descriptor(owning: file.descriptor)
+        posix_fadvise(owner.raw, 0, 0, POSIX_FADV_DONTNEED)
     }
 
     /// All bytes of a file of at most `limit` bytes. Throws `failed` with EFBIG for a longer one.

@@ -24,6 +24,12 @@ public final class PendingFile {
         size += Int64(bytes.count)
     }
 
+    /// Adds two pieces, one behind the other, without joining them in memory first.
+    public func append(_ head: [UInt8], _ body: [UInt8]) throws(StoreError) {
+        try FileCalls.write(head, body, to: file.raw)
+        size += Int64(head.count + body.count)
+    }
+
     /// Adds the first `count` bytes of another file, whose offset stays where it is. Throws `failed` with EIO when it is shorter.
     public func append(copying source: Int32, count: Int64) throws(StoreError) {
         var offset: Int64 = 0
@@ -36,17 +42,31 @@ public final class PendingFile {
     }
 
     /// Makes the file durable and gives it its name. Throws `exists` when `ifAbsent` and the name is taken.
+    ///
+    /// - Parameter isFlushed: false for what can be made anew after a power failure: a killed process leaves it, too.
     @discardableResult
-    public func commit(ifAbsent: Bool) throws(StoreError) -> ObjectInfo {
-        try FileCalls.sync(file.raw)
+    public func commit(ifAbsent: Bool, isFlushed: Bool = true) throws(StoreError) -> ObjectInfo {
+        if isFlushed { try FileCalls.sync(file.raw) }
+        try rename(ifAbsent: ifAbsent)
+        if isFlushed { try FileCalls.syncDirectory(directory.raw) }
+        return try FileCalls.info(file.raw, key: key)
+    }
+
+    /// Makes files of one directory durable and gives them their names, in this order; the directory is flushed once. Throws `exists`
+    /// when a name is taken: then those before it have theirs.
+    public static func commit(_ files: [PendingFile]) throws(StoreError) {
+        for file in files { try FileCalls.sync(file.file.raw) }
+        for file in files { try file.rename(ifAbsent: true) }
+        if let last = files.last { try FileCalls.syncDirectory(last.directory.raw) }
+    }
+
+    private func rename(ifAbsent: Bool) throws(StoreError) {
         if ifAbsent {
             guard linkat(directory.raw, temporaryName, directory.raw, key.name, 0) == 0 else { throw .from("link") }
             guard unlinkat(directory.raw, temporaryName, 0) == 0 else { throw .from("unlink") }
         } else {
             guard renameat(directory.raw, temporaryName, directory.raw, key.name) == 0 else { throw .from("rename") }
         }
-        try FileCalls.syncDirectory(directory.raw)
-        return try FileCalls.info(file.raw, key: key)
     }
 
     /// Removes the temporary file.

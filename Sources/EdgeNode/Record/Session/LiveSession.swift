@@ -58,15 +58,11 @@ final class LiveSession: Sendable {
         room?.changed(stream)
     }
 
-    /// Whole fragments have been written into the open segment of a track, where others can read them now.
-    func add(_ bytes: [UInt8], at offset: Int64, to kind: LaneKind, number: Int) {
-        let fragments = FragmentScanner(bytes).fragments
-        guard let first = fragments.first else { return }
+    /// A whole fragment has been written into the open segment of a track, where others can read it now.
+    func add(_ fragment: Fragment, at offset: Int64, to kind: LaneKind, number: Int) {
         let part = LiveEdge.Part(
-            duration: fragments.reduce(0) { $0 + $1.duration }, offset: offset, bytes: Int64(bytes.count),
-            isIndependent: first.startsWithSync)
-        guard part.duration > 0 else { return }
-        state.withLock { $0.add(part, at: first.time, to: kind, number: Int64(number), secondsMax: partSecondsMax) }
+            duration: fragment.duration, offset: offset, bytes: Int64(fragment.count), isIndependent: fragment.startsWithSync)
+        state.withLock { $0.add(part, at: fragment.time, to: kind, number: Int64(number), secondsMax: partSecondsMax) }
         room?.changed(stream)
     }
 

@@ -86,17 +86,19 @@ struct SessionDirectory {
     /// - Returns: bytes of the manifest.
     @discardableResult
     mutating func writeManifest(
-        own: RecordedSession?, publishUs: Int64, segmentSeconds: Double, finally: () throws(StoreError) -> Void = {}
+        own: RecordedSession?, publishUs: Int64, segmentSeconds: Double, isFlushed: Bool = true,
+        finally: () throws(StoreError) -> Void = {}
     ) throws(StoreError) -> Int {
         try store.withLockNow(key) { () throws(StoreError) in
-            let bytes = try writeUnlocked(own: own, publishUs: publishUs, segmentSeconds: segmentSeconds)
+            let bytes = try writeUnlocked(
+                own: own, publishUs: publishUs, segmentSeconds: segmentSeconds, isFlushed: isFlushed)
             try finally()
             return bytes
         }
     }
 
     private mutating func writeUnlocked(
-        own: RecordedSession?, publishUs: Int64, segmentSeconds: Double
+        own: RecordedSession?, publishUs: Int64, segmentSeconds: Double, isFlushed: Bool
     ) throws(StoreError) -> Int {
         let all = try sessions(except: own?.id) + (own.map { [$0] } ?? [])
         let manifest = try object(DayManifest.name)
@@ -105,7 +107,7 @@ struct SessionDirectory {
             return 0
         }
         let bytes = mpd.utf8
-        try store.putNow(manifest, bytes, ifAbsent: false)
+        if isFlushed { try store.putNow(manifest, bytes, ifAbsent: false) } else { try store.putUnflushedNow(manifest, bytes) }
         return bytes.count
     }
 

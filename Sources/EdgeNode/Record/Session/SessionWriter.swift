@@ -22,6 +22,12 @@ final class SessionWriter {
     private var nextID: String?
     private var files: [LaneKind: PendingFile] = [:]
     private var segmentNumbers: [LaneKind: Int] = [:]
+    /// Whole segments on their way to be durable, at most one of each track.
+    private var ended: [EndedSegment] = []
+    /// Tracks whose last segment has become durable since it was asked.
+    private var settled: [LaneKind] = []
+    /// Segments that the kernel still has in memory, oldest first.
+    private var cached: [ObjectKey] = []
     private var journalBytes: Int64 = 0
     private var initializations: [LaneKind: ShipPlan.Object] = [:]
     private var budget = ManifestBudget()
@@ -50,17 +56,30 @@ final class SessionWriter {
     /// The open session, as far as it is durable.
     var session: RecordedSession? { live?.value }
 
+    /// Which one is open.
+    var sessionID: String? { live?.id }
+
     /// Where the open session is kept track of; nil when there is none.
     var journalKey: ObjectKey? {
         live.flatMap { try? directory.object(SessionDirectory.journalName($0.id)) }
     }
 
+    private struct EndedSegment {
+        let file: PendingFile
+        var line: JournalLine
+        let endedNs: UInt64
+    }
+
     func perform(_ action: RecordingAction) throws(StoreError) {
+        switch action {
+        case .chunk, .segmentEnded, .keyframeWanted: break
+        default: try settle()
+        }
         switch action {
         case .sessionBegan(let startUs): try beginSession(startUs: startUs)
         case .periodBegan(let startUs, let continues): try beginPeriod(startUs: startUs, continues: continues)
         case .trackBegan(let kind, let format, let bytes): try beginTrack(kind, format, bytes)
-        case .chunk(let kind, let bytes): try append(kind, bytes)
+        case .chunk(let kind, let fragment): try append(kind, fragment)
         case .segmentEnded(let kind, let time, let duration, let samples, let startsWithSync):
             try endSegment(kind, time: time, duration: duration, samples: samples, startsWithSync: startsWithSync)
         case .periodEnded: try endPeriod()
@@ -118,6 +137,7 @@ final class SessionWriter {
 
     /// Closes the session; one that holds nothing disappears.
     func endSession(reason: String?, isFailed: Bool = false) throws(StoreError) {
+        try settle()
         guard let ending = session else { return }
         for file in files.values { file.abandon() }
         files = [:]
@@ -151,6 +171,8 @@ final class SessionWriter {
         journal = nil
         live = nil
         files = [:]
+        ended = []
+        settled = []
     }
 
     // MARK: Periods and tracks
@@ -197,9 +219,10 @@ final class SessionWriter {
 
     // MARK: Segments
 
-    private func append(_ kind: LaneKind, _ bytes: [UInt8]) throws(StoreError) {
+    private func append(_ kind: LaneKind, _ fragment: Fragment) throws(StoreError) {
         guard let track = session?.periods.last?.tracks.first(where: { $0.kind == kind }) else { return }
         if files[kind] == nil {
+            if ended.contains(where: { $0.line.kind == kind }) { try settle() }
             try journal?.checkIsThere()
             let number = segmentNumbers[kind, default: 0] + 1
             segmentNumbers[kind] = number
@@ -207,8 +230,8 @@ final class SessionWriter {
         }
         guard let file = files[kind], let number = segmentNumbers[kind] else { return }
         let offset = file.size
-        try file.append(bytes)
-        live?.add(bytes, at: offset, to: kind, number: number)
+        try file.append(fragment.head, fragment.media)
+        live?.add(fragment, at: offset, to: kind, number: number)
     }
 
     private func endSegment(
@@ -217,9 +240,7 @@ final class SessionWriter {
         guard let file = files.removeValue(forKey: kind), let number = segmentNumbers[kind],
             let period = session?.periods.last?.number
         else { return }
-        try journal?.checkIsThere()
-        try file.commit(ifAbsent: true)
-        var line = JournalLine(.segment, at: clock.next())
+        var line = JournalLine(.segment, at: 0)
         line.period = period
         line.kind = kind
         line.number = number
@@ -228,19 +249,78 @@ final class SessionWriter {
         line.bytes = file.size
         line.samples = samples
         line.sync = startsWithSync ? nil : false
-        try write(line)
-        budget.add(media: file.size)
-        ship(file, kind, finishedUs: line.at)
+        ended.append(EndedSegment(file: file, line: line, endedNs: WallClock.monotonicNs()))
+        // Tracks are cut within a few packets of each other, and storage takes hardly longer for two segments than for one.
+        if files.isEmpty { try settle() }
+    }
+
+    /// A track that has stopped must not keep the other's segment from being seen.
+    func settleOverdue() throws(StoreError) {
+        guard let first = ended.first, WallClock.monotonicNs() &- first.endedNs > Self.settleNs else { return }
+        try settle()
+    }
+
+    private static let settleNs: UInt64 = 1_000_000_000
+
+    /// Makes the segments that have ended durable and tells of them.
+    private func settle() throws(StoreError) {
+        guard !ended.isEmpty else { return }
+        let segments = ended
+        ended = []
+        try journal?.checkIsThere()
+        try PendingFile.commit(segments.map(\.file))
+        var lines: [JournalLine] = []
+        for segment in segments {
+            var line = segment.line
+            line.at = clock.next()
+            lines.append(line)
+        }
+        let ends = try write(lines)
+        for ((segment, line), end) in zip(zip(segments, lines), ends) {
+            guard let kind = line.kind else { continue }
+            budget.add(media: segment.file.size)
+            uncache(behind: segment.file)
+            ship(segment.file, kind, finishedUs: line.at, journalEnd: end)
+            settled.append(kind)
+        }
         try publish(isDue: false)
     }
+
+    /// The tracks whose last segment has become durable since the last call, in that order.
+    func takeSettled() -> [LaneKind] {
+        defer { settled = [] }
+        return settled
+    }
+
+    /// The newest segment and the open one stay in memory for players at the live edge; who comes later reads from the disk, once for
+    /// all. Older ones would only push out what others read, and where memory is lent by a host each page taken anew costs several times
+    /// the write itself. What is shipped is read once more and leaves the spool then.
+    private func uncache(behind file: PendingFile) {
+        guard shipper == nil, file.size >= Self.uncachedBytesMin else { return }
+        cached.append(file.key)
+        if cached.count > Self.cachedSegmentsMax { store.uncacheNow(cached.removeFirst()) }
+    }
+
+    private static let cachedSegmentsMax = 1
+    private static let uncachedBytesMin: Int64 = 256 << 10
 
     // MARK: Journal and manifest
 
     private func write(_ line: JournalLine) throws(StoreError) {
-        let bytes = line.encoded()
+        _ = try write([line])
+    }
+
+    /// - Returns: where each line ends in the journal.
+    private func write(_ lines: [JournalLine]) throws(StoreError) -> [Int64] {
+        var bytes: [UInt8] = []
+        let ends = lines.map { line in
+            bytes += line.encoded()
+            return journalBytes + Int64(bytes.count)
+        }
         try journal?.append(bytes)
         journalBytes += Int64(bytes.count)
-        live?.apply(line)
+        for line in lines { live?.apply(line) }
+        return ends
     }
 
     /// Writes the manifest when it has to be or when its budget allows. With a spool nobody reads this one before the recording ends:
@@ -248,16 +328,18 @@ final class SessionWriter {
     private func publish(isDue: Bool) throws(StoreError) {
         guard let session, isDue || (shipper == nil && budget.allows(manifestBytes)) else { return }
         if isDue { directory.expire() }
+        // After a power failure the next start writes it anew, from the journals.
         manifestBytes = Int64(
-            try directory.writeManifest(own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds))
+            try directory.writeManifest(
+                own: session, publishUs: clock.next(), segmentSeconds: segmentSeconds, isFlushed: isDue))
         budget.spend(manifestBytes)
     }
 
     /// A segment is durable and in the journal: it may go to the remote store, the initialization object of its track before it.
-    private func ship(_ file: PendingFile, _ kind: LaneKind, finishedUs: Int64) {
+    private func ship(_ file: PendingFile, _ kind: LaneKind, finishedUs: Int64, journalEnd: Int64) {
         guard let shipper, let id = session?.id else { return }
         let segment = ShipPlan.Object(
-            name: file.key.name, bytes: file.size, finishedUs: finishedUs, journalEnd: journalBytes)
+            name: file.key.name, bytes: file.size, finishedUs: finishedUs, journalEnd: journalEnd)
         shipper.finished((initializations.removeValue(forKey: kind).map { [$0] } ?? []) + [segment], of: id)
     }
 }

@@ -14,8 +14,8 @@ enum RecordingAction: Equatable {
     case periodBegan(startUs: Int64, continues: Bool)
     /// A track of the Period begins.
     case trackBegan(LaneKind, TrackFormat, initSegment: [UInt8])
-    /// Whole fragments that belong to the track's open segment.
-    case chunk(LaneKind, [UInt8])
+    /// A whole fragment that belongs to the track's open segment.
+    case chunk(LaneKind, Fragment)
     /// The track's segment is complete; times in the track's timescale.
     case segmentEnded(LaneKind, time: Int64, duration: Int64, samples: Int, startsWithSync: Bool)
     /// Nothing follows in this Period.

@@ -36,23 +36,26 @@ extension StreamRecorder {
 
     /// Places sound that starts before a video time; all of it for nil.
     mutating func releaseSound(before videoTime: Int64?) throws(RecordingFault) {
-        guard let open = period, open.soundOrigin != nil, let rate = audio?.clock.rate else { return }
-        let limit = videoTime.map { $0 * rate / 90_000 }
-        while let first = soundQueue.first, limit.map({ open.soundTime(of: first.unit.timestamp) < $0 }) ?? true {
+        guard let origin = period?.soundOrigin, let rate = audio?.clock.rate else { return }
+        let limit = videoTime.map { $0 * rate / 90_000 } ?? .max
+        while let first = soundQueue.first?.unit, first.timestamp - origin < limit {
             soundQueue.removeFirst()
-            try place(first.unit)
+            try place(first)
         }
     }
 
     /// Puts one packet on the timeline, filling what is missing before it.
     private mutating func place(_ unit: AccessUnit) throws(RecordingFault) {
-        guard let open = period, let format = audio?.soundFormat, let nominal = unit.duration else { return }
-        var time = placed(unit, nominal, open, format)
+        guard let open = period.map({ ($0.soundTime(of: unit.timestamp), $0.audio == nil, $0.hasFixedTracks) }),
+            let format = audio?.soundFormat, let nominal = unit.duration
+        else { return }
+        let (soundTime, isNew, hasFixedTracks) = open
+        var time = placed(at: soundTime, nominal, format)
         // A first sample shorter than what a decoder leaves out at the start (Opus: 6.5 ms) would have it go back in time.
         let shortest = Int64(format.timescale) / 100
         guard time + nominal > shortest else { return }
-        if open.audio == nil {
-            guard !open.hasFixedTracks else {
+        if isNew {
+            guard !hasFixedTracks else {
                 wantsNewPeriod = true
                 return
             }
@@ -75,10 +78,9 @@ extension StreamRecorder {
 
     /// The media time of sound. AAC is counted by its access units where timestamps agree within half of one: those that come from
     /// milliseconds are rounded, and each would leave a crack.
-    private func placed(_ unit: AccessUnit, _ nominal: Int64, _ open: OpenPeriod, _ format: TrackFormat) -> Int64 {
-        let time = open.soundTime(of: unit.timestamp)
-        guard case .aac = format, let lane = open.audio, lane.pendingTime != nil else { return time }
-        return abs(time - lane.end) <= nominal / 2 ? lane.end : time
+    private mutating func placed(at time: Int64, _ nominal: Int64, _ format: TrackFormat) -> Int64 {
+        guard case .aac = format, period?.audio?.pendingTime != nil, let end = period?.audio?.end else { return time }
+        return abs(time - end) <= nominal / 2 ? end : time
     }
 
     /// Adds silence from where sound ends until `time`, in whole packets; the last one is stretched by what comes next.
@@ -109,7 +111,9 @@ extension StreamRecorder {
             try period?.audio?.cut(at: time, actions: &actions)
         }
         var shift: Int64 = 0
-        if let lane = period?.audio, lane.cuts.isEmpty, time - lane.segmentStart >= selfCutTicks(lane) {
+        if period?.audio?.cuts.isEmpty == true, let start = period?.audio?.segmentStart, let rate = period?.audio?.timescale,
+            time - start >= selfCutTicks(rate)
+        {
             if mayRotate, try beginNextSoundPeriod(at: time) {
                 shift = time
             } else {
@@ -121,28 +125,31 @@ extension StreamRecorder {
         return shift
     }
 
-    /// Where sound cuts by itself: begins another Period, of sound alone, when a session has to end here. Video that stands still beside it
-    /// begins a Period again when it goes on.
+    /// Where sound cuts by itself: begins another Period, of sound alone, when a session has to end here, or sound that is alone has drifted
+    /// away from the clock. Video that stands still beside it begins a Period again when it goes on.
     private mutating func beginNextSoundPeriod(at time: Int64) throws(RecordingFault) -> Bool {
-        guard let clock = audio?.clock, let format = period?.audio?.format, let origin = period?.soundOrigin else { return false }
+        guard let open = period, let clock = audio?.clock, let lane = open.audio, let origin = open.soundOrigin else {
+            return false
+        }
+        let format = lane.format
         let startUs = wallTimeUs(of: origin + time, on: clock)
-        guard mustRotate(atUs: startUs) else { return false }
+        let hasDrifted = open.video == nil && period?.hasDrifted(at: time, rate: lane.timescale, wallTimeUs: startUs) ?? false
+        guard hasDrifted || mustRotate(atUs: startUs) else { return false }
         try period?.audio?.cut(at: time, actions: &actions)
-        if let open = period, let end = videoEnd(open) { try cutVideo(at: end) }
+        if let end = videoEnd(open) { try cutVideo(at: end) }
         actions.append(.periodEnded)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: true))
-        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin + time)
-        let lane = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
-        period?.audio = lane
+        period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin + time)
+        let next = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
+        period?.audio = next
         return true
     }
 
     /// Sound alone is cut by its own clock; beside video only when video stands still.
-    private func selfCutTicks(_ lane: TrackLane) -> Int64 {
+    private mutating func selfCutTicks(_ rate: Int64) -> Int64 {
         // Beside video a little later than it would be, and with a packet's length still the same when rounded to a second.
-        period?.video == nil
-            ? Int64(settings.segmentSeconds * Double(lane.timescale)) : settings.segmentTicksMax(of: lane) + lane.timescale / 5
+        period?.video == nil ? Int64(settings.segmentSeconds * Double(rate)) : settings.segmentTicksMax(rate) + rate / 5
     }
 
     // MARK: Time
@@ -177,7 +184,7 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: origin, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: false))
-        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
+        period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin)
     }
 
     /// Ends the open Period where what is there ends; what comes next is not related to it.
@@ -207,7 +214,7 @@ extension StreamRecorder {
 
     private mutating func cutVideo(at end: Int64) throws(RecordingFault) {
         guard let lane = period?.video else { return }
-        let limit = settings.segmentTicksMax(of: lane)
+        let limit = settings.segmentTicksMax(lane.timescale)
         _ = try period?.video?.cutBeforePending(endingAt: end, limit: limit, actions: &actions)
         try period?.video?.cut(at: end, actions: &actions)
     }

@@ -23,7 +23,7 @@ extension StreamRecorder {
 
     /// What must be added to a video time in nanoseconds to get the sound time of the same instant; both on the sender's clock when
     /// it reports plausibly, else by arrival. Nil while there is no sound.
-    private func soundRelationNs() -> Int64? {
+    private mutating func soundRelationNs() -> Int64? {
         guard let byArrival = arrivalRelationNs() else { return nil }
         guard let byReport = reportedRelationNs() else { return byArrival }
         return abs(byReport - byArrival) < Self.plausibleNs ? byReport : byArrival
@@ -32,12 +32,12 @@ extension StreamRecorder {
     /// Two clocks that differ by more are not one clock.
     private static let plausibleNs: Int64 = 3_000_000_000
 
-    private func arrivalRelationNs() -> Int64? {
+    private mutating func arrivalRelationNs() -> Int64? {
         guard let video = video?.clock.arrivalOffsetNs, let sound = audio?.clock.arrivalOffsetNs else { return nil }
         return video - sound
     }
 
-    private func reportedRelationNs() -> Int64? {
+    private mutating func reportedRelationNs() -> Int64? {
         guard let video = video?.clock.reports, let sound = audio?.clock.reports, video.isComparable(with: sound),
             let videoOffset = video.offsetNs, let soundOffset = sound.offsetNs
         else { return nil }
@@ -46,15 +46,15 @@ extension StreamRecorder {
 
     /// How far video ought to be moved by now, in its ticks; nil while nothing is known of it.
     mutating func correctionTarget(pictureNs: UInt64) -> Int64? {
-        guard let begun = period?.relationNs, let clock = video?.clock, let sound = audio?.clock,
-            let byArrival = arrivalRelationNs()
-        else { return nil }
+        guard let begun = period?.relationNs, let rate = video?.clock.rate, let byArrival = arrivalRelationNs() else {
+            return nil
+        }
         if let byReport = reportedRelationNs() {
-            return abs(byReport - byArrival) < Self.plausibleNs ? clock.ticks(byReport - begun) : nil
+            return abs(byReport - byArrival) < Self.plausibleNs ? TrackClock.ticks(byReport - begun, rate: rate) : nil
         }
         // Reports that are only missing at the moment say more than arrivals do.
-        guard !clock.hasReports, !sound.hasReports else { return nil }
-        return clock.ticks(followedNs(byArrival, begun: begun, pictureNs: pictureNs) - begun)
+        guard video?.clock.hasReports == false, audio?.clock.hasReports == false else { return nil }
+        return TrackClock.ticks(followedNs(byArrival, begun: begun, pictureNs: pictureNs) - begun, rate: rate)
     }
 
     /// The relation by arrival, half a minute's average, and never further from where it began than clocks drift: a network that

@@ -3,10 +3,10 @@ import Media
 extension StreamRecorder {
     /// A whole picture, in decoding order.
     mutating func receivePicture(_ unit: AccessUnit, arrivalNs: UInt64) throws(RecordingFault) {
-        guard let clock = video?.clock else { return }
-        if let last = lastPicture {
+        guard let rate = video?.clock.rate else { return }
+        if let last = lastPicture, let clock = video?.clock {
             let isJump = clock.isJump(from: last.timestamp, atNs: last.ns, to: unit.timestamp, atNs: arrivalNs)
-            if isJump || unit.timestamp - last.timestamp < -clock.rate {
+            if isJump || unit.timestamp - last.timestamp < -rate {
                 try placeHeldPictures()
                 pictureOrder = PictureOrder()
                 if !moveVideo(from: last, to: (unit.timestamp, arrivalNs)) { try endPeriodHere() }
@@ -14,35 +14,33 @@ extension StreamRecorder {
         }
         lastPicture = (unit.timestamp, arrivalNs)
         pictureOrder.push(unit)
-        while let placed = pictureOrder.pop() { try place(placed, clock: clock) }
+        while let placed = pictureOrder.pop() { try place(placed) }
     }
 
     /// Pictures that were held back for others to be shown before them; none of those will come.
     mutating func placeHeldPictures() throws(RecordingFault) {
-        guard let clock = video?.clock else { return }
-        while let placed = pictureOrder.pop(all: true) { try place(placed, clock: clock) }
+        while let placed = pictureOrder.pop(all: true) { try place(placed) }
     }
 
     /// Puts one picture on the timeline, as the first of a Period where one has to begin.
-    private mutating func place(_ placed: PictureOrder.Placed, clock: TrackClock) throws(RecordingFault) {
+    private mutating func place(_ placed: PictureOrder.Placed) throws(RecordingFault) {
         let unit = placed.unit
         guard period?.video != nil else {
             if unit.isSync { try beginPeriod(with: unit, timestamp: placed.timestamp) }
             return
         }
         let target = correctionTarget(pictureNs: lastPicture?.ns ?? nowNs)
-        guard var open = period else { return }
         // What is decoded behind the first picture and shown before it would stand before the Period.
-        guard placed.timestamp >= open.videoOrigin else { return }
-        let time = open.videoTime(of: placed.decodingTime, target: target)
-        period = open
-        if unit.isSync, try beginsPeriod(unit, timestamp: placed.timestamp, clock: clock) {
+        guard let origin = period?.videoOrigin, placed.timestamp >= origin,
+            let time = period?.videoTime(of: placed.decodingTime, target: target), let correction = period?.correction
+        else { return }
+        if unit.isSync, beginsPeriod(placed, at: time) {
             try endPeriodHere(atVideo: time)
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
             return
         }
         let isInOrder = placed.timestamp == placed.decodingTime
-        if isInOrder, mustRotateWithoutKeyframe(at: time, timestamp: placed.timestamp, clock: clock) {
+        if isInOrder, mustRotateWithoutKeyframe(at: time, timestamp: placed.timestamp) {
             let format = period?.video?.format
             try endPeriodHere(atVideo: time)
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true, format: format)
@@ -51,24 +49,28 @@ extension StreamRecorder {
         try cutIfOverdue(at: time)
         try releaseSound(before: time)
         if unit.isSync { try cutIfDue(at: time) }
-        try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - open.videoOrigin + open.correction - time)
+        try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - origin + correction - time)
     }
 
-    private func beginsPeriod(_ unit: AccessUnit, timestamp: Int64, clock: TrackClock) throws(RecordingFault) -> Bool {
-        guard let lane = period?.video else { return false }
+    private mutating func beginsPeriod(_ placed: PictureOrder.Placed, at time: Int64) -> Bool {
+        guard let lane = period?.video, let clock = video?.clock else { return false }
         if wantsNewPeriod { return true }
-        if let format = unit.format, lane.format != format { return true }
-        let isDue = timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(of: lane)
-        return isDue && mustRotate(atUs: wallTimeUs(of: timestamp, on: clock))
+        if let format = placed.unit.format, lane.format != format { return true }
+        let isDue = placed.timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(lane.timescale)
+        guard isDue else { return false }
+        let wallUs = wallTimeUs(of: placed.decodingTime, on: clock)
+        let hasDrifted = period?.hasDrifted(at: time, rate: lane.timescale, wallTimeUs: wallUs) ?? false
+        return hasDrifted || mustRotate(atUs: wallTimeUs(of: placed.timestamp, on: clock))
     }
 
     /// A segment has to end without a key frame, and the session should have ended long ago: what nobody can begin with is better than a
     /// recording without end.
-    private func mustRotateWithoutKeyframe(at time: Int64, timestamp: Int64, clock: TrackClock) -> Bool {
+    private func mustRotateWithoutKeyframe(at time: Int64, timestamp: Int64) -> Bool {
         // With this picture the segment would be too long.
-        guard let lane = period?.video, time + lane.lastDuration - lane.segmentStart > settings.segmentTicksMax(of: lane) else {
-            return false
-        }
+        guard let rate = period?.video?.timescale, let last = period?.video?.lastDuration,
+            let start = period?.video?.segmentStart,
+            time + last - start > settings.segmentTicksMax(rate), let clock = video?.clock
+        else { return false }
         return mustRotate(atUs: wallTimeUs(of: timestamp, on: clock), withoutKeyframe: true)
     }
 
@@ -81,7 +83,7 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: continues))
-        var open = OpenPeriod(videoOrigin: timestamp)
+        var open = OpenPeriod(startUs: startUs, videoOrigin: timestamp)
         open.video = try TrackLane(
             kind: .video, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period = open
@@ -98,9 +100,11 @@ extension StreamRecorder {
     /// Ends the segment before the last picture when with it the segment would be longer than any may be: a sender that makes no key
     /// frames, whoever asks, cannot be waited for without end.
     private mutating func cutIfOverdue(at time: Int64) throws(RecordingFault) {
-        guard let lane = period?.video else { return }
-        let limit = settings.segmentTicksMax(of: lane)
-        guard let pending = lane.pendingTime, time - lane.segmentStart > limit else { return }
+        guard let rate = period?.video?.timescale, let pending = period?.video?.pendingTime,
+            let start = period?.video?.segmentStart
+        else { return }
+        let limit = settings.segmentTicksMax(rate)
+        guard time - start > limit else { return }
         try placeSound(before: pending)
         let cut = try period?.video?.cutBeforePending(endingAt: time, limit: limit, actions: &actions)
         if let cut { cutSound(at: cut) }
@@ -108,7 +112,7 @@ extension StreamRecorder {
 
     /// Ends the segment at a key frame once it is long enough; sound is asked to end at the same instant.
     private mutating func cutIfDue(at time: Int64) throws(RecordingFault) {
-        guard let lane = period?.video, time - lane.segmentStart >= settings.segmentTicks(of: lane) else { return }
+        guard let lane = period?.video, time - lane.segmentStart >= settings.segmentTicks(lane.timescale) else { return }
         try placeSound(before: time)
         try period?.video?.cut(at: time, actions: &actions)
         cutSound(at: time)

@@ -51,7 +51,7 @@ struct StreamRecorder {
     }
 
     /// Since the recorder was made.
-    var losses: Losses { [video, audio].compactMap { $0?.losses }.reduce(endedLosses, +) }
+    var losses: Losses { endedLosses + (video?.losses ?? Losses()) + (audio?.losses ?? Losses()) }
 
     private struct OpenSession {
         let startUs: Int64
@@ -186,10 +186,15 @@ struct StreamRecorder {
     }
 
     private mutating func askForKeyframe() {
-        guard let video, fault == nil else { return }
-        let isLate = period?.video.map { $0.end - $0.segmentStart >= settings.requestTicks(of: $0) } ?? false
-        let isWanted = video.needsKeyframe || (period?.video == nil && video.lastArrivalNs != nil) || wantsNewPeriod || isLate
+        guard let needsKeyframe = video?.needsKeyframe, fault == nil else { return }
+        let isWanted = needsKeyframe || wantsNewPeriod || isKeyframeLate()
         if keyframes.shouldAsk(isWanted: isWanted, nowNs: nowNs) { actions.append(.keyframeWanted) }
+    }
+
+    // Mutating only in name, as other questions that are asked for each packet: the compiler copies a whole recorder for those that aren't.
+    private mutating func isKeyframeLate() -> Bool {
+        guard let length = period?.video?.length, let rate = period?.video?.timescale else { return video?.lastArrivalNs != nil }
+        return length >= settings.requestTicks(rate)
     }
 
     private mutating func closeSession() {
@@ -202,7 +207,7 @@ struct StreamRecorder {
 
     /// The time of day of a timestamp, Unix microseconds.
     func wallTimeUs(of timestamp: Int64, on clock: TrackClock) -> Int64 {
-        wallClock.us(monotonicNs: (clock.arrivalOffsetNs ?? 0) + clock.nanoseconds(timestamp))
+        wallClock.us(monotonicNs: (clock.steadyOffsetNs ?? 0) + clock.nanoseconds(timestamp))
     }
 
     /// A session that begins at this time of day would not be the open one: another day, or the open one is long enough.
@@ -248,22 +253,22 @@ struct TimelineSettings: Sendable {
     /// Media without a picture or sound for longer is no long sample but another Period.
     static let discontinuityNs: Int64 = 10_000_000_000
 
-    func segmentTicks(of lane: TrackLane) -> Int64 {
+    func segmentTicks(_ timescale: Int64) -> Int64 {
         // A key frame a little early is better than waiting a whole group of pictures for the next.
-        Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(lane.timescale))
+        Int64((segmentSeconds - min(0.1, segmentSeconds / 10)) * Double(timescale))
     }
 
     /// After this a key frame is asked for: a little late, so that an encoder that makes one in time anyway is left alone.
-    func requestTicks(of lane: TrackLane) -> Int64 {
-        Int64((segmentSeconds + 0.1) * Double(lane.timescale))
+    func requestTicks(_ timescale: Int64) -> Int64 {
+        Int64((segmentSeconds + 0.1) * Double(timescale))
     }
 
     /// No segment is longer when rounded to a second: it ends without a key frame then. Far above what encoders that ignore requests do, and known
     /// before anything is recorded, because playlists must name it (RFC 8216bis 4.4.3.1).
     var segmentSecondsMax: Double { max(3 * segmentSeconds, 12) }
 
-    func segmentTicksMax(of lane: TrackLane) -> Int64 {
-        Int64(segmentSecondsMax * Double(lane.timescale))
+    func segmentTicksMax(_ timescale: Int64) -> Int64 {
+        Int64(segmentSecondsMax * Double(timescale))
     }
 
     /// No part is longer, in seconds, unless one sample is. All but a segment's last have at least 85 % of it (RFC 8216bis 4.4.4.9).

@@ -51,6 +51,9 @@ struct TrackLane {
     /// Where what is known so far ends.
     var end: Int64 { pending.map { $0.time + ($0.nominal > 0 ? $0.nominal : lastDuration) } ?? segmentStart }
 
+    /// How long the segment is, as far as is known.
+    var length: Int64 { end - segmentStart }
+
     /// Adds a sample that starts after the pending one, which ends there; `offset` is when it is shown minus `time`.
     mutating func add(
         _ data: [UInt8], time: Int64, offset: Int64 = 0, nominal: Int64, isSync: Bool, actions: inout [RecordingAction]
@@ -89,14 +92,9 @@ struct TrackLane {
     /// Hands out what is written so far, so that a crash cannot lose it.
     mutating func flush(_ actions: inout [RecordingAction]) throws(RecordingFault) {
         guard samplesInChunk > 0 else { return }
-        let bytes: [UInt8]
-        do throws(FragmentWriterError) {
-            bytes = try writer.flush(beginsSegment: !hasBytesInSegment)
-        } catch {
-            throw .muxer(error)
-        }
         samplesInChunk = 0
-        actions.append(.chunk(kind, bytes))
+        guard let fragment = writer.finish(beginsSegment: !hasBytesInSegment) else { return }
+        actions.append(.chunk(kind, fragment))
         hasBytesInSegment = true
     }
 

@@ -18,6 +18,8 @@ struct ReorderBuffer {
     static let jump: UInt64 = 3000
 
     private var waiting: [UInt64: RecordedPacket] = [:]
+    /// The packet whose turn it is, when none waits behind it: nearly always.
+    private var ready: RecordedPacket?
     private var next: UInt64?
     private var afterLoss = false
     private var settledNs: UInt64?
@@ -25,6 +27,14 @@ struct ReorderBuffer {
 
     /// Takes a packet; one that is too late or there already is dropped.
     mutating func insert(_ sequence: UInt64, _ packet: RecordedPacket) {
+        if sequence == next, ready == nil, settledNs == nil, waiting.isEmpty {
+            ready = packet
+            return
+        }
+        if let first = ready, let next {
+            waiting[next] = first
+            ready = nil
+        }
         if let next {
             if sequence &+ Self.jump < next || sequence > next &+ Self.jump {
                 waiting = [:]
@@ -44,6 +54,12 @@ struct ReorderBuffer {
 
     /// The next packet in order, or the one after a hole nobody will fill any more; nil when it is worth waiting.
     mutating func pop(nowNs: UInt64) -> (packet: RecordedPacket, afterLoss: Bool)? {
+        if let packet = ready, let current = next {
+            ready = nil
+            next = current &+ 1
+            defer { afterLoss = false }
+            return (packet, afterLoss)
+        }
         guard let expected = next, !waiting.isEmpty, nowNs >= settledNs ?? 0 else { return nil }
         settledNs = nil
         var sequence = expected
@@ -63,6 +79,7 @@ struct ReorderBuffer {
 
     /// What waits will not be completed: the tap lost packets, or the source has ended.
     mutating func giveUp() {
+        guard ready == nil else { return }
         guard let oldest = waiting.keys.min() else {
             next = nil
             afterLoss = true

@@ -28,6 +28,7 @@ struct ReportHistory {
     mutating func add(_ report: Report) {
         guard let last = agreed.last else {
             agreed = [report]
+            offsetNs = middleNs
             return
         }
         if Self.follows(report, last) {
@@ -44,10 +45,13 @@ struct ReportHistory {
             odd = report
             oddInARow += 1
         }
+        offsetNs = middleNs
     }
 
     /// To the sender's wall clock from media time; nil before the first report, or while reports make no sense.
-    var offsetNs: Int64? {
+    private(set) var offsetNs: Int64?
+
+    private var middleNs: Int64? {
         guard !agreed.isEmpty, oddInARow < 3 else { return nil }
         let sorted = agreed.map(\.offsetNs).sorted()
         let middle = sorted.count / 2
