@@ -3,7 +3,8 @@
 Local files: the edge node against nginx, both with sendfile. Proxied: the coordinator in front of the edge, and in front of a bucket (which
 another nginx plays), against nginx's proxy_pass in front of the same origin; then from memory against nginx's proxy_cache. Load comes
 from wrk on the same machine, so requests for each second of the server's own CPU are what is compared; runs of the two alternate.
-Prints one table row for each figure; `--update` puts them into RESULTS.md.
+Prints one table row for each figure; `--update` puts them into RESULTS.md, where rows that were not measured stay, so that parts
+(`--only`, at best `file,`, `node, past`, `bucket, past`, `proxy_pass`, `proxy_cache` and `slow`) can be run at different times.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import tempfile
 import time
 import urllib.request
 
-from record import BINARIES, ROOT, TICK, processor, update
+from record import BINARIES, RESULTS, ROOT, TICK, processor, update
 
 FOLDER = "demo/2026/11/20"
 OBJECTS = {"300 KB segment": ("seg_0001.m4s", 300_642), "43 KB segment": ("seg_0002.m4s", 42_863), "3.4 KB manifest": ("manifest.mpd", 3_400)}
@@ -212,7 +213,7 @@ def run(folder: pathlib.Path, options) -> list[tuple[str, str, str, str, str]]:
             ("from a bucket, through the cache ÷ proxy_cache", keptS3, ours, memoryNginx, plain, "", "")]
         rows = []
         for what, mine, path, other, otherPath, query, target in cases:
-            if options.only and options.only not in what:
+            if options.only and options.only not in what + ",":
                 continue
             for label, (name, _) in OBJECTS.items():
                 if name.endswith(".mpd") and "cache" in what and "past" not in what:
@@ -235,15 +236,25 @@ def run(folder: pathlib.Path, options) -> list[tuple[str, str, str, str, str]]:
             process.stop()
 
 
+def merged(rows: list[tuple[str, ...]]) -> list[tuple[str, ...]]:
+    """The rows of RESULTS.md with these in place of those of the same name, which is the first cell."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    old = re.search(r"(?ms)^## Serving objects$.*?(?=^## |\Z)", text)
+    cells = [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in (old.group(0) if old else "").splitlines() if line.startswith("| ")]
+    new = {row[0]: row for row in rows}
+    kept = [new.pop(row[0], row) for row in cells[1:]]
+    return kept + list(new.values())
+
+
 def section(options, rows) -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
     version = subprocess.run(["nginx", "-v"], capture_output=True, text=True, check=True).stderr.strip().rsplit("/", 1)[-1]
     return "\n".join([
         "## Serving objects", "",
-        f"`make bench-serve` on {datetime.date.today()}, commit {commit}, {processor()}, Linux {os.uname().release}, nginx {version} with one worker, "
+        f"`make bench-serve`, last on {datetime.date.today()}, commit {commit}, {processor()}, Linux {os.uname().release}, nginx {version} with one worker, "
         f"load of wrk over {options.connections} connections from the same machine, medians of {options.rounds} runs of {options.seconds} s each in turn "
         f"(load of the machine at the end: {os.getloadavg()[0]:.1f}).", "",
-        "Requests a second, and in brackets requests for each second of the server's CPU; the ratio is of the latter.", "",
+        "Requests a second, and in brackets requests for each second of the server's CPU; the ratio is of the latter. Rows of parts that were not in the last run are older.", "",
         "| what | Tributary | nginx | ratio | target |", "|---|---|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows), ""])
 
 
@@ -263,7 +274,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (8192, max(8192, resource.getrlimit(resource.RLIMIT_NOFILE)[1])))
     with tempfile.TemporaryDirectory(prefix="tributary-bench-") as temporary:
         rows = run(pathlib.Path(temporary), options)
-    text = section(options, rows)
+    text = section(options, merged(rows) if options.update else rows)
     print(text)
     if options.update:
         update(text)

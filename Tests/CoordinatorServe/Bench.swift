@@ -20,9 +20,9 @@ struct Bench {
     let folder: TemporaryFolder
 
     /// - Parameter extra: more configuration; `{folder}` stands for the bench's own directory.
-    init(_ edges: [TestEdge], extra: String = "", web: String? = nil) async throws {
+    init(_ edges: [TestEdge], extra: String = "", database: String? = nil, web: String? = nil) async throws {
         folder = try TemporaryFolder()
-        var text = "http.listen = \"127.0.0.1:0\"\ndatabase.url = \"sqlite:\(folder.file("index.db"))\"\n"
+        var text = "http.listen = \"127.0.0.1:0\"\n" + (database ?? "database.url = \"sqlite:\(folder.file("index.db"))\"") + "\n"
         text += extra.replacing("{folder}", with: folder.path) + "\n"
         for edge in edges {
             text += "[[nodes]]\nalias = \"\(edge.alias)\"\nurl = \"\(edge.url)\"\n"
@@ -38,10 +38,10 @@ struct Bench {
 
     /// Runs `body` before these edges, which all answer by then, and stops everything whatever happens.
     static func run(
-        _ edges: [TestEdge], extra: String = "", token: String? = nil, web: String? = nil,
+        _ edges: [TestEdge], extra: String = "", token: String? = nil, database: String? = nil, web: String? = nil,
         _ body: (Bench) async throws -> Void
     ) async throws {
-        let bench = try await Bench(edges, extra: extra, web: web)
+        let bench = try await Bench(edges, extra: extra, database: database, web: web)
         do {
             try await eventually("all nodes run") {
                 try await bench.get("/api/nodes", token: token).text.occurrences(of: "\"status\":\"running\"") == edges.count

@@ -85,6 +85,38 @@ struct ClusterRouteTests {
         }
     }
 
+    @Test("nodes are added and removed by hand, and a restart knows of them and of drains")
+    func membership() async throws {
+        let edges = try ["edge-1", "edge-2"].map { try TestEdge($0) }
+        let added = try TestEdge("added", token: "secret")
+        let folder = try TemporaryFolder()
+        let database = "database.url = \"sqlite:\(folder.file("kept.db"))\""
+        let node = #"{"alias":"added","url":"\#(added.url)","token":"secret"}"#
+        try await Bench.run([edges[0]], database: database) { bench in
+            #expect(try await bench.send(.post, "/api/nodes", body: node).status == 201)
+            #expect(try await bench.send(.post, "/api/nodes", body: node).status == 200)
+            try await eventually("it runs") { try await bench.get("/api/nodes").text.occurrences(of: "\"running\"") == 2 }
+            #expect(!(try await bench.get("/api/nodes").text.contains("secret")))
+            #expect(try await bench.send(.post, "/api/nodes/added/drain").status == 200)
+            let own = #"{"alias":"edge-1","url":"http://127.0.0.1:1"}"#
+            #expect(try await bench.send(.post, "/api/nodes", body: own).status == 409)
+            #expect(try await bench.send(.delete, "/api/nodes/edge-1").status == 409)
+            #expect(try await bench.send(.delete, "/api/nodes/nobody").status == 404)
+            for bad in [
+                "", "{}", #"{"alias":"a/b","url":"http://x"}"#, #"{"alias":"b","url":"ftp://x"}"#,
+                #"{"alias":"b","url":"http://u:p@x"}"#,
+            ] {
+                #expect(try await bench.send(.post, "/api/nodes", body: bad).status == 400)
+            }
+        }
+        try await Bench.run([edges[1]], database: database) { bench in
+            try await eventually("it is drained still") { try await bench.get("/api/nodes").text.contains("\"draining\"") }
+            #expect(try await bench.send(.delete, "/api/nodes/added").status == 204)
+            #expect(!(try await bench.get("/api/nodes").text.contains("added")))
+        }
+        await added.stop()
+    }
+
     @Test("the event stream shows nodes and streams at once and each change after")
     func events() async throws {
         let edge = try TestEdge("edge-1")
@@ -124,7 +156,7 @@ struct ClusterRouteTests {
             #expect(paths["/index.html"] == nil)
             let wrong = try await bench.send(.delete, "/api/nodes")
             #expect(wrong.status == 405)
-            #expect(wrong.headers["Allow"] == "GET, HEAD, OPTIONS")
+            #expect(wrong.headers["Allow"] == "GET, HEAD, OPTIONS, POST")
             #expect(try await bench.get("/no/such/path").status == 404)
         }
     }

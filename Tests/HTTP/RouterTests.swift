@@ -151,7 +151,7 @@ struct RouterTests {
     func metrics() async throws {
         let metrics = RequestMetrics()
         var router = router
-        router.use(metrics.middleware)
+        router.use(metrics)
         for target in ["/streams/a", "/streams/b", "/nothing", "/never"] {
             _ = await router.respond(to: try HTTPRequest(method: .get, target: target))
         }

@@ -136,4 +136,35 @@ struct RedisRegistryTests {
             await client.shutdown()
         }
     }
+
+    @Test("a node that is added at one coordinator is followed by another, moves and goes there too")
+    func sharedNodes() async throws {
+        let edge = try TestEdge("x", token: "secret")
+        let moved = try TestEdge("x", token: "other")
+        try await withRegistry(["a"]) { redis, _, directory in
+            let client = HTTPClient()
+            let other = NodeDirectory(nodes: [], client: client, registry: RedisRegistry(redis.address, prefix: "t"))
+            await other.start()
+            #expect(try await directory.add(ConfiguredNode(alias: "x", url: edge.url, token: "secret")).isNew)
+            try await EdgeFixtures.eventually("both follow x") {
+                let statuses = [await status("x", directory), await status("x", other)]
+                return statuses == [.running, .running]
+            }
+            #expect(try await !other.add(ConfiguredNode(alias: "x", url: moved.url, token: "other")).isNew)
+            try await EdgeFixtures.eventually("both follow it to its new address") {
+                let views = [await directory.view(), await other.view()]
+                return views.allSatisfy { $0.node("x")?.record.url == moved.url && $0.node("x")?.status == .running }
+            }
+            #expect(try await directory.remove("x"))
+            #expect(try await !directory.remove("x"))
+            try await EdgeFixtures.eventually("nobody knows x") {
+                let statuses = [await status("x", directory), await status("x", other)]
+                return statuses == [nil, nil]
+            }
+            await other.stop()
+            await client.shutdown()
+        }
+        await edge.stop()
+        await moved.stop()
+    }
 }

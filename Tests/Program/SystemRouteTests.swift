@@ -15,7 +15,7 @@ private struct Answers {
     init(auth: AuthSettings = AuthSettings(), health: @escaping @Sendable () async throws -> Void = {}) {
         let gate = Gate(Authorizer(auth))
         let requests = RequestMetrics()
-        router.use(requests.middleware)
+        router.use(requests)
         router.get("/things/{stream}", RouteDescription("A thing")) { request in
             let name = try request.streamName()
             try gate.check(request, .observe(stream: name), mayStandInQuery: true)

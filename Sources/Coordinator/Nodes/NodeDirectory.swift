@@ -27,18 +27,25 @@ public actor NodeDirectory {
     private let configured: [ConfiguredNode]
     private let client: HTTPClient
     private let registry: (any NodeRegistry)?
+    private let memory: (any NodeMemory)?
     private let log = Logger("nodes")
     private var table: NodeTable
     private var told = ClusterView()
     private var listeners: [Int: AsyncStream<ClusterView>.Continuation] = [:]
     private var nextListener = 0
     private var tasks: [Task<Void, Never>] = []
+    private var followers: [String: Task<Void, Never>] = [:]
+    private var added: [String: ConfiguredNode] = [:]
 
     /// A directory of the configured nodes and, when there is one, of those in the registry. Nothing runs before `start()`.
-    /// - Parameter sharedToken: sent to nodes that are known through the registry alone, for they bring no token.
+    /// - Parameters:
+    ///   - memory: keeps what is decided at run time, the registry unless given; without any a restart forgets that.
+    ///   - sharedToken: sent to nodes that are known through the registry alone, for they bring no token.
     public init(
-        nodes: [ConfiguredNode], client: HTTPClient, registry: (any NodeRegistry)? = nil, sharedToken: String? = nil
+        nodes: [ConfiguredNode], client: HTTPClient, registry: (any NodeRegistry)? = nil, memory: (any NodeMemory)? = nil,
+        sharedToken: String? = nil
     ) {
+        self.memory = memory ?? registry as? any NodeMemory
         table = NodeTable(sharedToken: sharedToken)
         configured = nodes
         self.client = client
@@ -47,12 +54,10 @@ public actor NodeDirectory {
     }
 
     /// Begins to follow all nodes.
-    public func start() {
+    public func start() async {
         guard tasks.isEmpty else { return }
-        for node in configured {
-            let follower = EventFollower(node: node, client: client, directory: self)
-            tasks.append(Task { await follower.run() })
-        }
+        for node in configured { follow(node) }
+        if let decisions = await memory?.decisions() { await take(decisions) }
         if let registry { tasks.append(Task { await registry.follow(into: self) }) }
         tasks.append(
             Task { [weak self] in
@@ -65,9 +70,10 @@ public actor NodeDirectory {
 
     /// Stops following and ends every change feed.
     public func stop() async {
-        for task in tasks { task.cancel() }
-        for task in tasks { await task.value }
-        tasks = []
+        let running = tasks + followers.values
+        (tasks, followers) = ([], [:])
+        for task in running { task.cancel() }
+        for task in running { await task.value }
         for listener in listeners.values { listener.finish() }
         listeners = [:]
     }
@@ -93,9 +99,63 @@ public actor NodeDirectory {
     public func setDraining(_ alias: String, _ isDraining: Bool) async -> NodeView? {
         guard table.knows(alias) else { return nil }
         table.setDrained(alias, isDraining)
-        await registry?.setDrained(alias, isDraining)
+        await memory?.setDrained(alias, isDraining)
         log.info(isDraining ? "node is being drained" : "node is back in service", ["node": alias])
         return view().node(alias)
+    }
+
+    /// Follows another node from now on, or a known one at another address.
+    /// - Returns: the node, and whether it is new.
+    /// - Throws: `NodeIsConfigured`.
+    public func add(_ node: ConfiguredNode) async throws(NodeIsConfigured) -> (node: NodeView?, isNew: Bool) {
+        guard !configured.contains(where: { $0.alias == node.alias }) else { throw NodeIsConfigured(alias: node.alias) }
+        let isNew = added[node.alias] == nil
+        await memory?.remember(node)
+        await follow(added: node)
+        log.info("node was added", ["node": node.alias, "url": node.url])
+        return (view().node(node.alias), isNew)
+    }
+
+    /// Follows a node no longer that was added. One that writes itself into Redis comes back by that; see `setDraining`.
+    /// - Returns: false when none of that alias was added.
+    /// - Throws: `NodeIsConfigured`.
+    public func remove(_ alias: String) async throws(NodeIsConfigured) -> Bool {
+        guard !configured.contains(where: { $0.alias == alias }) else { throw NodeIsConfigured(alias: alias) }
+        guard added[alias] != nil else { return false }
+        await memory?.forget(alias)
+        await unfollow(alias)
+        log.info("node was removed", ["node": alias])
+        return true
+    }
+
+    /// Takes over what operators have decided elsewhere, or before the last restart.
+    func take(_ decisions: NodeDecisions) async {
+        for alias in table.drained.subtracting(decisions.drained) { table.setDrained(alias, false) }
+        for alias in decisions.drained { table.setDrained(alias, true) }
+        let wanted = decisions.added.filter { node in !configured.contains { $0.alias == node.alias } }
+        for alias in Set(added.keys).subtracting(wanted.map(\.alias)) { await unfollow(alias) }
+        for node in wanted where added[node.alias] != node { await follow(added: node) }
+    }
+
+    private func follow(added node: ConfiguredNode) async {
+        if added[node.alias] != nil { await unfollow(node.alias) }
+        added[node.alias] = node
+        table.configure(alias: node.alias, url: node.url, token: node.token)
+        follow(node)
+    }
+
+    private func follow(_ node: ConfiguredNode) {
+        let follower = EventFollower(node: node, client: client, directory: self)
+        followers[node.alias] = Task { await follower.run() }
+    }
+
+    private func unfollow(_ alias: String) async {
+        added[alias] = nil
+        let follower = followers.removeValue(forKey: alias)
+        follower?.cancel()
+        await follower?.value
+        // Somebody may have added it again meanwhile.
+        if added[alias] == nil { table.remove(alias) }
     }
 
     private func forget(_ id: Int) { listeners[id] = nil }
@@ -130,11 +190,6 @@ public actor NodeDirectory {
 
     func registryIsUp() { table.registryIsUp(nowNs: Monotonic.nowNs()) }
 
-    func setDrained(_ aliases: Set<String>) {
-        for alias in table.drained.subtracting(aliases) { table.setDrained(alias, false) }
-        for alias in aliases { table.setDrained(alias, true) }
-    }
-
     var registeredAliases: [String] { table.registered }
 }
 
@@ -142,6 +197,10 @@ public actor NodeDirectory {
 public protocol NodeRegistry: Sendable {
     /// Reports to `directory` until the task is cancelled; survives the registry's own outages.
     func follow(into directory: NodeDirectory) async
-    /// Remembers for all coordinators that a node is drained.
-    func setDrained(_ alias: String, _ isDrained: Bool) async
+}
+
+/// A node of the configuration file can't be added or removed at run time: the next start would bring it back.
+public struct NodeIsConfigured: Error, Sendable, Equatable {
+    /// Its alias.
+    public let alias: String
 }

@@ -116,6 +116,9 @@ struct NodeTable {
         if isDrained { drained.insert(alias) } else { drained.remove(alias) }
     }
 
+    /// Forgets a node altogether.
+    mutating func remove(_ alias: String) { entries[alias] = nil }
+
     /// Whether the alias is configured or was seen.
     func knows(_ alias: String) -> Bool { entries[alias] != nil }
 

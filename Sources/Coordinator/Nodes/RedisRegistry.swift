@@ -4,7 +4,7 @@ import Redis
 
 /// The nodes that write themselves into Redis: one key a node with its record, one with its streams, both short-lived,
 /// and a channel that tells whose have changed.
-public final class RedisRegistry: NodeRegistry {
+public final class RedisRegistry: NodeRegistry, NodeMemory {
     /// All keys are read this often. A dead node's key lives up to three seconds, but its record stops changing at once.
     static let poll = Duration.milliseconds(500)
 
@@ -46,7 +46,37 @@ public final class RedisRegistry: NodeRegistry {
         }
     }
 
+    /// Remembers a node in Redis, its token with it, for every coordinator and across restarts.
+    public func remember(_ node: ConfiguredNode) async {
+        do {
+            let kept = try ClusterJSON.encode(Kept(url: node.url, token: node.token))
+            _ = try await connection.send(RedisCommand(["HSET", addedKey, node.alias], bytes: kept))
+            _ = try await connection.send(RedisCommand("PUBLISH", keys.changed, node.alias))
+        } catch {
+            log.warning("an added node is only known here", ["node": node.alias, "reason": "\(error)"])
+        }
+    }
+
+    /// Forgets a node that was added.
+    public func forget(_ alias: String) async {
+        do throws(RedisError) {
+            _ = try await connection.send(RedisCommand("HDEL", addedKey, alias))
+            _ = try await connection.send(RedisCommand("PUBLISH", keys.changed, alias))
+        } catch {
+            log.warning("a node is only removed here", ["node": alias, "reason": error.description])
+        }
+    }
+
+    /// What stands in Redis; nil while it does not answer, then `follow` reports it later.
+    public func decisions() async -> NodeDecisions? { try? await readDecisions() }
+
+    private struct Kept: Codable {
+        let url: String
+        let token: String?
+    }
+
     private var drainedKey: String { "\(keys.prefix):drained" }
+    private var addedKey: String { "\(keys.prefix):added" }
 
     private func hear(_ directory: NodeDirectory) async {
         for await event in subscriber.events {
@@ -59,7 +89,7 @@ public final class RedisRegistry: NodeRegistry {
                 guard NodeAlias.isValid(alias) else { continue }
                 await attempt(directory) { () async throws(RedisError) in
                     try await self.read([alias], into: directory)
-                    try await self.readDrained(into: directory)
+                    await directory.take(try await self.readDecisions())
                 }
             }
         }
@@ -72,7 +102,7 @@ public final class RedisRegistry: NodeRegistry {
                 await directory.registryIsUp()
                 let gone = Set(await directory.registeredAliases).subtracting(found)
                 try await self.read(found.union(gone).sorted(), into: directory)
-                try await self.readDrained(into: directory)
+                await directory.take(try await self.readDecisions())
             }
             try? await Task.sleep(for: Self.poll)
         }
@@ -129,9 +159,18 @@ public final class RedisRegistry: NodeRegistry {
         }
     }
 
-    private func readDrained(into directory: NodeDirectory) async throws(RedisError) {
-        let answer = try await connection.send(RedisCommand("SMEMBERS", drainedKey))
-        guard let members = answer.elements else { return }
-        await directory.setDrained(Set(members.compactMap(\.text)))
+    private func readDecisions() async throws(RedisError) -> NodeDecisions {
+        let answers = try await connection.send([RedisCommand("SMEMBERS", drainedKey), RedisCommand("HGETALL", addedKey)])
+        guard answers.count == 2, let members = answers[0].elements, let fields = answers[1].elements else {
+            throw .refused(answers.compactMap(\.text).joined(separator: "; "))
+        }
+        var added: [ConfiguredNode] = []
+        for index in stride(from: 0, to: fields.count - 1, by: 2) {
+            guard let alias = fields[index].text, NodeAlias.isValid(alias), let bytes = fields[index + 1].bytes,
+                let kept = try? ClusterJSON.decode(Kept.self, from: bytes)
+            else { continue }
+            added.append(ConfiguredNode(alias: alias, url: kept.url, token: kept.token))
+        }
+        return NodeDecisions(added: added, drained: Set(members.compactMap(\.text)))
     }
 }

@@ -174,6 +174,14 @@ public struct ObjectProxy: Sendable {
             return HTTPResponse(.notModified, headers: headers)
         }
         let length = answer.headers["Content-Length"].flatMap { Int64($0) }
+        if request.method == .get, let length, length <= Self.wholeBytesMax {
+            // Soon all there: it is passed on in one piece. Not gzipped anew, as nothing is that a node sends.
+            let bytes: [UInt8]
+            do throws(HTTPClientError) { bytes = try await answer.collect(limit: Int(length)) } catch {
+                throw NodeRequest.failure(error, of: node)
+            }
+            return HTTPResponse(answer.status, headers: headers, body: .shared(SharedBody(bytes), owner: nil))
+        }
         return HTTPResponse(
             answer.status, headers: headers,
             body: .stream(length: length) { writer in
@@ -181,6 +189,9 @@ public struct ObjectProxy: Sendable {
                 while let chunk = try await answer.body.next() { try await writer.write(chunk) }
             })
     }
+
+    /// Bodies up to this size are passed on whole.
+    private static let wholeBytesMax: Int64 = 64 << 10
 
     /// What the node answers when it gives the object, a part of it or 304.
     /// - Parameters:

@@ -61,6 +61,8 @@ enum IndexSchema {
         CREATE TABLE clocks (
             node TEXT NOT NULL, at_us INTEGER NOT NULL, offset_us INTEGER NOT NULL, PRIMARY KEY (node, at_us)
         ) STRICT, WITHOUT ROWID;
+        CREATE TABLE added_nodes (alias TEXT PRIMARY KEY, url TEXT NOT NULL, token TEXT) STRICT, WITHOUT ROWID;
+        CREATE TABLE drained_nodes (alias TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
         """,
         "ALTER TABLE recordings ADD COLUMN detail_next TEXT;",
         // Numbers of segments that do not begin with a sync sample; NULL where nobody has asked, so that all details are read again.

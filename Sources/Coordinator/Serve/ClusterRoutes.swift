@@ -1,5 +1,6 @@
 import Auth
 import Cluster
+import Config
 import HTTP
 import Nodes
 import Program
@@ -25,6 +26,7 @@ struct ClusterRoutes: Sendable {
         ) { _ in
             try .json(await directory.view().nodes.map(NodeListing.init))
         }
+        addMembership(to: &router)
         for (verb, isDraining) in [("drain", true), ("undrain", false)] {
             router.on(
                 .post, "/api/nodes/{alias}/\(verb)",
@@ -40,6 +42,64 @@ struct ClusterRoutes: Sendable {
                 }
                 return try .json(NodeListing(node))
             }
+        }
+    }
+
+    private struct NewNode: Decodable {
+        let alias: String
+        let url: String
+        let token: String?
+    }
+
+    private func addMembership(to router: inout GuardedRouter) {
+        let configured = RouteResponse(409, "It is in the configuration file")
+        router.on(
+            .post, "/api/nodes",
+            RouteDescription(
+                "Follow another node, or a known one at another address: {alias, url, token?}", tag: "cluster",
+                requestType: "application/json",
+                responses: [
+                    RouteResponse(201, "The node", contentType: "application/json"), RouteResponse(200, "It was known"),
+                    RouteResponse(400, "No valid alias or URL"), configured,
+                ]),
+            needs: { _ in .cluster }
+        ) { request in
+            let body = try await request.body.bytes()
+            let wanted: NewNode
+            do throws(ClusterJSONError) {
+                wanted = try ClusterJSON.decode(NewNode.self, from: body)
+            } catch {
+                throw HTTPError(.badRequest, "expected {\"alias\": …, \"url\": …, \"token\": …}: \(error)")
+            }
+            guard NodeAlias.isValid(wanted.alias) else {
+                throw HTTPError(.badRequest, "alias: 1 to 64 of A-Z a-z 0-9 _ . - and no dot first")
+            }
+            if let problem = BaseURL.problem(of: wanted.url) { throw HTTPError(.badRequest, "url: \(problem)") }
+            let made: (node: NodeView?, isNew: Bool)
+            do throws(NodeIsConfigured) {
+                made = try await directory.add(ConfiguredNode(alias: wanted.alias, url: wanted.url, token: wanted.token))
+            } catch {
+                throw HTTPError(.conflict, "\(error.alias) is in the configuration file: change it there")
+            }
+            guard let node = made.node else { throw HTTPError(.conflict, "\(wanted.alias) was removed again") }
+            return try .json(NodeListing(node), status: made.isNew ? .created : .ok)
+        }
+        router.on(
+            .delete, "/api/nodes/{alias}",
+            RouteDescription(
+                "Follow a node no longer that was added", tag: "cluster",
+                responses: [RouteResponse(204, "It is gone"), RouteResponse(404, "None of that alias was added"), configured]),
+            needs: { _ in .cluster }
+        ) { request in
+            let alias = request.parameter("alias")
+            let wasAdded: Bool
+            do throws(NodeIsConfigured) {
+                wasAdded = try await directory.remove(alias)
+            } catch {
+                throw HTTPError(.conflict, "\(error.alias) is in the configuration file: take it out there")
+            }
+            guard wasAdded else { throw HTTPError(.notFound, "no node called \(alias) was added") }
+            return HTTPResponse(.noContent)
         }
     }
 

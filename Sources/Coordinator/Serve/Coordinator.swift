@@ -47,7 +47,7 @@ public final class Coordinator: Server {
         let registry = try Self.registry(config.redis)
         directory = NodeDirectory(
             nodes: config.nodes.map { ConfiguredNode(alias: $0.alias, url: $0.url, token: $0.token) }, client: client,
-            registry: registry, sharedToken: config.auth.tokens.first)
+            registry: registry, memory: registry ?? IndexMemory(index), sharedToken: config.auth.tokens.first)
         sync = RecordingSync(directory: directory, index: index, client: client)
         let wallUs: @Sendable () -> Int64 = { Int64(Date().timeIntervalSince1970 * 1e6) }
         clocks = ClockKeeper(directory: directory, index: index, wallUs: wallUs)

@@ -3,6 +3,19 @@ import Store
 import Synchronization
 
 extension Recorder {
+    /// Whether ``liveManifest(_:gaps:)`` may have a manifest that is newer than the stored one.
+    public func isLive(_ key: ObjectKey, gaps: String? = nil) -> Bool {
+        guard key.name == DayManifest.name, let directory = key.parent else { return false }
+        return streamToRender(directory, keepsGaps: gaps == DayManifest.gapsQuery.value) != nil
+    }
+
+    private func streamToRender(_ directory: ObjectKey, keepsGaps: Bool) -> String? {
+        if let live = environment.index.live(in: directory.path).first { return live.stream }
+        // Nor does the stored one know recordings that are in the remote store already, beside one that is not.
+        return environment.shipper?.stream(sendingFrom: directory.path)
+            ?? (keepsGaps ? stream(ofDirectory: directory.path) : nil)
+    }
+
     /// The manifest of a directory into which something is being recorded at this moment, as of now: what is stored of it is older,
     /// because writing it costs. Nil for every other key.
     ///
@@ -11,11 +24,7 @@ extension Recorder {
         guard key.name == DayManifest.name, let directory = key.parent else { return nil }
         let live = environment.index.live(in: directory.path).map(\.value)
         let keepsGaps = gaps == DayManifest.gapsQuery.value
-        // Nor does the stored one know recordings that are in the remote store already, beside one that is not.
-        guard
-            let stream = live.first?.stream ?? environment.shipper?.stream(sendingFrom: directory.path)
-                ?? (keepsGaps ? self.stream(ofDirectory: directory.path) : nil)
-        else { return nil }
+        guard let stream = streamToRender(directory, keepsGaps: keepsGaps) else { return nil }
         let environment = environment
         let read = await BlockingWork.run { () throws(StoreError) in try environment.sessions(in: directory) }
         guard case .success(let ended) = read else { return nil }

@@ -30,6 +30,7 @@ public final class EdgeServices: Server {
     let recorder: Recorder
     private let following: RecordingFollower
     private let config: EdgeConfig
+    let router: Router
     private let server: HTTPServer
     private let state: StatePublisher?
     private let lock: PublisherLock?
@@ -58,10 +59,11 @@ public final class EdgeServices: Server {
             StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
         }
         do throws(HTTPServerError) {
-            let routes = EdgeRoutes(
+            router = EdgeRoutes(
                 config: config, registry: registry, plane: plane, node: node, recorder: recorder, following: following,
-                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state)
-            server = try HTTPServer(HTTPServerSettings(config.http), router: routes.router())
+                store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
+            ).router()
+            server = try HTTPServer(HTTPServerSettings(config.http), router: router)
         } catch {
             await state?.stop()
             await recorder.stopAll()

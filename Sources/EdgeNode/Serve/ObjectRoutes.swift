@@ -15,48 +15,75 @@ struct ObjectRoutes {
             "A recorded object", tag: "recordings",
             parameters: [
                 .path("path", "Its key under the storage root"), .header("Range", "One range of bytes"),
-                .query("gaps", "Of a manifest: keep leaves times without recording where they were"),
                 .query("part", "Only this part of a segment, also of one that is being written", kind: .integer),
             ],
             responses: [
                 RouteResponse(.ok, "All of it"), RouteResponse(.partialContent, "The range"),
                 RouteResponse(.notFound, "No such object"), RouteResponse(.rangeNotSatisfiable, "Outside of the object"),
             ], startsInPlace: true)
-        router.get("/api/record/object/{path*}", description) { request in
-            let key: ObjectKey
-            do throws(StoreError) { key = try ObjectKey(request.parameter("path")) } catch {
-                throw HTTPError(error, about: "the path")
-            }
-            // Who may watch a stream may read its recordings; most stand under its name, others where they were asked to be.
-            let stream = key.parent.flatMap { recorder.stream(ofDirectory: $0.path) } ?? key.components[0]
-            try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
-            guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
+        router.get("/api/record/object/{path*}", description, immediate: answerNow) { request in
+            let object = try object(request)
             do throws(StoreError) {
-                if let part = request.query.first("part") { return try await self.part(part, of: key, type) }
-                return try await answer(request, key, type)
+                if let part = request.query.first("part") { return try await self.part(part, of: object.key, object.type) }
+                return try await answer(request, object)
             } catch {
                 throw HTTPError(error, about: "the path")
             }
         }
     }
 
-    private func answer(_ request: HTTPRequest, _ key: ObjectKey, _ type: String) async throws(StoreError) -> HTTPResponse {
-        // A manifest changes while it is live, everything else is written once.
-        let isManifest = key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8")
-        let headers: HTTPHeaders = ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable"]
-        if isManifest, let live = await recorder.liveManifest(key, gaps: request.query.first("gaps")) {
-            var headers = headers
-            headers["Content-Type"] = type
-            return HTTPResponse(.ok, headers: headers, body: .bytes(live))
+    /// What a request asks for.
+    private struct Object {
+        let key: ObjectKey
+        let type: String
+        /// A manifest changes while it is live, everything else is written once.
+        let isManifest: Bool
+        /// `keep` for the version of a manifest whose Periods stay where the clock had them.
+        let gaps: String?
+        var headers: HTTPHeaders {
+            ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable", "Content-Type": type]
         }
-        if let local = try await store.localFile(key) {
-            do throws(HTTPError) {
-                return .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag), contentType: type, headers: headers)
-            } catch {
-                throw .notFound
-            }
+    }
+
+    /// Throws 400, 401, 403 or 404 for what nobody, or not this client, may ask for.
+    private func object(_ request: HTTPRequest) throws(HTTPError) -> Object {
+        let key: ObjectKey
+        do throws(StoreError) { key = try ObjectKey(request.parameter("path")) } catch {
+            throw HTTPError(error, about: "the path")
         }
-        return try await StoredObject.response(to: request, key, in: store, contentType: type, headers: headers)
+        // Who may watch a stream may read its recordings; most stand under its name, others where they were asked to be.
+        let stream = key.parent.flatMap { recorder.stream(ofDirectory: $0.path) } ?? key.firstComponent
+        try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
+        guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
+        return Object(
+            key: key, type: type, isManifest: key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8"),
+            gaps: request.query.first("gaps"))
+    }
+
+    /// The answer when it is a file that the kernel has at hand.
+    private func answerNow(_ request: HTTPRequest) throws(HTTPError) -> HTTPResponse? {
+        let object = try object(request)
+        guard request.query.first("part") == nil, !(object.isManifest && recorder.isLive(object.key, gaps: object.gaps)),
+            let local = store.cachedFile(object.key)
+        else { return nil }
+        return try file(local, object)
+    }
+
+    private func answer(_ request: HTTPRequest, _ object: Object) async throws(StoreError) -> HTTPResponse {
+        if object.isManifest, let live = await recorder.liveManifest(object.key, gaps: object.gaps) {
+            return HTTPResponse(.ok, headers: object.headers, body: .bytes(live))
+        }
+        if let local = try await store.localFile(object.key) {
+            do throws(HTTPError) { return try file(local, object) } catch { throw .notFound }
+        }
+        return try await StoredObject.response(
+            to: request, object.key, in: store, contentType: object.type, headers: object.headers)
+    }
+
+    private func file(_ local: LocalFile, _ object: Object) throws(HTTPError) -> HTTPResponse {
+        HTTPResponse(
+            headers: object.headers,
+            body: .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag, status: local.status)))
     }
 
     /// A part of a segment (RFC 8216bis 4.4.4.9): the same bytes whenever it is asked for.

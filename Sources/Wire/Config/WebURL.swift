@@ -26,8 +26,7 @@ extension ConfigSection {
     public func baseURL(_ key: String, isOptional: Bool = true) -> String {
         let text = string(key) { text in
             if text.isEmpty { return isOptional ? nil : "must be set" }
-            guard let url = WebURL(text) else { return "expected http://host:port or https://host:port" }
-            return url.isBase ? nil : "must have no user, password or query"
+            return BaseURL.problem(of: text)
         }
         return text.hasSuffix("/") ? String(text.dropLast()) : text
     }
@@ -37,5 +36,14 @@ extension ConfigSection {
         string(key) { text in
             text.isEmpty || WebURL(text)?.isPage == true ? nil : "expected http://host:port/path or https://host:port/path"
         }
+    }
+}
+
+/// The address that the paths of another program's API are put behind.
+public enum BaseURL {
+    /// What is wrong with it, or nil.
+    public static func problem(of text: String) -> String? {
+        guard let url = WebURL(text) else { return "expected http://host:port or https://host:port" }
+        return url.isBase ? nil : "must have no user, password or query"
     }
 }

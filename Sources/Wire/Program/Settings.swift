@@ -32,8 +32,8 @@ extension AuthSettings {
 extension Router {
     /// What stands before every route: counting, and the rate of `[limits]` when there is one.
     public mutating func use(_ requests: RequestMetrics, _ limits: LimitSettings) {
-        use(requests.middleware)
+        use(requests)
         guard limits.rateRPS > 0 else { return }
-        use(RateLimiter(perSecond: limits.rateRPS, burst: limits.rateBurst).middleware)
+        use(RateLimiter(perSecond: limits.rateRPS, burst: limits.rateBurst))
     }
 }

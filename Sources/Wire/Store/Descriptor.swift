@@ -108,8 +108,29 @@ enum FileCalls {
     static func info(_ status: stat, key: ObjectKey) throws(StoreError) -> ObjectInfo {
         guard status.st_mode & S_IFMT == S_IFREG else { throw .notFound }
         let nanoseconds = Int64(status.st_mtim.tv_sec) &* 1_000_000_000 &+ Int64(status.st_mtim.tv_nsec)
-        let parts = [UInt64(bitPattern: Int64(status.st_size)), UInt64(bitPattern: nanoseconds), UInt64(status.st_ino)]
-        let tag = parts.map { String($0, radix: 16) }.joined(separator: "-")
-        return ObjectInfo(key: key, size: Int64(status.st_size), etag: "\"\(tag)\"", modifiedUs: nanoseconds / 1000)
+        let tag = tag(UInt64(bitPattern: Int64(status.st_size)), UInt64(bitPattern: nanoseconds), UInt64(status.st_ino))
+        return ObjectInfo(key: key, size: Int64(status.st_size), etag: tag, modifiedUs: nanoseconds / 1000)
+    }
+
+    /// The numbers in hexadecimal with dashes between, in quotes; byte by byte, since each request for an object wants one.
+    private static func tag(_ numbers: UInt64...) -> String {
+        String(unsafeUninitializedCapacity: 2 + 17 * numbers.count) { buffer in
+            var count = 0
+            func put(_ byte: UInt8) {
+                buffer[count] = byte
+                count += 1
+            }
+            put(0x22)
+            for (index, number) in numbers.enumerated() {
+                if index > 0 { put(0x2D) }
+                let digits = max(1, (67 - number.leadingZeroBitCount) / 4)
+                for digit in (0..<digits).reversed() {
+                    let value = UInt8(truncatingIfNeeded: number >> (4 * UInt64(digit)) & 15)
+                    put(value < 10 ? 0x30 + value : 0x57 + value)
+                }
+            }
+            put(0x22)
+            return count
+        }
     }
 }

@@ -74,12 +74,13 @@ extension FileStore {
     }
 
     /// Like `openNow`, but never waits for a disk; nil when it would have to, and when there is no such file.
-    func cachedNow(_ key: ObjectKey) -> LocalFile? {
+    public func cachedFile(_ key: ObjectKey) -> LocalFile? {
         let raw = tributary_open_cached(rootDescriptor.raw, key.path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard raw >= 0 else { return nil }
         let file = Descriptor(owning: raw)
-        guard let info = try? FileCalls.info(file.raw, key: key) else { return nil }
-        return LocalFile(descriptor: file.take(), info: info)
+        var status = stat()
+        guard fstat(raw, &status) == 0, let info = try? FileCalls.info(status, key: key) else { return nil }
+        return LocalFile(descriptor: file.take(), info: info, status: status)
     }
 
     /// Gives the memory back in which the kernel keeps a file that was flushed; the file itself stays. It is only advice, so nothing

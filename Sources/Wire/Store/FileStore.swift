@@ -118,7 +118,7 @@ public final class FileStore: ObjectStore {
     /// The file, open for reading; the caller closes the descriptor.
     public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? {
         // What the kernel has at hand is opened here and now; only a disk is worth another thread.
-        if let file = cachedNow(key) { return file }
+        if let file = cachedFile(key) { return file }
         return try await blocking { () throws(StoreError) in try self.openNow(key) }
     }
 

@@ -18,17 +18,32 @@ public struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertible
         guard path.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F && $0 != 0x5C }) else {
             throw .invalidKey(reason: "control character or backslash")
         }
-        for component in path.utf8.split(separator: 0x2F, omittingEmptySubsequences: false) {
-            guard !component.isEmpty else { throw .invalidKey(reason: "absolute, or with an empty component") }
-            guard !component.elementsEqual(".".utf8), !component.elementsEqual("..".utf8) else {
-                throw .invalidKey(reason: "with a component . or ..")
-            }
-            guard component.count <= Self.componentBytesMax else {
-                throw .invalidKey(reason: "component longer than \(Self.componentBytesMax) bytes")
+        var (count, dots) = (0, 0)
+        for byte in path.utf8 {
+            if byte == 0x2F {
+                try Self.judge(count: count, dots: dots)
+                (count, dots) = (0, 0)
+            } else {
+                count += 1
+                if byte == 0x2E { dots += 1 }
             }
         }
+        try Self.judge(count: count, dots: dots)
         self.path = path
     }
+
+    /// - Parameters:
+    ///   - count: bytes of a component.
+    ///   - dots: how many of them are dots.
+    private static func judge(count: Int, dots: Int) throws(StoreError) {
+        guard count > 0 else { throw .invalidKey(reason: "absolute, or with an empty component") }
+        guard count != dots || count > 2 else { throw .invalidKey(reason: "with a component . or ..") }
+        guard count <= componentBytesMax else {
+            throw .invalidKey(reason: "component longer than \(componentBytesMax) bytes")
+        }
+    }
+
+    private init(known path: Substring) { self.path = String(path) }
 
     /// A key below this one; throws like `init`.
     public func appending(_ relative: String) throws(StoreError) -> ObjectKey {
@@ -42,13 +57,18 @@ public struct ObjectKey: Hashable, Sendable, Comparable, CustomStringConvertible
 
     /// The last component.
     public var name: String {
-        path.split(separator: "/").last.map(String.init) ?? path
+        path.utf8.lastIndex(of: 0x2F).map { String(path[path.utf8.index(after: $0)...]) } ?? path
+    }
+
+    /// The first component.
+    public var firstComponent: String {
+        path.utf8.firstIndex(of: 0x2F).map { String(path[..<$0]) } ?? path
     }
 
     /// All but the last component; nil when there is one only.
     public var parent: ObjectKey? {
         guard let slash = path.utf8.lastIndex(of: 0x2F) else { return nil }
-        return try? ObjectKey(String(path[..<slash]))
+        return ObjectKey(known: path[..<slash])
     }
 
     /// The key.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Why storage did not do what it was asked.
 public enum StoreError: Error, Equatable, Sendable {
     /// The name cannot be one of an object.
@@ -136,11 +138,17 @@ public struct LocalFile: Equatable, Sendable {
     public let descriptor: Int32
     /// The object as it was when it was opened; a later replacement does not show through.
     public let info: ObjectInfo
+    /// What the system said of it then; nil when nobody asked.
+    public let status: stat?
 
     /// An open file of `info.size` bytes.
-    public init(descriptor: Int32, info: ObjectInfo) {
-        self.descriptor = descriptor
-        self.info = info
+    public init(descriptor: Int32, info: ObjectInfo, status: stat? = nil) {
+        (self.descriptor, self.info, self.status) = (descriptor, info, status)
+    }
+
+    /// The same descriptor and object.
+    public static func == (left: LocalFile, right: LocalFile) -> Bool {
+        left.descriptor == right.descriptor && left.info == right.info
     }
 }
 
@@ -191,6 +199,9 @@ public protocol ObjectStore: Sendable {
 
     /// The object as an open local file, for sendfile; nil when the store has no local files. Throws `notFound`.
     func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile?
+
+    /// Like `localFile`, but never waits for a disk; nil when it would have to, and when there is no such file.
+    func cachedFile(_ key: ObjectKey) -> LocalFile?
 }
 
 extension ObjectStore {
@@ -213,6 +224,9 @@ extension ObjectStore {
 
     /// Most stores have no local files.
     public func localFile(_ key: ObjectKey) async throws(StoreError) -> LocalFile? { nil }
+
+    /// Most stores have no local files.
+    public func cachedFile(_ key: ObjectKey) -> LocalFile? { nil }
 
     /// All bytes of an object of at most `limit` bytes, such as a manifest. Throws `failed` with EFBIG for a longer one.
     public func read(_ key: ObjectKey, limit: Int) async throws(StoreError) -> [UInt8] {

@@ -9,7 +9,7 @@ public final class HTTPClient: Sendable {
         /// The most connections to one server.
         public var maxConnectionsPerHost = 64
         /// What may be buffered of one body in each direction, in bytes.
-        public var bodyBufferBytes = 256 << 10
+        public var bodyBufferBytes = 64 << 10
 
         /// Settings with the defaults above.
         public init() {}

@@ -39,7 +39,8 @@ public final class HTTPClientBody: AsyncSequence, Sendable {
         (self.pipe, self.giveUp) = (pipe, giveUp)
     }
 
-    deinit { giveUp() }
+    // A transfer that is over needs no giving up, which would wake its thread.
+    deinit { if !pipe.isOver { giveUp() } }
 
     /// The next piece, or nil at the end. Throws what broke the transfer.
     public func next() async throws(HTTPClientError) -> [UInt8]? {

@@ -20,6 +20,7 @@ final class TransferLoop: Sendable {
     /// What only the thread touches.
     private struct Running {
         var transfers: [UInt64: (transfer: Transfer, easy: EasyHandle)] = [:]
+        var ids: [UnsafeMutableRawPointer: UInt64] = [:]
         var lastTickNs: UInt64 = 0
     }
 
@@ -55,12 +56,14 @@ final class TransferLoop: Sendable {
     }
 
     func post(_ command: Command) {
-        let isTaken = state.withLock { state in
-            guard state.isRunning, !state.isStopping else { return false }
+        let (isTaken, isFirst) = state.withLock { state in
+            guard state.isRunning, !state.isStopping else { return (false, false) }
             state.commands.append(command)
-            return true
+            return (true, state.commands.count == 1)
         }
-        if isTaken { wake() } else if case .start(let transfer) = command { transfer.finish(.cancelled) }
+        // Who posted the first of those that wait has woken the thread already.
+        if isFirst { wake() }
+        if !isTaken, case .start(let transfer) = command { transfer.finish(.cancelled) }
     }
 
     private func wake() { curl_multi_wakeup(multi.map { UnsafeMutableRawPointer($0) }) }
@@ -122,6 +125,7 @@ final class TransferLoop: Sendable {
             guard let easy = EasyHandle(transfer, settings) else { return transfer.finish(.badURL) }
             transfer.touch(ConnectionWatcher.now())
             running.transfers[transfer.id] = (transfer, easy)
+            running.ids[easy.raw] = transfer.id
             curl_multi_add_handle(multi.map { UnsafeMutableRawPointer($0) }, easy.raw)
             transfer.startWriting()
         case .resume(let id):
@@ -134,8 +138,8 @@ final class TransferLoop: Sendable {
     private func collect(_ running: inout Running) {
         var result = CURLE_OK
         while let easy = ccurl_next_done(multi.map { UnsafeMutableRawPointer($0) }, &result) {
-            guard let (id, entry) = running.transfers.first(where: { $0.value.easy.raw == easy }) else { continue }
-            close(id, Self.error(result, entry.transfer), &running)
+            guard let id = running.ids[easy], let transfer = running.transfers[id]?.transfer else { continue }
+            close(id, Self.error(result, transfer), &running)
         }
     }
 
@@ -148,6 +152,7 @@ final class TransferLoop: Sendable {
 
     private func close(_ id: UInt64, _ error: HTTPClientError?, _ running: inout Running) {
         guard let (transfer, easy) = running.transfers.removeValue(forKey: id) else { return }
+        running.ids[easy.raw] = nil
         curl_multi_remove_handle(multi.map { UnsafeMutableRawPointer($0) }, easy.raw)
         easy.free()
         transfer.finish(error)

@@ -90,6 +90,8 @@ final class BytePipe: Sendable {
     var peakCount: Int { state.withLock { $0.peak } }
     /// All bytes that went in.
     var totalCount: UInt64 { state.withLock { $0.total } }
+    /// Whether nothing more will be written.
+    var isOver: Bool { state.withLock { $0.isOver } }
     /// Whether a writer has to wait.
     var isFull: Bool { state.withLock { $0.count >= capacity } }
     /// Whether the synchronous reader waits for a writer.

@@ -13,9 +13,35 @@ public enum HTTPDate {
         var time = time_t(seconds)
         var parts = tm()
         guard gmtime_r(&time, &parts) != nil else { return format(0) }
-        func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        let date = "\(two(parts.tm_mday)) \(months[Int(parts.tm_mon)]) \(Int(parts.tm_year) + 1900)"
-        return "\(days[Int(parts.tm_wday)]), \(date) \(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
+        let year = Int(parts.tm_year) + 1900
+        guard (0...9999).contains(year) else { return format(0) }
+        // Written byte by byte: each file that is sent has one.
+        return String(unsafeUninitializedCapacity: 29) { buffer in
+            var count = 0
+            func put(_ text: String) {
+                for byte in text.utf8 {
+                    buffer[count] = byte
+                    count += 1
+                }
+            }
+            func two(_ value: Int, _ end: String) {
+                buffer[count] = 0x30 + UInt8(value / 10)
+                buffer[count + 1] = 0x30 + UInt8(value % 10)
+                count += 2
+                put(end)
+            }
+            put(days[Int(parts.tm_wday)])
+            put(", ")
+            two(Int(parts.tm_mday), " ")
+            put(months[Int(parts.tm_mon)])
+            put(" ")
+            two(year / 100, "")
+            two(year % 100, " ")
+            two(Int(parts.tm_hour), ":")
+            two(Int(parts.tm_min), ":")
+            two(Int(parts.tm_sec), " GMT")
+            return count
+        }
     }
 
     /// Unix seconds of an IMF-fixdate; nil for anything else, the two obsolete forms included.

@@ -5,7 +5,23 @@
 /// A part of an open file that becomes a response body without passing through the program (sendfile).
 /// Owns the descriptor and closes it.
 public final class HTTPFile: Sendable {
+    /// Which file it is and which of its states; another state has another value.
+    struct Identity: Hashable {
+        let device: UInt64
+        let inode: UInt64
+        let count: Int64
+        let changedSeconds: Int64
+        let changedNanoseconds: Int64
+
+        /// The change time can't be set back as the modification time can.
+        init(_ status: stat) {
+            (device, inode, count) = (UInt64(status.st_dev), UInt64(status.st_ino), Int64(status.st_size))
+            (changedSeconds, changedNanoseconds) = (Int64(status.st_ctim.tv_sec), Int64(status.st_ctim.tv_nsec))
+        }
+    }
+
     let descriptor: Int32
+    let identity: Identity
     /// The first byte.
     public let offset: Int64
     /// The length in bytes.
@@ -27,10 +43,12 @@ public final class HTTPFile: Sendable {
     }
 
     /// Takes over an open descriptor, which is closed even when this throws. Throws 404 when it is no regular file.
-    /// - Parameter etag: a strong tag with its quotes; nil makes one.
-    public init(taking descriptor: Int32, etag: String? = nil) throws(HTTPError) {
-        var info = stat()
-        guard fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
+    /// - Parameters:
+    ///   - etag: a strong tag with its quotes; nil makes one.
+    ///   - status: what the system says of the descriptor; nil asks it.
+    public init(taking descriptor: Int32, etag: String? = nil, status: stat? = nil) throws(HTTPError) {
+        var info = status ?? stat()
+        guard status != nil || fstat(descriptor, &info) == 0, info.st_mode & S_IFMT == S_IFREG else {
             close(descriptor)
             throw HTTPError(.notFound, "no such file")
         }
@@ -38,11 +56,16 @@ public final class HTTPFile: Sendable {
         offset = 0
         count = Int64(info.st_size)
         modified = Int64(info.st_mtim.tv_sec)
+        identity = Identity(info)
+        if let etag {
+            self.etag = etag
+            return
+        }
         let parts = [
             UInt64(info.st_ino), UInt64(max(0, info.st_size)), UInt64(bitPattern: Int64(info.st_mtim.tv_sec)),
             UInt64(info.st_mtim.tv_nsec),
         ]
-        self.etag = etag ?? "\"" + parts.map { String($0, radix: 36) }.joined(separator: "-") + "\""
+        self.etag = "\"" + parts.map { String($0, radix: 36) }.joined(separator: "-") + "\""
     }
 
     deinit { close(descriptor) }

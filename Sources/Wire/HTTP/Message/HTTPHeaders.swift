@@ -15,7 +15,9 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
 
     /// Fields in the order of the literal; a name may repeat.
     public init(dictionaryLiteral elements: (String, String)...) {
-        fields = elements.map { Field(name: $0.0, value: $0.1) }
+        // Most answers get some more on their way.
+        fields.reserveCapacity(elements.count + 6)
+        for element in elements { fields.append(Field(name: element.0, value: element.1)) }
     }
 
     /// The number of field lines.
@@ -60,7 +62,8 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
 
     /// ASCII comparison without case.
     static func same(_ left: String, _ right: String) -> Bool {
-        left.utf8.count == right.utf8.count && zip(left.utf8, right.utf8).allSatisfy { lowered($0) == lowered($1) }
+        guard left.utf8.count == right.utf8.count else { return false }
+        return left == right || zip(left.utf8, right.utf8).allSatisfy { lowered($0) == lowered($1) }
     }
 
     private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }
@@ -68,10 +71,15 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
 
 /// `text` without spaces and tabs at both ends (OWS, RFC 9110 section 5.6.3).
 func trimBlanks(_ text: some StringProtocol) -> String {
-    let isBlank = { (unit: UInt8) in unit == 0x20 || unit == 0x09 }
-    let bytes = Array(text.utf8)
-    guard let first = bytes.firstIndex(where: { !isBlank($0) }), let last = bytes.lastIndex(where: { !isBlank($0) }) else {
-        return ""
-    }
-    return String(decoding: bytes[first...last], as: UTF8.self)
+    String(decoding: trimBlanks(Array(text.utf8)), as: UTF8.self)
 }
+
+/// `bytes` without spaces and tabs at both ends.
+func trimBlanks<Bytes: BidirectionalCollection<UInt8>>(_ bytes: Bytes) -> Bytes.SubSequence {
+    guard let first = bytes.firstIndex(where: { !isBlank($0) }), let last = bytes.lastIndex(where: { !isBlank($0) }) else {
+        return bytes[bytes.endIndex...]
+    }
+    return bytes[first...last]
+}
+
+private func isBlank(_ unit: UInt8) -> Bool { unit == 0x20 || unit == 0x09 }

@@ -31,19 +31,21 @@ public struct HTTPRequest: Sendable {
         method: HTTPMethod, target: String, headers: HTTPHeaders = [:], body: RequestBody = RequestBody(),
         remoteAddress: String = "127.0.0.1", isTLS: Bool = false
     ) throws(HTTPError) {
-        let sides = Self.withoutAuthority(target).split(separator: "?", maxSplits: 1, omittingEmptySubsequences: false)
-        let raw = sides.first.map(String.init) ?? ""
-        guard raw.hasPrefix("/") || (raw == "*" && method == .options) else {
+        let target = Self.withoutAuthority(target)
+        let mark = target.utf8.firstIndex(of: 0x3F)
+        let raw = String(target[..<(mark ?? target.endIndex)])
+        guard raw.utf8.first == 0x2F || (raw == "*" && method == .options) else {
             throw HTTPError(.badRequest, "the request target is not a path")
         }
         guard let path = PercentCoding.decode(raw) else { throw HTTPError(.badRequest, "the path is not valid") }
-        let rawQuery = sides.count > 1 ? String(sides[1]) : ""
+        let rawQuery = mark.map { String(target[$0...].dropFirst()) } ?? ""
         guard let query = Query(rawQuery) else { throw HTTPError(.badRequest, "the query is not valid") }
         (self.method, self.rawPath, self.path, self.rawQuery, self.query) = (method, raw, path, rawQuery, query)
         (self.headers, self.body, self.remoteAddress, self.isTLS) = (headers, body, remoteAddress, isTLS)
     }
 
     private static func withoutAuthority(_ target: String) -> Substring {
+        if target.utf8.first == 0x2F { return target[...] }
         for scheme in ["http://", "https://"] where target.lowercased().hasPrefix(scheme) {
             let rest = target.dropFirst(scheme.count).drop { $0 != "/" && $0 != "?" }
             return rest.isEmpty ? "/" : rest

@@ -28,6 +28,15 @@ public struct HTTPResponse: Sendable {
     public var body: Body
     /// The part of the body to send, chosen by a `Range`.
     var slice: Range<Int64>?
+    /// A task has something to do while the body is sent.
+    var isStreamed: Bool {
+        switch body {
+        case .stream: status != .notModified
+        case .webSocket: true
+        case .shared(let body, _): !body.isComplete
+        case .none, .bytes, .file: false
+        }
+    }
     /// The body never ends by itself, so a stopping server cancels it at once.
     var endsWhenCancelled = false
 

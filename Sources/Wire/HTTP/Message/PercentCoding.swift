@@ -2,6 +2,8 @@
 public enum PercentCoding {
     /// Decodes once. Nil when an escape is cut short or not hexadecimal, when the result is not UTF-8, or when it holds NUL.
     public static func decode(_ text: some StringProtocol, plusIsSpace: Bool = false) -> String? {
+        // Most texts hold nothing to decode.
+        if !text.utf8.contains(where: { $0 == 0x25 || $0 == 0 || ($0 == 0x2B && plusIsSpace) }) { return String(text) }
         var out: [UInt8] = []
         out.reserveCapacity(text.utf8.count)
         var bytes = text.utf8.makeIterator()

@@ -12,6 +12,10 @@ public struct Query: Sendable, Equatable, Sequence {
 
     /// Decodes what follows the `?`. Nil when a part can't be decoded, see ``PercentCoding/decode(_:plusIsSpace:)``.
     public init?(_ raw: String) {
+        guard !raw.isEmpty else {
+            items = []
+            return
+        }
         var items: [Item] = []
         for part in raw.split(separator: "&", omittingEmptySubsequences: true) {
             let sides = part.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)

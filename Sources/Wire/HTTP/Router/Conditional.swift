@@ -33,7 +33,7 @@ enum Conditional {
     /// Section 13.2.2: the order in which preconditions are evaluated.
     private static func precondition(_ headers: HTTPHeaders, _ response: HTTPResponse, _ size: Int64) -> HTTPResponse? {
         let etag = response.headers["ETag"]
-        let modified = response.headers["Last-Modified"].flatMap(HTTPDate.parse)
+        var modified: Int64? { response.headers["Last-Modified"].flatMap(HTTPDate.parse) }
         if headers["If-Match"] != nil {
             guard matches(headers.list("If-Match"), etag, isWeakFine: false) else {
                 return .error(HTTPError(.preconditionFailed, "the entity tag has changed"))

@@ -2,7 +2,7 @@ import Dispatch
 import Synchronization
 
 /// A token bucket for each client address; who has none left gets 429 with `Retry-After` (RFC 6585 section 4). Any thread.
-public final class RateLimiter: Sendable {
+public final class RateLimiter: RouterLayer {
     private struct Bucket {
         var tokens: Double
         var filledNs: UInt64
@@ -30,12 +30,9 @@ public final class RateLimiter: Sendable {
     }
 
     /// Stands before all routes but those for health and metrics: scrapers must see a program under attack.
-    public var middleware: Router.Middleware {
-        { request, next in
-            if !Self.exempt.contains(request.path), let seconds = self.wait(request.remoteAddress) {
-                throw HTTPError(.tooManyRequests, "too many requests", headers: ["Retry-After": String(seconds)])
-            }
-            return await next(request)
+    public func enter(_ request: HTTPRequest) throws(HTTPError) {
+        if !Self.exempt.contains(request.path), let seconds = wait(request.remoteAddress) {
+            throw HTTPError(.tooManyRequests, "too many requests", headers: ["Retry-After": String(seconds)])
         }
     }
 

@@ -1,5 +1,5 @@
-/// Counts requests and their durations by route, for Prometheus. Give its ``middleware`` to a router as the first.
-public final class RequestMetrics: Sendable {
+/// Counts requests and their durations by route, for Prometheus. Give it to a router as the first layer.
+public final class RequestMetrics: RouterLayer {
     private struct Key: Hashable {
         let method: String
         let route: String
@@ -10,6 +10,12 @@ public final class RequestMetrics: Sendable {
         var buckets = [UInt64](repeating: 0, count: RequestMetrics.bucketSeconds.count)
         var count: UInt64 = 0
         var sumSeconds = 0.0
+
+        mutating func add(_ seconds: Double) {
+            for (index, bound) in RequestMetrics.bucketSeconds.enumerated() where seconds <= bound { buckets[index] &+= 1 }
+            count &+= 1
+            sumSeconds += seconds
+        }
     }
 
     private struct State {
@@ -24,30 +30,18 @@ public final class RequestMetrics: Sendable {
     /// All zero.
     public init() {}
 
-    /// The duration of a request is the time until its answer is ready, a streamed body not included.
-    public var middleware: Router.Middleware {
-        { request, next in
-            let clock = ContinuousClock()
-            let start = clock.now
-            self.state.withLock { $0.running += 1 }
-            let response = await next(request)
-            self.record(request, response.status, clock.now - start)
-            return response
-        }
-    }
+    /// A request has begun.
+    public func enter(_ request: HTTPRequest) { state.withLock { $0.running += 1 } }
 
-    private func record(_ request: HTTPRequest, _ status: HTTPStatus, _ duration: Duration) {
-        let seconds = Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+    /// The duration of a request is the time until its answer is ready, a streamed body not included.
+    public func leave(_ request: HTTPRequest, _ response: HTTPResponse, spentNs: UInt64) {
+        let seconds = Double(spentNs) / 1e9
         // Labels come from a bounded set, so that a stranger can't grow the table.
         let method = Self.knownMethods.contains(request.method.rawValue) ? request.method.rawValue : "other"
-        let key = Key(method: method, route: request.route ?? "none", status: status.rawValue)
+        let key = Key(method: method, route: request.route ?? "none", status: response.status.rawValue)
         state.withLock { state in
             state.running -= 1
-            var series = state.series[key] ?? Series()
-            for (index, bound) in Self.bucketSeconds.enumerated() where seconds <= bound { series.buckets[index] &+= 1 }
-            series.count &+= 1
-            series.sumSeconds += seconds
-            state.series[key] = series
+            state.series[key, default: Series()].add(seconds)
         }
     }
 

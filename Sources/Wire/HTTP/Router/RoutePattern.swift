@@ -53,48 +53,67 @@ struct RoutePattern: Sendable {
         return segments.count > other.segments.count
     }
 
-    /// The parts of a path as they were sent; a trailing slash makes no difference.
-    static func parts(ofRawPath path: String) -> [Substring] {
-        var parts = path.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
-        if parts.last?.isEmpty == true { parts = parts.dropLast() }
-        return Array(parts)
+    /// The parts of a path, each decoded once, nil where that can't be done; a trailing slash makes no difference.
+    static func parts(ofRawPath path: String) -> [String?] {
+        var parts: [String?] = []
+        parts.reserveCapacity(12)
+        var start = path.utf8.startIndex
+        while let slash = path.utf8[start...].firstIndex(of: 0x2F) {
+            parts.append(PercentCoding.decode(path[start..<slash]))
+            start = path.utf8.index(after: slash)
+        }
+        if start != path.endIndex || parts.isEmpty { parts.append(PercentCoding.decode(path[start...])) }
+        // What stands before the first slash is no part.
+        return Array(parts.dropFirst())
     }
 
-    /// Still encoded parameters when the path fits, else nil.
-    func match(_ parts: [Substring]) -> [(name: String, raw: ArraySlice<Substring>)]? {
-        var found: [(name: String, raw: ArraySlice<Substring>)] = []
+    /// The places of the parameters among the parts of a path that fits, else nil.
+    func match(_ parts: [String?]) -> [(name: String, place: Range<Int>)]? {
+        var found: [(name: String, place: Range<Int>)] = []
         for (index, segment) in segments.enumerated() {
-            if case .rest(let name) = segment {
-                guard index < parts.count else { return nil }
-                found.append((name, parts[index...]))
-                return found
-            }
             guard index < parts.count else { return nil }
             switch segment {
             case .literal(let text):
-                guard PercentCoding.decode(parts[index]) == text else { return nil }
-            case .parameter(let name), .rest(let name):
-                guard !parts[index].isEmpty else { return nil }
-                found.append((name, parts[index...index]))
+                guard parts[index] == text else { return nil }
+            case .parameter(let name):
+                guard parts[index] != "" else { return nil }
+                found.append((name, index..<index + 1))
+            case .rest(let name):
+                found.append((name, index..<parts.count))
+                return found
             }
         }
         return parts.count == segments.count ? found : nil
     }
 
-    /// Decodes a parameter once. Throws 400 for what could step out of a folder: dot segments, empty ones, an encoded slash within
+    /// The value of a parameter. Throws 400 for what could step out of a folder: dot segments, empty ones, an encoded slash within
     /// one segment, NUL, and bytes that are not UTF-8.
-    static func decode(_ raw: ArraySlice<Substring>, isRest: Bool) throws(HTTPError) -> String {
-        var decoded: [String] = []
-        for part in raw {
-            guard let text = PercentCoding.decode(part) else { throw HTTPError(.badRequest, "the path is not valid") }
-            decoded.append(text)
+    static func value(_ parts: ArraySlice<String?>, isRest: Bool) throws(HTTPError) -> String {
+        var joined = ""
+        for part in parts {
+            guard let part else { throw HTTPError(.badRequest, "the path is not valid") }
+            if !joined.isEmpty || part.isEmpty { joined += "/" }
+            joined += part
         }
-        let joined = decoded.joined(separator: "/")
-        let pieces = joined.split(separator: "/", omittingEmptySubsequences: false)
-        guard isRest || pieces.count == 1 else { throw HTTPError(.badRequest, "a name in the path holds a slash") }
-        for piece in pieces where piece.isEmpty || piece == "." || piece == ".." {
+        guard isRest || !joined.utf8.contains(0x2F) else { throw HTTPError(.badRequest, "a name in the path holds a slash") }
+        guard !hasDotSegment(joined.utf8) else {
             throw HTTPError(.badRequest, "the path holds an empty or dot segment")
         }
         return joined
+    }
+
+    /// Whether a piece between slashes is empty, `.` or `..`.
+    private static func hasDotSegment(_ path: String.UTF8View) -> Bool {
+        var (count, dots) = (0, 0)
+        for byte in path {
+            if byte == 0x2F {
+                if count == dots, count <= 2 { return true }
+                (count, dots) = (0, 0)
+            } else {
+                count += 1
+                if byte == 0x2E { dots += 1 }
+            }
+        }
+        return count == dots && count <= 2
     }
 }

@@ -1,7 +1,9 @@
 extension Router {
     /// Adds a `GET` route, which answers `HEAD` too.
-    public mutating func get(_ pattern: String, _ description: RouteDescription, _ handler: @escaping Handler) {
-        on(.get, pattern, description, handler)
+    public mutating func get(
+        _ pattern: String, _ description: RouteDescription, immediate: ImmediateHandler? = nil, _ handler: @escaping Handler
+    ) {
+        on(.get, pattern, description, immediate: immediate, handler)
     }
 
     /// Adds a `POST` route.

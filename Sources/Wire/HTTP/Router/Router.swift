@@ -13,8 +13,13 @@ public struct Router: Sendable {
     /// Runs for unknown paths too (`request.route` is nil then), but not for CORS preflight.
     public typealias Middleware = @Sendable (HTTPRequest, Next) async throws -> HTTPResponse
 
+    /// Answers a request without waiting for anything, or says by nil that the route's handler must. Runs on the server's own threads, so it
+    /// never blocks nor reckons long.
+    public typealias ImmediateHandler = @Sendable (HTTPRequest) throws -> HTTPResponse?
+
     struct Route: Sendable {
         let description: RouteDescription
+        let immediate: ImmediateHandler?
         let handler: Handler
     }
 
@@ -26,6 +31,8 @@ public struct Router: Sendable {
     /// Whose pages may read the answers; their preflight is answered before any middleware. ``HTTPServer`` sets it from its settings.
     public var cors = CORS.off
     private(set) var endpoints: [Endpoint] = []
+    private var memo = RouteMemo()
+    private var layers: [any RouterLayer] = []
     private var middleware: [Middleware] = []
     private static let log = Logger("http")
 
@@ -35,13 +42,20 @@ public struct Router: Sendable {
     /// Adds a middleware; the first added is the outermost.
     public mutating func use(_ new: @escaping Middleware) { middleware.append(new) }
 
+    /// Adds a layer; the first added is the outermost, and all of them stand outside of the middlewares.
+    public mutating func use(_ new: some RouterLayer) { layers.append(new) }
+
     /// Adds a route; the last one of the same method and pattern counts.
-    /// - Parameter pattern: `/a/{name}/b`, or `/a/{rest*}` for all that follows.
+    /// - Parameters:
+    ///   - pattern: `/a/{name}/b`, or `/a/{rest*}` for all that follows.
+    ///   - immediate: asked first when there are no middlewares; it gives what the handler would, or nil.
     public mutating func on(
-        _ method: HTTPMethod, _ pattern: String, _ description: RouteDescription, _ handler: @escaping Handler
+        _ method: HTTPMethod, _ pattern: String, _ description: RouteDescription, immediate: ImmediateHandler? = nil,
+        _ handler: @escaping Handler
     ) {
+        memo = RouteMemo()
         let parsed = RoutePattern(pattern)
-        let route = Route(description: description, handler: handler)
+        let route = Route(description: description, immediate: immediate, handler: handler)
         if let index = endpoints.firstIndex(where: { $0.pattern.segments == parsed.segments }) {
             endpoints[index].routes[method] = route
         } else {
@@ -52,18 +66,69 @@ public struct Router: Sendable {
 
     /// Answers a request as the server would, without one: the whole chain, from CORS to conditional requests.
     public func respond(to request: HTTPRequest) async -> HTTPResponse {
-        var response: HTTPResponse
-        if let preflight = cors.preflight(request) {
-            response = preflight
-        } else {
-            let found = find(request)
-            var routed = request
-            routed.route = found.endpoint?.pattern.text
-            routed.pathParameters = found.parameters
-            // The server's thread has other connections to see to: most handlers go on elsewhere.
-            if !found.startsInPlace { await Task.yield() }
-            response = await chain(found.handler)(routed)
+        switch begin(request) {
+        case .answered(let response): response
+        case .pending(let pending): await respond(to: pending)
         }
+    }
+
+    /// A request that has passed the layers and found its route, but no answer yet.
+    struct Pending: Sendable {
+        fileprivate(set) var request: HTTPRequest
+        let found: Found
+        fileprivate let startNs: UInt64
+    }
+
+    /// How far a request comes without waiting.
+    enum Progress {
+        case answered(HTTPResponse)
+        case pending(Pending)
+    }
+
+    /// Everything up to the handler, and the answer when there is one without waiting. On the server's thread.
+    func begin(_ request: HTTPRequest) -> Progress {
+        if let preflight = cors.preflight(request) { return .answered(decorated(preflight, for: request)) }
+        let found = memo.found(request, find)
+        var pending = Pending(request: request, found: found, startNs: ConnectionWatcher.now())
+        pending.request.route = found.endpoint?.pattern.text
+        pending.request.pathParameters = found.parameters
+        if let refusal = enter(pending.request) { return .answered(end(pending, .error(refusal))) }
+        guard middleware.isEmpty, let immediate = found.immediate else { return .pending(pending) }
+        do {
+            guard let response = try immediate(pending.request) else { return .pending(pending) }
+            return .answered(end(pending, Self.completed(pending.request, response)))
+        } catch {
+            return .answered(end(pending, Self.answer(to: error, pending.request)))
+        }
+    }
+
+    /// The answer of the route's handler.
+    func respond(to pending: Pending) async -> HTTPResponse {
+        // The server's thread has other connections to see to: most handlers go on elsewhere.
+        if !pending.found.startsInPlace { await Task.yield() }
+        return end(pending, await chain(pending.found.handler)(pending.request))
+    }
+
+    /// Enters all layers, since all are left; the outermost refusal counts.
+    private func enter(_ request: HTTPRequest) -> HTTPError? {
+        var refusal: HTTPError?
+        for layer in layers {
+            do throws(HTTPError) { try layer.enter(request) } catch { refusal = refusal ?? error }
+        }
+        return refusal
+    }
+
+    private func end(_ pending: Pending, _ response: HTTPResponse) -> HTTPResponse {
+        if !layers.isEmpty {
+            let spentNs = ConnectionWatcher.now() &- pending.startNs
+            for layer in layers.reversed() { layer.leave(pending.request, response, spentNs: spentNs) }
+        }
+        return decorated(response, for: pending.request)
+    }
+
+    private func decorated(_ response: HTTPResponse, for request: HTTPRequest) -> HTTPResponse {
+        guard cors != .off else { return response }
+        var response = response
         cors.decorate(&response, origin: request.headers["Origin"])
         return response
     }
@@ -77,22 +142,31 @@ public struct Router: Sendable {
 
     private func chain(_ handler: @escaping Handler) -> Next {
         let innermost: Next = { request in
-            let response = await Self.answering(request) { try await handler(request) }
-            return WebSocketHandshake.apply(request, ContentCoding.apply(request, Conditional.apply(request, response)))
+            Self.completed(request, await Self.answering(request) { try await handler(request) })
         }
         return middleware.reversed().reduce(innermost) { next, layer in
             { request in await Self.answering(request) { try await layer(request, next) } }
         }
     }
 
+    /// A handler's answer with what follows from the request's header.
+    private static func completed(_ request: HTTPRequest, _ response: HTTPResponse) -> HTTPResponse {
+        WebSocketHandshake.apply(request, ContentCoding.apply(request, Conditional.apply(request, response)))
+    }
+
     private static func answering(_ request: HTTPRequest, _ body: () async throws -> HTTPResponse) async -> HTTPResponse {
         do {
             return try await body()
-        } catch let error as HTTPError {
-            return .error(error)
-        } catch is CancellationError {
-            return .error(HTTPError(.serviceUnavailable, "the request was cancelled"))
         } catch {
+            return answer(to: error, request)
+        }
+    }
+
+    private static func answer(to error: any Error, _ request: HTTPRequest) -> HTTPResponse {
+        switch error {
+        case let error as HTTPError: return .error(error)
+        case is CancellationError: return .error(HTTPError(.serviceUnavailable, "the request was cancelled"))
+        default:
             log.error(
                 "a handler failed",
                 ["method": request.method.rawValue, "route": request.route ?? "-", "error": String(describing: error)])
@@ -102,9 +176,13 @@ public struct Router: Sendable {
 
     // MARK: Matching
 
-    private struct Found {
+    /// What a path and a method lead to.
+    struct Found: Sendable {
         var endpoint: Endpoint?
+        /// Whether it is a route that can be asked, not a refusal.
+        var isRoute = false
         var parameters: [String: String] = [:]
+        var immediate: ImmediateHandler?
         var handler: Handler
         var startsInPlace = false
     }
@@ -113,16 +191,20 @@ public struct Router: Sendable {
         let parts = RoutePattern.parts(ofRawPath: request.rawPath)
         var fitting: [Endpoint] = []
         for endpoint in endpoints {
-            guard let raw = endpoint.pattern.match(parts) else { continue }
+            guard let places = endpoint.pattern.match(parts) else { continue }
             fitting.append(endpoint)
             guard let route = Self.route(of: endpoint, for: request.method) else { continue }
-            var found = Found(endpoint: endpoint, handler: route.handler, startsInPlace: route.description.startsInPlace)
+            var found = Found(
+                endpoint: endpoint, isRoute: true, immediate: route.immediate, handler: route.handler,
+                startsInPlace: route.description.startsInPlace)
             do throws(HTTPError) {
-                for (name, value) in raw {
+                for (name, place) in places {
                     let isRest = endpoint.pattern.segments.last == .rest(name)
-                    found.parameters[name] = try RoutePattern.decode(value, isRest: isRest)
+                    found.parameters[name] = try RoutePattern.value(parts[place], isRest: isRest)
                 }
             } catch {
+                found.isRoute = false
+                found.immediate = { _ in throw error }
                 found.handler = { _ in throw error }
             }
             return found

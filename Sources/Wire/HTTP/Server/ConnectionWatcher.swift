@@ -11,27 +11,6 @@ import Log
 /// A descriptor is only touched under the lock while its record exists, and the library reports a connection's end before it closes
 /// the descriptor, so a reused number is never hit.
 final class ConnectionWatcher: Sendable {
-    enum Phase {
-        /// Waiting for a request, or reading its header.
-        case idle
-        /// A request runs.
-        case busy(Exchange)
-        /// A WebSocket has it.
-        case upgraded
-    }
-
-    struct Record {
-        let descriptor: Int32
-        var phase = Phase.idle
-        /// When waiting for a header ends, monotonic nanoseconds.
-        var headerDeadlineNs: UInt64
-        /// How long a body has been coming in while there was room for it.
-        var receivingNs: UInt64 = 0
-        var lingers = false
-        /// When the client closed its sending side, monotonic nanoseconds.
-        var halfClosedNs: UInt64?
-    }
-
     /// A connection that was answered before its body was read. Closing it with bytes unread would reset it, and the reset could
     /// destroy the answer on its way (RFC 9112 section 9.6), so the bytes are read away for a while.
     struct Lingering {
@@ -41,7 +20,7 @@ final class ConnectionWatcher: Sendable {
     }
 
     struct State {
-        var records: [UInt64: Record] = [:]
+        var connections: [UInt64: WatchedConnection] = [:]
         var lingering: [UInt64: Lingering] = [:]
         var sockets: [UInt64: any WatchedSocket] = [:]
         /// Sockets with something to do besides their descriptor's events.
@@ -147,15 +126,16 @@ final class ConnectionWatcher: Sendable {
         if drain(id) { return }
         let isReset = events & (EPOLLHUP.rawValue | EPOLLERR.rawValue) != 0
         let now = Self.now()
-        let exchange = state.withLock { state -> Exchange? in
-            state.records[id]?.halfClosedNs = now
-            switch state.records[id]?.phase {
+        let connection = state.withLock { $0.connections[id] }
+        let exchange = connection?.state.withLock { state -> Exchange? in
+            state.halfClosedNs = now
+            switch state.phase {
             case .busy(let exchange): return exchange
             case .idle:
                 // The library waits for the rest of a request line even when no more can come.
-                state.records[id]?.headerDeadlineNs = now + Self.halfClosedGraceNs
+                state.headerDeadlineNs = now + Self.halfClosedGraceNs
                 return nil
-            case .upgraded, nil: return nil
+            case .answering, .upgraded: return nil
             }
         }
         exchange?.clientLeft(isReset: isReset)
@@ -181,59 +161,61 @@ final class ConnectionWatcher: Sendable {
     }
 
     private func tick(_ now: UInt64) {
-        let (sockets, slow, left) = state.withLock { state -> ([any WatchedSocket], [UInt64], [Exchange]) in
+        let (sockets, slow, left) = state.withLock { state -> ([any WatchedSocket], Int, [Exchange]) in
             let elapsed = state.lastTickNs == 0 ? 0 : now - state.lastTickNs
             state.lastTickNs = now
             for (id, lingering) in state.lingering where now >= lingering.deadlineNs {
                 close(lingering.descriptor)
                 state.lingering[id] = nil
             }
-            var slow: [UInt64] = []
-            for id in state.records.keys where isTooSlow(&state.records[id], now, elapsed) { slow.append(id) }
+            let slow = state.connections.values.filter { isTooSlow($0, now, elapsed) }
             // Not close: the descriptor is the library's, which sees the end of the stream and closes.
-            for id in slow { if let record = state.records[id] { cmicrohttpd_break(record.descriptor) } }
-            let left = state.records.values.compactMap { record -> Exchange? in
-                guard case .busy(let exchange) = record.phase, let since = record.halfClosedNs else { return nil }
-                return now - since > Self.halfClosedGraceNs ? exchange : nil
+            for connection in slow { cmicrohttpd_break(connection.descriptor) }
+            let left = state.connections.values.compactMap { connection in
+                connection.state.withLock { state -> Exchange? in
+                    guard case .busy(let exchange) = state.phase, let since = state.halfClosedNs else { return nil }
+                    return now - since > Self.halfClosedGraceNs ? exchange : nil
+                }
             }
-            return (Array(state.sockets.values), slow, left)
+            return (Array(state.sockets.values), slow.count, left)
         }
         for exchange in left { exchange.abortUnanswered() }
-        if !slow.isEmpty { Logger("http").debug("slow clients were cut off", ["count": "\(slow.count)"]) }
+        if slow > 0 { Logger("http").debug("slow clients were cut off", ["count": "\(slow)"]) }
         for socket in sockets { socket.tick(now) }
     }
 
-    private func isTooSlow(_ record: inout Record?, _ now: UInt64, _ elapsed: UInt64) -> Bool {
-        switch record?.phase {
-        case .idle: return now >= record?.headerDeadlineNs ?? .max
-        case .busy(let exchange):
-            guard let received = exchange.receivedWhileRoom() else { return false }
-            let spent = (record?.receivingNs ?? 0) + elapsed
-            record?.receivingNs = spent
-            return spent > idleNs && (spent - idleNs) / 1_000_000_000 > received / Self.bodyBytesPerSecondMin
-        case .upgraded, nil: return false
+    private func isTooSlow(_ connection: WatchedConnection, _ now: UInt64, _ elapsed: UInt64) -> Bool {
+        connection.state.withLock { state in
+            switch state.phase {
+            case .idle: return now >= state.headerDeadlineNs
+            case .busy(let exchange):
+                guard let received = exchange.receivedWhileRoom() else { return false }
+                state.receivingNs += elapsed
+                let late = state.receivingNs > idleNs ? (state.receivingNs - idleNs) / 1_000_000_000 : 0
+                return late > received / Self.bodyBytesPerSecondMin
+            case .answering, .upgraded: return false
+            }
         }
     }
 
     // MARK: Connections, on the library's threads
 
-    func opened(_ descriptor: Int32) -> UInt64 {
-        let now = Self.now()
-        return state.withLock { state in
-            let id = state.nextID
-            state.nextID += 1
-            state.records[id] = Record(descriptor: descriptor, headerDeadlineNs: now + headerNs)
-            control(EPOLL_CTL_ADD, descriptor, EPOLLRDHUP.rawValue | EPOLLET.rawValue, id)
-            return id
+    func opened(_ raw: OpaquePointer) -> WatchedConnection {
+        let connection = WatchedConnection(id: reserveID(), raw, headerDeadlineNs: Self.now() + headerNs)
+        state.withLock { state in
+            state.connections[connection.id] = connection
+            control(EPOLL_CTL_ADD, connection.descriptor, EPOLLRDHUP.rawValue | EPOLLET.rawValue, connection.id)
         }
+        return connection
     }
 
-    func closed(_ id: UInt64) {
+    func closed(_ connection: WatchedConnection) {
+        let (id, lingers) = (connection.id, connection.state.withLock { $0.lingers })
         state.withLock { state in
-            guard let record = state.records.removeValue(forKey: id) else { return }
-            control(EPOLL_CTL_DEL, record.descriptor, 0, 0)
-            guard record.lingers, !state.isStopping, state.lingering.count < Self.lingeringMax else { return }
-            let own = fcntl(record.descriptor, F_DUPFD_CLOEXEC, 0)
+            guard state.connections.removeValue(forKey: id) != nil else { return }
+            control(EPOLL_CTL_DEL, connection.descriptor, 0, 0)
+            guard lingers, !state.isStopping, state.lingering.count < Self.lingeringMax else { return }
+            let own = fcntl(connection.descriptor, F_DUPFD_CLOEXEC, 0)
             guard own >= 0 else { return }
             cmicrohttpd_end_sending(own)
             let deadline = Self.now() + Self.lingerNs
@@ -242,38 +224,34 @@ final class ConnectionWatcher: Sendable {
         }
     }
 
+    /// A request has come that is answered without waiting.
+    func answering(_ connection: WatchedConnection) { connection.state.withLock { $0.phase = .answering } }
+
+    /// A request has come whose handler may wait.
     func began(_ exchange: Exchange) {
-        update(exchange) { record in
-            record.phase = .busy(exchange)
-            record.receivingNs = 0
+        exchange.socket.state.withLock { state in
+            state.phase = .busy(exchange)
+            state.receivingNs = 0
         }
     }
 
-    func ended(_ exchange: Exchange) {
+    func ended(_ connection: WatchedConnection) {
         let now = Self.now()
-        update(exchange) { [idleNs, headerNs] record in
-            record.phase = .idle
-            record.headerDeadlineNs = now + (record.halfClosedNs == nil ? idleNs + headerNs : Self.halfClosedGraceNs)
+        connection.state.withLock { state in
+            state.phase = .idle
+            state.headerDeadlineNs = now + (state.halfClosedNs == nil ? idleNs + headerNs : Self.halfClosedGraceNs)
         }
     }
 
-    func upgraded(_ exchange: Exchange) {
-        update(exchange) { record in
-            record.phase = .upgraded
-            control(EPOLL_CTL_DEL, record.descriptor, 0, 0)
+    func upgraded(_ connection: WatchedConnection) {
+        state.withLock { _ in
+            connection.state.withLock { $0.phase = .upgraded }
+            control(EPOLL_CTL_DEL, connection.descriptor, 0, 0)
         }
     }
 
     /// The answer goes out before the body was read.
-    func lingerWhenClosed(_ exchange: Exchange) { update(exchange) { $0.lingers = true } }
-
-    private func update(_ exchange: Exchange, _ body: (inout Record) -> Void) {
-        state.withLock { state in
-            guard var record = state.records[exchange.socketID] else { return }
-            body(&record)
-            state.records[exchange.socketID] = record
-        }
-    }
+    func lingerWhenClosed(_ connection: WatchedConnection) { connection.state.withLock { $0.lingers = true } }
 
     // MARK: WebSockets
 

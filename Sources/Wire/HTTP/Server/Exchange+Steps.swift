@@ -16,7 +16,7 @@ extension Exchange {
         case .holding: return hold()
         case .receiving:
             if let upload { return receive(upload) }
-            incoming.finish()
+            incoming?.finish()
             state.withLock { $0.phase = .received }
             return answerOrWait()
         case .received: return answerOrWait()
@@ -26,19 +26,43 @@ extension Exchange {
 
     private func start(method: UnsafePointer<CChar>?, version: UnsafePointer<CChar>?) -> MHD_Result {
         let (request, plan) = RequestReader.read(self, method: method, version: version)
-        core.add(self)
-        switch plan {
-        case .refuse(let error):
+        if case .refuse(let error) = plan {
+            register(.holding, isHead: false)
             state.withLock { $0.response = core.router.respond(toBroken: error) }
-            core.watcher.lingerWhenClosed(self)
+            core.watcher.lingerWhenClosed(socket)
             return queueResponse()
-        case .receive: state.withLock { $0.phase = .receiving }
-        case .hold: state.withLock { $0.phase = .holding }
         }
         guard let request else { return .NO }
-        state.withLock { $0.isHead = request.method == .head }
-        run(request)
-        return plan == .hold ? hold() : .YES
+        let isHead = request.method == .head
+        guard plan == .receive, incoming == nil else {
+            register(plan == .hold ? .holding : .receiving, isHead: isHead)
+            run { [core] in await core.router.respond(to: request) }
+            return plan == .hold ? hold() : .YES
+        }
+        switch core.router.begin(request) {
+        case .answered(let response) where !response.isStreamed: answerHere(response, isHead: isHead)
+        case .answered(let response):
+            register(.receiving, isHead: isHead)
+            run { response }
+        case .pending(let pending):
+            register(.receiving, isHead: isHead)
+            run { [core] in await core.router.respond(to: pending) }
+        }
+        return .YES
+    }
+
+    private func register(_ phase: Phase, isHead: Bool) {
+        state.withLock { ($0.phase, $0.standing, $0.isHead) = (phase, .running, isHead) }
+        core.add(self)
+    }
+
+    /// Nobody is waited for: no task, and nobody else needs to know.
+    private func answerHere(_ response: HTTPResponse, isHead: Bool) {
+        state.withLock { state in
+            (state.phase, state.standing, state.isHead) = (.receiving, .answering, isHead)
+            state.response = response
+        }
+        core.answering(self)
     }
 
     private func hold() -> MHD_Result {
@@ -48,8 +72,8 @@ extension Exchange {
         }
         if isReady {
             // The client may be in the middle of its body: the library will close, and the rest must be read away first.
-            core.watcher.lingerWhenClosed(self)
-            incoming.fail(Self.bodyLost)
+            core.watcher.lingerWhenClosed(socket)
+            incoming?.fail(Self.bodyLost)
             return queueResponse()
         }
         if wantsBody { return .YES }
@@ -60,6 +84,7 @@ extension Exchange {
 
     private func receive(_ upload: UnsafeRawBufferPointer) -> MHD_Result {
         // The library sends nothing before it has the whole body, so a reader behind the answer only gets what fits the buffer.
+        guard let incoming else { return .NO }
         if incoming.isFull, state.withLock({ $0.response != nil }) { incoming.fail(Self.bodyLost) }
         if !incoming.offer(Array(upload)) {
             let discarded = state.withLock { state in
@@ -96,14 +121,13 @@ extension Exchange {
 
 /// What happens to a request besides the server's thread.
 extension Exchange {
-    private func run(_ request: HTTPRequest) {
+    private func run(_ handle: @escaping @Sendable () async -> HTTPResponse) {
         // It begins here, on the server's thread; the router decides where it goes on.
         let task = Task.immediate {
-            let response = await core.router.respond(to: request)
+            let response = await handle()
             answer(response)
-            guard request.method != .head, response.status != .notModified, case .stream(_, let write) = response.body else {
-                return
-            }
+            guard !state.withLock({ $0.isHead }), response.status != .notModified, case .stream(_, let write) = response.body
+            else { return }
             do {
                 try await write(HTTPBodyWriter(pipe: outgoing))
                 outgoing.finish()
@@ -123,7 +147,7 @@ extension Exchange {
     private func answer(_ response: HTTPResponse) {
         state.withLock { if !$0.isAborted { $0.response = response } }
         // Only a streamed answer can still read the body.
-        if case .stream = response.body {} else { incoming.fail(Self.bodyLost) }
+        if case .stream = response.body {} else { incoming?.fail(Self.bodyLost) }
         waker.wake()
     }
 
@@ -138,16 +162,15 @@ extension Exchange {
 
     /// The client is gone, the answer is sent, or the server stops: nothing of this exchange is needed any more.
     func abort() {
-        let (task, webSocket) = state.withLock { state in
+        let (task, webSocket, pipes) = state.withLock { state in
             state.isAborted = true
             // A streamed answer may hold the request, whose body holds this exchange.
             state.response = nil
-            return (state.task.take(), state.webSocket.take())
+            return (state.task.take(), state.webSocket.take(), [state.incoming, state.outgoing])
         }
         task?.cancel()
         webSocket?.end(WebSocket.Broken())
-        incoming.fail(CancellationError())
-        outgoing.fail(CancellationError())
+        for pipe in pipes { pipe?.fail(CancellationError()) }
         waker.wake()
     }
 
@@ -163,9 +186,9 @@ extension Exchange {
 
     /// How much of the body has come; nil unless the client could be sending now.
     func receivedWhileRoom() -> UInt64? {
-        let (phase, discarded) = state.withLock { ($0.phase, $0.discarded) }
-        guard case .receiving = phase, !incoming.isFull else { return nil }
-        return incoming.totalCount &+ UInt64(clamping: discarded)
+        let (phase, discarded, pipe) = state.withLock { ($0.phase, $0.discarded, $0.incoming) }
+        guard case .receiving = phase, let pipe, !pipe.isFull else { return nil }
+        return pipe.totalCount &+ UInt64(clamping: discarded)
     }
 
     /// Tells a stream that never ends by itself that the server stops.

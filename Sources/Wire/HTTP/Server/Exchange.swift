@@ -25,8 +25,19 @@ final class Exchange: Sendable {
         case answered
     }
 
+    /// What others know of it.
+    enum Standing {
+        /// Nothing: its header is not complete.
+        case unheard
+        /// It is answered on the server's thread, and waits for nobody.
+        case answering
+        /// It has a handler that may wait.
+        case running
+    }
+
     struct State {
         var phase = Phase.start
+        var standing = Standing.unheard
         var isAborted = false
         var wantsBody = false
         var isHead = false
@@ -35,32 +46,50 @@ final class Exchange: Sendable {
         var response: HTTPResponse?
         var task: Task<Void, Never>?
         var webSocket: WebSocketConnection?
+        /// The client's body; nil when there is none.
+        var incoming: BytePipe?
+        /// The body of a streamed answer.
+        var outgoing: BytePipe?
     }
 
-    let id: UInt64
     let target: String
     /// Where the target lay in the library's buffer, to find out whether NUL cut it short.
     let targetAddress: UInt
     let connection: Connection
-    /// The watcher's number for the connection.
-    let socketID: UInt64
+    let socket: WatchedConnection
     let core: ServerCore
-    let incoming: BytePipe
-    let outgoing: BytePipe
     let state = Locked(State())
 
-    init(id: UInt64, target: UnsafePointer<CChar>?, connection: OpaquePointer, core: ServerCore) {
-        self.id = id
+    /// Nil when the connection is not watched.
+    init?(target: UnsafePointer<CChar>?, connection: OpaquePointer, core: ServerCore) {
+        guard let watched = cmicrohttpd_socket_context(connection) else { return nil }
+        socket = Unmanaged<WatchedConnection>.fromOpaque(watched).takeUnretainedValue()
         self.target = target.map { String(cString: $0) } ?? ""
         targetAddress = UInt(bitPattern: target)
         self.connection = Connection(raw: connection)
         self.core = core
-        socketID = UInt64(UInt(bitPattern: cmicrohttpd_socket_context(connection)))
-        let capacity = core.settings.bodyBufferBytes
-        let waker = Waker(connection: self.connection)
-        incoming = BytePipe(capacity: capacity) { waker.wake() }
-        outgoing = BytePipe(capacity: capacity) { waker.wake() }
-        self.waker = waker
+        waker = Waker(connection: self.connection)
+    }
+
+    /// The client's body; nil when there is none.
+    var incoming: BytePipe? { state.withLock { $0.incoming } }
+
+    /// Makes the pipe of the client's body; before anyone else knows of the exchange.
+    func makeIncoming() -> BytePipe {
+        let pipe = BytePipe(capacity: core.settings.bodyBufferBytes) { [waker] in waker.wake() }
+        state.withLock { $0.incoming = pipe }
+        return pipe
+    }
+
+    /// The body of a streamed answer. Most answers need none, so it is made when asked for.
+    var outgoing: BytePipe {
+        let (pipe, isAborted) = state.withLock { state in
+            let pipe = state.outgoing ?? BytePipe(capacity: core.settings.answerBufferBytes) { [waker] in waker.wake() }
+            state.outgoing = pipe
+            return (pipe, state.isAborted)
+        }
+        if isAborted { pipe.fail(CancellationError()) }
+        return pipe
     }
 
     /// Resumes the connection, at most once for each suspension. Apart from the exchange, which the pipes must not keep alive.

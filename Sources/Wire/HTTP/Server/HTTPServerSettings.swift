@@ -1,3 +1,7 @@
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// How a server listens and what it lets a client do. Units are in the names.
 public struct HTTPServerSettings: Sendable {
     /// `host:port`; the host is a numeric address or a name, `[…]` around IPv6, empty for all interfaces; port 0 takes any free one.
@@ -6,8 +10,9 @@ public struct HTTPServerSettings: Sendable {
     public var tlsCertificate: String?
     /// Path of the PEM private key.
     public var tlsKey: String?
-    /// Threads that serve connections; handlers don't run on them.
-    public var threads = 2
+    /// Threads that serve connections; handlers that may wait don't run on them. By default one for each two processors: a thread that
+    /// always has something to do wakes less often, and costs less for each request, than two that share it.
+    public var threads = max(1, sysconf(Int32(_SC_NPROCESSORS_ONLN)) / 2)
     /// Whose pages may read the answers.
     public var cors = CORS.off
     /// The limit of a request body when the handler names none, in bytes.
@@ -22,8 +27,12 @@ public struct HTTPServerSettings: Sendable {
     public var maxConnections = 4096
     /// The most connections from one address; 0 for no limit.
     public var maxConnectionsPerAddress = 0
-    /// What may be buffered of one body in each direction before its sender has to wait, in bytes.
+    /// What may be buffered of a request's body before its sender has to wait, in bytes.
     public var bodyBufferBytes = 256 << 10
+    /// What may be buffered of a streamed answer before its writer has to wait, in bytes: so much memory costs a client that reads slowly.
+    public var answerBufferBytes = 32 << 10
+    /// Memory for small files that are sent often, in bytes; as much again may be on its way to slow clients. 0 for none.
+    public var fileMemoryBytes = 32 << 20
     /// The longest WebSocket message taken, in bytes.
     public var webSocketMessageBytes = 1 << 20
     /// How long ``HTTPServer/stop()`` lets running handlers finish, in seconds.

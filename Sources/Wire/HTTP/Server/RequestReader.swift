@@ -34,7 +34,7 @@ enum RequestReader {
             let request = try HTTPRequest(
                 method: method, target: try target(exchange, UInt(bitPattern: version)), headers: fields.headers,
                 body: body(framing, exchange),
-                remoteAddress: address(raw), isTLS: exchange.core.isTLS)
+                remoteAddress: exchange.socket.remoteAddress, isTLS: exchange.core.isTLS)
             return (request, plan(framing, fields.headers, exchange.core.settings))
         } catch {
             return (nil, .refuse(error))
@@ -43,8 +43,9 @@ enum RequestReader {
 
     /// Which bytes are the body must be beyond doubt, or two servers in a row see different requests (RFC 9112 section 11.2).
     private static func framing(_ headers: HTTPHeaders) throws(HTTPError) -> Framing {
-        let (codings, lengths) = (headers.all("Transfer-Encoding"), headers.all("Content-Length"))
         guard headers.all("Host").count <= 1 else { throw HTTPError(.badRequest, "more than one Host") }
+        if headers["Transfer-Encoding"] == nil, headers["Content-Length"] == nil { return .none }
+        let (codings, lengths) = (headers.all("Transfer-Encoding"), headers.all("Content-Length"))
         if !codings.isEmpty {
             guard lengths.isEmpty else { throw HTTPError(.badRequest, "Content-Length and Transfer-Encoding in one request") }
             guard codings.count == 1, codings[0].lowercased() == "chunked" else {
@@ -62,12 +63,12 @@ enum RequestReader {
 
     private static func body(_ framing: Framing, _ exchange: Exchange) -> RequestBody {
         let limit = exchange.core.settings.maxBody
-        let source = RequestBody.Source.pipe(exchange.incoming) { exchange.wantBody() }
-        return switch framing {
-        case .none: RequestBody(source: .bytes([]), declaredLength: 0, defaultLimit: limit)
-        case .length(let length): RequestBody(source: source, declaredLength: length, defaultLimit: limit)
-        case .chunked: RequestBody(source: source, declaredLength: nil, defaultLimit: limit)
+        if case .none = framing { return RequestBody(source: .bytes([]), declaredLength: 0, defaultLimit: limit) }
+        let source = RequestBody.Source.pipe(exchange.makeIncoming()) { exchange.wantBody() }
+        guard case .length(let length) = framing else {
+            return RequestBody(source: source, declaredLength: nil, defaultLimit: limit)
         }
+        return RequestBody(source: source, declaredLength: length, defaultLimit: limit)
     }
 
     private static func plan(_ framing: Framing, _ headers: HTTPHeaders, _ settings: HTTPServerSettings) -> Plan {
@@ -85,20 +86,6 @@ enum RequestReader {
             throw HTTPError(.badRequest, "the request target is not valid")
         }
         return exchange.target
-    }
-
-    private static func address(_ raw: OpaquePointer) -> String {
-        guard let address = cmicrohttpd_address(raw) else { return "" }
-        let isIPv6 = Int32(address.pointee.sa_family) == AF_INET6
-        let size = socklen_t(isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
-        let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NI_MAXHOST)) { buffer -> String in
-            guard let base = buffer.baseAddress,
-                getnameinfo(address, size, base, socklen_t(NI_MAXHOST), nil, 0, NI_NUMERICHOST) == 0
-            else { return "" }
-            return String(cString: base)
-        }
-        // An IPv6 socket shows IPv4 clients as mapped addresses.
-        return text.hasPrefix("::ffff:") ? String(text.dropFirst(7)) : text
     }
 }
 
@@ -118,7 +105,7 @@ private func collectField(
     let isToken = !nameBytes.isEmpty && nameBytes.allSatisfy(isTokenByte)
     if !isToken || valueBytes.contains(where: { $0 == 0 || $0 == 0x0A || $0 == 0x0D }) { fields.pointee.isBroken = true }
     fields.pointee.headers.add(
-        String(decoding: nameBytes, as: UTF8.self), trimBlanks(String(decoding: valueBytes, as: UTF8.self)))
+        String(decoding: nameBytes, as: UTF8.self), String(decoding: trimBlanks(valueBytes), as: UTF8.self))
     return .YES
 }
 

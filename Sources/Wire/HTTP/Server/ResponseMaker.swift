@@ -14,7 +14,7 @@ enum ResponseMaker {
 
     /// Nil when the system has no memory or descriptor left; the connection breaks then.
     static func make(_ response: HTTPResponse, isHead: Bool, for exchange: Exchange) -> OpaquePointer? {
-        guard let made = makeBody(response, exchange) else { return nil }
+        guard let made = makeBody(response, isHead, exchange) else { return nil }
         for field in response.headers where !ownFields.contains(where: { HTTPHeaders.same($0, field.name) }) {
             if MHD_add_response_header(made, field.name, field.value) != .YES {
                 log.warning("a response header was left out because it is not valid", ["name": field.name])
@@ -24,7 +24,7 @@ enum ResponseMaker {
         return made
     }
 
-    private static func makeBody(_ response: HTTPResponse, _ exchange: Exchange) -> OpaquePointer? {
+    private static func makeBody(_ response: HTTPResponse, _ isHead: Bool, _ exchange: Exchange) -> OpaquePointer? {
         switch response.body {
         case .none: return cmicrohttpd_bytes(0, nil)
         case .bytes(let bytes):
@@ -35,6 +35,11 @@ enum ResponseMaker {
             return makeShared(SharedPart(body: body, owner: owner, start: Int(part.lowerBound), exchange: exchange), part.count)
         case .file(let file):
             let part = response.slice ?? 0..<file.count
+            if isHead || part.isEmpty {
+                // Only its length is told.
+            } else if let (block, start) = exchange.core.files.block(file, part) {
+                return makeKept(block, block.bytes + start, part.count)
+            }
             // The library closes its descriptor together with the response.
             let own = fcntl(file.descriptor, F_DUPFD_CLOEXEC, 0)
             guard own >= 0 else { return nil }
@@ -57,14 +62,20 @@ enum ResponseMaker {
 }
 
 extension ResponseMaker {
+    /// Memory that `owner` keeps.
+    private static func makeKept(_ owner: AnyObject, _ bytes: UnsafeMutableRawPointer, _ count: Int) -> OpaquePointer? {
+        let context = Unmanaged.passRetained(owner)
+        let made = MHD_create_response_from_buffer_with_free_callback_cls(count, bytes, releaseOwner, context.toOpaque())
+        if made == nil { context.release() }
+        return made
+    }
+
     /// What is all there is sent from where it lies; what is still coming is copied as it comes.
     private static func makeShared(_ part: SharedPart, _ count: Int) -> OpaquePointer? {
+        if part.body.isComplete { return makeKept(part, part.body.block + part.start, count) }
         let context = Unmanaged.passRetained(part)
-        let made =
-            part.body.isComplete
-            ? MHD_create_response_from_buffer_with_free_callback_cls(
-                count, part.body.block + part.start, releasePart, context.toOpaque())
-            : MHD_create_response_from_callback(UInt64(count), readerBlockBytes, readPart, context.toOpaque(), releasePart)
+        let made = MHD_create_response_from_callback(
+            UInt64(count), readerBlockBytes, readPart, context.toOpaque(), releaseOwner)
         if made == nil { context.release() }
         return made
     }
@@ -101,9 +112,9 @@ private func readPart(
     }
 }
 
-private func releasePart(_ context: UnsafeMutableRawPointer?) {
+private func releaseOwner(_ context: UnsafeMutableRawPointer?) {
     guard let context else { return }
-    Unmanaged<SharedPart>.fromOpaque(context).release()
+    Unmanaged<AnyObject>.fromOpaque(context).release()
 }
 
 /// The library asks for bytes to send.

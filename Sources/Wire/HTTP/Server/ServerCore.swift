@@ -1,5 +1,6 @@
 import CMicrohttpd
 import Log
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -8,8 +9,8 @@ import Log
 /// What the library's callbacks reach: the router and the exchanges that run.
 final class ServerCore: Sendable {
     private struct State {
-        var exchanges: [UInt64: Exchange] = [:]
-        var nextID: UInt64 = 0
+        /// Those whose handlers may wait.
+        var exchanges: [ObjectIdentifier: Exchange] = [:]
         var isStopping = false
         /// New requests are given up at once: a connection left suspended would abort the library's stop.
         var isAborting = false
@@ -18,26 +19,31 @@ final class ServerCore: Sendable {
     let settings: HTTPServerSettings
     let router: Router
     let watcher: ConnectionWatcher
+    let files: FileMemory
     var isTLS: Bool { settings.tlsCertificate != nil }
     private let state = Locked(State())
+    private let running = Atomic<Int>(0)
 
     init(_ settings: HTTPServerSettings, router: Router, watcher: ConnectionWatcher) {
         (self.settings, self.router, self.watcher) = (settings, router, watcher)
+        files = FileMemory(capacity: settings.fileMemoryBytes)
     }
 
     var isStopping: Bool { state.withLock { $0.isStopping } }
-    var runningCount: Int { state.withLock { $0.exchanges.count } }
+    /// Requests whose answers are not sent yet.
+    var runningCount: Int { running.load(ordering: .acquiring) }
 
-    func nextID() -> UInt64 {
-        state.withLock { state in
-            state.nextID &+= 1
-            return state.nextID
-        }
+    /// A request is answered without waiting.
+    func answering(_ exchange: Exchange) {
+        running.add(1, ordering: .relaxed)
+        watcher.answering(exchange.socket)
     }
 
+    /// A request has a handler that may wait.
     func add(_ exchange: Exchange) {
+        running.add(1, ordering: .relaxed)
         let isLate = state.withLock { state in
-            state.exchanges[exchange.id] = exchange
+            state.exchanges[ObjectIdentifier(exchange)] = exchange
             return state.isAborting
         }
         watcher.began(exchange)
@@ -45,9 +51,15 @@ final class ServerCore: Sendable {
     }
 
     func remove(_ exchange: Exchange) {
-        watcher.ended(exchange)
-        exchange.abort()
-        state.withLock { state in _ = state.exchanges.removeValue(forKey: exchange.id) }
+        watcher.ended(exchange.socket)
+        switch exchange.state.withLock({ $0.standing }) {
+        case .unheard: return
+        case .answering: break
+        case .running:
+            exchange.abort()
+            state.withLock { state in _ = state.exchanges.removeValue(forKey: ObjectIdentifier(exchange)) }
+        }
+        running.subtract(1, ordering: .releasing)
     }
 
     /// Lets endless streams end.
@@ -83,7 +95,7 @@ func onTarget(
 ) -> UnsafeMutableRawPointer? {
     guard let context, let connection else { return nil }
     let core = Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue()
-    let exchange = Exchange(id: core.nextID(), target: target, connection: connection, core: core)
+    guard let exchange = Exchange(target: target, connection: connection, core: core) else { return nil }
     return Unmanaged.passRetained(exchange).toOpaque()
 }
 
@@ -121,10 +133,10 @@ func onConnection(
     guard let context, let connection, let socketContext else { return }
     let watcher = Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue().watcher
     if code == .CONNECTION_NOTIFY_STARTED {
-        // The watcher's number stands in for a pointer, so nothing has to be freed.
-        socketContext.pointee = UnsafeMutableRawPointer(bitPattern: UInt(watcher.opened(cmicrohttpd_socket(connection))))
-    } else {
-        watcher.closed(UInt64(UInt(bitPattern: socketContext.pointee)))
+        socketContext.pointee = Unmanaged.passRetained(watcher.opened(connection)).toOpaque()
+    } else if let raw = socketContext.pointee {
+        socketContext.pointee = nil
+        watcher.closed(Unmanaged<WatchedConnection>.fromOpaque(raw).takeRetainedValue())
     }
 }
 

@@ -99,7 +99,7 @@ func onUpgrade(
     guard let requestContext, let handle else { return }
     let exchange = Unmanaged<Exchange>.fromOpaque(requestContext).takeUnretainedValue()
     guard let webSocket = exchange.state.withLock({ $0.webSocket }) else { return cmicrohttpd_upgrade_close(handle) }
-    exchange.core.watcher.upgraded(exchange)
+    exchange.core.watcher.upgraded(exchange.socket)
     // The client's delayed acknowledgement would hold each small message back for 40 ms.
     if let connection { cmicrohttpd_no_delay(cmicrohttpd_socket(connection)) }
     webSocket.upgraded(socket, handle, early: Array(UnsafeRawBufferPointer(start: early, count: early == nil ? 0 : earlyCount)))

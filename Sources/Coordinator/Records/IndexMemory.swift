@@ -1,0 +1,61 @@
+import Log
+import Nodes
+
+/// Operators' decisions in the index's file, for a coordinator without Redis.
+public struct IndexMemory: NodeMemory {
+    private let index: RecordingIndex
+    private let log = Logger("nodes")
+
+    /// - Parameter index: has to be open.
+    public init(_ index: RecordingIndex) { self.index = index }
+
+    /// Nil when the index can't be read.
+    public func decisions() async -> NodeDecisions? {
+        do { return try await index.decisions() } catch {
+            log.warning("what was decided of nodes can't be read", ["reason": "\(error)"])
+            return nil
+        }
+    }
+
+    /// In place of another of its alias.
+    public func remember(_ node: ConfiguredNode) async { await tell { try await index.remember(node) } }
+
+    /// One that is not there is no error.
+    public func forget(_ alias: String) async { await tell { try await index.forgetNode(alias) } }
+
+    /// Until it is put back.
+    public func setDrained(_ alias: String, _ isDrained: Bool) async {
+        await tell { try await index.setDrained(alias, isDrained) }
+    }
+
+    private func tell(_ write: () async throws -> Void) async {
+        do { try await write() } catch {
+            log.warning("a decision about a node holds until the next start only", ["reason": "\(error)"])
+        }
+    }
+}
+
+extension RecordingIndex {
+    func decisions() throws(IndexError) -> NodeDecisions {
+        NodeDecisions(
+            added: try database().rows("SELECT alias, url, token FROM added_nodes ORDER BY alias") {
+                ConfiguredNode(alias: $0.text(0), url: $0.text(1), token: $0.optionalText(2))
+            }, drained: Set(try database().rows("SELECT alias FROM drained_nodes") { $0.text(0) }))
+    }
+
+    func remember(_ node: ConfiguredNode) throws(IndexError) {
+        try database().query(
+            "INSERT OR REPLACE INTO added_nodes (alias, url, token) VALUES (?1, ?2, ?3)",
+            [.text(node.alias), .text(node.url), node.token.map { .text($0) } ?? .null])
+    }
+
+    func forgetNode(_ alias: String) throws(IndexError) {
+        try database().query("DELETE FROM added_nodes WHERE alias = ?1", [.text(alias)])
+    }
+
+    func setDrained(_ alias: String, _ isDrained: Bool) throws(IndexError) {
+        try database().query(
+            isDrained ? "INSERT OR IGNORE INTO drained_nodes (alias) VALUES (?1)" : "DELETE FROM drained_nodes WHERE alias = ?1",
+            [.text(alias)])
+    }
+}

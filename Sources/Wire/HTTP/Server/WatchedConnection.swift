@@ -1,0 +1,57 @@
+import CMicrohttpd
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A connection as the watcher sees it, and what is known of it as long as it is open. Any thread.
+final class WatchedConnection: Sendable {
+    enum Phase {
+        /// Waiting for a request, or reading its header.
+        case idle
+        /// A request is answered on the server's thread, which waits for nobody.
+        case answering
+        /// A request runs.
+        case busy(Exchange)
+        /// A WebSocket has it.
+        case upgraded
+    }
+
+    struct State {
+        var phase = Phase.idle
+        /// When waiting for a header ends, monotonic nanoseconds.
+        var headerDeadlineNs: UInt64
+        /// How long a body has been coming in while there was room for it.
+        var receivingNs: UInt64 = 0
+        var lingers = false
+        /// When the client closed its sending side, monotonic nanoseconds.
+        var halfClosedNs: UInt64?
+    }
+
+    let id: UInt64
+    let descriptor: Int32
+    /// The client's numeric address.
+    let remoteAddress: String
+    let state: Locked<State>
+
+    init(id: UInt64, _ connection: OpaquePointer, headerDeadlineNs: UInt64) {
+        self.id = id
+        descriptor = cmicrohttpd_socket(connection)
+        remoteAddress = Self.address(connection)
+        state = Locked(State(headerDeadlineNs: headerDeadlineNs))
+    }
+
+    private static func address(_ raw: OpaquePointer) -> String {
+        guard let address = cmicrohttpd_address(raw) else { return "" }
+        let isIPv6 = Int32(address.pointee.sa_family) == AF_INET6
+        let size = socklen_t(isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
+        let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NI_MAXHOST)) { buffer -> String in
+            guard let base = buffer.baseAddress,
+                getnameinfo(address, size, base, socklen_t(NI_MAXHOST), nil, 0, NI_NUMERICHOST) == 0
+            else { return "" }
+            return String(cString: base)
+        }
+        // An IPv6 socket shows IPv4 clients as mapped addresses.
+        return text.hasPrefix("::ffff:") ? String(text.dropFirst(7)) : text
+    }
+}
