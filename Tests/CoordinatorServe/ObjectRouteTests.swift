@@ -55,6 +55,9 @@ struct ObjectRouteTests {
             #expect(try await bench.get(Self.path).body == Self.bytes)
             let manifest = try await bench.get("/api/record/object/demo/2026/11/20/manifest.mpd?node=edge-2")
             #expect(manifest.headers["Cache-Control"] == "no-cache")
+            // A growing manifest leads its players there.
+            _ = try await bench.get("/api/record/object/demo/2026/11/20/manifest.mpd?node=edge-2&gaps=keep&x=1")
+            #expect(edges[1].seen.last?.query == "gaps=keep")
         }
     }
 

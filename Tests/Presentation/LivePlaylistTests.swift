@@ -113,6 +113,20 @@ struct LivePlaylistTests {
         return recording
     }
 
+    @Test("a session that has only begun ends nothing: the line grows on before it has a segment")
+    func begun() throws {
+        var begun = material("b", startSecond: 10, isGrowing: true)
+        begun.periods = []
+        let line = try #require(Timeline([material("a"), begun], gaps: .keep))
+        #expect(line.isGrowing)
+        #expect(try #require(line.mediaPlaylist(.video, addresses: ObjectAddresses())?.text()).contains("ENDLIST") == false)
+        #expect(line.mpd(addresses: ObjectAddresses(), isDynamic: line.isGrowing).xml.contains("type=\"dynamic\""))
+        // An index may not have heard of it.
+        let merged = RecordedMaterial.merge([material("a", isGrowing: true)], [material("a"), begun], fromUs: nil, toUs: nil)
+        #expect(Timeline(merged, gaps: .keep)?.isGrowing == true)
+        #expect(Timeline([begun], gaps: .keep) == nil)
+    }
+
     @Test("the playlist names its parts, what comes next, and how near the end a player may go")
     func tags() throws {
         let text = try #require(grown(parts: 11).playlist(.video)?.text())

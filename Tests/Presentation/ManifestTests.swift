@@ -68,6 +68,67 @@ struct ManifestTests {
         #expect(texts == ["#EXT-X-TARGETDURATION:12"])
     }
 
+    /// Video of which only these segments begin with key frames.
+    private func forced(_ synced: Set<Int64>, isGrowing: Bool = false) -> RecordedMaterial {
+        var recording = material("a", isGrowing: isGrowing)
+        let video = recording.periods[0].tracks[1].segments
+        recording.periods[0].tracks[1].segments = SegmentRuns(
+            video.map { segment in
+                var segment = segment
+                segment.startsWithSync = synced.contains(segment.number)
+                return segment
+            })
+        return recording
+    }
+
+    @Test("segments that begin without a key frame are not said to begin with one")
+    func unsynced() throws {
+        let timeline = try #require(Timeline([forced([1, 4])], gaps: .collapse))
+        let sets = timeline.mpd(addresses: ObjectAddresses(), isDynamic: false).xml.split(separator: "\n").filter {
+            $0.contains("<AdaptationSet")
+        }
+        #expect(sets.map { $0.contains("startWithSAP=\"0\"") } == [true, false])
+        func says(_ text: String?) -> Bool? { text?.contains("#EXT-X-INDEPENDENT-SEGMENTS\n") }
+        #expect(says(timeline.multivariantPlaylist(query: "")) == false)
+        #expect(says(timeline.mediaPlaylist(.video, addresses: ObjectAddresses())?.text()) == false)
+        #expect(says(timeline.mediaPlaylist(.audio, addresses: ObjectAddresses())?.text()) == true)
+        #expect(says(try self.timeline().multivariantPlaylist(query: "")) == true)
+        #expect(says(try self.timeline().mediaPlaylist(.video, addresses: ObjectAddresses())?.text()) == true)
+    }
+
+    @Test(
+        "a range begins with what is needed to decode it, sound with it",
+        arguments: [
+            (1.0, [1, 2, 3, 4, 5]), (3.0, [1, 2, 3, 4, 5]), (5.9, [1, 2, 3, 4, 5]), (6.0, [4, 5]), (9.0, [4, 5]),
+        ] as [(Double, [Int64])])
+    func range(from: Double, numbers: [Int64]) throws {
+        var recording = forced([1, 4])
+        recording.periods[0] = recording.periods[0].touching(fromUs: tenOClockUs + Int64(from * 1e6), toUs: nil)
+        let timeline = try #require(Timeline([recording], gaps: .collapse))
+        #expect(timeline.periods.map { $0.tracks.map { $0.track.segments.map(\.number) } } == [[numbers, numbers]])
+        #expect(timeline.periods.flatMap(faults) == [])
+    }
+
+    @Test("what no key frame is left for is left out in front of the first one, and while it may still come")
+    func undecodable() throws {
+        func numbers(_ material: RecordedMaterial) -> [[Int64]]? {
+            Timeline([material], gaps: .keep)?.periods.map { $0.tracks[0].track.segments.map(\.number) }
+        }
+        #expect(numbers(forced([3])) == [[3, 4, 5]])
+        #expect(numbers(forced([3], isGrowing: true)) == [[3, 4, 5]])
+        #expect(numbers(forced([], isGrowing: true)) == nil)
+        // Its sound can be heard.
+        #expect(numbers(forced([])) == [[1, 2, 3, 4, 5]])
+        // Another node takes over with a key frame.
+        var other = forced([1, 4])
+        other.recording.node = "edge-2"
+        other.recording.session = "b"
+        other.periods[0].startUs += 9_000_000
+        let timeline = try #require(Timeline([material("a"), other], gaps: .collapse))
+        #expect(timeline.periods.map { $0.tracks[0].track.segments.map(\.number) } == [[1, 2, 3, 4, 5], [4, 5]])
+        #expect(timeline.periods.flatMap(faults) == [])
+    }
+
     @Test("HLS: the multivariant playlist joins both tracks")
     func multivariant() throws {
         let text = try timeline().multivariantPlaylist(query: "from=1")

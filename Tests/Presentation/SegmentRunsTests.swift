@@ -13,7 +13,8 @@ struct SegmentRunsTests {
             if Int.random(in: 0..<20, using: &generator) == 0 { number += 2 }
             if Int.random(in: 0..<20, using: &generator) == 0 { time += 7 }
             let duration = Int64.random(in: 0..<4, using: &generator) == 0 ? Int64.random(in: 1...9, using: &generator) : 100
-            list.append(IndexedSegment(number: number, time: time, duration: duration))
+            let isForced = seed % 2 == 0 && Int.random(in: 0..<5, using: &generator) == 0
+            list.append(IndexedSegment(number: number, time: time, duration: duration, startsWithSync: !isForced))
             (number, time) = (number + 1, time + duration)
         }
         let runs = SegmentRuns(list)
@@ -28,6 +29,10 @@ struct SegmentRunsTests {
             let first = Int.random(in: 0...list.count, using: &generator)
             let end = Int.random(in: first...list.count, using: &generator)
             #expect(Array(runs.part(first..<end)) == Array(list[first..<end]))
+            #expect(runs.part(first..<end) == SegmentRuns(list[first..<end]))
+            #expect(runs.firstSync(from: first) == list.indices.first { $0 >= first && list[$0].startsWithSync })
+            #expect(
+                first == list.count || runs.lastSync(upTo: first) == list.indices.last { $0 <= first && list[$0].startsWithSync })
             let from = (list.first?.time ?? 0) + Int64.random(in: -50...20_000, using: &generator)
             let to = from + Int64.random(in: 0...5_000, using: &generator)
             #expect(Array(runs.touching(from, to)) == list.filter { $0.time + $0.duration > from && $0.time < to })

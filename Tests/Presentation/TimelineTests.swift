@@ -68,7 +68,7 @@ struct TimelineTests {
         #expect(timeline.periods.map(\.startUs) == [0, 10_000_000])
     }
 
-    @Test("a day longer or shorter by the sender's clock goes over into the next without gap or loss", arguments: [-8.6, 8.6])
+    @Test("a day longer or shorter by the sender's clock goes over into the next without gap or loss", arguments: [-2.3, 2.3])
     func drift(seconds: Double) throws {
         let first = material("a", seconds: 40)
         var second = material("b", startSecond: 40 + seconds, seconds: 10)

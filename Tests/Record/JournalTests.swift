@@ -2,9 +2,11 @@ import Cluster
 import Foundation
 import Media
 import MediaFixtures
+import Presentation
 import Testing
 
 @testable import Record
+@testable import Store
 
 @Suite("Session journals")
 struct JournalTests {
@@ -35,6 +37,7 @@ struct JournalTests {
                         let ticks: Int64 = kind == .video ? 360_000 : 192_000
                         (line.period, line.kind, line.number) = (period, kind, number)
                         (line.time, line.duration, line.bytes, line.samples) = (Int64(number - 1) * ticks, ticks, 50_000, 120)
+                        if period == 2, kind == .video, number == 2 { line.sync = false }
                     }
                 }
             }
@@ -56,6 +59,12 @@ struct JournalTests {
         #expect(detail.tracks.count == 2)
         #expect(detail.periods[1].tracks[0].segments[2].object == "demo/day/video2_0003.m4s")
         #expect(detail.tracks.first?.bandwidth == 100_000)
+        #expect(
+            detail.periods.map { $0.tracks.map { $0.segments.map { $0.sync ?? true } } }
+                == session.indexed.map {
+                    $0.tracks.map { $0.segments.map(\.startsWithSync) }
+                })
+        #expect(detail.periods[1].tracks[0].segments.map(\.sync) == [nil, false, nil])
         let mpd = try #require(DayManifest.render([session], publishUs: 0, segmentSeconds: 4))
         #expect(mpd.kind == .static && mpd.periods.map(\.startUs) == [0, 12_000_000])
     }
@@ -84,6 +93,28 @@ struct JournalTests {
         #expect(DayManifest.render([early], publishUs: 7, segmentSeconds: 4) != nil)
         let half = try #require(RecordedSession.read(lines.prefix(7).flatMap { $0 }, directory: "d")).session
         #expect(DayManifest.render([half], publishUs: 7, segmentSeconds: 4) == nil)
+    }
+
+    @Test("who followed a manifest from when it grew finds every Period where it was; who begins afterwards finds no gaps")
+    func finished() async throws {
+        let place = try RecordingDirectory()
+        let directory = try ObjectKey("demo/2026/11/20")
+        let lines = journal().split(separator: 0x0A).map { Array($0) + [0x0A] }
+        let open = try #require(RecordedSession.read(lines.dropLast().flatMap { $0 }, directory: directory.path)).session
+        let growing = try #require(DayManifest.render([open], publishUs: 7, segmentSeconds: 4))
+        #expect(growing.location == "manifest.mpd?gaps=keep")
+        try place.store.putNow(try directory.appending(SessionDirectory.journalName("abc")), journal(), ifAbsent: true)
+        let recorder = try place.recorder([:])
+        try await recorder.recover()
+        let key = try directory.appending(DayManifest.name)
+        #expect(await recorder.liveManifest(key) == nil)
+        let kept = String(decoding: try #require(await recorder.liveManifest(key, gaps: "keep")), as: UTF8.self)
+        var check = PresentationCheck()
+        try check.take(growing.xml)
+        try check.take(kept)
+        #expect(check.broken == [] && check.location == nil)
+        #expect(kept.contains("type=\"static\"") && kept.contains("start=\"PT20S\""))
+        await recorder.stopAll()
     }
 
     @Test("damaged journals never trap, nor does what is made of them", arguments: 0..<8 as Range<UInt64>)

@@ -85,16 +85,21 @@ final class RecordingRig {
         guard let session = writer.session else { return }
         var sessions = try SessionDirectory(store: place.store, key: writer.directory.key).reading()
         sessions.removeAll { $0.id == session.id }
-        let time = Int64(1_795_190_400_000_000 + versions * 1_000_000)
-        guard let mpd = DayManifest.render(sessions + [session], publishUs: time, segmentSeconds: 1) else { return }
-        versions += 1
-        try checks[writer.directory.key.path, default: PresentationCheck()].take(mpd.xml)
+        try publish(sessions + [session], in: writer.directory.key.path)
     }
 
+    /// What one gets who has followed it, once the session has ended.
     private func publishStored() throws {
-        let path = writer.directory.key.path
-        guard let bytes = try? place.bytes(path + "/" + DayManifest.name) else { return }
-        try checks[path, default: PresentationCheck()].take(String(decoding: bytes, as: UTF8.self))
+        let sessions = try SessionDirectory(store: place.store, key: writer.directory.key).reading()
+        try publish(sessions, in: writer.directory.key.path)
+    }
+
+    private func publish(_ sessions: [RecordedSession], in path: String) throws {
+        let time = Int64(1_795_190_400_000_000 + versions * 1_000_000)
+        let keepsGaps = checks[path]?.location?.hasSuffix("?gaps=keep") ?? false
+        guard let mpd = DayManifest.render(sessions, publishUs: time, segmentSeconds: 1, keepsGaps: keepsGaps) else { return }
+        versions += 1
+        try checks[path, default: PresentationCheck()].take(mpd.xml)
     }
 
     /// Objects only ever come; none changes.

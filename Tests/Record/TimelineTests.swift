@@ -346,6 +346,75 @@ struct PeriodTests {
             Recorded.run([publisher(Self.pictures)], settings: settings, realtimeUs: 1_795_219_196_900_000).sessions.count == 1)
     }
 
+    /// Sound alone, or beside video that has stopped.
+    private func blind(seconds: Int, pictures: Int = 0) -> Publisher {
+        var publisher = publisher(Array(Self.pictures.prefix(pictures)))
+        if pictures == 0 { publisher.tracks = [Publisher.soundTrack] }
+        publisher.sounds = (0..<seconds * 50).map(Publisher.sound)
+        return publisher
+    }
+
+    @Test("the same of sound alone: nothing is lost between sessions")
+    func soundRotation() throws {
+        // 3.1 s before midnight.
+        let midnight = Recorded.run([blind(seconds: 12)], realtimeUs: 1_795_219_196_900_000)
+        #expect(midnight.sessions.map(\.count) == [1, 1])
+        #expect(try counts(midnight) == [[0, 200], [0, 400]])
+        #expect(midnight.periods.map(\.continues) == [false, true])
+        #expect(abs(midnight.periods[1].startUs - midnight.periods[0].startUs - 4_000_000) <= 1)
+        let settings = TimelineSettings(segmentSeconds: 2, sessionSecondsMax: 5)
+        let rotated = Recorded.run([blind(seconds: 24)], settings: settings)
+        #expect(rotated.sessions.map(\.count) == [1, 1, 1, 1])
+        #expect(try counts(rotated).compactMap(\.last) == [300, 300, 300, 300])
+        var broken: [String] = []
+        let packets = try rotated.periods.flatMap { try $0.tracks[.audio]?.samples(&broken) ?? [] }.map(\.data)
+        #expect(packets == (0..<24 * 50).map(Publisher.sound))
+    }
+
+    @Test("a pause of sound, which is silence, may hold the end of several sessions")
+    func silentRotation() throws {
+        var publisher = blind(seconds: 30)
+        for index in 100..<1400 { publisher.sounds[index] = nil }
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 2, sessionSecondsMax: 5))
+        #expect(recorded.sessions.map(\.count) == [1, 1, 1, 1, 1])
+        #expect(try counts(recorded).compactMap(\.last) == [300, 300, 300, 300, 300])
+    }
+
+    @Test("and where video stands still while sound goes on")
+    func stillRotation() throws {
+        // Pictures for 4 s, midnight 10 s after the first.
+        let recorded = Recorded.run([blind(seconds: 40, pictures: 120)], realtimeUs: 1_795_219_190_000_000)
+        #expect(recorded.sessions.map(\.count) == [1, 1])
+        #expect(recorded.periods.map { $0.tracks.count } == [2, 1])
+        var broken: [String] = []
+        let packets = try recorded.periods.flatMap { try $0.tracks[.audio]?.samples(&broken) ?? [] }.map(\.data)
+        #expect(broken == [] && packets == (0..<40 * 50).map(Publisher.sound))
+        #expect(recorded.periods.map(\.continues) == [false, true])
+    }
+
+    @Test("video that comes back after such a session has begun gets a Period of its own, with sound")
+    func stillThenMoving() throws {
+        var publisher = blind(seconds: 40, pictures: 240)
+        publisher.pictureTicks = { Int64($0 < 120 ? $0 : $0 + 30 * 30) * 3000 }
+        let recorded = Recorded.run([publisher], realtimeUs: 1_795_219_190_000_000)
+        #expect(recorded.sessions.map(\.count) == [1, 2])
+        #expect(recorded.periods.map { $0.tracks.count } == [2, 1, 2])
+        #expect(try counts(recorded).map(\.first) == [120, 0, 120])
+    }
+
+    @Test("without a key frame a session goes on for as long again, then ends where a segment has to")
+    func rotationWithoutKeyframes() throws {
+        var publisher = publisher(Array(try SyntheticMedia.h264(frames: 1300, gop: 1300, size: "64x64")))
+        publisher.sounds = []
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 2, sessionSecondsMax: 11))
+        #expect(recorded.sessions.map(\.count) == [1, 1])
+        #expect(
+            recorded.periods.map { $0.tracks[.video]?.segments.map(\.startsWithSync) ?? [] } == [[true, false], [false, false]])
+        var broken: [String] = []
+        let pictures = try recorded.periods.flatMap { try $0.tracks[.video]?.samples(&broken) ?? [] }
+        #expect(broken == [] && pictures.count == 1300)
+    }
+
     @Test("pictures alone and sound alone are recorded too")
     func single() throws {
         var silent = publisher(Self.pictures)

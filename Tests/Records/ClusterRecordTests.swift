@@ -18,6 +18,20 @@ struct ClusterRecordTests {
         #expect(period.tracks[0].object(number: 7) == "demo/2026/11/20/seg_one_0007.m4s")
     }
 
+    @Test("which segments begin without a key frame reaches the manifest, and costs the others nothing")
+    func unsynced() throws {
+        var detail = TestRecords.recording("one", node: "a", segments: 3).detail
+        let plain = try ClusterJSON.encode(detail)
+        #expect(!String(decoding: plain, as: UTF8.self).contains("sync"))
+        detail.periods[0].tracks[0].segments[1].sync = false
+        let read = try ClusterJSON.decode(RecordingDetail.self, from: try ClusterJSON.encode(detail))
+        #expect(read == detail)
+        #expect(
+            IndexedPeriod.periods(of: read).first?.tracks.map { $0.segments.map(\.startsWithSync) } == [
+                [true, false, true], [true, true, true],
+            ])
+    }
+
     @Test("numbers past 9999 keep their digits")
     func longNumbers() throws {
         var detail = TestRecords.recording("one", node: "a", segments: 2).detail

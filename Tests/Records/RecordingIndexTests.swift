@@ -1,6 +1,7 @@
 import Presentation
-import Records
 import Testing
+
+@testable import Records
 
 @Suite("Recording index")
 struct RecordingIndexTests {
@@ -71,7 +72,8 @@ struct RecordingIndexTests {
         for step in 0..<1_300 {
             if step % 400 == 399 { (number, time) = (number + 3, time + 17) }
             let duration: Int64 = step % 7 == 0 ? 180_001 : 180_000
-            all.append(IndexedSegment(number: number, time: time, duration: duration))
+            let isForced = step % 100 == 37 || step == 512
+            all.append(IndexedSegment(number: number, time: time, duration: duration, startsWithSync: !isForced))
             (number, time) = (number + 1, time + duration)
         }
         for end in [1, 2, 510, 511, 512, 513, 1_023, 1_024, 1_300, 900] {
@@ -80,6 +82,60 @@ struct RecordingIndexTests {
             try await index.setDetail(node: "edge-1", session: "a", periods: [grown], updatedUs: tenOClockUs)
             #expect(try await index.periods(of: stored) == [grown])
         }
+    }
+
+    @Test("a range begins with what is needed to decode it, however far before it stands")
+    func rangeSyncs() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        _ = try await index.upsert(recording("a"))
+        let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
+        var whole = period(segments: 1_500)
+        whole.tracks[0].segments = SegmentRuns(
+            whole.tracks[0].segments.map { segment in
+                var segment = segment
+                segment.startsWithSync = segment.number == 400 || segment.number >= 1_100
+                return segment
+            })
+        try await index.setDetail(node: "edge-1", session: "a", periods: [whole], updatedUs: tenOClockUs)
+        func first(_ second: Int64) async throws -> Int64? {
+            try await index.periods(of: stored, fromUs: tenOClockUs + second * 1_000_000).first?.tracks.first?.segments.first?
+                .number
+        }
+        #expect(try await first(2_100) == 400)
+        #expect(try await first(2_198) == 1_100)
+        #expect(try await first(2_201) == 1_101)
+        #expect(try await first(100) == 51)
+    }
+
+    @Test(
+        "a file from before it was known which segments begin with key frames is told, without losing what nobody can tell again")
+    func olderFile() async throws {
+        let directory = try TemporaryDirectory()
+        let index = try await openIndex(directory)
+        for session in ["a", "b"] {
+            _ = try await index.upsert(recording(session))
+            try await index.setDetail(node: "edge-1", session: session, periods: [period(segments: 600)], updatedUs: tenOClockUs)
+        }
+        try await index.setCursor(SyncCursor(sinceUs: 7, incarnationMs: 8), node: "edge-1")
+        await index.close()
+        try SQLiteConnection(path: directory.file("index.db")).run(
+            "ALTER TABLE spans DROP COLUMN unsynced; PRAGMA user_version = \(IndexSchema.steps.count - 1)")
+        let again = try await openIndex(directory)
+        #expect(try await again.cursor(node: "edge-1") == nil)
+        #expect(try await again.upsert(recording("a")))
+        var forced = period(segments: 600)
+        forced.tracks[0].segments = SegmentRuns(
+            forced.tracks[0].segments.map { segment in
+                var segment = segment
+                segment.startsWithSync = segment.number != 30 && segment.number != 513
+                return segment
+            })
+        try await again.setDetail(node: "edge-1", session: "a", periods: [forced], updatedUs: tenOClockUs)
+        let first = try #require(try await again.recording(node: "edge-1", session: "a"))
+        let other = try #require(try await again.recording(node: "edge-1", session: "b"))
+        #expect(try await again.periods(of: first) == [forced])
+        #expect(try await again.periods(of: other) == [period(segments: 600)])
     }
 
     @Test("periods that a repair removed are gone with their segments")

@@ -58,9 +58,11 @@ public struct ObjectProxy: Sendable {
             return try await proxied(request, key, part: part, try await holder(of: key, alias: alias))
         }
         guard let store else { return try await proxied(request, key, try await holder(of: key, alias: alias)) }
-        // A manifest that grows is newest with its node; what the store can't give, the node that wrote it still may.
-        if !ObjectKind(key.name).isImmutable, try await isActive(key), let answer = try? await fromNode(request, key, alias) {
-            return answer
+        // A manifest that grows, or keeps its gaps, is only with its node; what the store can't give, the node that wrote it still may.
+        if !ObjectKind(key.name).isImmutable {
+            var isMade = Self.keepsGaps(request, key)
+            if !isMade { isMade = try await isActive(key) }
+            if isMade, let answer = try? await fromNode(request, key, alias) { return answer }
         }
         let failure: StoreError
         do throws(StoreError) {
@@ -79,6 +81,11 @@ public struct ObjectProxy: Sendable {
 
     private func fromNode(_ request: HTTPRequest, _ key: ObjectKey, _ alias: String?) async throws -> HTTPResponse {
         try await proxied(request, key, try await holder(of: key, alias: alias))
+    }
+
+    /// What a manifest that grew has led its players to (ISO/IEC 23009-1 5.3.1.2); nodes make it when it is asked for.
+    private static func keepsGaps(_ request: HTTPRequest, _ key: ObjectKey) -> Bool {
+        key.name.hasSuffix(".mpd") && request.query.first("gaps") == "keep"
     }
 
     private func isActive(_ key: ObjectKey) async throws -> Bool {
@@ -195,7 +202,8 @@ public struct ObjectProxy: Sendable {
         _ node: NodeView, for key: ObjectKey, part: Int? = nil, _ method: HTTPMethod, _ conditions: HTTPHeaders,
         on request: HTTPRequest
     ) async throws(HTTPError) -> HTTPClientResponse {
-        let path = PercentCoding.encode(key.path, keepSlash: true) + (part.map { "?part=\($0)" } ?? "")
+        let query = part.map { "?part=\($0)" } ?? (Self.keepsGaps(request, key) ? "?gaps=keep" : "")
+        let path = PercentCoding.encode(key.path, keepSlash: true) + query
         var outgoing = HTTPClientRequest(
             method, "\(node.record.url)/api/record/object/\(path)", headers: NodeRequest.headers(for: request, token: node.token))
         for field in conditions { outgoing.headers[field.name] = field.value }

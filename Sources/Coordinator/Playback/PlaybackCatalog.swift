@@ -2,15 +2,11 @@ import Cluster
 import HTTP
 import Nodes
 import Presentation
+import Program
 import Records
 
 /// What has been recorded and how it is played back, for any stream and range of time.
 public struct PlaybackCatalog: Sendable {
-    /// Recordings in one manifest at most; a wider range is refused rather than cut in silence.
-    public static let recordingsMax = 1_000
-    /// Segments in one manifest at most, about a month of two tracks; each takes some hundred bytes while it is made.
-    public static let segmentsMax = 3_000_000
-
     private let index: RecordingIndex
     private let directory: NodeDirectory
 
@@ -19,9 +15,6 @@ public struct PlaybackCatalog: Sendable {
         self.index = index
         self.directory = directory
     }
-
-    private static let tooMuch = HTTPError(
-        .badRequest, "too much is recorded in this range for one manifest: give a smaller one by from and to")
 
     /// Names of the streams that have recordings.
     public func streams() async throws -> [String] { try await index.streams() }
@@ -72,25 +65,33 @@ public struct PlaybackCatalog: Sendable {
     /// What is recorded of a stream in a range, oldest first.
     /// - Throws: 400 when it is too much for one manifest.
     public func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
-        let found = try await corrected(
-            RecordingQuery(stream: stream, fromUs: fromUs, toUs: toUs, limit: Self.recordingsMax + 1))
-        guard found.count <= Self.recordingsMax else {
-            throw Self.tooMuch
-        }
+        let found = try await recordings(stream: stream, fromUs: fromUs, toUs: toUs)
         let live = await directory.view().liveAliases
         var material: [RecordedMaterial] = []
-        var segments = 0
+        var bound = ManifestBound()
         for placed in found.reversed() {
             let (recording, byUs) = (placed.recording, placed.correctionUs)
             let periods = try await index.periods(
                 of: recording, fromUs: fromUs.map { $0 - byUs }, toUs: toUs.map { $0 - byUs }
             ).map { $0.moved(byUs: byUs) }
-            segments += periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.count } }
-            guard segments <= Self.segmentsMax else { throw Self.tooMuch }
+            try bound.add(periods)
             // A range with an end is over, whatever happens behind it.
             let isGrowing = toUs == nil && recording.shownStatus(liveNodes: live) == .active
             material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
         }
         return material
+    }
+
+    /// All of them, newest first, however many a publisher that comes and goes makes of a month.
+    private func recordings(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [Placed] {
+        var query = RecordingQuery(stream: stream, fromUs: fromUs, toUs: toUs)
+        var all: [Placed] = []
+        while true {
+            let page = try await corrected(query)
+            all += page
+            guard page.count == query.limit, let last = page.last else { return all }
+            guard all.count <= ManifestBound.recordingsMax else { throw ManifestBound.tooMuch }
+            query.after = last.cursor
+        }
     }
 }

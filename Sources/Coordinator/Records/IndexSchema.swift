@@ -64,6 +64,13 @@ enum IndexSchema {
         CREATE TABLE added_nodes (alias TEXT PRIMARY KEY, url TEXT NOT NULL, token TEXT) STRICT, WITHOUT ROWID;
         CREATE TABLE drained_nodes (alias TEXT PRIMARY KEY) STRICT, WITHOUT ROWID;
         """,
+        "ALTER TABLE recordings ADD COLUMN detail_next TEXT;",
+        // Numbers of segments that do not begin with a sync sample; NULL where nobody has asked, so that all details are read again.
+        """
+        ALTER TABLE spans ADD COLUMN unsynced TEXT;
+        UPDATE recordings SET detail_us = NULL, detail_next = NULL;
+        DELETE FROM cursors;
+        """,
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

@@ -111,21 +111,32 @@ extension RecordingIndex {
             var track = described
             let range = track.mediaRange(periodStartUs: period.startUs, fromUs: fromUs, toUs: toUs)
             if !range.isEmpty {
-                var segments = SegmentRuns()
-                try database.query(
-                    "SELECT number, t, durations FROM spans WHERE track = ?1 AND t_end > ?2 AND t < ?3 ORDER BY number",
-                    [.integer(id), .integer(range.lowerBound), .integer(range.upperBound)]
-                ) { row in
-                    row.withText(2) { durations in
-                        SegmentSpan.read(number: row.integer(0), time: row.integer(1), durations: durations, into: &segments)
-                    }
-                }
-                track.segments = segments.touching(range.lowerBound, range.upperBound)
+                track.segments = try segments(ofTrack: id, range, in: database).touching(range.lowerBound, range.upperBound)
             }
             if periods.last?.ordinal != period.ordinal { periods.append(period) }
             periods[periods.count - 1].tracks.append(track)
         }
-        return periods
+        guard fromUs != nil, periods.contains(where: \.beginsUnsynced) else { return periods }
+        // What is needed to decode the first segment may stand long before it.
+        return try self.periods(of: recording, toUs: toUs).map { $0.touching(fromUs: fromUs, toUs: toUs) }
+    }
+
+    private func segments(
+        ofTrack track: Int64, _ range: Range<Int64>, in database: SQLiteConnection
+    ) throws(IndexError) -> SegmentRuns {
+        var segments = SegmentRuns()
+        try database.query(
+            "SELECT number, t, durations, unsynced FROM spans WHERE track = ?1 AND t_end > ?2 AND t < ?3 ORDER BY number",
+            [.integer(track), .integer(range.lowerBound), .integer(range.upperBound)]
+        ) { row in
+            row.withText(2) { durations in
+                SegmentSpan.read(number: row.integer(0), time: row.integer(1), durations: durations, into: &segments)
+            }
+            row.withText(3) { numbers in
+                if !numbers.isEmpty { segments.noteUnsynced(SegmentSpan.unsynced(in: numbers)) }
+            }
+        }
+        return segments
     }
 
     private static func period(_ row: SQLRow) -> IndexedPeriod {

@@ -3,6 +3,7 @@ import Presentation
 
 /// Up to 512 segments without a break as one row: a row for each would take a second to read for a month.
 ///
+/// Numbers of those that do not begin with a sync sample are listed beside, which are few or none.
 /// Durations stand as text, `360000*200 359970`: SQL itself could make them of the rows of an older file.
 struct SegmentSpan {
     static let segmentsMax: Int64 = 512
@@ -12,6 +13,7 @@ struct SegmentSpan {
     var end: Int64
     var count: Int
     var durations: String
+    var unsynced = ""
 
     /// The rows for segments; a row begins where numbers or times break, and at each multiple of 512.
     static func spans(of segments: SegmentRuns) -> [SegmentSpan] {
@@ -34,6 +36,10 @@ struct SegmentSpan {
                 run = SegmentRuns.Run(
                     number: run.number + Int64(count), time: end, duration: run.duration, count: run.count - count)
             }
+        }
+        for number in segments.unsynced {
+            guard let place = spans.lastIndex(where: { $0.number <= number }) else { continue }
+            spans[place].unsynced += (spans[place].unsynced.isEmpty ? "" : " ") + String(number)
         }
         return spans
     }
@@ -62,5 +68,10 @@ struct SegmentSpan {
             }
         }
         finish(&segments)
+    }
+
+    /// The numbers of a row's segments that do not begin with a sync sample.
+    static func unsynced(in text: UnsafeBufferPointer<UInt8>) -> [Int64] {
+        text.split(separator: 0x20).compactMap { Int64(String(decoding: $0, as: UTF8.self)) }
     }
 }

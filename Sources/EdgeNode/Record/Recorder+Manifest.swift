@@ -3,32 +3,58 @@ import Store
 import Synchronization
 
 extension Recorder {
-    /// Whether something is being recorded into a manifest's directory at this moment, so that ``liveManifest(_:)`` has one.
-    public func isLive(_ key: ObjectKey) -> Bool {
+    /// Whether ``liveManifest(_:gaps:)`` may have a manifest that is newer than the stored one.
+    public func isLive(_ key: ObjectKey, gaps: String? = nil) -> Bool {
         guard key.name == DayManifest.name, let directory = key.parent else { return false }
-        return !environment.index.live(in: directory.path).isEmpty
+        return streamToRender(directory, keepsGaps: gaps == DayManifest.gapsQuery.value) != nil
+    }
+
+    private func streamToRender(_ directory: ObjectKey, keepsGaps: Bool) -> String? {
+        if let live = environment.index.live(in: directory.path).first { return live.stream }
+        // Nor does the stored one know recordings that are in the remote store already, beside one that is not.
+        return environment.shipper?.stream(sendingFrom: directory.path)
+            ?? (keepsGaps ? stream(ofDirectory: directory.path) : nil)
     }
 
     /// The manifest of a directory into which something is being recorded at this moment, as of now: what is stored of it is older,
     /// because writing it costs. Nil for every other key.
-    public func liveManifest(_ key: ObjectKey) async -> [UInt8]? {
+    ///
+    /// - Parameter gaps: `keep` for the version whose Periods stay where the clock had them, which is never stored.
+    public func liveManifest(_ key: ObjectKey, gaps: String? = nil) async -> [UInt8]? {
         guard key.name == DayManifest.name, let directory = key.parent else { return nil }
         let live = environment.index.live(in: directory.path).map(\.value)
-        guard let stream = live.first?.stream else { return nil }
+        let keepsGaps = gaps == DayManifest.gapsQuery.value
+        guard let stream = streamToRender(directory, keepsGaps: keepsGaps) else { return nil }
         let environment = environment
         let read = await BlockingWork.run { () throws(StoreError) in try environment.sessions(in: directory) }
         guard case .success(let ended) = read else { return nil }
         let remote = environment.shipper?.remoteSessions(in: directory.path, stream: stream) ?? []
         var known: Set<String> = []
-        // What this node knows itself is newer than what it has sent.
-        let all = (live + ended + remote).filter { known.insert($0.id).inserted }
+        // What this node knows itself is newer than what it has sent, unless that is all it knows any more.
+        var all = (live + ended.filter { !$0.isOutline } + remote).filter { known.insert($0.id).inserted }
+        for outline in ended where outline.isOutline && !known.contains(outline.id) {
+            guard case .success(.some(let sent)) = await environment.session(outline.row) else {
+                // Better none than one without it, unless something is going on at this moment.
+                if live.isEmpty { return nil } else { continue }
+            }
+            all.append(sent)
+        }
         let mpd = DayManifest.render(
-            all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
+            all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds,
+            keepsGaps: keepsGaps)
         return mpd?.utf8
     }
 }
 
 extension Shipper {
+    /// The stream of which something in a directory is still to be sent.
+    func stream(sendingFrom directory: String) -> String? {
+        state.withLock { state in
+            guard state.shelves[directory] != nil else { return nil }
+            return state.plan.recordings.values.first { $0.directory == directory && !$0.isWithdrawn }?.stream
+        }
+    }
+
     /// Sessions that the remote directory had when its manifest was last written.
     func remoteSessions(in directory: String, stream: String) -> [RecordedSession] {
         state.withLock { $0.shelves[directory] }?.sessions(stream: stream, nowUs: clock.now()) ?? []

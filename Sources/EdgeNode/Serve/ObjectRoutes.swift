@@ -38,6 +38,8 @@ struct ObjectRoutes {
         let type: String
         /// A manifest changes while it is live, everything else is written once.
         let isManifest: Bool
+        /// `keep` for the version of a manifest whose Periods stay where the clock had them.
+        let gaps: String?
         var headers: HTTPHeaders {
             ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable", "Content-Type": type]
         }
@@ -53,20 +55,22 @@ struct ObjectRoutes {
         let stream = key.parent.flatMap { recorder.stream(ofDirectory: $0.path) } ?? key.firstComponent
         try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
         guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
-        return Object(key: key, type: type, isManifest: key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8"))
+        return Object(
+            key: key, type: type, isManifest: key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8"),
+            gaps: request.query.first("gaps"))
     }
 
     /// The answer when it is a file that the kernel has at hand.
     private func answerNow(_ request: HTTPRequest) throws(HTTPError) -> HTTPResponse? {
         let object = try object(request)
-        guard request.query.first("part") == nil, !(object.isManifest && recorder.isLive(object.key)),
+        guard request.query.first("part") == nil, !(object.isManifest && recorder.isLive(object.key, gaps: object.gaps)),
             let local = store.cachedFile(object.key)
         else { return nil }
         return try file(local, object)
     }
 
     private func answer(_ request: HTTPRequest, _ object: Object) async throws(StoreError) -> HTTPResponse {
-        if object.isManifest, let live = await recorder.liveManifest(object.key) {
+        if object.isManifest, let live = await recorder.liveManifest(object.key, gaps: object.gaps) {
             return HTTPResponse(.ok, headers: object.headers, body: .bytes(live))
         }
         if let local = try await store.localFile(object.key) {

@@ -11,9 +11,6 @@ struct RecordedPlayback: PlaybackSource {
     /// The node's own name in its recordings.
     let alias: String
 
-    /// Recordings in one manifest at most; a wider range is refused rather than cut in silence.
-    static let recordingsMax = 1_000
-
     var namesNodes: Bool { false }
 
     func streams() async throws -> [String] { Set(recorder.playable().map(\.stream)).sorted() }
@@ -30,21 +27,22 @@ struct RecordedPlayback: PlaybackSource {
 
     func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
         let found = Self.touching(recorder.playable(stream: stream), fromUs: fromUs, toUs: toUs)
-        guard found.count <= Self.recordingsMax else {
-            throw HTTPError(
-                .badRequest, "too much is recorded in this range for one manifest: give a smaller one by from and to")
-        }
+        guard found.count <= ManifestBound.recordingsMax else { throw ManifestBound.tooMuch }
+        var bound = ManifestBound()
         var material: [RecordedMaterial] = []
         for recording in found {
+            let periods: [IndexedPeriod]
             do throws(RecordError) {
-                let periods = try await recorder.periods(id: recording.session, fromUs: fromUs, toUs: toUs)
-                // A range with an end is over, whatever happens behind it.
-                let isGrowing = toUs == nil && recording.status == .active
-                material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
+                periods = try await recorder.periods(id: recording.session, fromUs: fromUs, toUs: toUs)
             } catch {
                 // One that was removed just now is as good as never made.
                 guard error == .notFound else { throw HTTPError(error) }
+                continue
             }
+            try bound.add(periods)
+            // A range with an end is over, whatever happens behind it.
+            let isGrowing = toUs == nil && recording.status == .active
+            material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
         }
         return material
     }

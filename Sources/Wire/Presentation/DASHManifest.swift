@@ -68,7 +68,8 @@ extension Timeline {
             media: media, codecs: track.codecs, bandwidth: Int(track.bandwidth), timescale: Int(track.timescale),
             initialization: addresses.address(track.initialization, node: node),
             template: addresses.address(track.segmentPrefix, node: node, number: "$Number%04d$.\(track.container.suffix)"),
-            startNumber: Int(track.segments.first?.number ?? 1), presentationTimeOffset: entry.presentationTimeOffset,
+            startsWithSAP: track.segments.unsynced.isEmpty, startNumber: Int(track.segments.first?.number ?? 1),
+            presentationTimeOffset: entry.presentationTimeOffset,
             timeline: track.segments.runs)
     }
 }

@@ -24,7 +24,8 @@ extension Timeline {
         var codecs: [String] = []
         for track in video + audio where !codecs.contains(track.codecs) { codecs.append(track.codecs) }
         let peak = (video.map(\.bandwidth).max() ?? 0) + (audio.map(\.bandwidth).max() ?? 0)
-        var out = "#EXTM3U\n#EXT-X-VERSION:7\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+        var out = "#EXTM3U\n#EXT-X-VERSION:7\n"
+        if (video + audio).allSatisfy(\.segments.unsynced.isEmpty) { out += "#EXT-X-INDEPENDENT-SEGMENTS\n" }
         var variant = "#EXT-X-STREAM-INF:BANDWIDTH=\(max(1, peak)),CODECS=\"\(Self.quotable(codecs.joined(separator: ",")))\""
         if let size = video.compactMap({ track in track.width.flatMap { w in track.height.map { (w, $0) } } }).max(by: <) {
             variant += ",RESOLUTION=\(size.0)x\(size.1)"

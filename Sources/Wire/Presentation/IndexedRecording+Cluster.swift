@@ -76,7 +76,9 @@ extension IndexedTrack {
         }
         guard isSound, Double(entry.mediaTimeOffset) <= secondsMax else { return nil }
         let segments = SegmentRuns(
-            zip(numbers, entry.segments).lazy.map { IndexedSegment(number: $0, time: $1.t, duration: $1.d) })
+            zip(numbers, entry.segments).lazy.map {
+                IndexedSegment(number: $0, time: $1.t, duration: $1.d, startsWithSync: $1.sync ?? true)
+            })
         self.init(
             kind: track.kind, codecs: track.codecs, timescale: Int64(track.timescale), timeAtStart: entry.mediaTimeOffset,
             initialization: entry.initObject, segmentPrefix: entry.segmentPrefix,

@@ -86,12 +86,15 @@ public struct IndexedSegment: Sendable, Equatable {
     public var time: Int64
     /// Exact duration in the track's timescale.
     public var duration: Int64
+    /// Whether decoding can begin with it.
+    public var startsWithSync: Bool
 
     /// A segment as the recorder's journal has it.
-    public init(number: Int64, time: Int64, duration: Int64) {
+    public init(number: Int64, time: Int64, duration: Int64, startsWithSync: Bool = true) {
         self.number = number
         self.time = time
         self.duration = duration
+        self.startsWithSync = startsWithSync
     }
 }
 

@@ -96,9 +96,8 @@ extension RecordedMaterial {
                 $0.recording.node == entry.recording.node && $0.recording.session == entry.recording.session
             }
             guard let place else {
-                if periods.contains(where: { $0.tracks.contains { !$0.segments.isEmpty } }) {
-                    merged.append(RecordedMaterial(recording: entry.recording, periods: periods, isGrowing: entry.isGrowing))
-                }
+                let material = RecordedMaterial(recording: entry.recording, periods: periods, isGrowing: entry.isGrowing)
+                if material.isGrowing || material.hasSegments { merged.append(material) }
                 continue
             }
             if entry.recording.updatedUs >= merged[place].recording.updatedUs {

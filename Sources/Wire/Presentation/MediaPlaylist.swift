@@ -27,6 +27,8 @@ public struct MediaPlaylist: Sendable {
         var live: [LiveEdge.Segment] = []
         /// It is being written.
         var isOpen = false
+        /// Each of its segments can be decoded by itself (4.3.5.1).
+        var isIndependent: Bool { if case .own = filling { segments.unsynced.isEmpty } else { true } }
     }
 
     private let addresses: ObjectAddresses
@@ -186,7 +188,8 @@ public struct MediaPlaylist: Sendable {
             out += "PART-HOLD-BACK=\(hold),HOLD-BACK=\(3 * targetSeconds).0\n"
             out += "#EXT-X-PART-INF:PART-TARGET=\(Self.decimal(live.partSecondsMax))\n"
         }
-        out += "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+        out += "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"
+        if sections.allSatisfy(\.isIndependent) { out += "#EXT-X-INDEPENDENT-SEGMENTS\n" }
         return out + "#EXT-X-PLAYLIST-TYPE:\(isGrowing ? "EVENT" : "VOD")\n"
     }
 

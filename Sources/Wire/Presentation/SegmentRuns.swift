@@ -12,6 +12,8 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
     private var places: [UInt32] = []
     /// How many segments there are.
     public private(set) var count = 0
+    /// Numbers of those that do not begin with a sync sample, in order: most recordings have none.
+    public private(set) var unsynced: [Int64] = []
 
     /// No segments.
     public init() {}
@@ -31,15 +33,40 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
         let index = places.partitioningIndex { $0 > UInt32(clamping: position) } - 1
         let run = runs[index]
         let offset = Int64(position - Int(places[index]))
-        return IndexedSegment(number: run.number + offset, time: run.time + offset * run.duration, duration: run.duration)
+        return IndexedSegment(
+            number: run.number + offset, time: run.time + offset * run.duration, duration: run.duration,
+            startsWithSync: unsynced.isEmpty || !isUnsynced(run.number + offset))
+    }
+
+    private func isUnsynced(_ number: Int64) -> Bool {
+        let place = unsynced.partitioningIndex { $0 >= number }
+        return place < unsynced.count && unsynced[place] == number
     }
 
     /// Adds a segment behind the last.
     public mutating func append(_ segment: IndexedSegment) {
         append(Run(number: segment.number, time: segment.time, duration: segment.duration, count: 1))
+        if !segment.startsWithSync { unsynced.append(segment.number) }
     }
 
-    /// Adds a run behind the last segment, to the last run when it goes on with it.
+    /// Notes of segments that are there already that they do not begin with a sync sample; numbers in order, each above those noted before.
+    public mutating func noteUnsynced(_ numbers: some Sequence<Int64>) {
+        for number in numbers where number > unsynced.last ?? 0 { unsynced.append(number) }
+    }
+
+    /// The first place from `index` on, or with `index` itself, where decoding can begin; nil when there is none.
+    public func firstSync(from index: Int) -> Int? {
+        guard !unsynced.isEmpty else { return index < count ? index : nil }
+        return indices[Swift.min(index, count)...].first { self[$0].startsWithSync }
+    }
+
+    /// The last place up to and with `index` where decoding can begin; nil when there is none.
+    public func lastSync(upTo index: Int) -> Int? {
+        guard !unsynced.isEmpty else { return index < count ? index : nil }
+        return indices.prefix(index + 1).last { self[$0].startsWithSync }
+    }
+
+    /// Adds a run of segments that begin with sync samples behind the last segment, to the last run when it goes on with it.
     public mutating func append(_ run: Run) {
         guard run.count > 0 else { return }
         if let last = runs.last, last.duration == run.duration, last.nextNumber == run.number, last.end == run.time {
@@ -72,6 +99,9 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
                     number: run.number + Int64(first), time: run.time + Int64(first) * run.duration, duration: run.duration,
                     count: end - first))
             index += 1
+        }
+        if !unsynced.isEmpty, let first = result.runs.first?.number, let next = result.runs.last?.nextNumber {
+            result.unsynced = unsynced.filter { $0 >= first && $0 < next }
         }
         return result
     }

@@ -15,6 +15,10 @@ public struct RecordedMaterial: Sendable, Equatable {
     }
 }
 
+extension RecordedMaterial {
+    var hasSegments: Bool { periods.contains { $0.tracks.contains { !$0.segments.isEmpty } } }
+}
+
 /// What becomes of time in which nothing was recorded.
 public enum GapRule: String, Sendable {
     /// It is left out: periods follow each other at once.
@@ -67,7 +71,7 @@ public struct Timeline: Sendable, Equatable {
         let stretches = material.flatMap { Self.stretches(of: $0) }.sorted {
             ($0.period.wallStartUs, $0.period.id) < ($1.period.wallStartUs, $1.period.id)
         }
-        let placed = Self.withoutOverlap(stretches)
+        let placed = Self.decodable(Self.withoutOverlap(stretches))
         guard let first = placed.first, let last = placed.last else { return nil }
         var periods: [TimelinePeriod] = []
         var endUs: Int64 = 0
@@ -79,7 +83,8 @@ public struct Timeline: Sendable, Equatable {
             periods.append(period)
         }
         self.periods = periods
-        isGrowing = last.isGrowing
+        // A session that has only begun has nothing to show yet, but will.
+        isGrowing = last.isGrowing || material.contains { $0.isGrowing && !$0.hasSegments }
         updatedUs = material.map(\.recording.updatedUs).max() ?? 0
     }
 
@@ -107,8 +112,9 @@ public struct Timeline: Sendable, Equatable {
         }
     }
 
-    /// What a sender's clock may be off at the end of a day, generously.
-    private static let driftUsMax: Int64 = 120_000_000
+    /// How far a period may begin from where the one before it ended although no media lie between: recorders begin one when a sender's
+    /// clock has drifted a third of a second away from theirs, and take up to two seconds more for a network that got slower or faster.
+    private static let driftUsMax: Int64 = 3_000_000
 
     /// Overlap that two clocks may have without meaning anything.
     private static let overlapSlackUs: Int64 = 100_000
@@ -221,16 +227,36 @@ public struct Timeline: Sendable, Equatable {
         return placed
     }
 
-    /// What is left of a period when only lead segments that begin at or after an instant are kept.
+    // MARK: places to begin
+
+    /// Leaves out what cannot be decoded because what it refers to is not played before it. Where nothing of a period can be it stays, for
+    /// the sound, unless that may come yet.
+    private static func decodable(_ stretches: [Stretch]) -> [Stretch] {
+        guard stretches.contains(where: { $0.period.tracks.first?.track.segments.first?.startsWithSync == false }) else {
+            return stretches
+        }
+        var kept: [Stretch] = []
+        for var stretch in stretches {
+            let isFollowing = kept.last.map { stretch.follows($0) } ?? false
+            if !isFollowing, let segments = stretch.period.tracks.first?.track.segments, segments.first?.startsWithSync == false {
+                if segments.firstSync(from: 0) == nil, stretch.isGrowing { continue }
+                stretch.period = trimmed(stretch.period, fromUs: stretch.period.wallStartUs) ?? stretch.period
+            }
+            kept.append(stretch)
+        }
+        return kept
+    }
+
+    /// What is left of a period when only lead segments that begin at or after an instant are kept, from the first that can be decoded on.
     private static func trimmed(_ period: TimelinePeriod, fromUs: Int64) -> TimelinePeriod? {
         guard let lead = period.tracks.first else { return nil }
         func wallUs(_ segment: IndexedSegment) -> Int64 {
             period.wallStartUs
                 + scaled(segment.time - lead.presentationTimeOffset, from: lead.track.timescale, to: 1_000_000)
         }
-        let index = lead.track.segments.partitioningIndex { wallUs($0) >= fromUs }
-        guard index < lead.track.segments.count else { return nil }
-        let first = lead.track.segments[index]
+        let reached = lead.track.segments.partitioningIndex { wallUs($0) >= fromUs }
+        guard reached < lead.track.segments.count else { return nil }
+        let first = lead.track.segments[lead.track.segments.firstSync(from: reached) ?? reached]
         let skipped = first.time - lead.presentationTimeOffset
         var rest = period
         let stem = period.id.prefix(upTo: period.id.lastIndex(of: ".") ?? period.id.endIndex)

@@ -4,14 +4,21 @@ import Media
 ///
 /// While one is being written the presentation is dynamic, Periods stand where the clock had them, and nothing that was said is
 /// taken back. Once all have ended it is static, and Periods follow each other without the gaps between them: most players
-/// stop at a gap. The time of day of each Period stays in it.
+/// stop at a gap. The time of day of each Period stays in it. Who began with gaps is led to a version that keeps them (5.3.1.2), or all
+/// positions would jump when the recording ends.
 enum DayManifest {
     static let name = "manifest.mpd"
+    /// What of an address asks for the version that keeps gaps.
+    static let gapsQuery = (name: "gaps", value: "keep")
     /// No presentation is longer, whatever journals say: some thirty thousand years.
     private static let longestUs: Int64 = 1_000_000_000_000_000_000
 
     /// Nil when there is nothing to play yet.
-    static func render(_ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double) -> MPD? {
+    ///
+    /// - Parameter keepsGaps: Periods stay where the clock had them also when all is finished.
+    static func render(
+        _ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double, keepsGaps: Bool = false
+    ) -> MPD? {
         let sorted = sessions.sorted { ($0.startUs, $0.id) < ($1.startUs, $1.id) }
         let isGrowing = sorted.contains { !$0.isEnded && $0.hasSegments }
         var periods: [MPD.Period] = []
@@ -25,7 +32,7 @@ enum DayManifest {
                 let previousEnd = periods.last.map { $0.startUs + ($0.durationUs ?? 0) } ?? 0
                 guard previousEnd < longestUs else { break }
                 // Two nodes may have recorded at the same time; then the earlier one comes first, whole.
-                let follows = !isGrowing || (period.continues && node == session.node)
+                let follows = !(isGrowing || keepsGaps) || (period.continues && node == session.node)
                 let start = follows ? previousEnd : max(previousEnd, period.startUs - origin)
                 node = session.node
                 let isLast = isGrowing && session.id == sorted.last?.id && period.number == session.periods.last?.number
@@ -47,7 +54,8 @@ enum DayManifest {
             ? .dynamic(availabilityStartUs: availabilityStartUs, publishUs: publishUs, updateSeconds: segmentSeconds) : .static
         return MPD(
             kind: kind, maxSegmentSeconds: longest,
-            clock: MPD.Clock(scheme: "urn:mpeg:dash:utc:http-head:2014", value: name), periods: periods)
+            clock: MPD.Clock(scheme: "urn:mpeg:dash:utc:http-head:2014", value: name),
+            location: isGrowing ? "\(name)?\(gapsQuery.name)=\(gapsQuery.value)" : nil, periods: periods)
     }
 
     /// A growing Period is shown once each of its tracks can be, because the set of tracks must not change afterwards.

@@ -2,6 +2,8 @@ import Media
 
 /// A Period being written: where its clock stands and its tracks.
 struct OpenPeriod {
+    /// The time of day of media time 0, as it was said when the Period began.
+    let startUs: Int64
     /// The first picture's timestamp; media time 0. Moved when the sender counts anew. Of sound in a Period without video.
     var videoOrigin: Int64
     /// The sound timestamp that belongs to media time 0; nil while no sound has come to compare with.
@@ -31,6 +33,27 @@ struct OpenPeriod {
         }
         return max(raw + correction, (video?.pendingTime ?? -1) + 1)
     }
+
+    /// The time of day has run away from what the Period's start and a media time say it is, and stays away: the sender's clock is not
+    /// ours. To be asked at each cut.
+    mutating func hasDrifted(at time: Int64, rate: Int64, wallTimeUs: Int64) -> Bool {
+        let (seconds, rest) = time.quotientAndRemainder(dividingBy: rate)
+        guard abs(wallTimeUs - startUs - seconds * 1_000_000 - rest * 1_000_000 / rate) > Self.driftUsMax else {
+            driftedAtUs = nil
+            return false
+        }
+        let sinceUs = driftedAtUs ?? wallTimeUs
+        driftedAtUs = sinceUs
+        return wallTimeUs - sinceUs >= Self.driftedUsMin
+    }
+
+    /// Since when it has.
+    var driftedAtUs: Int64?
+    /// Sender reports that are wrong move video for less.
+    private static let driftedUsMin: Int64 = 60_000_000
+
+    /// Far above what networks make of a minute's fastest packets, and 50 minutes of a clock that is 100 ppm off.
+    static let driftUsMax: Int64 = 300_000
 
     /// The media time of sound, in its ticks; below 0 before the Period.
     func soundTime(of timestamp: Int64) -> Int64 {

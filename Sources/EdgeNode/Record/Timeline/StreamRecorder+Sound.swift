@@ -50,7 +50,7 @@ extension StreamRecorder {
             let format = audio?.soundFormat, let nominal = unit.duration
         else { return }
         let (soundTime, isNew, hasFixedTracks) = open
-        let time = placed(at: soundTime, nominal, format)
+        var time = placed(at: soundTime, nominal, format)
         // A first sample shorter than what a decoder leaves out at the start (Opus: 6.5 ms) would have it go back in time.
         let shortest = Int64(format.timescale) / 100
         guard time + nominal > shortest else { return }
@@ -71,7 +71,7 @@ extension StreamRecorder {
             return
         }
         // A shorter hole than 100 ms is closed by a longer sample.
-        if isFirst || time > end + Int64(format.timescale) / 10 { try fillSilence(until: time) }
+        if isFirst || time > end + Int64(format.timescale) / 10 { time -= try fillSilence(until: time) }
         guard time > period?.audio?.pendingTime ?? -1 else { return }
         try addSound(unit.data, time: time, nominal: nominal)
     }
@@ -84,28 +84,66 @@ extension StreamRecorder {
     }
 
     /// Adds silence from where sound ends until `time`, in whole packets; the last one is stretched by what comes next.
-    private mutating func fillSilence(until time: Int64) throws(RecordingFault) {
-        guard let lane = period?.audio, let silence = lane.format.silence else { return }
+    ///
+    /// - Returns: by how much a new Period's times are less than those of the Period before; 0 when none began meanwhile.
+    @discardableResult
+    private mutating func fillSilence(until time: Int64, mayRotate: Bool = true) throws(RecordingFault) -> Int64 {
+        guard let lane = period?.audio, let silence = lane.format.silence else { return 0 }
         var at = lane.pendingTime == nil ? 0 : lane.end
-        while at + silence.duration <= time {
-            try addSound(silence.data, time: at, nominal: silence.duration)
-            at += silence.duration
+        var moved: Int64 = 0
+        while at + silence.duration <= time - moved {
+            let shift = try addSound(silence.data, time: at, nominal: silence.duration, mayRotate: mayRotate)
+            moved += shift
+            at += silence.duration - shift
         }
+        return moved
     }
 
     /// Adds a sample; the segment ends before it when it lies, by more than half, past a cut.
-    private mutating func addSound(_ data: [UInt8], time: Int64, nominal: Int64) throws(RecordingFault) {
+    ///
+    /// - Returns: where in its Period the sample would have been when it begins another, else 0.
+    @discardableResult
+    private mutating func addSound(
+        _ data: [UInt8], time: Int64, nominal: Int64, mayRotate: Bool = true
+    ) throws(RecordingFault) -> Int64 {
         while let cut = period?.audio?.cuts.first, time + nominal / 2 >= cut.time {
             period?.audio?.cuts.removeFirst()
             try period?.audio?.cut(at: time, actions: &actions)
         }
+        var shift: Int64 = 0
         if period?.audio?.cuts.isEmpty == true, let start = period?.audio?.segmentStart, let rate = period?.audio?.timescale,
             time - start >= selfCutTicks(rate)
         {
-            try period?.audio?.cut(at: time, actions: &actions)
-            if period?.video == nil { period?.hasFixedTracks = true }
+            if mayRotate, try beginNextSoundPeriod(at: time) {
+                shift = time
+            } else {
+                try period?.audio?.cut(at: time, actions: &actions)
+                if period?.video == nil { period?.hasFixedTracks = true }
+            }
         }
-        try period?.audio?.add(data, time: time, nominal: nominal, isSync: true, actions: &actions)
+        try period?.audio?.add(data, time: time - shift, nominal: nominal, isSync: true, actions: &actions)
+        return shift
+    }
+
+    /// Where sound cuts by itself: begins another Period, of sound alone, when a session has to end here, or sound that is alone has drifted
+    /// away from the clock. Video that stands still beside it begins a Period again when it goes on.
+    private mutating func beginNextSoundPeriod(at time: Int64) throws(RecordingFault) -> Bool {
+        guard let open = period, let clock = audio?.clock, let lane = open.audio, let origin = open.soundOrigin else {
+            return false
+        }
+        let format = lane.format
+        let startUs = wallTimeUs(of: origin + time, on: clock)
+        let hasDrifted = open.video == nil && period?.hasDrifted(at: time, rate: lane.timescale, wallTimeUs: startUs) ?? false
+        guard hasDrifted || mustRotate(atUs: startUs) else { return false }
+        try period?.audio?.cut(at: time, actions: &actions)
+        if let end = videoEnd(open) { try cutVideo(at: end) }
+        actions.append(.periodEnded)
+        openSession(atUs: startUs)
+        actions.append(.periodBegan(startUs: startUs, continues: true))
+        period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin + time)
+        let next = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
+        period?.audio = next
+        return true
     }
 
     /// Sound alone is cut by its own clock; beside video only when video stands still.
@@ -146,7 +184,7 @@ extension StreamRecorder {
         let startUs = wallTimeUs(of: origin, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: false))
-        period = OpenPeriod(videoOrigin: 0, soundOrigin: origin)
+        period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin)
     }
 
     /// Ends the open Period where what is there ends; what comes next is not related to it.
@@ -159,12 +197,13 @@ extension StreamRecorder {
     /// Ends the open Period: both tracks end at `atVideo` when video goes on in another, else where what is there ends.
     mutating func endPeriodHere(atVideo time: Int64? = nil) throws(RecordingFault) {
         if period?.soundOrigin == nil, !soundQueue.isEmpty { placeSoundBesideVideo(atOnce: true) }
-        guard let open = period else { return }
+        guard period != nil else { return }
         try releaseSound(before: time)
+        guard let open = period else { return }
         let videoEnd = time ?? videoEnd(open)
         if let videoEnd, let lane = period?.audio {
             let soundEnd = videoEnd * lane.timescale / 90_000
-            if soundEnd - lane.end < 10 * lane.timescale { try fillSilence(until: soundEnd) }
+            if soundEnd - lane.end < 10 * lane.timescale { try fillSilence(until: soundEnd, mayRotate: false) }
         }
         if let lane = period?.audio { try period?.audio?.cut(at: lane.end, actions: &actions) }
         if let videoEnd { try cutVideo(at: videoEnd) }

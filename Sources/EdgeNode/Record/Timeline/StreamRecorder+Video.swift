@@ -34,36 +34,56 @@ extension StreamRecorder {
         guard let origin = period?.videoOrigin, placed.timestamp >= origin,
             let time = period?.videoTime(of: placed.decodingTime, target: target), let correction = period?.correction
         else { return }
-        if unit.isSync, beginsPeriod(unit, timestamp: placed.timestamp) {
+        if unit.isSync, beginsPeriod(placed, at: time) {
             try endPeriodHere(atVideo: time)
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
+            return
+        }
+        let isInOrder = placed.timestamp == placed.decodingTime
+        if isInOrder, mustRotateWithoutKeyframe(at: time, timestamp: placed.timestamp) {
+            let format = period?.video?.format
+            try endPeriodHere(atVideo: time)
+            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true, format: format)
             return
         }
         try cutIfOverdue(at: time)
         try releaseSound(before: time)
         if unit.isSync { try cutIfDue(at: time) }
-        let isInOrder = placed.timestamp == placed.decodingTime
         try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - origin + correction - time)
     }
 
-    private mutating func beginsPeriod(_ unit: AccessUnit, timestamp: Int64) -> Bool {
+    private mutating func beginsPeriod(_ placed: PictureOrder.Placed, at time: Int64) -> Bool {
         guard let lane = period?.video, let clock = video?.clock else { return false }
         if wantsNewPeriod { return true }
-        if let format = unit.format, lane.format != format { return true }
-        let isDue = timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(lane.timescale)
-        return isDue && mustRotate(atUs: wallTimeUs(of: timestamp, on: clock))
+        if let format = placed.unit.format, lane.format != format { return true }
+        let isDue = placed.timestamp - (period?.videoOrigin ?? 0) - lane.segmentStart >= settings.segmentTicks(lane.timescale)
+        guard isDue else { return false }
+        let wallUs = wallTimeUs(of: placed.decodingTime, on: clock)
+        let hasDrifted = period?.hasDrifted(at: time, rate: lane.timescale, wallTimeUs: wallUs) ?? false
+        return hasDrifted || mustRotate(atUs: wallTimeUs(of: placed.timestamp, on: clock))
     }
 
-    /// Starts a Period at a key frame; sound of the same instant starts with it.
+    /// A segment has to end without a key frame, and the session should have ended long ago: what nobody can begin with is better than a
+    /// recording without end.
+    private func mustRotateWithoutKeyframe(at time: Int64, timestamp: Int64) -> Bool {
+        // With this picture the segment would be too long.
+        guard let rate = period?.video?.timescale, let last = period?.video?.lastDuration,
+            let start = period?.video?.segmentStart,
+            time + last - start > settings.segmentTicksMax(rate), let clock = video?.clock
+        else { return false }
+        return mustRotate(atUs: wallTimeUs(of: timestamp, on: clock), withoutKeyframe: true)
+    }
+
+    /// Starts a Period at a key frame, or at a picture of a format that is known; sound of the same instant starts with it.
     private mutating func beginPeriod(
-        with unit: AccessUnit, timestamp: Int64, continues: Bool = false
+        with unit: AccessUnit, timestamp: Int64, continues: Bool = false, format known: TrackFormat? = nil
     ) throws(RecordingFault) {
-        guard let clock = video?.clock, let format = unit.format else { return }
+        guard let clock = video?.clock, let format = unit.format ?? known else { return }
         if period != nil { try endPeriodHere() }
         let startUs = wallTimeUs(of: timestamp, on: clock)
         openSession(atUs: startUs)
         actions.append(.periodBegan(startUs: startUs, continues: continues))
-        var open = OpenPeriod(videoOrigin: timestamp)
+        var open = OpenPeriod(startUs: startUs, videoOrigin: timestamp)
         open.video = try TrackLane(
             kind: .video, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period = open

@@ -207,16 +207,24 @@ struct StreamRecorder {
 
     /// The time of day of a timestamp, Unix microseconds.
     func wallTimeUs(of timestamp: Int64, on clock: TrackClock) -> Int64 {
-        wallClock.us(monotonicNs: (clock.arrivalOffsetNs ?? 0) + clock.nanoseconds(timestamp))
+        wallClock.us(monotonicNs: (clock.steadyOffsetNs ?? 0) + clock.nanoseconds(timestamp))
     }
 
     /// A session that begins at this time of day would not be the open one: another day, or the open one is long enough.
-    func mustRotate(atUs timeUs: Int64) -> Bool {
+    ///
+    /// - Parameter withoutKeyframe: it would begin with a picture that cannot be decoded: only when no key frame has come for as long
+    ///   again, or for an hour of the day.
+    func mustRotate(atUs timeUs: Int64, withoutKeyframe: Bool = false) -> Bool {
         guard let session else { return true }
-        if settings.rotatesAtMidnight, timeUs / 86_400_000_000 != session.day { return true }
-        if session.periods >= Self.periodsMax { return true }
+        let dayUs = withoutKeyframe ? timeUs - 3_600_000_000 : timeUs
+        if settings.rotatesAtMidnight,
+            withoutKeyframe ? dayUs / 86_400_000_000 > session.day : dayUs / 86_400_000_000 != session.day
+        {
+            return true
+        }
+        if session.periods >= Self.periodsMax { return !withoutKeyframe }
         guard let longest = settings.sessionSecondsMax else { return false }
-        return timeUs - session.startUs >= Int64(longest) * 1_000_000
+        return timeUs - session.startUs >= Int64(longest) * (withoutKeyframe ? 2_000_000 : 1_000_000)
     }
 
     /// Opens a session, where there is none or the open one must end, for a Period that begins.

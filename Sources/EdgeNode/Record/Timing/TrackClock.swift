@@ -8,7 +8,8 @@ struct TrackClock {
     private var last: Int64?
     private var firstArrivalNs: UInt64?
     private var lastArrivalNs: UInt64?
-    private var window = OffsetWindow()
+    private var window = OffsetWindow(bucketNs: 5_000_000_000)
+    private var longWindow = OffsetWindow(bucketNs: Self.steadyNs)
     /// What the sender said of its clock since the last jump.
     private(set) var reports = ReportHistory()
     /// A report has come, ever.
@@ -34,14 +35,17 @@ struct TrackClock {
     mutating func observe(_ timestamp: UInt32, arrivalNs: UInt64) -> Int64 {
         let value = unwrapped(timestamp)
         if let last, let lastArrivalNs, isJump(from: last, atNs: lastArrivalNs, to: value, atNs: arrivalNs) {
-            window = OffsetWindow()
+            window = OffsetWindow(bucketNs: 5_000_000_000)
+            longWindow = OffsetWindow(bucketNs: Self.steadyNs)
             reports = ReportHistory()
             firstArrivalNs = nil
         }
         last = value
         firstArrivalNs = firstArrivalNs ?? arrivalNs
         lastArrivalNs = arrivalNs
-        window.add(Int64(clamping: arrivalNs) - nanoseconds(value), nowNs: arrivalNs)
+        let offset = Int64(clamping: arrivalNs) - nanoseconds(value)
+        window.add(offset, nowNs: arrivalNs)
+        longWindow.add(offset, nowNs: arrivalNs)
         if let early = earlyReport {
             earlyReport = nil
             receiveReport(ntp: early.ntp, timestamp: early.timestamp, arrivalNs: early.arrivalNs)
@@ -77,6 +81,11 @@ struct TrackClock {
     /// To our monotonic clock, by the packets that came fastest; nil before the first packet.
     var arrivalOffsetNs: Int64? { window.least }
 
+    /// The same of the last one to two minutes: no queue that fills up for a while moves it, and clocks do not drift far meanwhile.
+    var steadyOffsetNs: Int64? { longWindow.least }
+
+    private static let steadyNs: UInt64 = 60_000_000_000
+
     /// How long arrivals have been learned from, since the first packet or the last jump.
     var observedNs: UInt64 { (lastArrivalNs ?? 0) &- min(firstArrivalNs ?? 0, lastArrivalNs ?? 0) }
 
@@ -97,15 +106,17 @@ struct TrackClock {
     }
 }
 
-/// The least offset of the last five to ten seconds: queues only ever make packets late.
+/// The least offset of the last one to two buckets of time: queues only ever make packets late.
 private struct OffsetWindow {
-    static let bucketNs: UInt64 = 5_000_000_000
+    let bucketNs: UInt64
     private var current: Int64?
     private var previous: Int64?
     private var startNs: UInt64 = 0
 
+    init(bucketNs: UInt64) { self.bucketNs = bucketNs }
+
     mutating func add(_ offset: Int64, nowNs: UInt64) {
-        if current == nil || nowNs >= startNs &+ Self.bucketNs {
+        if current == nil || nowNs >= startNs &+ bucketNs {
             previous = current
             current = nil
             startNs = nowNs

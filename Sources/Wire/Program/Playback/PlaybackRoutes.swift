@@ -68,8 +68,9 @@ public struct PlaybackRoutes: Sendable {
         let heads = [
             manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
             manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
-                let timeline = try Self.withoutWebM(try await settled(request))
-                return Self.text(timeline.multivariantPlaylist(query: Self.childQuery(request)), Self.hlsType)
+                let (line, fromUs) = try await settled(request)
+                let timeline = try Self.withoutWebM(line)
+                return Self.text(timeline.multivariantPlaylist(query: Self.childQuery(request, fromUs: fromUs)), Self.hlsType)
             },
         ]
         return heads
@@ -111,9 +112,9 @@ public struct PlaybackRoutes: Sendable {
     // MARK: manifests
 
     private func mpd(_ request: HTTPRequest) async throws -> HTTPResponse {
-        let timeline = try await settled(request)
+        let (timeline, fromUs) = try await settled(request)
         // Whoever began with gaps on the line must keep them when the recording ends, or all positions would jump.
-        let next = "manifest.mpd?" + Self.childQuery(request, without: ["gaps"], and: "gaps=keep")
+        let next = "manifest.mpd?" + Self.childQuery(request, without: ["gaps"], fromUs: fromUs, and: "gaps=keep")
         let document = timeline.mpd(addresses: addresses(request), isDynamic: timeline.isGrowing, nextVersion: next)
         return Self.bytes(document.utf8, Self.mpdType)
     }
@@ -124,12 +125,12 @@ public struct PlaybackRoutes: Sendable {
         let clock = ContinuousClock()
         let began = clock.now
         while true {
-            let (line, live) = try await line(request)
+            let (line, live, fromUs) = try await line(request, isPolled: true)
             guard
                 let list = try Self.withoutWebM(line).mediaPlaylist(
                     rendition, addresses: addresses(request), live: live?.withoutWebM,
                     segmentSecondsMax: source.segmentSecondsMax,
-                    query: Self.childQuery(request))
+                    query: Self.childQuery(request, fromUs: fromUs))
             else { throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range") }
             let isThere = directives.sequence.map { list.has(sequence: $0, part: directives.part) } ?? true
             if !isThere, let sequence = directives.sequence, list.isAbsurd(sequence: sequence, part: directives.part) {
@@ -153,14 +154,14 @@ public struct PlaybackRoutes: Sendable {
         }
     }
 
-    /// What is asked for on one line, with tracks that stay what they are.
-    private func settled(_ request: HTTPRequest) async throws -> Timeline {
-        let (timeline, live) = try await line(request)
+    /// What is asked for on one line, with tracks that stay what they are; and where the line begins when nobody asked for that.
+    private func settled(_ request: HTTPRequest) async throws -> (timeline: Timeline, fromUs: Int64?) {
+        let (timeline, live, fromUs) = try await line(request, isPolled: false)
         guard let settled = timeline.settled(live) else {
             throw HTTPError(
                 .notFound, "the recording has only begun", headers: ["Retry-After": "1", "Cache-Control": "no-store"])
         }
-        return settled
+        return (settled, fromUs)
     }
 
     /// What of a timeline HLS can carry.
@@ -172,7 +173,12 @@ public struct PlaybackRoutes: Sendable {
     }
 
     /// What is asked for on one line, and what is being written behind its end.
-    private func line(_ request: HTTPRequest) async throws -> (timeline: Timeline, live: LiveEdge?) {
+    ///
+    /// - Parameter isPolled: the answer leads to no address of its own, but is asked for again and again.
+    /// - Returns: also where a line that grows begins when the request does not say; who goes on with it must say so.
+    private func line(
+        _ request: HTTPRequest, isPolled: Bool
+    ) async throws -> (timeline: Timeline, live: LiveEdge?, fromUs: Int64?) {
         let (fromUs, toUs) = (try request.instant("from"), try request.instant("to"))
         try Self.checkOrder(fromUs, toUs)
         var gaps: GapRule?
@@ -181,10 +187,17 @@ public struct PlaybackRoutes: Sendable {
             gaps = rule
         }
         let stream = try request.streamName()
-        guard toUs == nil, let live = await source.liveEdge(of: stream) else {
-            return (try await source.timeline(stream: stream, fromUs: fromUs, toUs: toUs, gaps: gaps), nil)
+        let live = toUs == nil ? await source.liveEdge(of: stream) : nil
+        func timeline(_ fromUs: Int64?) async throws -> Timeline {
+            guard let live else { return try await source.timeline(stream: stream, fromUs: fromUs, toUs: toUs, gaps: gaps) }
+            return try await lines.line(of: stream, fromUs: fromUs, gaps: gaps, live: live, source: source)
         }
-        return (try await lines.line(of: stream, fromUs: fromUs, gaps: gaps, live: live, source: source), live)
+        if fromUs == nil, toUs == nil, let newestUs = try await source.newestUs(of: stream, live) {
+            let startUs = await lines.start(of: stream, newestUs: newestUs, isPolled: isPolled)
+            // Nothing, or nothing that grows, may have been recorded since.
+            if let line = try? await timeline(startUs), line.isGrowing { return (line, live, startUs) }
+        }
+        return (try await timeline(fromUs), live, nil)
     }
 
     private static func checkOrder(_ fromUs: Int64?, _ toUs: Int64?) throws(HTTPError) {
@@ -198,9 +211,14 @@ public struct PlaybackRoutes: Sendable {
     }
 
     /// What of the query holds for the addresses a manifest leads to.
-    private static func childQuery(_ request: HTTPRequest, without left: Set<String> = [], and more: String? = nil) -> String {
-        let names = (["from", "to", "gaps"] + Gate.queryNames).filter { !left.contains($0) }
-        return (items(of: request, names) + (more.map { [$0] } ?? [])).joined(separator: "&")
+    ///
+    /// - Parameter fromUs: where the line begins when the request doesn't say.
+    private static func childQuery(
+        _ request: HTTPRequest, without left: Set<String> = [], fromUs: Int64?, and more: String? = nil
+    ) -> String {
+        let names = (["from", "to", "gaps"] + Gate.queryNames).filter { !left.contains($0) && (fromUs == nil || $0 != "from") }
+        let from = fromUs.map { ["from=\($0 / 1_000_000)"] } ?? []
+        return (from + items(of: request, names) + (more.map { [$0] } ?? [])).joined(separator: "&")
     }
 
     private static func items(of request: HTTPRequest, _ names: [String]) -> [String] {

@@ -34,6 +34,13 @@ public protocol PlaybackSource: Sendable {
 }
 
 extension PlaybackSource {
+    /// How far a stream that is being recorded has come, roughly, Unix microseconds; nil when it is not.
+    func newestUs(of stream: String, _ live: LiveEdge?) async throws -> Int64? {
+        if let newest = live?.recent.map(\.recording.updatedUs).max() { return newest }
+        let newest = try await page(RecordingQuery(stream: stream, limit: 1)).rows.first
+        return newest?.status == .active ? WallClock.seconds() * 1_000_000 : nil
+    }
+
     /// The recordings of a range on one line; nil `gaps` leaves them out of what is finished. While its last recording grows, gaps are
     /// kept whatever is asked for: the line must agree with the clock then. Throws 404 when there is nothing.
     func timeline(
@@ -64,8 +71,30 @@ actor LiveLines {
     }
 
     private var entries: [Key: Entry] = [:]
+    /// Where lines begin that are asked for without saying it, and how far the stream was when one last was.
+    private var starts: [String: (fromUs: Int64, askedUs: Int64)] = [:]
     /// A day's line may have some megabytes.
     private static let entriesMax = 32
+
+    /// Where a line that grows begins when a player does not say: the last midnight or noon (UTC) that is at least an hour ago. So it stays
+    /// short however long a stream runs, and what retention removes next lies half a day before it even where only a day is kept.
+    ///
+    /// Players are led to addresses that say it, so that it stays. Of those that come without again and again it stays as long as they come,
+    /// a day and a half at most.
+    func start(of stream: String, newestUs: Int64, isPolled: Bool) -> Int64 {
+        let halfDayUs: Int64 = 43_200_000_000
+        let freshUs = max(0, (newestUs - 3_600_000_000) / halfDayUs * halfDayUs)
+        guard isPolled else { return freshUs }
+        var startUs = freshUs
+        if let known = starts[stream], newestUs - known.askedUs < 600_000_000, newestUs - known.fromUs < 3 * halfDayUs {
+            startUs = min(known.fromUs, freshUs)
+        }
+        if starts.count >= Self.startsMax { starts = [:] }
+        starts[stream] = (startUs, newestUs)
+        return startUs
+    }
+
+    private static let startsMax = 4_096
 
     /// The line as of `live`, or younger; throws what `source` throws.
     func line(
