@@ -107,7 +107,7 @@ let package = Package(
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         // How long a month's manifest takes.
-        program("PlaybackBench", path: "bench/PlaybackBench", ["Records", "Presentation", "Media", "Program"]),
+        program("PlaybackBench", path: "bench/PlaybackBench", ["Records", "Record", "Store", "Presentation", "Media", "Program"]),
 
         // Threads for tests that block.
         .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),
@@ -151,7 +151,7 @@ let package = Package(
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
-        tests(of: "Records", ["Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(of: "Records", ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(

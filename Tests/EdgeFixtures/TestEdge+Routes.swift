@@ -49,7 +49,9 @@ extension TestEdge {
         router.get("/api/recordings/{id}", RouteDescription("detail")) { request in
             let edge = try late.get()
             _ = try await edge.noted(request, .ok)
-            guard let detail = edge.state.withLock({ $0.details[request.parameter("id")] }) else {
+            let id = request.parameter("id")
+            let (told, growing) = edge.state.withLock { ($0.details[id], $0.growing[id]) }
+            guard let detail = growing?(request.query.first("after")) ?? told else {
                 throw HTTPError(.notFound, "no such recording")
             }
             return .bytes(try ClusterJSON.encode(detail), contentType: "application/json")

@@ -20,6 +20,7 @@ package final class TestEdge: Sendable {
         var streams: [StreamRecord] = []
         var rows: [RecordingRecord] = []
         var details: [String: RecordingDetail] = [:]
+        var growing: [String: @Sendable (String?) -> RecordingDetail] = [:]
         var objects: [String: [UInt8]] = [:]
         var seen: [Seen] = []
         var nextSession = 0
@@ -94,6 +95,12 @@ package final class TestEdge: Sendable {
     package func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }
 
     package func setObject(_ path: String, _ bytes: [UInt8]) { state.withLock { $0.objects[path] = bytes } }
+
+    /// Adds or replaces a recording whose detail goes on from an earlier answer.
+    package func setGrowing(_ row: RecordingRecord, _ detail: @escaping @Sendable (_ after: String?) -> RecordingDetail) {
+        setRecording(row, detail(nil))
+        state.withLock { $0.growing[row.id] = detail }
+    }
 
     /// Adds or replaces a recording.
     package func setRecording(_ row: RecordingRecord, _ detail: RecordingDetail) {

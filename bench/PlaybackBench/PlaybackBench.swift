@@ -4,18 +4,25 @@ import Presentation
 import Program
 import Records
 
-/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days]`.
+/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days] [files]`.
 ///
 /// Two indexes of one recording a day, 4 s segments of video and sound: one with equal lengths, as encoders with a clock of their
-/// own make them, and one in which no two lengths are equal, as RTP timestamps of browsers make them.
+/// own make them, and one in which no two lengths are equal, as RTP timestamps of browsers make them. Then the same at an edge alone,
+/// from journals.
 @main
 enum PlaybackBench {
     static func main() async throws {
-        try await Bench(days: CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 30).run()
+        let days = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 30
+        try await Bench(days: days).run()
+        for jitter in [Int64(0), 90] { try await EdgeAlone(days: days, jitter: jitter, isOld: false).run() }
+        try await EdgeAlone(days: days, jitter: 90, isOld: true).run()
+        if CommandLine.arguments.contains("files") {
+            try await EdgeAlone(days: days, jitter: 90, isOld: false, hasFiles: true).run()
+        }
     }
 }
 
-private struct Bench {
+struct Bench {
     let days: Int
     static let startUs: Int64 = 1_795_132_800_000_000
     static let dayUs: Int64 = 86_400_000_000
@@ -33,13 +40,17 @@ private struct Bench {
             for _ in 0..<7 {
                 let start = ContinuousClock.now
                 bytes = try await manifest(index)
-                let took = start.duration(to: .now)
-                best = min(best, Double(took.components.attoseconds) / 1e15 + Double(took.components.seconds) * 1e3)
+                best = min(best, Self.milliseconds(since: start))
             }
             let lengths = jitter == 0 ? "equal lengths" : "every length another"
             print("\(days) days, \(filled) segments, \(lengths): \(String(format: "%.1f", best)) ms, \(bytes) bytes of MPD")
             await index.close()
         }
+    }
+
+    static func milliseconds(since start: ContinuousClock.Instant) -> Double {
+        let took = start.duration(to: .now)
+        return Double(took.components.attoseconds) / 1e15 + Double(took.components.seconds) * 1e3
     }
 
     private func fill(_ index: RecordingIndex, jitter: Int64) async throws -> Int {
@@ -50,7 +61,7 @@ private struct Bench {
                 stream: "demo", node: "edge-1", session: "s\(day)", startUs: startUs, endUs: startUs + Self.dayUs,
                 status: .completed, mpdPath: "demo/\(day)/manifest.mpd", recordDir: "demo/\(day)", updatedUs: startUs)
             _ = try await index.upsert(recording)
-            let video = segments(90_000, jitter), sound = segments(48_000, jitter / 2)
+            let video = Self.segments(90_000, jitter), sound = Self.segments(48_000, jitter / 2)
             count += video.count + sound.count
             let tracks = [
                 IndexedTrack(
@@ -69,7 +80,7 @@ private struct Bench {
         return count
     }
 
-    private func segments(_ timescale: Int64, _ jitter: Int64) -> SegmentRuns {
+    static func segments(_ timescale: Int64, _ jitter: Int64) -> SegmentRuns {
         var runs = SegmentRuns()
         var time: Int64 = 0
         for number in 1...Int64(21_600) {

@@ -62,10 +62,11 @@ enum IndexSchema {
             node TEXT NOT NULL, at_us INTEGER NOT NULL, offset_us INTEGER NOT NULL, PRIMARY KEY (node, at_us)
         ) STRICT, WITHOUT ROWID;
         """,
+        "ALTER TABLE recordings ADD COLUMN detail_next TEXT;",
         // Numbers of segments that do not begin with a sync sample; NULL where nobody has asked, so that all details are read again.
         """
         ALTER TABLE spans ADD COLUMN unsynced TEXT;
-        UPDATE recordings SET detail_us = NULL;
+        UPDATE recordings SET detail_us = NULL, detail_next = NULL;
         DELETE FROM cursors;
         """,
     ]

@@ -80,9 +80,11 @@ public actor RecordingIndex {
 
     /// Stores what a recording consists of. Segments already known are left alone, so a growing recording costs what
     /// it grew by; one that shrank (repaired after a crash) is written anew.
-    /// - Parameter updatedUs: the record's `updatedUs` at the time the detail was made.
+    /// - Parameters:
+    ///   - updatedUs: the record's `updatedUs` at the time the detail was made.
+    ///   - next: what to ask the node with for what comes after it.
     public func setDetail(
-        node: String, session: String, periods: [IndexedPeriod], updatedUs: Int64
+        node: String, session: String, periods: [IndexedPeriod], updatedUs: Int64, next: String? = nil
     ) throws(IndexError) {
         let database = try database()
         try database.transaction { () throws(IndexError) in
@@ -100,7 +102,8 @@ public actor RecordingIndex {
                 "DELETE FROM tracks WHERE recording = ?1 AND period >= ?2",
                 [.integer(recording), .integer(Int64((periods.map(\.ordinal).max() ?? -1) + 1))])
             try database.query(
-                "UPDATE recordings SET detail_us = ?2 WHERE id = ?1", [.integer(recording), .integer(updatedUs)])
+                "UPDATE recordings SET detail_us = ?2, detail_next = ?3 WHERE id = ?1",
+                [.integer(recording), .integer(updatedUs), SQLValue(next)])
         }
     }
 
@@ -109,10 +112,14 @@ public actor RecordingIndex {
         try database().query("DELETE FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)])
     }
 
-    private func trackRow(
+    func trackRow(
         _ recording: Int64, _ period: IndexedPeriod, _ place: Int, _ track: IndexedTrack,
         in database: SQLiteConnection
     ) throws(IndexError) -> Int64 {
+        // Sound may have come first and is the second track since there are pictures: the segments of one are none of the other.
+        try database.query(
+            "DELETE FROM tracks WHERE recording = ?1 AND period = ?2 AND place = ?3 AND segment_prefix <> ?4",
+            [.integer(recording), .integer(Int64(period.ordinal)), .integer(Int64(place)), .text(track.segmentPrefix)])
         let ids = try database.rows(
             """
             INSERT INTO tracks (recording, period, period_start_us, place, kind, codecs, timescale, time_at_start,
@@ -157,7 +164,11 @@ public actor RecordingIndex {
         guard let last = segments.last, last.number > newest else { return }
         // The last row grows, those before it stay.
         let changed = segments.part(segments.upTo(from == Int64.min ? from : from - 1)..<segments.count)
-        for span in SegmentSpan.spans(of: changed) {
+        try write(changed, ofTrack: track, in: database)
+    }
+
+    func write(_ segments: SegmentRuns, ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+        for span in SegmentSpan.spans(of: segments) {
             try database.query(
                 """
                 INSERT OR REPLACE INTO spans (track, number, t, t_end, count, durations, unsynced)

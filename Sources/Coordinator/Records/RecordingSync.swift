@@ -160,17 +160,39 @@ public actor RecordingSync {
             return
         }
         guard try await index.upsert(recording) else { return }
-        let path = "/api/recordings/\(PercentCoding.encode(row.id))"
-        let detail: RecordingDetail
         do {
-            detail = try await get(node, path)
+            if try await extend(row, of: node) { return }
+            try await replace(row, of: node)
         } catch HTTPClientError.status(.notFound) {
             // Deleted between the two requests.
-            return
         }
-        try await index.setDetail(
-            node: node.alias, session: row.id, periods: IndexedPeriod.periods(of: detail), updatedUs: detail.updatedAt)
     }
+
+    /// Fetches only what has come to a recording since last time. False when that is not known or does not continue what is stored.
+    private func extend(_ row: RecordingRecord, of node: NodeView) async throws -> Bool {
+        guard let after = try await index.detailNext(node: node.alias, session: row.id) else { return false }
+        let detail: RecordingDetail = try await get(node, Self.path(row) + "?after=\(PercentCoding.encode(after))")
+        // A node may tell everything all the same.
+        guard detail.first != nil else {
+            try await keep(detail, row, of: node)
+            return true
+        }
+        guard let growth = RecordingGrowth(detail) else { return false }
+        return try await index.extendDetail(
+            node: node.alias, session: row.id, growth, updatedUs: detail.updatedAt, next: detail.next)
+    }
+
+    private func replace(_ row: RecordingRecord, of node: NodeView) async throws {
+        try await keep(try await get(node, Self.path(row)), row, of: node)
+    }
+
+    private func keep(_ detail: RecordingDetail, _ row: RecordingRecord, of node: NodeView) async throws {
+        try await index.setDetail(
+            node: node.alias, session: row.id, periods: IndexedPeriod.periods(of: detail), updatedUs: detail.updatedAt,
+            next: detail.next)
+    }
+
+    private static func path(_ row: RecordingRecord) -> String { "/api/recordings/\(PercentCoding.encode(row.id))" }
 
     private func get<Value: Decodable>(_ node: NodeView, _ path: String) async throws -> Value {
         let request = HTTPClientRequest(.get, node.record.url + path, headers: NodeRequest.headers(token: node.token))

@@ -1,6 +1,7 @@
 import Cluster
 import Log
 import Store
+import Synchronization
 
 extension Recorder {
     /// Reads what is in storage, and finishes recordings that a killed process left open. Call once, before anything is recorded.
@@ -18,19 +19,19 @@ extension Recorder {
     }
 
     private static func recoverNow(_ environment: RecorderEnvironment) throws(StoreError) -> (recordings: Int, repaired: Int) {
-        let journals = try environment.store.keysNow {
-            $0.hasPrefix(SessionDirectory.journalPrefix) && $0.hasSuffix(SessionDirectory.journalSuffix)
-        }
+        let journals = try environment.store.keysNow(
+            prefix: SessionDirectory.journalPrefix, suffix: SessionDirectory.journalSuffix)
         var recordings = 0
         var others: [String: Int] = [:]
         environment.shipper?.start()
         for key in journals.sorted() {
             do throws(StoreError) {
-                guard let session = try read(key, environment) else { continue }
+                guard let session = try RecordedSession.outline(key, in: environment.store) else { continue }
                 if session.isEnded { try environment.shipper?.adoptNow(key) }
                 // A spool is one node's, whatever it was called before; a storage folder may be shared by nodes.
                 guard session.node == environment.node || environment.shipper != nil else {
                     others[session.node, default: 0] += 1
+                    if !session.isEnded { environment.others.withLock { _ = $0.insert(key) } }
                     continue
                 }
                 environment.clock.skip(past: session.updatedUs)
@@ -39,6 +40,7 @@ extension Recorder {
                     continue
                 }
                 environment.index.put(session)
+                if session.closing == nil, environment.shipper == nil { try addRow(to: key, environment) }
                 if !session.isForgotten, !session.isDeleting { recordings += 1 }
             } catch {
                 // One damaged file must not keep a node from its work.
@@ -55,10 +57,16 @@ extension Recorder {
         return (recordings + repaired, repaired)
     }
 
-    private static func read(_ key: ObjectKey, _ environment: RecorderEnvironment) throws(StoreError) -> RecordedSession? {
-        guard let directory = key.parent else { return nil }
-        let bytes = try environment.store.readNow(key, limit: SessionDirectory.journalBytesMax)
-        return RecordedSession.read(bytes, directory: directory.path)?.session
+    /// Adds the row to a journal that was closed without one, so that the next start need not read all of it.
+    private static func addRow(to journal: ObjectKey, _ environment: RecorderEnvironment) throws(StoreError) {
+        guard let directory = journal.parent else { return }
+        try environment.store.withLockNow(directory) { () throws(StoreError) in
+            let bytes = try environment.store.readNow(journal, limit: SessionDirectory.journalBytesMax)
+            guard let (session, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count,
+                session.isEnded, session.closing == nil, session.hasSegments, !session.isDeleting
+            else { return }
+            try environment.store.appendingNow(journal, exclusively: false).append(session.closedAgain().encoded())
+        }
     }
 
     // MARK: Rows
@@ -68,10 +76,14 @@ extension Recorder {
         RecordingsPage(sessions: environment.index.rows(sinceUs: sinceUs, stream: stream, limit: limit))
     }
 
-    /// Everything about a recording that a manifest needs. Throws `notFound` or `storage`.
-    public func detail(id: String) async throws(RecordError) -> RecordingDetail {
-        if let live = environment.index.live(id) { return live.value.detail }
-        return try await session(id).detail
+    /// Everything about a recording that a manifest needs, or what came after an earlier answer when this process can go on from there.
+    /// Throws `notFound` or `storage`.
+    ///
+    /// - Parameter after: `next` of the earlier answer.
+    public func detail(id: String, after: String? = nil) async throws(RecordError) -> RecordingDetail {
+        let life = environment.life
+        if let live = environment.index.live(id) { return live.value.detail(after: after, life: life) }
+        return try await session(id).detail(after: after, life: life)
     }
 
     /// An index has taken over ended recordings; they are not listed any more, and stay.
@@ -108,11 +120,7 @@ extension Recorder {
 
     private func session(_ id: String) async throws(RecordError) -> RecordedSession {
         guard let row = environment.index.row(id), row.status != .deleted else { throw .notFound }
-        let environment = environment
-        let result = await BlockingWork.run { () throws(StoreError) in
-            try Self.read(try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(id)), environment)
-        }
-        switch result {
+        switch await environment.session(row) {
         case .success(let session):
             guard let session else { throw .notFound }
             return session
@@ -132,9 +140,12 @@ extension Recorder {
             let environment = environment
             let result = await BlockingWork.run { () throws(StoreError) -> RecordedSession? in
                 let key = try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
-                let line = JournalLine(event, at: environment.clock.next())
-                try environment.store.appendingNow(key, exclusively: false).append(line.encoded())
-                return try Self.read(key, environment)
+                // Under the lock, because a shorter journal may take the place of this one.
+                try environment.store.withLockNow(try ObjectKey(row.recordDir)) { () throws(StoreError) in
+                    let line = JournalLine(event, at: environment.clock.next())
+                    try environment.store.appendingNow(key, exclusively: false).append(line.encoded())
+                }
+                return try RecordedSession.outline(key, in: environment.store)
             }
             switch result {
             case .success(let session):

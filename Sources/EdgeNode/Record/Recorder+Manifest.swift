@@ -11,14 +11,25 @@ extension Recorder {
         guard key.name == DayManifest.name, let directory = key.parent else { return nil }
         let live = environment.index.live(in: directory.path).map(\.value)
         let keepsGaps = gaps == DayManifest.gapsQuery.value
-        guard let stream = live.first?.stream ?? (keepsGaps ? self.stream(ofDirectory: directory.path) : nil) else { return nil }
+        // Nor does the stored one know recordings that are in the remote store already, beside one that is not.
+        guard
+            let stream = live.first?.stream ?? environment.shipper?.stream(sendingFrom: directory.path)
+                ?? (keepsGaps ? self.stream(ofDirectory: directory.path) : nil)
+        else { return nil }
         let environment = environment
         let read = await BlockingWork.run { () throws(StoreError) in try environment.sessions(in: directory) }
         guard case .success(let ended) = read else { return nil }
         let remote = environment.shipper?.remoteSessions(in: directory.path, stream: stream) ?? []
         var known: Set<String> = []
-        // What this node knows itself is newer than what it has sent.
-        let all = (live + ended + remote).filter { known.insert($0.id).inserted }
+        // What this node knows itself is newer than what it has sent, unless that is all it knows any more.
+        var all = (live + ended.filter { !$0.isOutline } + remote).filter { known.insert($0.id).inserted }
+        for outline in ended where outline.isOutline && !known.contains(outline.id) {
+            guard case .success(.some(let sent)) = await environment.session(outline.row) else {
+                // Better none than one without it, unless something is going on at this moment.
+                if live.isEmpty { return nil } else { continue }
+            }
+            all.append(sent)
+        }
         let mpd = DayManifest.render(
             all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds,
             keepsGaps: keepsGaps)
@@ -27,6 +38,14 @@ extension Recorder {
 }
 
 extension Shipper {
+    /// The stream of which something in a directory is still to be sent.
+    func stream(sendingFrom directory: String) -> String? {
+        state.withLock { state in
+            guard state.shelves[directory] != nil else { return nil }
+            return state.plan.recordings.values.first { $0.directory == directory && !$0.isWithdrawn }?.stream
+        }
+    }
+
     /// Sessions that the remote directory had when its manifest was last written.
     func remoteSessions(in directory: String, stream: String) -> [RecordedSession] {
         state.withLock { $0.shelves[directory] }?.sessions(stream: stream, nowUs: clock.now()) ?? []

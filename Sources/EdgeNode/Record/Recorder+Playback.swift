@@ -1,7 +1,6 @@
 import Cluster
 import Presentation
 import Store
-import Synchronization
 
 extension Recorder {
     /// Recordings that can be played, of one stream or of all, oldest first; those an index has taken over too.
@@ -13,7 +12,7 @@ extension Recorder {
 
     /// The stream whose recordings are in a directory; nil when there are none.
     public func stream(ofDirectory directory: String) -> String? {
-        environment.index.playable(stream: nil).first { $0.recordDir == directory }?.stream
+        environment.index.stream(ofDirectory: directory)
     }
 
     /// What a recording consists of, with only the segments that touch a range of wall clock (Unix microseconds).
@@ -24,15 +23,9 @@ extension Recorder {
         }
         guard let row = environment.index.row(id) else { throw .notFound }
         let environment = environment
-        let result = await BlockingWork.run { () throws(StoreError) -> [IndexedPeriod]? in
-            try environment.shelf.periods(of: row) { () throws(StoreError) in
-                let key = try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
-                let bytes = try environment.store.readNow(key, limit: SessionDirectory.journalBytesMax)
-                return RecordedSession.read(bytes, directory: row.recordDir)?.session.indexed
-            }
-        }
         do throws(StoreError) {
-            guard let periods = try result.get() else { throw StoreError.notFound }
+            let read = try await environment.shelf.periods(of: row) { await environment.session(row).map { $0?.indexed } }
+            guard let periods = read else { throw StoreError.notFound }
             return periods.map { $0.touching(fromUs: fromUs, toUs: toUs) }
         } catch {
             throw error == .notFound ? .notFound : .storage(error)
@@ -40,47 +33,24 @@ extension Recorder {
     }
 }
 
-/// Ended recordings whose journals were read for playback, so that seeking in one does not read it again and again. Any thread.
-final class PlaybackShelf: Sendable {
-    private struct Entry {
-        let updatedUs: Int64
-        let periods: [IndexedPeriod]
-        let segments: Int
-        var usedAt: Int
-    }
-
-    private struct State {
-        var entries: [String: Entry] = [:]
-        var uses = 0
-    }
-
-    private let state = Mutex(State())
-    /// About 16 MB: a week of one stream.
-    private static let segmentsMax = 400_000
-
-    /// What is known of a recording, else what `read` brings.
-    func periods(
-        of row: RecordingRecord, _ read: () throws(StoreError) -> [IndexedPeriod]?
-    ) throws(StoreError) -> [IndexedPeriod]? {
-        let known = state.withLock { state -> [IndexedPeriod]? in
-            guard let entry = state.entries[row.id], entry.updatedUs == row.updatedAt else { return nil }
-            state.uses += 1
-            state.entries[row.id]?.usedAt = state.uses
-            return entry.periods
+extension RecorderEnvironment {
+    /// An ended recording with all its segments, from its journal here or, when that was shortened, from the one in the remote store.
+    /// Nil when there is no journal of it there.
+    func session(_ row: RecordingRecord) async -> Result<RecordedSession?, StoreError> {
+        let local = await BlockingWork.run { [store] () throws(StoreError) -> (key: ObjectKey, session: RecordedSession?) in
+            let key = try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
+            let bytes = try store.readNow(key, limit: SessionDirectory.journalBytesMax)
+            return (key, RecordedSession.read(bytes, directory: row.recordDir)?.session)
         }
-        if let known { return known }
-        guard let periods = try read() else { return nil }
-        let segments = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.segments.runs.count } }
-        state.withLock { state in
-            state.uses += 1
-            state.entries[row.id] = Entry(updatedUs: row.updatedAt, periods: periods, segments: segments, usedAt: state.uses)
-            var total = state.entries.values.reduce(0) { $0 + $1.segments }
-            while total > Self.segmentsMax, let oldest = state.entries.min(by: { $0.value.usedAt < $1.value.usedAt }) {
-                total -= oldest.value.segments
-                state.entries[oldest.key] = nil
-            }
+        do throws(StoreError) {
+            let (key, session) = try local.get()
+            guard let session, session.isOutline, let shipper else { return .success(session) }
+            let bytes = try await shipper.remote.read(key, limit: SessionDirectory.journalBytesMax)
+            let sent = RecordedSession.read(bytes, directory: row.recordDir)?.session
+            return .success(sent.map { session.with($0.periods) })
+        } catch {
+            return .failure(error)
         }
-        return periods
     }
 }
 

@@ -9,6 +9,8 @@ final class RecorderEnvironment: Sendable {
     let store: FileStore
     let node: String
     let clock: UpdateClock
+    /// Another one in each process.
+    let life = String(UInt64.random(in: 0 ... .max), radix: 36)
     let index = RecordingIndex()
     let shelf = PlaybackShelf()
     let log = Logger("record")
@@ -19,6 +21,8 @@ final class RecorderEnvironment: Sendable {
     let shipper: Shipper?
     private let counters = Mutex<RecordMetrics>(RecordMetrics())
     private let directories = Mutex<[ObjectKey: SessionDirectory]>([:])
+    /// Open journals of other nodes that were in the folder at the start.
+    let others = Mutex<Set<ObjectKey>>([])
     private let openJournals = Mutex<[ObjectKey]>([])
 
     init(

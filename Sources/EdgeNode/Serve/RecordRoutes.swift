@@ -161,11 +161,15 @@ struct RecordRoutes {
 
     private func addDetail(to router: inout Router) {
         let pattern = "/api/recordings/{id}"
-        router.get(pattern, RouteDescription("A recording with all its segments", tag: "recordings")) { request in
+        let description = RouteDescription(
+            "A recording with all its segments", tag: "recordings",
+            parameters: [.query("after", "`next` of an earlier answer: only what has come since, when that can be told")])
+        router.get(pattern, description) { request in
             try gate.check(request, .browse)
             let id = request.parameter("id")
+            let after = request.query.first("after")
             return try StreamRoutes.json(
-                try await Self.recording { () throws(RecordError) in try await recorder.detail(id: id) })
+                try await Self.recording { () throws(RecordError) in try await recorder.detail(id: id, after: after) })
         }
         router.delete(pattern, RouteDescription("Delete a recording and its media", tag: "recordings")) { request in
             try gate.check(request, .cluster)

@@ -1,4 +1,7 @@
 /// Everything an index needs to build manifests of a recording without reading its objects: `GET /api/recordings/{id}`.
+///
+/// A recording that grows is told in pieces: `?after=` with the `next` of the answer before brings only what has come since, and says
+/// so by `first`. A node that cannot go on from there, or does not know the parameter, answers with everything.
 public struct RecordingDetail: Sendable, Hashable, Codable {
     /// Version of the writer's format.
     public var version: RecordVersion
@@ -20,9 +23,14 @@ public struct RecordingDetail: Sendable, Hashable, Codable {
     public var tracks: [RecordingTrack]
     /// Stretches without a gap or change of configuration, in order of time.
     public var periods: [RecordingPeriod]
+    /// In a piece: the place of `periods[0]` among all periods. Of that one, tracks leave out what was told before. Periods before it
+    /// are as they were, but for the bandwidth, which `tracks` has of all.
+    public var first: Int?
+    /// What to ask with for what comes after this. Means something to the node only.
+    public var next: String?
 
     enum CodingKeys: String, CodingKey {
-        case version, id, stream, status, tracks, periods
+        case version, id, stream, status, tracks, periods, first, next
         case nodeAlias = "node_alias"
         case mpdPath = "mpd_path"
         case recordDir = "record_dir"
@@ -68,6 +76,8 @@ public struct RecordingDetail: Sendable, Hashable, Codable {
         }
         self.tracks = tracks
         self.periods = periods
+        first = try container.decodeIfPresent(Int.self, forKey: .first)
+        next = try container.decodeIfPresent(String.self, forKey: .next)
     }
 }
 
@@ -179,9 +189,11 @@ public struct RecordingPeriodTrack: Sendable, Hashable, Codable {
     public var mediaTimeOffset: Int64
     /// Segments in order of time, without holes.
     public var segments: [RecordingSegment]
+    /// How many segments in front of these were told before; nil, which is left out, means none.
+    public var known: Int?
 
     enum CodingKeys: String, CodingKey {
-        case track, segments
+        case track, segments, known
         case initObject = "init_object"
         case segmentPrefix = "segment_prefix"
         case mediaTimeOffset = "media_time_offset"

@@ -21,18 +21,19 @@ extension FileStore {
 }
 
 extension FileStore {
-    /// The keys of files, anywhere beneath the root, whose name fits; in no order. Only names are read, so it stays quick among
-    /// millions of files.
-    public func keysNow(where fits: (String) -> Bool) throws(StoreError) -> [ObjectKey] {
+    /// The keys of files, anywhere beneath the root, whose name begins and ends so; in no order. Only names are read, and of others than
+    /// these nothing is made, so it stays quick among millions of files.
+    public func keysNow(prefix: String, suffix: String) throws(StoreError) -> [ObjectKey] {
         var keys: [ObjectKey] = []
         var open = [""]
         while let path = open.popLast() {
             let components = path.split(separator: "/").map(String.init)
             guard let directory = try? openDirectoryNow(components, create: false) else { continue }
-            for entry in try FileCalls.entries(directory.raw) where !entry.name.hasPrefix(".") {
+            for entry in try FileCalls.entries(directory.raw, prefix: prefix) where !entry.name.hasPrefix(".") {
                 if entry.isDirectory {
                     open.append(path + entry.name + "/")
-                } else if fits(entry.name), let key = try? ObjectKey(path + entry.name) {
+                } else if entry.name.hasPrefix(prefix), entry.name.hasSuffix(suffix), let key = try? ObjectKey(path + entry.name)
+                {
                     keys.append(key)
                 }
             }
@@ -87,7 +88,11 @@ private struct Walk {
 
 extension FileCalls {
     /// What is in a directory, without `.` and `..`; kinds are known without following links.
-    static func entries(_ directory: Int32) throws(StoreError) -> [(name: String, isDirectory: Bool)] {
+    ///
+    /// - Parameter prefix: regular files whose names begin otherwise are left out.
+    static func entries(
+        _ directory: Int32, prefix: String = ""
+    ) throws(StoreError) -> [(name: String, isDirectory: Bool)] {
         let copy = try open(".", in: directory, O_RDONLY | O_DIRECTORY).take()
         guard let stream = fdopendir(copy) else {
             let code = errno
@@ -96,7 +101,17 @@ extension FileCalls {
         }
         defer { closedir(stream) }
         var list: [(name: String, isDirectory: Bool)] = []
+        let prefixBytes = prefix.utf8.count
         while let entry = readdir(stream) {
+            if prefixBytes > 0, Int(entry.pointee.d_type) == Int(DT_REG),
+                withUnsafePointer(
+                    to: &entry.pointee.d_name,
+                    { pointer in
+                        pointer.withMemoryRebound(to: CChar.self, capacity: 256) { strncmp($0, prefix, prefixBytes) }
+                    }) != 0
+            {
+                continue
+            }
             let name = withUnsafePointer(to: &entry.pointee.d_name) { pointer in
                 pointer.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
             }

@@ -59,7 +59,7 @@ final class Keeper: Sendable {
     /// - Returns: how many recordings were removed.
     @discardableResult
     func sweep(nowUs: Int64) async -> Int {
-        await closeLeftOpen()
+        await closeLeftOpen(nowUs: nowUs)
         let kept = environment.index.kept.sorted { ($0.row.endTs ?? 0, $0.row.id) < ($1.row.endTs ?? 0, $1.row.id) }
         let removal = SessionRemoval(environment)
         var removed = 0
@@ -119,9 +119,12 @@ final class Keeper: Sendable {
         return (row.endTs ?? .max) < limit
     }
 
-    /// Journals whose session could not be closed at the start of the process.
-    private func closeLeftOpen() async {
+    /// Journals whose session could not be closed at the start of the process, and those of nodes that never came back.
+    private func closeLeftOpen(nowUs: Int64) async {
         let environment = environment
-        _ = await BlockingWork.run { () throws(StoreError) in environment.closeLeftOpen() }
+        _ = await BlockingWork.run { () throws(StoreError) in
+            environment.closeLeftOpen()
+            SilentSessions(environment: environment).close(nowUs: nowUs)
+        }
     }
 }

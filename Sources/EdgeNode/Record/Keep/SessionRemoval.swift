@@ -45,6 +45,11 @@ struct SessionRemoval {
 
     /// Marks the session, unless an earlier attempt did. Nil when it is not ours to remove now. Blocks.
     func begin(_ row: RecordingRecord) throws(StoreError) -> Work? {
+        // Under the lock, because what takes the place of a journal does so under it.
+        try environment.store.withLockNow(try ObjectKey(row.recordDir)) { () throws(StoreError) in try mark(row) }
+    }
+
+    private func mark(_ row: RecordingRecord) throws(StoreError) -> Work? {
         let key = try Self.journalKey(row)
         let journal = try environment.store.appendingNow(key, exclusively: false)
         guard journal.claim() else { return nil }

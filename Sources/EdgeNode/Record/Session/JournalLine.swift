@@ -63,12 +63,18 @@ struct JournalLine: Codable, Equatable, Sendable {
 
     var failed: Bool?
     var reason: String?
+    /// With `end`: the row, so that nobody has to read the lines between the first and this one for it.
+    var endUs: Int64?
+    var durationMs: Int64?
+    var segments: Int64?
 
     enum CodingKeys: String, CodingKey {
         case event, at, version, id, stream, node, period, continues, kind, codecs, timescale, width, height, channels, prefix,
             bytes,
             samples, sync
-        case failed, reason
+        case failed, reason, segments
+        case endUs = "end_us"
+        case durationMs = "duration_ms"
         case startUs = "start_us"
         case initialization = "init"
         case number = "n"
@@ -88,27 +94,5 @@ struct JournalLine: Codable, Equatable, Sendable {
         // Only integers and strings are in it, which always encode.
         let data = (try? encoder.encode(self)) ?? Data()
         return [UInt8](data) + [0x0A]
-    }
-}
-
-extension RecordedSession {
-    /// Reads a journal; nil when not even its first line is whole.
-    ///
-    /// - Returns: the session, and how many bytes of the journal are whole lines.
-    static func read(_ journal: [UInt8], directory: String) -> (session: RecordedSession, wholeBytes: Int)? {
-        let decoder = JSONDecoder()
-        var session: RecordedSession?
-        var whole = 0
-        while let feed = journal[whole...].firstIndex(of: 0x0A) {
-            guard let line = try? decoder.decode(JournalLine.self, from: Data(journal[whole..<feed])) else { break }
-            if session == nil {
-                session = RecordedSession(line, directory: directory)
-                guard session != nil else { return nil }
-            } else {
-                session?.apply(line)
-            }
-            whole = feed + 1
-        }
-        return session.map { ($0, whole) }
     }
 }

@@ -20,6 +20,14 @@ struct RecordedSession: Equatable, Sendable {
     private(set) var isDeleted = false
     private(set) var reason: String?
     private(set) var updatedUs: Int64
+    /// The row as it was when the session was closed; nil before, and in old journals.
+    private(set) var closing: Closing?
+
+    struct Closing: Equatable, Sendable {
+        let endUs: Int64
+        let durationMs: Int64
+        let segments: Int64
+    }
 
     struct Period: Equatable, Sendable {
         let number: Int
@@ -80,13 +88,12 @@ struct RecordedSession: Equatable, Sendable {
             guard let index, let track = Track(line) else { return }
             periods[index].tracks.append(track)
         case .segment, .lost:
-            guard let index, let number = line.number,
-                let track = periods[index].tracks.firstIndex(where: { $0.kind == line.kind })
-            else { return }
+            guard let index, let number = line.number, let kind = line.kind else { return }
             if line.event == .lost {
+                guard let track = periods[index].tracks.firstIndex(where: { $0.kind == kind }) else { return }
                 periods[index].tracks[track].segments.removeAll { $0.number >= number }
-            } else if let segment = Segment(line), periods[index].tracks[track].canBeFollowed(by: segment) {
-                periods[index].tracks[track].segments.append(segment)
+            } else if let segment = Segment(line) {
+                append(segment, to: kind, inPeriod: index)
             }
         case .periodEnd:
             if let index { periods[index].isEnded = true }
@@ -94,6 +101,7 @@ struct RecordedSession: Equatable, Sendable {
             isEnded = true
             isFailed = line.failed ?? false
             reason = line.reason
+            closing = Closing(line)
         case .acked: isAcked = true
         case .forgotten: isForgotten = true
         case .deleting: isDeleting = true
@@ -102,6 +110,38 @@ struct RecordedSession: Equatable, Sendable {
             isDeleted = true
         }
     }
+
+    /// The same for a line that is most of a journal.
+    mutating func apply(_ line: SegmentLine) {
+        guard JournalBounds.times.contains(line.at) else { return }
+        updatedUs = max(updatedUs, line.at)
+        guard
+            let index = periods.last?.number == line.period
+                ? periods.count - 1 : periods.firstIndex(where: { $0.number == line.period })
+        else { return }
+        append(line.segment, to: line.kind, inPeriod: index)
+    }
+
+    private mutating func append(_ segment: Segment, to kind: LaneKind, inPeriod index: Int) {
+        guard let track = periods[index].tracks.firstIndex(where: { $0.kind == kind }),
+            periods[index].tracks[track].canBeFollowed(by: segment)
+        else { return }
+        periods[index].tracks[track].segments.append(segment)
+    }
+
+    /// The line that closes the session.
+    func closingLine(at: Int64, reason: String?, isFailed: Bool = false) -> JournalLine {
+        var line = JournalLine(.end, at: at)
+        line.reason = reason
+        line.failed = isFailed ? true : nil
+        line.endUs = endUs
+        line.durationMs = durationMs
+        line.segments = Int64(periods.flatMap(\.tracks).reduce(0) { $0 + $1.segments.count })
+        return line
+    }
+
+    /// The line that closes it, for an old journal that has none with a row. It changes nothing else.
+    func closedAgain() -> JournalLine { closingLine(at: updatedUs, reason: reason, isFailed: isFailed) }
 
     /// The same session with other periods.
     func with(_ periods: [Period]) -> RecordedSession {
@@ -112,6 +152,10 @@ struct RecordedSession: Equatable, Sendable {
 
     /// Something of it can be played.
     var hasSegments: Bool { periods.contains { $0.hasSegments } }
+
+    /// There are segments, and this does not know them: it was read from the ends of a journal, or of a journal whose middle is only in
+    /// the remote store.
+    var isOutline: Bool { (closing?.segments ?? 0) > 0 && !hasSegments }
 }
 
 /// What numbers in a journal may be, so that no sum or product of them overflows: a file may have been damaged, or made by someone.
@@ -170,19 +214,30 @@ extension RecordedSession.Track {
 
     /// Bits a second of the segment that has most; very short ones at the end of a Period say nothing.
     var bandwidth: Int {
-        let longest = segments.map(\.duration).max() ?? 0
-        let rates = segments.filter { $0.duration * 2 >= longest && $0.duration > 0 }
-            .map { ($0.bytes * 8 * Int64(timescale) + $0.duration - 1) / $0.duration }
-        return max(1, Int(rates.max() ?? 1))
+        var longest: Int64 = 0
+        for segment in segments { longest = max(longest, segment.duration) }
+        var peak: Int64 = 1
+        for segment in segments where segment.duration * 2 >= longest && segment.duration > 0 {
+            let bits = segment.bytes * 8 * Int64(timescale)
+            peak = max(peak, (bits + segment.duration - 1) / segment.duration)
+        }
+        return Int(peak)
     }
 
     /// Pictures a second: what most segments have, because losses and corrections make some differ. Nil when unknown.
     var frameRate: String? {
         guard kind == .video else { return nil }
         var counts: [Int64: Int] = [:]
+        var run: (rate: Int64, count: Int) = (0, 0)
         for segment in segments where segment.duration > 0 {
-            counts[(Int64(segment.samples) * Int64(timescale) + segment.duration / 2) / segment.duration, default: 0] += 1
+            let rate = (Int64(segment.samples) * Int64(timescale) + segment.duration / 2) / segment.duration
+            if rate != run.rate {
+                if run.count > 0 { counts[run.rate, default: 0] += run.count }
+                run = (rate, 0)
+            }
+            run.count += 1
         }
+        if run.count > 0 { counts[run.rate, default: 0] += run.count }
         let most = counts.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
         return most.flatMap { $0 > 0 ? String($0) : nil }
     }
@@ -190,17 +245,38 @@ extension RecordedSession.Track {
 
 extension RecordedSession.Segment {
     fileprivate init?(_ line: JournalLine) {
-        guard let number = line.number, JournalBounds.numbers.contains(number), let time = line.time,
-            JournalBounds.ticks.contains(time), let duration = line.duration, duration > 0,
-            JournalBounds.ticks.contains(duration),
-            let bytes = line.bytes, JournalBounds.bytes.contains(bytes), JournalBounds.numbers.contains(line.samples ?? 1)
+        guard let number = line.number, let time = line.time, let duration = line.duration, let bytes = line.bytes else {
+            return nil
+        }
+        self.init(
+            checking: number, time: time, duration: duration, bytes: bytes, samples: line.samples,
+            startsWithSync: line.sync ?? true
+        )
+    }
+
+    /// Nil when a number cannot be meant.
+    init?(checking number: Int, time: Int64, duration: Int64, bytes: Int64, samples: Int?, startsWithSync: Bool) {
+        guard JournalBounds.numbers.contains(number), JournalBounds.ticks.contains(time), duration > 0,
+            JournalBounds.ticks.contains(duration), JournalBounds.bytes.contains(bytes),
+            JournalBounds.numbers.contains(samples ?? 1)
         else { return nil }
         self.number = number
         self.time = time
         self.duration = duration
         self.bytes = bytes
-        samples = line.samples ?? 0
-        startsWithSync = line.sync ?? true
+        self.samples = samples ?? 0
+        self.startsWithSync = startsWithSync
+    }
+}
+
+extension RecordedSession.Closing {
+    fileprivate init?(_ line: JournalLine) {
+        guard let endUs = line.endUs, JournalBounds.times.contains(endUs), let durationMs = line.durationMs,
+            JournalBounds.ticks.contains(durationMs), let segments = line.segments, JournalBounds.bytes.contains(segments)
+        else { return nil }
+        self.endUs = endUs
+        self.durationMs = durationMs
+        self.segments = segments
     }
 }
 
@@ -218,54 +294,27 @@ extension RecordedSession {
 
     /// The time of day of the last sample's end.
     var endUs: Int64 {
-        periods.last { $0.hasSegments }.map { $0.startUs + $0.durationUs } ?? startUs
+        periods.last { $0.hasSegments }.map { $0.startUs + $0.durationUs } ?? closing?.endUs ?? startUs
+    }
+
+    private var durationMs: Int64 {
+        if isOutline, let closing { return closing.durationMs }
+        return periods.map(\.durationUs).reduce(0, +) / 1000
     }
 
     var status: RecordingStatus {
         if isDeleting { return .deleted }
         if !isEnded { return .active }
         if isAcked { return .acked }
-        return isFailed || !hasSegments ? .failed : .completed
+        return isFailed || !(hasSegments || isOutline) ? .failed : .completed
     }
 
     /// The row of `GET /api/recordings`.
     var row: RecordingRecord {
         RecordingRecord(
             id: id, stream: stream, record: id, startTs: startUs, endTs: isEnded ? endUs : nil,
-            durationMs: periods.map(\.durationUs).reduce(0, +) / 1000, mpdPath: mpdPath, recordDir: directory, status: status,
+            durationMs: durationMs, mpdPath: mpdPath, recordDir: directory, status: status,
             nodeAlias: node, updatedAt: updatedUs)
-    }
-
-    /// The answer to `GET /api/recordings/{id}`.
-    var detail: RecordingDetail {
-        var tracks: [RecordingTrack] = []
-        var list: [RecordingPeriod] = []
-        for period in periods where period.hasSegments {
-            var members: [RecordingPeriodTrack] = []
-            for track in period.tracks where !track.segments.isEmpty {
-                let properties = track.properties
-                let index = tracks.firstIndex { $0.isSameConfiguration(as: properties) } ?? tracks.count
-                if index == tracks.count { tracks.append(properties) }
-                tracks[index].bandwidth = max(tracks[index].bandwidth, properties.bandwidth)
-                members.append(
-                    RecordingPeriodTrack(
-                        track: index, initObject: directory + "/" + track.initialization,
-                        segmentPrefix: directory + "/" + track.prefix, mediaTimeOffset: 0,
-                        segments: track.segments.map {
-                            RecordingSegment(
-                                object: directory + "/" + track.objectName($0.number), t: $0.time, d: $0.duration,
-                                bytes: $0.bytes,
-                                sync: $0.startsWithSync ? nil : false)
-                        }))
-            }
-            list.append(
-                RecordingPeriod(
-                    id: "\(id)-\(period.number)", startUs: period.startUs, continues: period.continues ? true : nil,
-                    durationMs: period.durationUs / 1000, tracks: members))
-        }
-        return RecordingDetail(
-            id: id, stream: stream, nodeAlias: node, status: status, mpdPath: mpdPath, recordDir: directory,
-            updatedAt: updatedUs, tracks: tracks, periods: list)
     }
 }
 
@@ -276,12 +325,5 @@ extension RecordedSession.Track {
             kind: kind.rawValue, codecs: codecs, mimeType: container.mediaType(isVideo: isVideo), timescale: timescale,
             width: isVideo ? width : nil, height: isVideo ? height : nil, frameRate: frameRate,
             sampleRate: isVideo ? nil : timescale, channels: isVideo ? nil : channels, bandwidth: bandwidth)
-    }
-}
-
-extension RecordingTrack {
-    fileprivate func isSameConfiguration(as other: RecordingTrack) -> Bool {
-        kind == other.kind && codecs == other.codecs && timescale == other.timescale && width == other.width
-            && height == other.height && frameRate == other.frameRate && channels == other.channels
     }
 }

@@ -22,9 +22,59 @@ final class RecordingIndex: Sendable {
 
         var row: RecordingRecord? { live?.row ?? ended }
         var listed: RecordingRecord? { isForgotten && ended?.status != .deleted ? nil : row }
+        var playable: RecordingRecord? {
+            guard !isLeftToRemove, let row = listed, row.status != .deleted else { return nil }
+            return row
+        }
+
+        var place: (directory: String, stream: String)? {
+            live.map { ($0.directory, $0.stream) } ?? ended.map { ($0.recordDir, $0.stream) }
+        }
     }
 
-    private let entries = Mutex<[String: Entry]>([:])
+    /// Recordings by id, and which of them belong to a directory or a stream: there may be many thousands.
+    private struct State {
+        private(set) var entries: [String: Entry] = [:]
+        private(set) var live: [String: LiveSession] = [:]
+        private(set) var directories: [String: Set<String>] = [:]
+        private(set) var streams: [String: Set<String>] = [:]
+
+        mutating func set(_ id: String, _ entry: Entry?) {
+            let old = entries[id]?.place
+            let new = entry?.place
+            entries[id] = entry
+            live[id] = entry?.live
+            guard old?.directory != new?.directory || old?.stream != new?.stream else { return }
+            if let old {
+                Self.remove(id, from: old.directory, in: &directories)
+                Self.remove(id, from: old.stream, in: &streams)
+            }
+            if let new {
+                directories[new.directory, default: []].insert(id)
+                streams[new.stream, default: []].insert(id)
+            }
+        }
+
+        private static func remove(_ id: String, from key: String, in sets: inout [String: Set<String>]) {
+            sets[key]?.remove(id)
+            if sets[key]?.isEmpty == true { sets[key] = nil }
+        }
+
+        func stream(ofDirectory directory: String) -> String? {
+            guard let ids = directories[directory] else { return nil }
+            for id in ids {
+                if let row = entries[id]?.playable { return row.stream }
+            }
+            return nil
+        }
+
+        func of(stream: String?) -> [Entry] {
+            guard let stream else { return Array(entries.values) }
+            return (streams[stream] ?? []).compactMap { entries[$0] }
+        }
+    }
+
+    private let state = Mutex(State())
     /// Sessions that have just ended: players may still be where they were written.
     private let fading = Mutex<[LiveSession]>([])
     /// Those who wait for a stream's recording to go on.
@@ -32,22 +82,22 @@ final class RecordingIndex: Sendable {
 
     /// A session is being written.
     func begin(_ session: LiveSession) {
-        entries.withLock { $0[session.id] = Entry(live: session) }
+        state.withLock { $0.set(session.id, Entry(live: session)) }
     }
 
     /// A session was found in storage, or has changed there.
     func put(_ session: RecordedSession) {
         let entry = Entry(
             ended: session.row, isForgotten: session.isForgotten, isLeftToRemove: session.isDeleting && !session.isDeleted)
-        entries.withLock { $0[session.id] = entry }
+        state.withLock { $0.set(session.id, entry) }
         room.changed(session.stream)
     }
 
     /// Nothing will be added to a session.
     func end(_ id: String) {
-        let live = entries.withLock { entries in
-            let live = entries[id]?.live
-            if let row = entries[id]?.row { entries[id] = Entry(ended: row) }
+        let live = state.withLock { state in
+            let live = state.entries[id]?.live
+            if let row = state.entries[id]?.row { state.set(id, Entry(ended: row)) }
             return live
         }
         guard let live else { return }
@@ -60,9 +110,12 @@ final class RecordingIndex: Sendable {
     }
 
     func remove(_ id: String) {
-        let entry = entries.withLock { $0.removeValue(forKey: id) }
+        let live = state.withLock { state in
+            defer { state.set(id, nil) }
+            return state.entries[id]?.live
+        }
         fading.withLock { $0.removeAll { $0.id == id } }
-        if let live = entry?.live { room.changed(live.stream) }
+        if let live { room.changed(live.stream) }
     }
 
     /// Many streams may end at once; what is kept of each is little.
@@ -70,7 +123,7 @@ final class RecordingIndex: Sendable {
 
     /// The session of a stream that is being written.
     func live(stream: String) -> LiveSession? {
-        entries.withLock { $0.values.first { $0.live?.stream == stream }?.live }
+        state.withLock { $0.live.values.first { $0.stream == stream } }
     }
 
     /// Sessions of a stream that have just ended, oldest first.
@@ -84,21 +137,26 @@ final class RecordingIndex: Sendable {
     }
 
     func row(_ id: String) -> RecordingRecord? {
-        entries.withLock { $0[id]?.listed }
+        state.withLock { $0.entries[id]?.listed }
     }
 
     /// Where an ended recording's objects are, even one that is not listed any more.
     func ended(_ id: String) -> RecordingRecord? {
-        entries.withLock { $0[id]?.ended }
+        state.withLock { $0.entries[id]?.ended }
+    }
+
+    /// Whether a recording is this node's, in whatever state.
+    func has(_ id: String) -> Bool {
+        state.withLock { $0.entries[id] != nil }
     }
 
     func live(_ id: String) -> LiveSession? {
-        entries.withLock { $0[id]?.live }
+        state.withLock { $0.entries[id]?.live }
     }
 
     /// Sessions that are being written into a directory.
     func live(in directory: String) -> [LiveSession] {
-        entries.withLock { $0.values.compactMap(\.live) }.filter { $0.directory == directory }
+        state.withLock { $0.live.values.filter { $0.directory == directory } }
     }
 
     func find(stream: String, record: String) -> RecordingRecord? {
@@ -107,38 +165,35 @@ final class RecordingIndex: Sendable {
 
     /// Rows that changed after `sinceUs`, oldest change first.
     func rows(sinceUs: Int64, stream: String?, limit: Int) -> [RecordingRecord] {
-        let all = entries.withLock { $0.values.compactMap(\.listed) }
-        let fitting = all.filter { row in
-            row.updatedAt > sinceUs && row.status != .acked && (stream.map { $0 == row.stream } ?? true)
-        }
+        let all = state.withLock { $0.of(stream: stream).compactMap(\.listed) }
+        let fitting = all.filter { $0.updatedAt > sinceUs && $0.status != .acked }
         return Array(fitting.sorted { $0.updatedAt < $1.updatedAt }.prefix(max(0, limit)))
     }
 
     /// Rows of recordings whose media can be played, those an index has taken over too.
     func playable(stream: String?) -> [RecordingRecord] {
-        entries.withLock { entries in
-            entries.values.compactMap { entry in
-                guard !entry.isLeftToRemove, let row = entry.listed, row.status != .deleted, stream == nil || stream == row.stream
-                else { return nil }
-                return row
-            }
-        }
+        state.withLock { $0.of(stream: stream).compactMap(\.playable) }
+    }
+
+    /// The stream of which something in a directory can be played; a directory is never shared by streams.
+    func stream(ofDirectory directory: String) -> String? {
+        state.withLock { $0.stream(ofDirectory: directory) }
     }
 
     func isLeftToRemove(_ id: String) -> Bool {
-        entries.withLock { $0[id]?.isLeftToRemove ?? false }
+        state.withLock { $0.entries[id]?.isLeftToRemove ?? false }
     }
 
     /// Every recording that has ended, listed or not.
     var kept: [KeptRecording] {
-        entries.withLock { entries in
-            entries.values.compactMap { entry in
+        state.withLock { state in
+            state.entries.values.compactMap { entry in
                 entry.ended.map { KeptRecording(row: $0, isLeftToRemove: entry.isLeftToRemove) }
             }
         }
     }
 
     var writingCount: Int {
-        entries.withLock { $0.values.filter { $0.live != nil }.count }
+        state.withLock { $0.live.count }
     }
 }

@@ -12,7 +12,7 @@ struct SessionDirectory {
     /// A day of short segments is some 10 MB; more is no journal of ours.
     static let journalBytesMax = 256 << 20
 
-    private var cache: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
+    private var cache: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
     private var relistNs: UInt64 = 0
 
     /// How long others' new sessions may go unseen; a long recording's directory takes a while to list, and gets so many times that
@@ -47,20 +47,22 @@ struct SessionDirectory {
         return names
     }
 
-    /// All sessions in the directory but those that are deleted; journals that have not changed are not read again.
+    /// All sessions in the directory but those that are deleted, others that have been silent for long as ended; journals that have not
+    /// changed are not read again.
     mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
-        var found: [ObjectKey: (etag: String, session: RecordedSession)] = [:]
+        var found: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
         for info in try journals() where info.key.name != own.map(Self.journalName) {
             if let known = cache[info.key], known.etag == info.etag {
                 found[info.key] = known
             } else if let (session, _) = RecordedSession.read(
                 try store.readNow(info.key, limit: Self.journalBytesMax), directory: key.path)
             {
-                found[info.key] = (info.etag, session)
+                found[info.key] = (info.etag, info.modifiedUs, session)
             }
         }
         cache = found
-        return found.values.map(\.session).filter { !$0.isDeleting }
+        let nowUs = WallClock.realtimeUs()
+        return found.values.map { $0.session.shown(modifiedUs: $0.modifiedUs, nowUs: nowUs) }.filter { !$0.isDeleting }
     }
 
     private mutating func journals() throws(StoreError) -> [ObjectInfo] {

@@ -40,8 +40,7 @@ struct SessionRepair {
             return nil
         }
         try directory.removeUnused(of: work.session)
-        var line = JournalLine(.end, at: clock.next())
-        line.reason = reason
+        let line = work.session.closingLine(at: clock.next(), reason: reason)
         var ended = work.session
         ended.apply(line)
         try directory.writeManifest(

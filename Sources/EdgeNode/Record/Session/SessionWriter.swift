@@ -151,9 +151,7 @@ final class SessionWriter {
             return
         }
         try directory.removeUnused(of: ending)
-        var line = JournalLine(.end, at: clock.next())
-        line.reason = reason
-        line.failed = isFailed ? true : nil
+        let line = (session ?? ending).closingLine(at: clock.next(), reason: reason, isFailed: isFailed)
         // The manifest first: who dies in between leaves an open journal, which is closed at the next start; a closed one would
         // leave a manifest that says the recording goes on.
         live?.apply(line)

@@ -14,9 +14,6 @@ struct RemoteShelf: Sendable {
         let session: RecordedSession?
     }
 
-    /// A node that has not said anything of a recording for so long is not recording it any more: a day and an hour.
-    static let silenceUs: Int64 = 25 * 3_600_000_000
-
     init(directory: ObjectKey) {
         self.directory = directory
     }
@@ -72,11 +69,8 @@ struct RemoteShelf: Sendable {
     /// The sessions of a stream that can be shown.
     func sessions(stream: String, nowUs: Int64) -> [RecordedSession] {
         journals.values.compactMap { journal in
-            guard var session = journal.session, session.stream == stream, !session.isDeleting else { return nil }
-            if !session.isEnded, journal.modifiedUs < nowUs - Self.silenceUs {
-                session.apply(JournalLine(.end, at: session.updatedUs))
-            }
-            return session
+            guard let session = journal.session, session.stream == stream, !session.isDeleting else { return nil }
+            return session.shown(modifiedUs: journal.modifiedUs, nowUs: nowUs)
         }
     }
 }

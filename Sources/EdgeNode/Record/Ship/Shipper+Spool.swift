@@ -7,7 +7,11 @@ extension Shipper {
     func adoptNow(_ journal: ObjectKey) throws(StoreError) {
         guard let directory = journal.parent, let id = RecordingLayout.id(ofJournal: journal) else { return }
         let bytes: [UInt8]
+        let log = try UploadLog(store: local, journal: journal).read()
         do throws(StoreError) {
+            // Of what is complete only the size is asked for: there may be many thousands.
+            let size = try local.headNow(journal).size
+            if log.isComplete { return size > Self.shortBytes ? try shortenNow(journal) : () }
             bytes = try local.readNow(journal, limit: SessionDirectory.journalBytesMax)
         } catch {
             guard error == .notFound else { throw error }
@@ -15,8 +19,8 @@ extension Shipper {
             state.withLock { $0.plan.withdraw(id: id, stream: "", directory: directory.path) }
             return step()
         }
-        let log = try UploadLog(store: local, journal: journal).read()
-        guard !log.isComplete, let scan = SpoolScan(journal: bytes, log: log, directory: directory.path),
+        guard !isShortened(bytes, directory) else { return try UploadLog(store: local, journal: journal).complete() }
+        guard let scan = SpoolScan(journal: bytes, log: log, directory: directory.path),
             scan.session.isEnded, !scan.session.isDeleting
         else { return }
         // Sent and noted, but the process died before it removed them.
@@ -28,6 +32,31 @@ extension Shipper {
             state.plan.replace(recording, objects: scan.waiting, shipped: scan.shipped, isClosed: true)
         }
         step()
+    }
+
+    // MARK: What stays
+
+    /// Journals of complete recordings are not larger, unless they have very many periods.
+    private static let shortBytes: Int64 = 16 << 10
+
+    /// Takes the lines about segments out of a journal that is complete in the remote store. Names of tracks stay, for the removal, and
+    /// the row, for the index. Blocks.
+    func shortenNow(_ journal: ObjectKey) throws(StoreError) {
+        guard let directory = journal.parent else { return }
+        try local.withLockNow(directory) { () throws(StoreError) in
+            let bytes = try local.readNow(journal, limit: SessionDirectory.journalBytesMax)
+            guard let (session, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count,
+                session.isEnded, !session.isDeleting, session.hasSegments
+            else { return }
+            var kept = JournalLines.withoutSegments(bytes)
+            if session.closing == nil { kept += session.closedAgain().encoded() }
+            try local.putNow(journal, kept, ifAbsent: false)
+        }
+    }
+
+    /// Whether a journal has been shortened.
+    func isShortened(_ journal: [UInt8], _ directory: ObjectKey) -> Bool {
+        RecordedSession.read(journal, directory: directory.path)?.session.isOutline ?? false
     }
 
     // MARK: Removal

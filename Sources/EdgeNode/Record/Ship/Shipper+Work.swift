@@ -110,13 +110,19 @@ extension Shipper {
         }
         let bytes: [UInt8]
         switch read {
-        case .success(let all): bytes = Array(all.prefix(Int(journalBytes)))
+        case .success(let all):
+            // What is left of a journal whose recording is complete must never take the place of the whole one.
+            guard !isShortened(all, directory) else { return .done(bytes: 0) }
+            bytes = Array(all.prefix(Int(journalBytes)))
         case .failure(.notFound): return .lost
         case .failure(let error): throw ShipError(local: error)
         }
         var cost = Int64(bytes.count)
         do throws(StoreError) {
-            try await remote.put(journal, bytes, condition: .none)
+            let sent = try await remote.put(journal, bytes, condition: .none)
+            guard sent.size == Int64(bytes.count) else {
+                throw StoreError.unavailable(reason: "\(sent.size) of \(bytes.count) bytes of a journal arrived")
+            }
             cost += try await writeManifest(directory, stream: task.stream)
         } catch {
             throw ShipError(remote: error)
@@ -130,10 +136,11 @@ extension Shipper {
         let isLast = state.withLock { state in
             !state.plan.recordings.values.contains { $0.directory == task.directory && $0.id != task.id }
         }
-        let result = await BlockingWork.run { [local] () throws(StoreError) in
+        let result = await BlockingWork.run { [self] () throws(StoreError) in
             // The manifest first: once the log is complete nobody looks for one again.
             if isLast { try local.deleteNow(try directory.appending(DayManifest.name)) }
             try UploadLog(store: local, journal: journal).complete()
+            try shortenNow(journal)
         }
         if case .failure(let error) = result { throw ShipError(local: error) }
     }

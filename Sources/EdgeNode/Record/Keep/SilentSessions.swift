@@ -1,0 +1,78 @@
+import Cluster
+import Log
+import Store
+import Synchronization
+
+/// Recordings that another node began in a folder both share and never ended.
+///
+/// A node that comes back finishes its recordings itself. One that does not would leave the day's manifest growing for ever, so whoever
+/// sees a journal that has said nothing for long enough closes it, unless its writer still holds it.
+struct SilentSessions {
+    let environment: RecorderEnvironment
+
+    /// For so long after a recording of ours ended others' are looked for beside it.
+    private static let lookBackUs: Int64 = 4 * 86_400_000_000
+
+    /// Closes what has been silent for long enough, as of a time of day in Unix microseconds. Blocks.
+    ///
+    /// - Returns: how many were closed.
+    @discardableResult
+    func close(nowUs: Int64) -> Int {
+        // A spool is one node's.
+        guard environment.shipper == nil else { return 0 }
+        let tool = SessionRepair(
+            store: environment.store, clock: environment.clock, segmentSeconds: environment.settings.segmentSeconds)
+        var closed = 0
+        for key in candidates(nowUs: nowUs) {
+            do throws(StoreError) {
+                let limitUs = nowUs - RecordedSession.silenceUs
+                guard try environment.store.headNow(key).modifiedUs < limitUs,
+                    let session = try RecordedSession.outline(key, in: environment.store), !session.isDeleting
+                else { continue }
+                if !session.isEnded {
+                    environment.clock.skip(past: session.updatedUs)
+                    let reason = "its node \(session.node) has not been heard of for a day"
+                    guard try tool.repair(key, reason: reason) != nil else { continue }
+                    environment.log.warning(
+                        "a recording was finished for a node that did not come back",
+                        ["stream": session.stream, "id": session.id, "node": session.node])
+                    closed += 1
+                }
+                environment.others.withLock { _ = $0.remove(key) }
+            } catch {
+                if error == .notFound { environment.others.withLock { _ = $0.remove(key) } }
+                environment.log.info(
+                    "another node's recording could not be finished yet", ["journal": key.path, "error": "\(error)"])
+            }
+        }
+        return closed
+    }
+
+    /// Journals that were open and others' at the start, and those beside this node's own recordings of late.
+    private func candidates(nowUs: Int64) -> Set<ObjectKey> {
+        var keys = environment.others.withLock { $0 }
+        let recent = environment.index.kept.filter { ($0.row.endTs ?? .max) > nowUs - Self.lookBackUs }
+        for directory in Set(recent.map(\.row.recordDir)) {
+            let prefix = directory + "/" + SessionDirectory.journalPrefix
+            guard let page = try? environment.store.listNow(prefix: prefix, after: nil, limit: 10_000) else { continue }
+            for info in page.objects where info.modifiedUs < nowUs - RecordedSession.silenceUs {
+                guard let id = RecordingLayout.id(ofJournal: info.key), !environment.index.has(id) else { continue }
+                keys.insert(info.key)
+            }
+        }
+        return keys
+    }
+}
+
+extension RecordedSession {
+    /// A node that has not said anything of a recording for so long is not recording it any more: a day and an hour.
+    static let silenceUs: Int64 = 25 * 3_600_000_000
+
+    /// The session as it is shown when its journal was changed last at that time: ended, when that is too long ago.
+    func shown(modifiedUs: Int64, nowUs: Int64) -> RecordedSession {
+        guard !isEnded, modifiedUs < nowUs - Self.silenceUs else { return self }
+        var ended = self
+        ended.apply(JournalLine(.end, at: updatedUs))
+        return ended
+    }
+}
