@@ -109,7 +109,8 @@ let package = Package(
         program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
 
         // How long a month's manifest takes.
-        program("PlaybackBench", path: "bench/PlaybackBench", ["Records", "Record", "Store", "Presentation", "Media", "Program"]),
+        program(
+            "PlaybackBench", path: "bench/PlaybackBench", ["Records", "Record", "Store", "Presentation", "Media", "Program"]),
 
         // Threads for tests that block.
         .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),
