@@ -7,10 +7,13 @@ package enum TestRecords {
     package static let tenOClockUs: Int64 = 1_795_168_800_000_000
 
     /// A stream with a publisher or without.
-    package static func stream(_ name: String, isPublished: Bool = true, isRecording: Bool = false, viewers: Int = 0)
+    package static func stream(
+        _ name: String, isPublished: Bool = true, isCopy: Bool = false, isRecording: Bool = false, viewers: Int = 0
+    )
         -> StreamRecord
     {
-        let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected)
+        let cascade = isCopy ? CascadeRecord() : nil
+        let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected, cascade: cascade)
         return StreamRecord(
             id: name, createdAt: 1, publish: StreamSide(sessions: isPublished ? [publisher] : []),
             subscribe: StreamSide(sessions: (0..<viewers).map { SessionRecord(id: "v\($0)", createdAt: 1, state: .connected) }),

@@ -61,6 +61,19 @@ struct AutoRecorderTests {
         }
     }
 
+    @Test("a stream that comes from another node is recorded there, not where the copy is")
+    func originals() async throws {
+        let edges = [try TestEdge("a"), try TestEdge("b")]
+        edges[0].setStreams([TestRecords.stream("cam", isCopy: true), TestRecords.stream("orphan", isCopy: true)])
+        edges[1].setStreams([TestRecords.stream("cam"), TestRecords.stream("last")])
+        try await running(edges, rules("*")) {
+            try await eventually("the originals are asked for") {
+                !requests(edges[1], "/api/record/cam").isEmpty && !requests(edges[1], "/api/record/last").isEmpty
+            }
+            #expect(edges[0].seen.allSatisfy { !$0.path.hasPrefix("/api/record/") })
+        }
+    }
+
     @Test("a recording older than the limit ends and another begins; a younger one goes on")
     func rotates() async throws {
         let edge = try TestEdge("a")

@@ -14,8 +14,9 @@ func node(
         status: status, streams: streams)
 }
 
-func stream(_ name: String, isPublished: Bool = true, viewers: Int = 0) -> StreamRecord {
-    let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected)
+func stream(_ name: String, isPublished: Bool = true, isCopy: Bool = false, viewers: Int = 0) -> StreamRecord {
+    let cascade = isCopy ? CascadeRecord() : nil
+    let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected, cascade: cascade)
     return StreamRecord(
         id: name, createdAt: 1, publish: StreamSide(sessions: isPublished ? [publisher] : []),
         subscribe: StreamSide(

@@ -33,6 +33,16 @@ struct RoutePolicyTests {
         Case(
             testDescription: "only lost and draining nodes", nodes: [node("a", status: .lost), node("b", status: .draining)],
             expected: .noNode),
+        Case(
+            testDescription: "the original's node, not a copy's that comes first",
+            nodes: [node("a", streams: [stream("demo", isCopy: true)]), node("b", cpu: 0.9, streams: [stream("demo")])],
+            expected: .node("b")),
+        Case(
+            testDescription: "the original is gone: not where a copy still holds the place, viewers or not",
+            nodes: [node("a", streams: [stream("demo", isCopy: true, viewers: 3)]), node("b", cpu: 0.9)], expected: .node("b")),
+        Case(
+            testDescription: "a copy's node when there is no other",
+            nodes: [node("a", streams: [stream("demo", isCopy: true)])], expected: .node("a")),
         Case(testDescription: "lower cpu", nodes: [node("a", cpu: 0.5), node("b", cpu: 0.2)], expected: .node("b")),
         Case(
             testDescription: "less egress at equal cpu", nodes: [node("a", egress: 800_000_000), node("b", egress: 1_000_000)],

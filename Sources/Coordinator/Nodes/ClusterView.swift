@@ -57,17 +57,23 @@ public struct ClusterView: Sendable, Equatable {
     /// Aliases of the nodes that answer.
     public var liveAliases: Set<String> { Set(reachable.map(\.alias)) }
 
-    /// The reachable nodes that list a stream; those with a live publisher first.
+    /// The reachable nodes that list a stream; first the one it is published on, then those with a copy, then the rest.
     public func holders(of stream: String) -> [NodeView] {
         let holders = reachable.filter { $0.stream(stream) != nil }
-        return holders.filter { $0.stream(stream)?.isPublished == true }
-            + holders.filter { $0.stream(stream)?.isPublished != true }
+        return StreamPresence.allCases.flatMap { presence in holders.filter { $0.stream(stream)?.presence == presence } }
     }
 }
 
 extension StreamRecord {
-    /// Whether somebody publishes it: a session that was not ended.
-    public var isPublished: Bool { publish.sessions.contains { $0.isOpen } }
+    /// Whether it is live here: a publishing session that was not ended, of a publisher or of another node.
+    public var isPublished: Bool { presence != .waiting }
+
+    /// How the stream is on its node.
+    public var presence: StreamPresence {
+        let sessions = publish.sessions.filter(\.isOpen)
+        return sessions.contains { $0.cascade == nil } ? .original : sessions.isEmpty ? .waiting : .copy
+    }
+
     /// Viewers now; just ended sessions stay listed a while and don't count.
     public var viewerCount: Int { subscribe.sessions.count { $0.isOpen } }
 }
@@ -75,4 +81,14 @@ extension StreamRecord {
 extension SessionRecord {
     /// Whether the session was neither ended nor given up.
     public var isOpen: Bool { leaveAt == 0 && state != .closed && state != .failed }
+}
+
+/// How a stream is on a node, the truest first.
+public enum StreamPresence: Sendable, CaseIterable {
+    /// Somebody publishes it there.
+    case original
+    /// It comes from another node.
+    case copy
+    /// Nothing comes; viewers or a recording may wait.
+    case waiting
 }

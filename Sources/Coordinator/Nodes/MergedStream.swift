@@ -54,7 +54,7 @@ extension ClusterView {
     private static func merge(_ name: String, _ holders: [NodeView], isLost: Bool) -> MergedStream {
         let parts = holders.compactMap { $0.stream(name) }
         // The origin first: a copy's publisher is another node, and its figures would count the media twice.
-        let sorted = parts.sorted { rank($0) < rank($1) }
+        let sorted = StreamPresence.allCases.flatMap { presence in parts.filter { $0.presence == presence } }
         var merged = StreamRecord(id: name, createdAt: parts.map(\.createdAt).min() ?? 0)
         merged.publish = side(sorted, \.publish)
         merged.subscribe = side(sorted, \.subscribe)
@@ -71,12 +71,6 @@ extension ClusterView {
             merged.stats.subscribe.bitrate &+= part.stats.subscribe.bitrate
         }
         return MergedStream(record: merged, nodes: sorted.compactMap(\.node), isLost: isLost)
-    }
-
-    private static func rank(_ stream: StreamRecord) -> Int {
-        let publishers = stream.publish.sessions.filter(\.isOpen)
-        if publishers.contains(where: { $0.cascade?.sourceURL == nil }) { return 0 }
-        return publishers.isEmpty ? 2 : 1
     }
 
     private static func side(_ parts: [StreamRecord], _ key: KeyPath<StreamRecord, StreamSide>) -> StreamSide {

@@ -88,7 +88,7 @@ public actor AutoRecorder {
         attempts = attempts.filter { name, _ in !view.holders(of: name).isEmpty }
         for stream in view.mergedStreams() where !stream.isLost && rules.covers(stream.record.id) {
             let name = stream.record.id
-            guard let node = view.holders(of: name).first, node.stream(name)?.isPublished == true, !busy.contains(name),
+            guard let node = view.holders(of: name).first, node.stream(name)?.presence == .original, !busy.contains(name),
                 nowNs >= attempts[name]?.notBeforeNs ?? 0
             else { continue }
             let isRecording = view.reachable.contains { $0.stream(name)?.recording == true }

@@ -82,7 +82,7 @@ public actor RouteDesk {
 
     private func unseenPublishers(in view: ClusterView) -> [String: Int] {
         picks.reduce(into: [:]) { counts, pick in
-            let isSeen = view.node(pick.alias)?.stream(pick.stream)?.isPublished ?? false
+            let isSeen = view.node(pick.alias)?.stream(pick.stream)?.presence == .original
             if pick.isPublisher, !isSeen { counts[pick.alias, default: 0] += 1 }
         }
     }

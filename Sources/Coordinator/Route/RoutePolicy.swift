@@ -45,9 +45,12 @@ public enum RoutePolicy {
         pending: [String: Int] = [:], excluding: Set<String> = [], turn: Int = 0
     ) -> RouteDecision {
         let reachable = view.reachable.filter { !excluding.contains($0.alias) }
-        let owners = reachable.filter { $0.stream(stream)?.isPublished == true }
+        let owners = reachable.filter { $0.stream(stream)?.presence == .original }
         if let owner = owners.max(by: { $0.fence(of: stream) < $1.fence(of: stream) }) { return .node(owner.alias) }
-        let allowed = reachable.filter { $0.status == .running && preference.allows($0) }
+        let running = reachable.filter { $0.status == .running && preference.allows($0) }
+        // Where a copy still comes in, its source is the publisher; it would be 409 there.
+        let free = running.filter { $0.stream(stream)?.presence != .copy }
+        let allowed = free.isEmpty ? running : free
         guard !allowed.isEmpty else { return .noNode }
         let roomy = allowed.filter { node in
             let taken = node.publisherCount + (pending[node.alias] ?? 0)
