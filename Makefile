@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test interop bench bench-playback bench-record bench-serve bench-clip sanitize lint setup setup-test clean
+.PHONY: help build run test test-slow interop bench bench-playback bench-record bench-serve bench-clip sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -28,6 +28,9 @@ test: setup-test ## Every test; the last line says how many passed and failed
 
 interop: setup-test build ## Only the tests against real clients (ARGS="-k whip")
 	@.venv-test/bin/python -m pytest Tests/Interop $(ARGS)
+
+test-slow: setup-test build ## The tests that take minutes each, such as a store that is away for ten
+	@.venv-test/bin/python -m pytest Tests/Interop -m slow $(ARGS)
 
 bench: bench-record bench-serve bench-clip bench-playback ## All benchmarks, one after the other; tables at the end of each
 
