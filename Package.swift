@@ -98,7 +98,7 @@ let package = Package(
                 "Nodes", "Route", "Records", "Playback", "Presentation", "Media", "Store", "Buckets", "HTTP", "Auth", "Cluster",
                 "Config",
                 "Program",
-                "Redis", "Log",
+                "Redis", "CLinux", "Log",
             ],
             resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe", "Program"]),
@@ -146,13 +146,16 @@ let package = Package(
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
-            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record"]),
+            [
+                "HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cluster", "MediaPlane", "Record", "Store",
+                "Auth", "Program",
+            ]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(of: "Records", ["Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
-        tests(of: "Playback", ["TestThreads", "Store", "HTTP", "EdgeFixtures"]),
+        tests(of: "Playback", ["TestThreads", "Records", "Nodes", "Presentation", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",
