@@ -100,7 +100,7 @@ let package = Package(
                 "Nodes", "Route", "Records", "Playback", "Presentation", "Media", "Store", "Buckets", "HTTP", "Auth", "Cluster",
                 "Config",
                 "Program",
-                "Redis", "Log",
+                "Redis", "CLinux", "Log",
             ],
             resources: [.copy("Web")]),
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe", "Program"]),
@@ -150,7 +150,11 @@ let package = Package(
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
-            ["HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cascade", "Cluster", "MediaPlane", "Record"]),
+            [
+                "HTTP", "Config", "ConfigFixtures", "EdgeFixtures", "SDP", "Streams", "Cascade", "Cluster", "MediaPlane",
+                "Record",
+                "Store", "Auth", "Program",
+            ]),
         // The HTTP side of an edge, as tests set it.
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),

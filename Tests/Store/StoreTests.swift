@@ -64,7 +64,9 @@ struct FileStoreTests {
         #expect(body.info == put && body.range == 0..<300_000)
         #expect(try await collect(body) == bytes)
         #expect(try await store.head(key) == put)
+        #expect(store.deletions == 0)
         try await store.delete(key)
+        #expect(store.deletions == 1)
         try await store.delete(key)
         await #expect(throws: StoreError.notFound) { try await store.head(key) }
         #expect(try FileManager.default.contentsOfDirectory(atPath: root) == [])

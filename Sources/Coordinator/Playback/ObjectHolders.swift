@@ -8,6 +8,8 @@ import Synchronization
 final class ObjectHolders: Sendable {
     private struct State {
         var directories: [String: (holder: Holder, untilMs: UInt64)] = [:]
+        /// Directories that the index did not have.
+        var absent: [String: UInt64] = [:]
         var view: (value: ClusterView, untilMs: UInt64)?
     }
 
@@ -19,6 +21,7 @@ final class ObjectHolders: Sendable {
 
     private static let directoryMs: UInt64 = 1_000
     private static let viewMs: UInt64 = 100
+    private static let absentMs: UInt64 = 100
     private static let directoriesMax = 4_096
 
     private let index: RecordingIndex
@@ -29,11 +32,20 @@ final class ObjectHolders: Sendable {
     init(index: RecordingIndex, directory: NodeDirectory) { (self.index, self.directory) = (index, directory) }
 
     /// Who recorded into a directory first; nil when the index has none.
-    func holder(ofDirectory path: String) async throws -> Holder? {
+    /// - Parameter mayBeLate: nil may also be what was true a tenth of a second ago. It may begin at any moment, so who answers that there is
+    ///   no such object asks again.
+    func holder(ofDirectory path: String, mayBeLate: Bool = false) async throws -> Holder? {
         let now = nowMs()
-        if let known = state.withLock({ $0.directories[path] }), now < known.untilMs { return known.holder }
-        // That there is none is not remembered: it may begin at any moment.
-        guard let recording = try await index.recording(inDirectory: path) else { return nil }
+        let (known, absentUntilMs) = state.withLock { ($0.directories[path], mayBeLate ? $0.absent[path] : nil) }
+        if let known, now < known.untilMs { return known.holder }
+        if let absentUntilMs, now < absentUntilMs { return nil }
+        guard let recording = try await index.recording(inDirectory: path) else {
+            state.withLock { state in
+                if state.absent.count >= Self.directoriesMax { state.absent = [:] }
+                state.absent[path] = now + Self.absentMs
+            }
+            return nil
+        }
         let found = Holder(stream: recording.stream, node: recording.node)
         state.withLock { state in
             if state.directories.count >= Self.directoriesMax { state.directories = [:] }

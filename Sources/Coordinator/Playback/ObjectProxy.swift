@@ -96,7 +96,7 @@ public struct ObjectProxy: Sendable {
     /// The stream an object belongs to, for deciding who may read it: its recording's, else its first folder.
     public func stream(ofPath path: String) async -> String {
         let directory = path.split(separator: "/").dropLast().joined(separator: "/")
-        if let holder = try? await holders.holder(ofDirectory: directory) { return holder.stream }
+        if let holder = try? await holders.holder(ofDirectory: directory, mayBeLate: true) { return holder.stream }
         return path.split(separator: "/").first.map(String.init) ?? ""
     }
 
@@ -174,24 +174,24 @@ public struct ObjectProxy: Sendable {
             return HTTPResponse(.notModified, headers: headers)
         }
         let length = answer.headers["Content-Length"].flatMap { Int64($0) }
-        if request.method == .get, let length, length <= Self.wholeBytesMax {
-            // Soon all there: it is passed on in one piece. Not gzipped anew, as nothing is that a node sends.
-            let bytes: [UInt8]
-            do throws(HTTPClientError) { bytes = try await answer.collect(limit: Int(length)) } catch {
+        if request.method == .get, let length, length <= Int64(Self.wholeBytesMax) {
+            // All there: it is passed on in one piece. Not gzipped anew, as nothing is that a node sends.
+            let whole = SharedBody(count: Int(length))
+            do throws(HTTPClientError) {
+                while let chunk = try await answer.body.next() { whole.append(chunk) }
+            } catch {
                 throw NodeRequest.failure(error, of: node)
             }
-            return HTTPResponse(answer.status, headers: headers, body: .shared(SharedBody(bytes), owner: nil))
+            return HTTPResponse(answer.status, headers: headers, body: .shared(whole, owner: nil))
         }
         return HTTPResponse(
             answer.status, headers: headers,
-            body: .stream(length: length) { writer in
-                // When the player is gone the write throws, and letting go of the body ends the transfer from the node.
-                while let chunk = try await answer.body.next() { try await writer.write(chunk) }
-            })
+            // When the player is gone this is let go of, which ends the transfer from the node.
+            body: .relay(length: length, answer.body))
     }
 
     /// Bodies up to this size are passed on whole.
-    private static let wholeBytesMax: Int64 = 64 << 10
+    private static let wholeBytesMax = 64 << 10
 
     /// What the node answers when it gives the object, a part of it or 304.
     /// - Parameters:
@@ -211,6 +211,7 @@ public struct ObjectProxy: Sendable {
         outgoing.connectMs = NodeRequest.connectMs
         // A slow player is no reason to give up; a node that sends nothing is, unless the next part is waited for.
         outgoing.totalMs = nil
+        outgoing.wholeBytesMax = Self.wholeBytesMax
         if part != nil { outgoing.idleSeconds = Self.partIdleSeconds }
         let answer: HTTPClientResponse
         do throws(HTTPClientError) {

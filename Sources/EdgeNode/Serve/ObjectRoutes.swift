@@ -9,6 +9,11 @@ struct ObjectRoutes {
     let store: any ObjectStore
     let recorder: Recorder
     let gate: Gate
+    private let recent = RecentFiles()
+
+    init(store: any ObjectStore, recorder: Recorder, gate: Gate) {
+        (self.store, self.recorder, self.gate) = (store, recorder, gate)
+    }
 
     func add(to router: inout Router) {
         let description = RouteDescription(
@@ -63,10 +68,14 @@ struct ObjectRoutes {
     /// The answer when it is a file that the kernel has at hand.
     private func answerNow(_ request: HTTPRequest) throws(HTTPError) -> HTTPResponse? {
         let object = try object(request)
-        guard request.query.first("part") == nil, !(object.isManifest && recorder.isLive(object.key, gaps: object.gaps)),
-            let local = store.cachedFile(object.key)
+        guard request.query.first("part") == nil, !(object.isManifest && recorder.isLive(object.key, gaps: object.gaps))
         else { return nil }
-        return try file(local, object)
+        let deletions = store.deletions
+        if !object.isManifest, let file = recent.file(object.key, deletions: deletions) { return Self.answer(file, object) }
+        guard let local = store.cachedFile(object.key) else { return nil }
+        let file = try Self.file(local)
+        if !object.isManifest { recent.keep(file, object.key, deletions: deletions) }
+        return Self.answer(file, object)
     }
 
     private func answer(_ request: HTTPRequest, _ object: Object) async throws(StoreError) -> HTTPResponse {
@@ -74,16 +83,18 @@ struct ObjectRoutes {
             return HTTPResponse(.ok, headers: object.headers, body: .bytes(live))
         }
         if let local = try await store.localFile(object.key) {
-            do throws(HTTPError) { return try file(local, object) } catch { throw .notFound }
+            do throws(HTTPError) { return Self.answer(try Self.file(local), object) } catch { throw .notFound }
         }
         return try await StoredObject.response(
             to: request, object.key, in: store, contentType: object.type, headers: object.headers)
     }
 
-    private func file(_ local: LocalFile, _ object: Object) throws(HTTPError) -> HTTPResponse {
-        HTTPResponse(
-            headers: object.headers,
-            body: .file(try HTTPFile(taking: local.descriptor, etag: local.info.etag, status: local.status)))
+    private static func file(_ local: LocalFile) throws(HTTPError) -> HTTPFile {
+        try HTTPFile(taking: local.descriptor, etag: local.info.etag, status: local.status)
+    }
+
+    private static func answer(_ file: HTTPFile, _ object: Object) -> HTTPResponse {
+        HTTPResponse(headers: object.headers, body: .file(file))
     }
 
     /// A part of a segment (RFC 8216bis 4.4.4.9): the same bytes whenever it is asked for.

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 
 extension FileStore {
     /// Like `put`, on the calling thread.
@@ -110,6 +111,7 @@ extension FileStore {
         do throws(StoreError) {
             let directory = try directoryNow(of: key, create: false)
             guard unlinkat(directory.raw, key.name, 0) == 0 else { throw .from("unlink") }
+            deleted.add(1, ordering: .releasing)
         } catch {
             guard error == .notFound else { throw error }
             return

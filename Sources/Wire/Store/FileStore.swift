@@ -1,5 +1,6 @@
 import Dispatch
 import Glibc
+import Synchronization
 
 /// Objects as files beneath a directory.
 ///
@@ -12,6 +13,7 @@ public final class FileStore: ObjectStore {
     /// The directory, as it was given.
     public let root: String
     let rootDescriptor: Descriptor
+    let deleted = Atomic<UInt64>(0)
     private let queue = DispatchQueue(label: "store.files", attributes: .concurrent)
 
     /// Bytes of a piece of a body.
@@ -34,6 +36,9 @@ public final class FileStore: ObjectStore {
         rootDescriptor = Descriptor(owning: raw)
         guard faccessat(raw, ".", W_OK | X_OK, 0) == 0 else { throw .failed(operation: "access", code: errno) }
     }
+
+    /// How many objects were deleted through this store.
+    public var deletions: UInt64 { deleted.load(ordering: .acquiring) }
 
     /// Bytes an unprivileged process can still write beneath the root.
     public func freeBytesNow() throws(StoreError) -> Int64 { try spaceNow().free }

@@ -202,6 +202,9 @@ public protocol ObjectStore: Sendable {
 
     /// Like `localFile`, but never waits for a disk; nil when it would have to, and when there is no such file.
     func cachedFile(_ key: ObjectKey) -> LocalFile?
+
+    /// How often this process has deleted something here: whoever remembers files forgets them when it has changed.
+    var deletions: UInt64 { get }
 }
 
 extension ObjectStore {
@@ -227,6 +230,9 @@ extension ObjectStore {
 
     /// Most stores have no local files.
     public func cachedFile(_ key: ObjectKey) -> LocalFile? { nil }
+
+    /// Nothing of a store without local files is remembered.
+    public var deletions: UInt64 { 0 }
 
     /// All bytes of an object of at most `limit` bytes, such as a manifest. Throws `failed` with EFBIG for a longer one.
     public func read(_ key: ObjectKey, limit: Int) async throws(StoreError) -> [UInt8] {

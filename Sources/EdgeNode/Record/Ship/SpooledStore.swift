@@ -24,6 +24,9 @@ public struct SpooledStore: ObjectStore {
     /// The file in the spool when the kernel has it at hand.
     public func cachedFile(_ key: ObjectKey) -> LocalFile? { spool.cachedFile(key) }
 
+    /// Of the spool.
+    public var deletions: UInt64 { spool.deletions }
+
     /// From the spool, else from the remote store.
     public func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
         do throws(StoreError) {

@@ -37,6 +37,8 @@ public struct HTTPClientRequest: Sendable {
     public var idleSeconds: Int? = 30
     /// Gives up when less than so much came and went for so long, a reader's own pauses aside; nil for no limit.
     public var slow: Slowness?
+    /// An answer of at most so many bytes is given when all of it has come, rather than when its header has: its reader need not wait again.
+    public var wholeBytesMax = 0
     /// How many redirects are followed; none unless asked for.
     public var redirects = 0
 

@@ -9,6 +9,8 @@ final class Transfer: Sendable {
         var headers = HTTPHeaders()
         var status = 0
         var isHeadDone = false
+        /// The head has come, and is given when the body has.
+        var isHeadHeld = false
         var lastActivityNs: UInt64 = 0
         var writer: Task<Void, Never>?
         var bodyFailure: String?
@@ -84,29 +86,44 @@ final class Transfer: Sendable {
         return last != 0 && now > last && now - last > UInt64(max(1, limit)) * 1_000_000_000
     }
 
-    /// One line of the head; of the last head when there are several.
-    func receiveHeader(_ line: String) {
+    /// One line of the head without its end; of the last head when there are several.
+    func receiveHeader(_ line: Slice<UnsafeRawBufferPointer>) {
         let finished = state.withLock { state -> Bool in
-            state.lastActivityNs = ConnectionWatcher.now()
             // What comes after the body is a trailer.
             guard !state.isHeadDone else { return false }
-            if line.hasPrefix("HTTP/") {
+            if line.starts(with: "HTTP/".utf8) {
+                state.lastActivityNs = ConnectionWatcher.now()
                 state.headers = HTTPHeaders()
-                let words = line.split(separator: " ")
-                state.status = words.count > 1 ? Int(words[1]) ?? 0 : 0
-            } else if let colon = line.firstIndex(of: ":") {
-                state.headers.add(trimBlanks(line[..<colon]), trimBlanks(line[line.index(after: colon)...]))
+                let words = line.split(separator: 0x20)
+                state.status = words.count > 1 ? Int(String(decoding: words[1], as: UTF8.self)) ?? 0 : 0
+            } else if let colon = line.firstIndex(of: 0x3A) {
+                state.headers.add(Self.text(line[..<colon]), Self.text(line[(colon + 1)...]))
             } else if line.isEmpty {
                 let isRedirect = (300..<400).contains(state.status) && state.headers["Location"] != nil && request.redirects > 0
-                return state.status >= 200 && !isRedirect
+                guard state.status >= 200, !isRedirect else { return false }
+                let length = state.headers["Content-Length"].flatMap { Int($0) }
+                state.isHeadHeld = length.map { $0 <= min(request.wholeBytesMax, incoming.capacity) } ?? false
+                return !state.isHeadHeld
             }
             return false
         }
         if finished { deliverHead() }
     }
 
+    /// A name or value; a carriage return inside of it could end a line for someone else (RFC 9110 section 5.5).
+    private static func text(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
+        let bytes = trimBlanks(bytes)
+        guard bytes.contains(0x0D) else { return String(decoding: bytes, as: UTF8.self) }
+        return String(decoding: bytes.map { $0 == 0x0D ? 0x20 : $0 }, as: UTF8.self)
+    }
+
+    /// A piece of the body is about to come.
+    func deliverHeadBeforeBody() {
+        if !state.withLock({ $0.isHeadHeld }) { deliverHead() }
+    }
+
     /// Gives the answer to the one who waits, once.
-    func deliverHead() {
+    private func deliverHead() {
         let waiting = state.withLock { state -> (CheckedContinuation<HTTPClientResponse, any Error>, HTTPStatus, HTTPHeaders)? in
             guard !state.isHeadDone, let continuation = state.continuation.take() else { return nil }
             state.isHeadDone = true
@@ -119,14 +136,17 @@ final class Transfer: Sendable {
 
     /// The end, for whatever reason; nil means a complete answer.
     func finish(_ error: HTTPClientError?) {
-        if error == nil { deliverHead() }
+        if error == nil {
+            incoming.finish()
+            deliverHead()
+        }
         let (continuation, writer) = state.withLock { state in
             state.isOver = true
             return (state.continuation.take(), state.writer.take())
         }
         writer?.cancel()
         outgoing.fail(error ?? .cancelled)
-        if let error { incoming.fail(error) } else { incoming.finish() }
+        if let error { incoming.fail(error) }
         continuation?.resume(throwing: error ?? HTTPClientError.broken("no answer"))
     }
 
@@ -137,8 +157,8 @@ final class Transfer: Sendable {
 
 func onHeader(_ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ context: UnsafeMutableRawPointer?) -> Int {
     guard let bytes, let context else { return 0 }
-    let raw = UnsafeRawBufferPointer(start: bytes, count: size * count)
-    let line = String(decoding: raw.filter { $0 != 0x0D && $0 != 0x0A }, as: UTF8.self)
+    var line = UnsafeRawBufferPointer(start: bytes, count: size * count)[...]
+    while let last = line.last, last == 0x0D || last == 0x0A { line.removeLast() }
     Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveHeader(line)
     return size * count
 }
@@ -147,7 +167,7 @@ func onBody(_ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ 
     guard let bytes, let context else { return 0 }
     let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
     transfer.touch(ConnectionWatcher.now())
-    transfer.deliverHead()
+    transfer.deliverHeadBeforeBody()
     // The library keeps these bytes and gives them again after the pause.
     if transfer.incoming.parkWriter() { return ccurl_write_pause() }
     let isKept = transfer.incoming.offer(Array(UnsafeRawBufferPointer(start: bytes, count: size * count)))

@@ -22,8 +22,11 @@ final class TransferLoop: Sendable {
         var transfers: [UInt64: (transfer: Transfer, easy: EasyHandle)] = [:]
         var ids: [UnsafeMutableRawPointer: UInt64] = [:]
         var lastTickNs: UInt64 = 0
+        /// Handles of plain requests that ended well.
+        var spare: [UnsafeMutableRawPointer] = []
     }
 
+    private static let spareMax = 64
     private static let isLibraryReady = ccurl_global() == CURLE_OK
     private let settings: HTTPClient.Settings
     private nonisolated(unsafe) let multi: OpaquePointer?  // why: only curl_multi_wakeup is called off the thread, which may be.
@@ -88,6 +91,7 @@ final class TransferLoop: Sendable {
     // MARK: Thread
 
     private func run() {
+        InPlaceExecutor.adoptThread()
         let multi = multi.map { UnsafeMutableRawPointer($0) }
         var running = Running()
         while true {
@@ -114,6 +118,7 @@ final class TransferLoop: Sendable {
             return (state.commands, state.stoppers)
         }
         for id in running.transfers.keys { close(id, .cancelled, &running) }
+        for easy in running.spare { curl_easy_cleanup(easy) }
         for case .start(let transfer) in commands { transfer.finish(.cancelled) }
         for stopper in stoppers { stopper.resume() }
     }
@@ -122,7 +127,8 @@ final class TransferLoop: Sendable {
         switch command {
         case .start(let transfer):
             guard !transfer.isCancelled else { return transfer.finish(.cancelled) }
-            guard let easy = EasyHandle(transfer, settings) else { return transfer.finish(.badURL) }
+            let used = EasyHandle.isPlain(transfer.request) ? running.spare.popLast() : nil
+            guard let easy = EasyHandle(transfer, settings, reusing: used) else { return transfer.finish(.badURL) }
             transfer.touch(ConnectionWatcher.now())
             running.transfers[transfer.id] = (transfer, easy)
             running.ids[easy.raw] = transfer.id
@@ -154,7 +160,11 @@ final class TransferLoop: Sendable {
         guard let (transfer, easy) = running.transfers.removeValue(forKey: id) else { return }
         running.ids[easy.raw] = nil
         curl_multi_remove_handle(multi.map { UnsafeMutableRawPointer($0) }, easy.raw)
-        easy.free()
+        if error == nil, easy.isPlain, running.spare.count < Self.spareMax {
+            running.spare.append(easy.release())
+        } else {
+            easy.free()
+        }
         transfer.finish(error)
     }
 

@@ -2,7 +2,7 @@
 ///
 /// One end is asynchronous (`read`, `write`: they wait) and one is synchronous (`take`, `offer`: they never wait). When the
 /// synchronous end finds nothing to do it parks, and the other end calls `wake` once when that changes; `wake` may come from any
-/// thread, is called without a lock held, and must be cheap. Both ends may be asynchronous too.
+/// thread, is called without a lock held, and must be cheap. Both ends may be asynchronous too, or both synchronous.
 /// What is buffered never exceeds the capacity by more than one chunk.
 final class BytePipe: Sendable {
     /// What `take` found.
@@ -34,7 +34,8 @@ final class BytePipe: Sendable {
         var readers: [Waiter] = []
         var writers: [Waiter] = []
         var nextWaiter: UInt64 = 0
-        var isReaderParked = false
+        /// Set while the synchronous reader waits.
+        var readerWake: (@Sendable () -> Void)?
         var isWriterParked = false
 
         var isOver: Bool { isFinished || failure != nil }
@@ -74,7 +75,8 @@ final class BytePipe: Sendable {
     /// What a change of state lets go, done after the lock is released.
     private struct Release {
         var waiters: [Waiter] = []
-        var wakesPeer = false
+        var readerWake: (@Sendable () -> Void)?
+        var wakesWriter = false
     }
 
     let capacity: Int
@@ -95,7 +97,7 @@ final class BytePipe: Sendable {
     /// Whether a writer has to wait.
     var isFull: Bool { state.withLock { $0.count >= capacity } }
     /// Whether the synchronous reader waits for a writer.
-    var isReaderParked: Bool { state.withLock { $0.isReaderParked } }
+    var isReaderParked: Bool { state.withLock { $0.readerWake != nil } }
     /// The bytes waiting now.
     var count: Int { state.withLock { $0.count } }
 
@@ -229,10 +231,11 @@ final class BytePipe: Sendable {
     }
 
     /// Asks for one `wake` when there is something to take. False when there already is.
-    func parkReader() -> Bool {
+    /// - Parameter readerWake: what is called instead, where both ends are synchronous.
+    func parkReader(_ readerWake: (@Sendable () -> Void)? = nil) -> Bool {
         state.withLock { state in
             guard state.head == state.chunks.count, !state.isOver else { return false }
-            state.isReaderParked = true
+            state.readerWake = readerWake ?? wake
             return true
         }
     }
@@ -249,15 +252,14 @@ final class BytePipe: Sendable {
     // MARK: Release
 
     private static func releaseReaders(_ state: inout State) -> Release {
-        let release = Release(waiters: state.readers, wakesPeer: state.isReaderParked)
-        state.readers = []
-        state.isReaderParked = false
+        let release = Release(waiters: state.readers, readerWake: state.readerWake)
+        (state.readers, state.readerWake) = ([], nil)
         return release
     }
 
     private func releaseWriters(_ state: inout State) -> Release {
         guard state.count <= capacity / 2 else { return Release() }
-        let release = Release(waiters: state.writers, wakesPeer: state.isWriterParked)
+        let release = Release(waiters: state.writers, wakesWriter: state.isWriterParked)
         state.writers = []
         state.isWriterParked = false
         return release
@@ -265,13 +267,14 @@ final class BytePipe: Sendable {
 
     private static func releaseAll(_ state: inout State) -> Release {
         let release = Release(
-            waiters: state.readers + state.writers, wakesPeer: state.isReaderParked || state.isWriterParked)
-        (state.readers, state.writers, state.isReaderParked, state.isWriterParked) = ([], [], false, false)
+            waiters: state.readers + state.writers, readerWake: state.readerWake, wakesWriter: state.isWriterParked)
+        (state.readers, state.writers, state.readerWake, state.isWriterParked) = ([], [], nil, false)
         return release
     }
 
     private func perform(_ release: Release) {
         for waiter in release.waiters { waiter.continuation.resume() }
-        if release.wakesPeer { wake() }
+        release.readerWake?()
+        if release.wakesWriter { wake() }
     }
 }

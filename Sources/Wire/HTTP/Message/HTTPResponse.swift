@@ -16,6 +16,9 @@ public struct HTTPResponse: Sendable {
         /// Bytes as the closure writes them. With a length the client sees `Content-Length`, and a closure that writes another
         /// number of bytes breaks the connection; so does one that throws.
         case stream(length: Int64?, @Sendable (HTTPBodyWriter) async throws -> Void)
+        /// Another server's answer as it comes in; no task stands between the two connections, and one buffer serves both. Its end before
+        /// `length` breaks the connection.
+        case relay(length: Int64?, HTTPClientBody)
         /// The connection becomes a WebSocket; it closes when the closure returns.
         case webSocket(@Sendable (WebSocket) async throws -> Void)
     }
@@ -33,6 +36,8 @@ public struct HTTPResponse: Sendable {
         switch body {
         case .stream: status != .notModified
         case .webSocket: true
+        // Not a task's, but others have to know of it, since it may have to be broken off.
+        case .relay: true
         case .shared(let body, _): !body.isComplete
         case .none, .bytes, .file: false
         }

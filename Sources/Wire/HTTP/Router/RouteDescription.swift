@@ -73,8 +73,8 @@ public struct RouteDescription: Sendable {
     ///   - requestType: the media type of the request body; nil for none.
     ///   - parameters: query and header parameters; path parameters need not be named.
     ///   - responses: the answers worth telling; 200 when none is told.
-    ///   - startsInPlace: the handler neither blocks nor reckons long, so it may begin on the server's own thread, which saves two changes
-    ///     of threads for those that never wait.
+    ///   - startsInPlace: the handler neither blocks nor reckons long, so it may begin on the server's own thread, and go on on the thread
+    ///     that brings what it waits for; each saves a change of threads.
     public init(
         _ summary: String, tag: String? = nil, requestType: String? = nil, parameters: [RouteParameter] = [],
         responses: [RouteResponse] = [], startsInPlace: Bool = false

@@ -46,7 +46,8 @@ extension Exchange {
             run { response }
         case .pending(let pending):
             register(.receiving, isHead: isHead)
-            run { [core] in await core.router.respond(to: pending) }
+            run(on: pending.found.startsInPlace ? InPlaceExecutor.shared : nil) { [core] in await core.router.respond(to: pending)
+            }
         }
         return .YES
     }
@@ -121,9 +122,10 @@ extension Exchange {
 
 /// What happens to a request besides the server's thread.
 extension Exchange {
-    private func run(_ handle: @escaping @Sendable () async -> HTTPResponse) {
+    /// - Parameter executor: where it goes on once it has waited; nil for Swift's pool.
+    private func run(on executor: InPlaceExecutor? = nil, _ handle: @escaping @Sendable () async -> HTTPResponse) {
         // It begins here, on the server's thread; the router decides where it goes on.
-        let task = Task.immediate {
+        let task = Task.immediate(executorPreference: executor) {
             let response = await handle()
             answer(response)
             guard !state.withLock({ $0.isHead }), response.status != .notModified, case .stream(_, let write) = response.body

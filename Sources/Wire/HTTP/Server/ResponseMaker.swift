@@ -53,6 +53,8 @@ enum ResponseMaker {
             let made = MHD_create_response_from_callback(size, readerBlockBytes, readBody, context.toOpaque(), releaseBody)
             if made == nil { context.release() }
             return made
+        case .relay(let length, let body):
+            return makeRelay(Relay(body: body, exchange: exchange), length)
         case .webSocket(let body):
             let webSocket = WebSocketConnection(core: exchange.core, body: body)
             exchange.state.withLock { $0.webSocket = webSocket }
@@ -78,6 +80,44 @@ extension ResponseMaker {
             UInt64(count), readerBlockBytes, readPart, context.toOpaque(), releaseOwner)
         if made == nil { context.release() }
         return made
+    }
+}
+
+extension ResponseMaker {
+    private static func makeRelay(_ relay: Relay, _ length: Int64?) -> OpaquePointer? {
+        let context = Unmanaged.passRetained(relay)
+        let size = length.map { UInt64(clamping: $0) } ?? cmicrohttpd_size_unknown()
+        let made = MHD_create_response_from_callback(size, readerBlockBytes, readRelay, context.toOpaque(), releaseOwner)
+        if made == nil { context.release() }
+        return made
+    }
+}
+
+/// Another server's body on its way to a client. Letting go of it gives the transfer up.
+private final class Relay: Sendable {
+    let body: HTTPClientBody
+    let exchange: Exchange
+
+    init(body: HTTPClientBody, exchange: Exchange) { (self.body, self.exchange) = (body, exchange) }
+}
+
+/// The library asks for bytes of another server's answer.
+private func readRelay(
+    _ context: UnsafeMutableRawPointer?, _ position: UInt64, _ buffer: UnsafeMutablePointer<CChar>?, _ room: Int
+) -> Int {
+    guard let context, let buffer else { return cmicrohttpd_broken() }
+    let relay = Unmanaged<Relay>.fromOpaque(context).takeUnretainedValue()
+    guard !relay.exchange.isAborted else { return cmicrohttpd_broken() }
+    switch relay.body.pipe.take(into: UnsafeMutableRawBufferPointer(start: buffer, count: room)) {
+    case .bytes(let count): return count
+    case .finished: return cmicrohttpd_end()
+    case .failed: return cmicrohttpd_broken()
+    case .empty:
+        let waker = relay.exchange.waker
+        waker.suspend()
+        // Who aborts the exchange wakes it afterwards, or has done so before this.
+        if !relay.body.pipe.parkReader({ waker.wake() }) || relay.exchange.isAborted { waker.wake() }
+        return 0
     }
 }
 

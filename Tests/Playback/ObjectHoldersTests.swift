@@ -1,0 +1,50 @@
+import EdgeFixtures
+import Foundation
+import HTTP
+import Nodes
+import Presentation
+import Records
+import Testing
+
+@testable import Playback
+
+@Suite("Who has the objects of a directory", .timeLimit(.minutes(1)))
+struct ObjectHoldersTests {
+    @Test("a recording is found as soon as the index has it; only who doesn't mind learns of it later")
+    func absence() async throws {
+        let path = NSTemporaryDirectory() + "holders-\(UUID().uuidString).db"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let (index, client) = (RecordingIndex(path: path), HTTPClient())
+        try await index.open()
+        let holders = ObjectHolders(index: index, directory: NodeDirectory(nodes: [], client: client))
+        let record = IndexedRecording(
+            stream: "demo", node: "edge-1", session: "a", startUs: TestRecords.tenOClockUs, endUs: nil, status: .active,
+            mpdPath: "demo/2026/11/20/manifest.mpd", recordDir: "demo/2026/11/20", updatedUs: TestRecords.tenOClockUs)
+        #expect(try await holders.holder(ofDirectory: record.recordDir, mayBeLate: true) == nil)
+        #expect(try await holders.holder(ofDirectory: record.recordDir) == nil)
+        #expect(try await index.upsert(record))
+        let holder = try #require(try await holders.holder(ofDirectory: record.recordDir))
+        #expect(holder.stream == record.stream && holder.node == record.node)
+        #expect(try await holders.holder(ofDirectory: record.recordDir, mayBeLate: true)?.node == record.node)
+        await index.close()
+        await client.shutdown()
+    }
+
+    @Test("what was absent is asked for again by and by")
+    func late() async throws {
+        let path = NSTemporaryDirectory() + "holders-\(UUID().uuidString).db"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let (index, client) = (RecordingIndex(path: path), HTTPClient())
+        try await index.open()
+        let holders = ObjectHolders(index: index, directory: NodeDirectory(nodes: [], client: client))
+        let record = IndexedRecording(
+            stream: "demo", node: "edge-1", session: "a", startUs: TestRecords.tenOClockUs, endUs: nil, status: .active,
+            mpdPath: "demo/2026/11/20/manifest.mpd", recordDir: "demo/2026/11/20", updatedUs: TestRecords.tenOClockUs)
+        #expect(try await holders.holder(ofDirectory: record.recordDir, mayBeLate: true) == nil)
+        #expect(try await index.upsert(record))
+        var found = false
+        while !found { found = try await holders.holder(ofDirectory: record.recordDir, mayBeLate: true) != nil }
+        await index.close()
+        await client.shutdown()
+    }
+}
