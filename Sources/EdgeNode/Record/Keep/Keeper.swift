@@ -60,26 +60,19 @@ final class Keeper: Sendable {
     @discardableResult
     func sweep(nowUs: Int64) async -> Int {
         await closeLeftOpen(nowUs: nowUs)
-        let kept = environment.index.kept.sorted { ($0.row.endTs ?? 0, $0.row.id) < ($1.row.endTs ?? 0, $1.row.id) }
-        let removal = SessionRemoval(environment)
         var removed = 0
-        for recording in kept where !Task.isCancelled {
+        for recording in oldestFirst where !Task.isCancelled {
             let row = recording.row
-            do throws(StoreError) {
-                if row.status == .deleted, !recording.isLeftToRemove {
-                    if row.updatedAt < nowUs - SessionRemoval.noticeUs { try await removal.forget(row) }
-                } else if recording.isLeftToRemove || isTooOld(row, nowUs: nowUs) {
-                    guard try await removal.remove(row) else { continue }
-                    removed += 1
-                    environment.log.info("a recording was removed", ["stream": row.stream, "id": row.id])
+            if row.status == .deleted, !recording.isLeftToRemove {
+                guard row.updatedAt < nowUs - SessionRemoval.noticeUs else { continue }
+                _ = await attempt(row) { () async throws(StoreError) in
+                    try await SessionRemoval(environment).forget(row)
+                    return true
                 }
-            } catch {
-                environment.count { $0.storageErrors += 1 }
-                environment.log.error(
-                    "a recording could not be removed yet", ["stream": row.stream, "id": row.id, "error": "\(error)"])
+            } else if recording.isLeftToRemove || isTooOld(row, nowUs: nowUs), await remove(row, why: "it was kept long enough") {
+                removed += 1
             }
         }
-        if removed > 0 { environment.count { $0.removed += Int64(removed) } }
         return removed
     }
 
@@ -89,22 +82,36 @@ final class Keeper: Sendable {
     @discardableResult
     func makeRoom() async -> Int {
         guard isShort else { return 0 }
-        let removal = SessionRemoval(environment)
         var removed = 0
-        let ended = environment.index.kept.map(\.row).filter { $0.endTs != nil && $0.status != .deleted }
-        for row in ended.sorted(by: { ($0.endTs ?? 0, $0.id) < ($1.endTs ?? 0, $1.id) }) where !Task.isCancelled && isShort {
-            do throws(StoreError) {
-                guard try await removal.remove(row) else { continue }
-                removed += 1
-                environment.log.warning("the oldest recording made room for new ones", ["stream": row.stream, "id": row.id])
-            } catch {
-                environment.count { $0.storageErrors += 1 }
-                environment.log.error(
-                    "a recording could not make room", ["stream": row.stream, "id": row.id, "error": "\(error)"])
-            }
+        for row in oldestFirst.map(\.row) where row.endTs != nil && row.status != .deleted {
+            guard !Task.isCancelled, isShort else { break }
+            if await remove(row, why: "it made room for new ones") { removed += 1 }
         }
-        if removed > 0 { environment.count { $0.removed += Int64(removed) } }
         return removed
+    }
+
+    private var oldestFirst: [KeptRecording] {
+        environment.index.kept.sorted { ($0.row.endTs ?? 0, $0.row.id) < ($1.row.endTs ?? 0, $1.row.id) }
+    }
+
+    private func remove(_ row: RecordingRecord, why: String) async -> Bool {
+        let isRemoved = await attempt(row) { () async throws(StoreError) in try await SessionRemoval(environment).remove(row) }
+        guard isRemoved else { return false }
+        environment.log.info("a recording was removed", ["stream": row.stream, "id": row.id, "why": why])
+        environment.count { $0.removed += 1 }
+        return true
+    }
+
+    /// Storage that fails is told of, and asked again at the next round.
+    private func attempt(_ row: RecordingRecord, _ step: () async throws(StoreError) -> Bool) async -> Bool {
+        do throws(StoreError) {
+            return try await step()
+        } catch {
+            environment.count { $0.storageErrors += 1 }
+            environment.log.error(
+                "a recording could not be removed yet", ["stream": row.stream, "id": row.id, "error": "\(error)"])
+            return false
+        }
     }
 
     /// Less than what is needed and an eighth of it, or 64 MiB, to spare.
