@@ -7,13 +7,13 @@ import Glibc
 extension LoopCore {
     /// Watches a new session's socket.
     func adoptDialed(_ session: UnsafeMutablePointer<PeerSession>) {
-        guard let socket = session.pointee.dialed else { return }
+        guard let descriptor = session.pointee.dialedDescriptor else { return }
         dialed.pointee.append(session)
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
         event.data.ptr = UnsafeMutableRawPointer(session)
         // A socket that can't be watched stays silent, and its session ends when ICE doesn't finish.
-        _ = epoll_ctl(epoll, EPOLL_CTL_ADD, socket.socket.descriptor, &event)
+        _ = epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
     }
 
     /// Takes what arrived on the sockets that epoll named.
@@ -24,7 +24,7 @@ extension LoopCore {
             let session = context.assumingMemoryBound(to: PeerSession.self)
             for _ in 0..<4 {
                 // A session that ended in this iteration is still allocated.
-                guard !session.pointee.isEnded, let descriptor = session.pointee.dialed?.socket.descriptor else { break }
+                guard !session.pointee.isEnded, let descriptor = session.pointee.dialedDescriptor else { break }
                 let count = batch.receive(descriptor)
                 receive(batch, count: count, for: session, now: now)
                 afterBatch(now)
@@ -36,13 +36,18 @@ extension LoopCore {
 
     /// Sends what dialed sessions have queued.
     func flushDialed() {
-        for position in 0..<dialed.pointee.count { dialed.pointee[position].pointee.arena.pointee.flush() }
+        for position in 0..<dialed.pointee.count {
+            // In two steps: ThreadSanitizer's build crashes the compiler (6.3.1) on one chain, here and below.
+            let arena = dialed.pointee[position].pointee.arena
+            arena.pointee.flush()
+        }
     }
 
     /// Lets go of the socket of a session that is about to be freed; closing it takes it out of the epoll set.
     func releaseDialed(_ session: UnsafeMutablePointer<PeerSession>) {
-        guard session.pointee.dialed != nil else { return }
-        retiredTotals.add(session.pointee.arena.pointee.totals)
+        guard session.pointee.dialedDescriptor != nil else { return }
+        let arena = session.pointee.arena
+        retiredTotals.add(arena.pointee.totals)
         dialed.pointee.remove(session)
     }
 
@@ -50,7 +55,10 @@ extension LoopCore {
     var sendTotals: SendTotals {
         var totals = arena.pointee.totals
         totals.add(retiredTotals)
-        for position in 0..<dialed.pointee.count { totals.add(dialed.pointee[position].pointee.arena.pointee.totals) }
+        for position in 0..<dialed.pointee.count {
+            let arena = dialed.pointee[position].pointee.arena
+            totals.add(arena.pointee.totals)
+        }
         return totals
     }
 }

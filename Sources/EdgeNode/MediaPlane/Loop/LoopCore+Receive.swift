@@ -112,7 +112,7 @@ extension LoopCore {
 
     /// A dialed session is known by its socket: in the table it would take the peer's address from other sessions.
     private func registerPaths(_ session: UnsafeMutablePointer<PeerSession>) {
-        guard session.pointee.dialed == nil else { return }
+        guard session.pointee.dialedDescriptor == nil else { return }
         let paths = session.pointee.withTransport { $0.paths }
         for address in session.pointee.registeredPaths where !paths.contains(address) {
             addresses.pointee.remove(address, of: session)

@@ -8,8 +8,10 @@ struct PeerSession: ~Copyable {
     private let transport: Unmanaged<PeerTransport>
     /// Where its datagrams go out: the loop's arena, or that of its own socket.
     let arena: UnsafeMutablePointer<SendArena>
-    /// Its own socket, when we dialed.
-    let dialed: DialedSocket?
+    /// Its own socket, when we dialed; closed with the session.
+    private let dialed: DialedSocket?
+    /// That socket's descriptor, beside it so that a batch touches no reference count.
+    let dialedDescriptor: Int32?
     /// Our SSRC in RTCP that we send as a receiver.
     let localSSRC: UInt32
     let cname: ShortText
@@ -42,6 +44,7 @@ struct PeerSession: ~Copyable {
         at place: UnsafeMutablePointer<PeerSession>
     ) {
         dialed = order.dialed
+        dialedDescriptor = order.dialed?.socket.descriptor
         self.arena = order.dialed?.arena ?? arena
         handle = order.handle
         transport = .passRetained(order.transport)
