@@ -47,15 +47,15 @@ public final class StatePublisher: Sendable {
 
     /// Makes sure that no other process lives under this alias; called before the node serves.
     ///
-    /// A process of that alias that died a moment ago is succeeded as soon as its heartbeats are missed, after 1.5 s at most. Only
+    /// A process of that alias that died a moment ago is succeeded once its heartbeats are missed, within 2.5 s. Only
     /// Redis's own clock counts. Without Redis nobody can be asked: then the node starts, and whoever of two comes second to Redis
     /// stays out of it.
     public func claimAlias() async throws(AliasClash) {
-        let deadline = ContinuousClock.now + .milliseconds(StateKeys.timeToLiveMs)
+        let deadline = ContinuousClock.now + .milliseconds(StateKeys.timeToLiveMs + 500)
         while case .connecting = redis.status, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
         while case .other(let owner, let silentMs) = await writeOnce() {
             let alias = await state().node.alias
-            if silentMs > StateKeys.heartbeatMs * 3 / 2 {
+            if silentMs > StateKeys.silenceMs {
                 let taken = try? await redis.send(AliasScript.succeed(keys.owner(alias), owner: owner))
                 if taken != nil { log.info("succeeds a process that went silent", ["alias": alias, "was": owner]) }
             } else if ContinuousClock.now > deadline {

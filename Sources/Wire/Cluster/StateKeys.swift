@@ -13,6 +13,9 @@ public struct StateKeys: Sendable, Hashable {
         self.prefix = prefix
     }
 
+    /// After this much silence a node is taken for dead: two of its heartbeats are missing, and half of another.
+    public static let silenceMs = 2_500
+
     /// Holds the `NodeRecord` of `alias`.
     public func node(_ alias: String) -> String { "\(prefix):node:\(alias)" }
     /// Holds the array of `StreamRecord` of `alias`.
