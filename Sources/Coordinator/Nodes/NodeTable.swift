@@ -11,7 +11,7 @@ enum NodeSource: Sendable, Hashable, CaseIterable {
 /// Which nodes there are and which of them are alive, as a function of what was heard when. No clock, no I/O.
 struct NodeTable {
     /// A node says something each second; two and a half of silence leave half a second to notice within three.
-    static let silenceNs: UInt64 = 2_500_000_000
+    static let silenceNs = UInt64(StateKeys.silenceMs) * 1_000_000
     /// A connection that broke is given this long to come back.
     static let reconnectNs: UInt64 = 1_000_000_000
     /// How long a lost node that nobody configured stays in the list.
