@@ -44,14 +44,32 @@ struct ImmediateTests {
         fclose(file)
     }
 
-    /// The whole answer but its date.
+    /// The whole answer but its date and the places where its chunks end, which depend on who was faster.
     private func get(_ server: HTTPServer, _ path: String, _ fields: String = "", method: String = "GET") async throws -> [UInt8]
     {
         let client = try RawClient(server.port)
         await client.send("\(method) \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\(fields)\r\n")
         let all = await client.receiveBytes()
         guard let start = all.firstRange(of: Array("Date: ".utf8))?.lowerBound else { return all }
-        return Array(all[..<start] + all[start...].drop { $0 != 10 })
+        let undated = Array(all[..<start] + all[start...].drop { $0 != 10 })
+        guard undated.firstRange(of: Array("\r\nTransfer-Encoding: chunked\r\n".utf8)) != nil else { return undated }
+        return joined(chunksOf: undated)
+    }
+
+    /// An answer with its body's chunks (RFC 9112 §7.1) joined; what isn't well formed stays as it is.
+    private func joined(chunksOf answer: [UInt8]) -> [UInt8] {
+        let lineEnd: [UInt8] = [13, 10]
+        guard let head = answer.firstRange(of: lineEnd + lineEnd)?.upperBound else { return answer }
+        var whole = Array(answer[..<head])
+        var rest = answer[head...]
+        while let line = rest.firstRange(of: lineEnd),
+            let count = Int(String(decoding: rest[..<line.lowerBound], as: UTF8.self), radix: 16),
+            count > 0, rest.endIndex - line.upperBound >= count + 2
+        {
+            whole += rest[line.upperBound..<(line.upperBound + count)]
+            rest = rest[(line.upperBound + count + 2)...]
+        }
+        return whole + rest
     }
 
     @Test(
