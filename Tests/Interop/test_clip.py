@@ -105,10 +105,11 @@ def test_clip_is_one_whole_file(cluster, recorded, tmp_path, side, cut):
 def test_recording_is_a_file_of_which_a_part_may_be_asked_for(cluster, recorded, tmp_path, side):
     stream, edge, _ = recorded
     base = cluster.url if side == "coordinator" else edge.url
-    # The first of the two that the reconnect made, and nothing of the other.
     row = cluster.recordings(stream)[-1]
+    # Seconds are the clock's: those of the reconnect count, too.
+    last = unix(row["end"]) - unix(row["start"]) - 2
     for query, seconds in [("", row["duration"]), ("?start=0&end=3", 3), ("?end=3", 3), ("?start=2&duration=2&cut=exact", 2),
-                           (f"?start={row['duration'] - 2:.3f}&cut=exact", 2)]:
+                           (f"?start={last:.3f}&cut=exact", 2)]:
         answer = call("GET", f"{base}/api/playback/{stream}/{row['id']}/file.mp4{query}", seconds=30)
         assert answer.status == 200, answer.text
         assert answer.headers["Content-Disposition"].startswith(f'inline; filename="{stream}_20')
