@@ -105,8 +105,10 @@ public final class Coordinator: Server {
         let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
         var router = GuardedRouter(gate)
         router.add { $0.use(requests, config.limits) }
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
-            to: &router)
+        SignalingRoutes(
+            directory: directory, desk: desk, gate: gate, caller: caller, routing: config.routing, limits: config.limits,
+            extraICE: ExtraICE(config.extraICE)
+        ).add(to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         let recorded = ClusterPlayback(

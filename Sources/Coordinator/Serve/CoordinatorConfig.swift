@@ -17,6 +17,8 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     public var routing: RoutingSettings
     /// `[cascade]`.
     public var cascade: CascadeSettings
+    /// `[extra_ice]`.
+    public var extraICE: ExtraICESettings
     /// `[recorder.storage]`: where objects are; nil: each node has its own and is asked for them.
     public var storage: StorageSettings?
     /// `[database]`.
@@ -38,6 +40,7 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
         nodes = StaticNode.all(reading: root)
         routing = RoutingSettings(reading: root)
         cascade = CascadeSettings(reading: root)
+        extraICE = ExtraICESettings(reading: root)
         let recorder = root.section("recorder")
         let read = StorageSettings(reading: recorder)
         storage = recorder.isSet("storage.type") || recorder.isSet("storage.root") ? read : nil

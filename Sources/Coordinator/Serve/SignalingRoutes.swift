@@ -11,9 +11,11 @@ import Route
 struct SignalingRoutes: Sendable {
     let directory: NodeDirectory
     let desk: RouteDesk
+    let gate: Gate
     let caller: NodeCaller
     let routing: RoutingSettings
     let limits: LimitSettings
+    let extraICE: ExtraICE
     private static let log = Logger("route")
 
     private enum Kind: String, Sendable {
@@ -75,13 +77,16 @@ struct SignalingRoutes: Sendable {
     /// What the endpoint says of itself: several players look at OPTIONS before they offer, and there for PATCH too.
     private func addDescription(_ kind: Kind, _ needs: @escaping GuardedRouter.Needs, to router: inout GuardedRouter) {
         let pattern = "/\(kind.rawValue)/{stream}"
-        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { _ in
-            HTTPResponse(
-                .noContent,
-                headers: [
-                    "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
-                    "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
-                ])
+        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { request in
+            var headers: HTTPHeaders = [
+                "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
+                "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
+            ]
+            // They hold credentials, so only who may come gets them.
+            if let stream = try? request.streamName(), (try? gate.check(request, kind.access(stream))) != nil {
+                for link in extraICE.links(stream: stream) { headers.add("Link", link) }
+            }
+            return HTTPResponse(.noContent, headers: headers)
         }
         router.on(
             .get, pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: "sessions"), needs: needs
@@ -103,7 +108,7 @@ struct SignalingRoutes: Sendable {
         if answer.status.isSuccess {
             await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
         }
-        return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+        return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
     }
 
     private func start(_ request: HTTPRequest, _ kind: Kind) async throws -> HTTPResponse {
@@ -120,7 +125,7 @@ struct SignalingRoutes: Sendable {
             switch await attempt(caller.request(request, body: body, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
-                return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+                return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
             case .failed(let failure, let mayTryAnother):
                 await desk.release(stream, node: node.alias, isPublisher: kind == .whip)
                 guard mayTryAnother else { throw failure }

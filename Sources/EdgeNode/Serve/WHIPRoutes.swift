@@ -9,7 +9,7 @@ import Streams
 struct WHIPRoutes {
     let registry: StreamRegistry
     let gate: Gate
-    let iceServers: [WebRTCSettings.ICEServer]
+    let iceServers: ICEServers
 
     func add(to router: inout Router) {
         addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, path in
@@ -55,7 +55,7 @@ struct WHIPRoutes {
             }
             let path = try Self.path(request)
             let answer = try await open(stream, try await request.body.bytes(), credential, path)
-            var response = SessionHeaders.created(answer, stream: stream, servers: iceServers)
+            var response = SessionHeaders.created(answer, stream: stream, links: iceServers.links(stream: stream))
             // Another node learns where the stream has been.
             if path != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
             return response
@@ -67,7 +67,7 @@ struct WHIPRoutes {
             ]
             // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
             if let stream = try? request.streamName(), (try? gate.check(request, right(stream))) != nil {
-                for link in SessionHeaders.links(iceServers) { headers.add("Link", link) }
+                for link in iceServers.links(stream: stream) { headers.add("Link", link) }
             }
             return HTTPResponse(.noContent, headers: headers)
         }
