@@ -28,7 +28,8 @@ struct WHIPRoutes {
     }
 
     private typealias Open =
-        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ relay: RelayRequest?) async throws -> SessionAnswer
+        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ relay: RelayRequest?) async throws ->
+        SessionAnswer
 
     /// What another node says of itself.
     private struct RelayRequest {

@@ -147,7 +147,9 @@ public actor StreamRegistry {
 
     func checkOpen(_ name: String, isRelay: Bool = false) throws(StreamError) {
         guard StreamName.isValid(name) else { throw .invalidName }
-        guard intake == .open || (isRelay && intake == .relays) else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
+        guard intake == .open || (isRelay && intake == .relays) else {
+            throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
+        }
     }
 
     /// - Parameter isRelay: another node's session: it makes room elsewhere, so the limit for viewers doesn't count.
