@@ -131,11 +131,14 @@ public struct CascadeSettings: Sendable, Hashable {
     public var mode: Mode
     /// `idle_seconds` without viewers until a cascade ends.
     public var idleSeconds: Int
+    /// `max_depth`: nodes that a stream may go through after the one it was published on.
+    public var depthMax: Int
 
     init(reading root: ConfigSection) {
         let cascade = root.section("cascade")
         mode = cascade.choice("mode", default: .pull)
         idleSeconds = cascade.integer("idle_seconds", default: 60, in: 1...86_400)
+        depthMax = cascade.integer("max_depth", default: 4, in: 1...16)
     }
 }
 

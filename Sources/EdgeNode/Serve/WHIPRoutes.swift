@@ -12,14 +12,15 @@ struct WHIPRoutes {
     let iceServers: ICEServers
 
     func add(to router: inout Router) {
-        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, path in
+        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, relay in
             try await answering { () throws(StreamError) in
-                try await registry.publish(stream: stream, offer: offer, credential: credential, path: path)
+                try await registry.publish(
+                    stream: stream, offer: offer, credential: credential, path: relay?.path, idleSeconds: relay?.idleSeconds)
             }
         }
-        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential, path in
+        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential, relay in
             try await answering { () throws(StreamError) in
-                try await registry.subscribe(stream: stream, offer: offer, credential: credential, path: path)
+                try await registry.subscribe(stream: stream, offer: offer, credential: credential, path: relay?.path)
             }
         }
         addSession(to: &router)
@@ -27,7 +28,16 @@ struct WHIPRoutes {
     }
 
     private typealias Open =
-        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ path: [String]?) async throws -> SessionAnswer
+        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ relay: RelayRequest?) async throws ->
+        SessionAnswer
+
+    /// What another node says of itself.
+    private struct RelayRequest {
+        /// The nodes that the stream has been through, or that ask for it.
+        let path: [String]
+        /// How long a copy stays without use that a coordinator had pushed.
+        let idleSeconds: Int?
+    }
 
     private func addEndpoint(
         _ pattern: String, tag: String, what: String, to router: inout Router, open: @escaping Open
@@ -53,11 +63,11 @@ struct WHIPRoutes {
                 throw HTTPError(
                     .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
             }
-            let path = try Self.path(request)
-            let answer = try await open(stream, try await request.body.bytes(), credential, path)
+            let relay = try relay(request, stream)
+            let answer = try await open(stream, try await request.body.bytes(), credential, relay)
             var response = SessionHeaders.created(answer, stream: stream, links: iceServers.links(stream: stream))
             // Another node learns where the stream has been.
-            if path != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
+            if relay != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
             return response
         }
         router.options(pattern, RouteDescription("What the endpoint can do", tag: tag)) { request in
@@ -80,13 +90,27 @@ struct WHIPRoutes {
         }
     }
 
-    /// The nodes that another node names; nil when a client asks.
-    private static func path(_ request: HTTPRequest) throws(HTTPError) -> [String]? {
-        guard let value = request.headers[CascadePath.header] else { return nil }
+    /// What another node says; nil when a client asks. Such a session needs no room and no lock on the stream, so that only who may
+    /// relay the stream may open it.
+    private func relay(_ request: HTTPRequest, _ stream: String) throws(HTTPError) -> RelayRequest? {
+        let idle = request.headers[CascadePath.idleHeader]
+        guard let value = request.headers[CascadePath.header] else {
+            guard idle == nil else { throw HTTPError(.badRequest, "\(CascadePath.idleHeader) without \(CascadePath.header)") }
+            return nil
+        }
+        do throws(HTTPError) {
+            try gate.check(request, .administrate(stream: stream))
+        } catch {
+            throw HTTPError(.forbidden, "\(CascadePath.header) is for nodes: it takes the right to administrate the stream")
+        }
         guard let path = CascadePath.parse(value, isAlias: NodeAlias.isValid) else {
             throw HTTPError(.badRequest, "\(CascadePath.header) is not a list of node aliases")
         }
-        return path
+        let seconds = idle.map { Int($0) ?? 0 }
+        guard (1...86_400).contains(seconds ?? 1) else {
+            throw HTTPError(.badRequest, "\(CascadePath.idleHeader) is not a number of seconds up to 86400")
+        }
+        return RelayRequest(path: path, idleSeconds: seconds)
     }
 
     // MARK: Session
