@@ -17,6 +17,7 @@ enum CoordinatorMetric {
     static let nodeEgress = gauge("node_egress_bits_per_second", "Media a node sends.")
     static let redisConnected = gauge(
         "redis_connected", "1 while Redis answers; while it doesn't, nodes are shown as they were last.")
+    static let indexConnected = gauge("index_connected", "Whether the recording index answers.")
     static let recordings = gauge("recordings", "Recordings in the index.")
     static let recordingsActive = gauge("recordings_active", "Recordings that were growing when last heard of.")
     static let cacheRequests = counter(
@@ -55,9 +56,12 @@ struct CoordinatorMetrics: Sendable {
         each(CoordinatorMetric.nodeViewers) { Double($0.viewerCount) }
         each(CoordinatorMetric.nodeEgress) { Double($0.record.load.egressBitsPerSecond) }
         if let registry { text.add(CoordinatorMetric.redisConnected, registry.status == .ready ? 1 : 0) }
-        let counts = try await index.counts()
-        text.add(CoordinatorMetric.recordings, Double(counts.all))
-        text.add(CoordinatorMetric.recordingsActive, Double(counts.active))
+        let recordings = try? await index.counts()
+        text.add(CoordinatorMetric.indexConnected, recordings == nil ? 0 : 1)
+        if let recordings {
+            text.add(CoordinatorMetric.recordings, Double(recordings.all))
+            text.add(CoordinatorMetric.recordingsActive, Double(recordings.active))
+        }
         if let counts = cache?.counts {
             let results = [("hit", counts.hits), ("joined", counts.joined), ("miss", counts.misses), ("passed", counts.passed)]
             text.add(CoordinatorMetric.cacheRequests, results.map { MetricSample(["result": $0], Double($1)) })
