@@ -98,7 +98,7 @@ struct SignalingRoutes: Sendable {
         let stream = try request.streamName()
         let node = try await directory.node(called: alias)
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
-        if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+        if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
         let answer = try await caller.forward(request, to: node, path: path)
         if answer.status.isSuccess {
             await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
@@ -120,7 +120,7 @@ struct SignalingRoutes: Sendable {
                 continue
             }
             if kind == .whip { await makeWay(for: stream, on: node) }
-            if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+            if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
             switch await attempt(caller.request(request, body: body, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
@@ -132,6 +132,21 @@ struct SignalingRoutes: Sendable {
             }
         }
         throw tries.last ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
+    }
+
+    /// Sends the client to the node. Where we have a token for it, with a grant, so that it needs to know no credential of the client's.
+    private func redirect(
+        _ request: HTTPRequest, _ kind: Kind, _ stream: String, to node: NodeView, _ path: String
+    ) -> HTTPResponse {
+        let nowMs = Monotonic.wallMs() - (node.clockOffsetMs ?? 0)
+        let grant = Grant(
+            node: node.alias, startedAtMs: node.record.startedAtMs, stream: stream, action: kind == .whip ? .publish : .subscribe,
+            fingerprint: request.context[NodeRequest.fingerprintKey] as? String ?? "",
+            expires: nowMs / 1000 + Grant.lifetimeSeconds)
+        let signed = node.token.flatMap { grant.signed(with: $0) }
+        var response = HTTPResponse.redirect(to: node.record.url + path + (signed.map { "?\(Grant.queryName)=\($0)" } ?? ""))
+        response.headers["Cache-Control"] = "no-store"
+        return response
     }
 
     /// What has been tried for a request. Twice each: a node may have died or filled up a moment ago, but a cluster that is down should
