@@ -149,6 +149,8 @@ class Cluster:
         self.edges = [Edge(alias, folder, more | (each or {}).get(alias, {})) for alias in aliases]
         if not redis:
             settings["COORDINATOR_NODES"] = json.dumps([{"alias": edge.alias, "url": edge.url} for edge in self.edges])
+        tokens = json.loads(settings.get("COORDINATOR_AUTH_TOKENS", "[]"))
+        self.headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
         self.coordinator = Server("coordinator", "coordinator", folder, settings)
 
     @property
@@ -172,7 +174,7 @@ class Cluster:
                 program.kill()
 
     def get(self, path: str):
-        answer = call("GET", self.url + path)
+        answer = call("GET", self.url + path, headers=self.headers)
         assert answer.status == 200, f"GET {path}: {answer.status} {answer.text}"
         return answer.json
 

@@ -103,7 +103,7 @@ struct SignalingRoutes: Sendable {
         let stream = try request.streamName()
         let node = try await directory.node(called: alias)
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
-        if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+        if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
         let answer = try await caller.forward(request, to: node, path: path)
         if answer.status.isSuccess {
             await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
@@ -118,14 +118,14 @@ struct SignalingRoutes: Sendable {
         try await checkLimits(kind, stream)
         let body = routing.mode == .redirect ? [] : try await request.body.bytes(limit: caller.bodyBytesMax)
         var tries = Tries()
-        while tries.mayGoOn, let node = try await pick(kind, stream, preference, tries) {
-            if kind == .whep, case .failed(let why) = await desk.arrival(of: stream, on: node.alias) {
+        while tries.mayGoOn, let (node, arrival) = try await pick(kind, stream, preference, tries) {
+            if case .failed(let why) = await arrival?.value {
                 await desk.release(stream, node: node.alias, isPublisher: false)
                 tries.noteCascade(onto: node.alias, why)
                 continue
             }
             if kind == .whip { await makeWay(for: stream, on: node) }
-            if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+            if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
             switch await attempt(caller.request(request, body: body, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
@@ -137,6 +137,21 @@ struct SignalingRoutes: Sendable {
             }
         }
         throw tries.last ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
+    }
+
+    /// Sends the client to the node. Where we have a token for it, with a grant, so that it needs to know no credential of the client's.
+    private func redirect(
+        _ request: HTTPRequest, _ kind: Kind, _ stream: String, to node: NodeView, _ path: String
+    ) -> HTTPResponse {
+        let nowMs = Monotonic.wallMs() - (node.clockOffsetMs ?? 0)
+        let grant = Grant(
+            node: node.alias, startedAtMs: node.record.startedAtMs, stream: stream, action: kind == .whip ? .publish : .subscribe,
+            fingerprint: request.context[NodeRequest.fingerprintKey] as? String ?? "",
+            expires: nowMs / 1000 + Grant.lifetimeSeconds)
+        let signed = node.token.flatMap { grant.signed(with: $0) }
+        var response = HTTPResponse.redirect(to: node.record.url + path + (signed.map { "?\(Grant.queryName)=\($0)" } ?? ""))
+        response.headers["Cache-Control"] = "no-store"
+        return response
     }
 
     /// What has been tried for a request. Twice each: a node may have died or filled up a moment ago, but a cluster that is down should
@@ -227,17 +242,21 @@ struct SignalingRoutes: Sendable {
 
     private func pick(
         _ kind: Kind, _ stream: String, _ preference: RoutePreference, _ tries: Tries
-    ) async throws(HTTPError) -> NodeView? {
+    ) async throws(HTTPError) -> (node: NodeView, arrival: Task<CascadeOutcome, Never>?)? {
         let view = await directory.view()
         let nowNs = Monotonic.nowNs()
-        let decision =
-            kind == .whip
-            ? await desk.publish(
+        let pick: RoutePick
+        switch kind {
+        case .whip:
+            let decision = await desk.publish(
                 stream, in: view, preference: preference, excluding: tries.silent.union(tries.busy), nowNs: nowNs)
-            : await desk.watch(
+            pick = RoutePick(decision)
+        case .whep:
+            pick = await desk.watch(
                 stream, in: view, preference: preference, excluding: tries.silent, busy: tries.busy, nowNs: nowNs)
-        switch decision {
-        case .node(let alias), .cascade(let alias, _): return view.node(alias)
+        }
+        switch pick.decision {
+        case .node(let alias), .cascade(let alias, _): return view.node(alias).map { ($0, pick.arrival) }
         case .noSuchStream: throw tries.last ?? HTTPError(.notFound, "no such stream")
         case .full:
             throw tries.last

@@ -14,7 +14,8 @@ actor NodeReporter {
     private var url: String
     private let registry: StreamRegistry
     private let plane: MediaPlane
-    private let startedAtMs: Int64
+    nonisolated let startedAtMs: Int64
+    nonisolated var alias: String { settings.alias }
     private var status = NodeStatus.running
     private var isDrained = false
     private var recordings = 0

@@ -9,6 +9,7 @@ import Streams
 struct WHIPRoutes {
     let registry: StreamRegistry
     let gate: Gate
+    let node: NodeReporter
     let iceServers: ICEServers
 
     func add(to router: inout Router) {
@@ -58,7 +59,7 @@ struct WHIPRoutes {
         router.post(pattern, description) { request in
             // Who asks is looked at before anything is read, so that strangers cost nothing.
             let stream = try request.streamName()
-            let credential = try gate.check(request, right(stream)).fingerprint
+            let credential = try await admit(request, right(stream)).fingerprint
             guard request.headers.mediaType == SessionHeaders.sdp else {
                 throw HTTPError(
                     .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
@@ -87,6 +88,20 @@ struct WHIPRoutes {
             let headers: HTTPHeaders = ["Accept-Post": SessionHeaders.sdp]
             guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
             return .bytes([], contentType: SessionHeaders.sdp, headers: headers)
+        }
+    }
+
+    /// Who opens a session: who a coordinator sends with a grant, or who shows a credential of ours.
+    private func admit(_ request: HTTPRequest, _ access: Access) async throws -> Principal {
+        guard !gate.authorizer.isOpen, let grant = request.query.first(Grant.queryName) else {
+            return try gate.check(request, access)
+        }
+        let now = StreamTime.system().wallMs / 1000
+        do throws(AuthFailure) {
+            return try gate.authorizer.redeem(
+                grant, for: access, node: node.alias, startedAtMs: node.startedAtMs, now: now)
+        } catch {
+            throw HTTPError(error)
         }
     }
 
@@ -192,6 +207,8 @@ extension Gate {
     /// Lets someone use a session. Its URL alone is enough, since several players send no token here (RFC 9725 section 5); a token
     /// that is sent has to be the one that opened the session, or one that may administrate the stream.
     func check(_ request: HTTPRequest, session owner: SessionOwner, stream: String) throws(HTTPError) {
+        // Whoever came with a grant may be unknown here, but not what the coordinator was shown.
+        if let credential = owner.credential, authorizer.isShown(credential, by: Credentials(request)) { return }
         let principal = try check(request, .session(stream: stream))
         let isOther = !principal.fingerprint.isEmpty && principal.fingerprint != owner.credential
         if isOther, owner.credential != nil, !principal.allows(.administrate(stream: stream)) {

@@ -147,7 +147,9 @@ public actor StreamRegistry {
 
     func checkOpen(_ name: String, isRelay: Bool = false) throws(StreamError) {
         guard StreamName.isValid(name) else { throw .invalidName }
-        guard intake == .open || (isRelay && intake == .relays) else {
+        // Where nothing comes any more, other nodes have to look elsewhere too.
+        let isWayOut = isRelay && intake == .relays && streams[name]?.publisher != nil
+        guard intake == .open || isWayOut else {
             throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         }
     }
