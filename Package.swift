@@ -68,7 +68,7 @@ let package = Package(
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module(
             "Program", path: "Sources/Wire/Program",
-            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Log"]),
+            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
