@@ -72,6 +72,15 @@ struct NodeCaller: Sendable {
         return try await call(request(incoming, body: body, node: node, path: path), node)
     }
 
+    /// Tells a node, on our own behalf, to empty itself or to take sessions again.
+    func setDraining(_ node: NodeView, _ isDraining: Bool) async throws(HTTPClientError) -> HTTPStatus {
+        var request = HTTPClientRequest(
+            isDraining ? .post : .delete, "\(node.record.url)/api/drain", headers: NodeRequest.headers(token: node.token))
+        request.connectMs = NodeRequest.connectMs
+        request.totalMs = Self.totalMs
+        return try await send(request, to: node).status
+    }
+
     /// Sends, with the client's words for a failure.
     func call(_ outgoing: HTTPClientRequest, _ node: NodeView) async throws(HTTPError) -> NodeAnswer {
         do throws(HTTPClientError) {
