@@ -135,7 +135,8 @@ let package = Package(
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
         // A PostgreSQL server of the tests' own.
         .target(
-            name: "PostgresFixtures", dependencies: ["CPostgreSQL", "RedisFixtures"], path: "Tests/PostgresFixtures", swiftSettings: strict),
+            name: "PostgresFixtures", dependencies: ["CPostgreSQL", "RedisFixtures"], path: "Tests/PostgresFixtures",
+            swiftSettings: strict),
         tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.

@@ -27,6 +27,6 @@ class Table:
         old, after = rest.split(END)
         earlier = [tuple(cell.strip() for cell in line.strip("|").split("|")) for line in old.strip().splitlines()[2:]]
         fresh = {row[0]: row for row in self.rows}
-        kept = [fresh.pop(row[0], row) for row in earlier]
-        self.rows = [*kept, *fresh.values()]
+        if not all(row[0] in fresh for row in earlier):
+            self.rows = [*(fresh.pop(row[0], row) for row in earlier), *fresh.values()]
         path.write_text(f"{before}{BEGIN}\n{self.text}\n{END}{after}")

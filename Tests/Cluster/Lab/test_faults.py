@@ -8,8 +8,11 @@ from collections.abc import Callable
 
 import pytest
 
+from clients import HEADERS
 from laboratory import Lab
+from programs import eventually
 from scene import Scene
+from wire import Answer, call
 
 NEVER = 0.0
 JOINS = 4.0
@@ -51,6 +54,22 @@ def restart(lab: Lab, member: str, is_empty: bool = False) -> None:
     lab.start(member)
 
 
+def leave(lab: Lab, node: str) -> None:
+    """As an operator takes a node out: drain, wait until it is empty, stop."""
+    assert order(lab, node, "drain").status == 200
+    eventually("it is empty", lambda: any(each["alias"] == node and each.get("drained") for each in order(lab).json), 60, every=0.2)
+    lab.stop(node)
+
+
+def come_back(lab: Lab, node: str) -> None:
+    lab.start(node)
+    assert order(lab, node, "undrain").status == 200
+
+
+def order(lab: Lab, *path: str) -> Answer:
+    return call("POST" if path else "GET", "/".join((lab.url("coord-1"), "api/nodes", *path)), headers=HEADERS)
+
+
 FAULTS = [
     Fault("the stream's node is killed (`kill -9`), started again after 10 s", lambda lab, node: lab.kill(node),
           lambda lab, node: lab.start(node), 10, publishing=11, watching=13, joining=13, recording=13, playing=3, quick=True),
@@ -64,6 +83,8 @@ FAULTS = [
           lambda lab, node: lab.heal(), 10, publishing=13, watching=16, joining=16, recording=16, playing=3),
     Fault("the stream's node does not hear Redis for 10 s", lambda lab, node: lab.deafen(node, "redis"),
           lambda lab, node: lab.heal(), 10, NEVER, NEVER, JOINS, NEVER, playing=3),
+    Fault("the stream's node is drained, stopped when it is empty, and started again", leave, come_back, 3, publishing=6, watching=5, joining=6,
+          recording=3, playing=3),
     Fault("a tenth of what arrives at the stream's node is lost, for 10 s", lambda lab, node: lab.lose(node, 0.1),
           lambda lab, node: lab.heal(), 10, NEVER, watching=3, joining=6, recording=3, playing=3),
     Fault("Redis is restarted with its data", lambda lab, node: restart(lab, "redis"), nothing, 5, NEVER, NEVER, JOINS, NEVER, playing=3),
@@ -76,6 +97,9 @@ FAULTS = [
     Fault("a coordinator is restarted", lambda lab, node: restart(lab, "coord-1"), nothing, 5, NEVER, NEVER, JOINS, NEVER, playing=4),
     Fault("a coordinator hangs for 10 s (`SIGSTOP`)", lambda lab, node: lab.freeze("coord-1"), lambda lab, node: lab.thaw("coord-1"), 10,
           NEVER, NEVER, JOINS, NEVER, playing=4),
+    Fault("PostgreSQL is restarted", lambda lab, node: restart(lab, "postgres"), nothing, 5, NEVER, NEVER, JOINS, NEVER, playing=4),
+    Fault("PostgreSQL is away for 10 s", lambda lab, node: lab.kill("postgres"), lambda lab, node: lab.start("postgres"), 10, NEVER, NEVER,
+          JOINS, NEVER, playing=15),
     Fault("the object store is away for 10 s", lambda lab, node: lab.kill("s3"), lambda lab, node: lab.start("s3"), 10, NEVER, NEVER, JOINS, NEVER,
           playing=15),
 ]
