@@ -1,6 +1,20 @@
 import Cluster
 import Nodes
 
+/// Where a request goes, and when.
+public struct RoutePick: Sendable {
+    /// The node, or why there is none.
+    public let decision: RouteDecision
+    /// Brings the stream to the node; nil when it is there.
+    public let arrival: Task<CascadeOutcome, Never>?
+
+    /// A decision; without `arrival` it may be acted on at once.
+    public init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil) {
+        self.decision = decision
+        self.arrival = arrival
+    }
+}
+
 /// Hands out nodes to requests and remembers those it has just handed out, because a node's own record is a second
 /// old: without that a burst would all go to one node, and two publishers of one name to two.
 public actor RouteDesk {
@@ -45,14 +59,14 @@ public actor RouteDesk {
     }
 
     /// The node for a new viewer. A publisher that was sent to a node a moment ago counts as being there, and so does a stream that is
-    /// being brought to a node: `arrival` has to be awaited.
+    /// being brought to a node: the pick's `arrival` has to be awaited.
     /// - Parameters:
     ///   - busy: nodes that have just said that they take no more.
     ///   - nowNs: monotonic nanoseconds.
     public func watch(
         _ stream: String, in view: ClusterView, preference: RoutePreference, excluding: Set<String> = [],
         busy: Set<String> = [], nowNs: UInt64
-    ) -> RouteDecision {
+    ) -> RoutePick {
         expire(nowNs)
         turn &+= 1
         var decision = RoutePolicy.watch(
@@ -70,8 +84,9 @@ public actor RouteDesk {
         }
         if case .node(let alias) = decision {
             picks.append(Pick(alias: alias, stream: stream, isPublisher: false, atNs: nowNs))
+            return RoutePick(decision, arrival: flights.task(stream, onto: alias))
         }
-        return decision
+        return RoutePick(decision)
     }
 
     /// Counts a session that went to a node the client named, so that whoever comes next finds it there.
@@ -88,11 +103,6 @@ public actor RouteDesk {
     }
 
     // MARK: Cascades
-
-    /// Waits for a stream that is being brought to a node.
-    public func arrival(of stream: String, on alias: String) async -> CascadeOutcome {
-        await flights.task(stream, onto: alias)?.value ?? .up
-    }
 
     /// Brings a stream to a node, or waits for what is bringing it there already.
     public func move(_ move: CascadeMove, in view: ClusterView) async -> CascadeOutcome {

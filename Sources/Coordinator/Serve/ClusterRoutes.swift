@@ -251,7 +251,7 @@ struct NodeListing: Encodable {
     init(_ node: NodeView) { self.node = node }
 
     private enum CodingKeys: String, CodingKey {
-        case alias, url, region, labels, status, drained, load, recordings, streams, version
+        case alias, url, region, labels, status, drained, load, recordings, streams, software, version
         case pubMax = "pub_max"
         case subMax = "sub_max"
         case startedAtMs = "started_at_ms"
@@ -277,6 +277,7 @@ struct NodeListing: Encodable {
         try container.encode(record.startedAtMs, forKey: .startedAtMs)
         try container.encode(record.updatedAtMs, forKey: .updatedAtMs)
         try container.encodeIfPresent(node.clockOffsetMs, forKey: .clockOffsetMs)
+        try container.encodeIfPresent(node.software, forKey: .software)
         try container.encode(record.version, forKey: .version)
     }
 }

@@ -36,11 +36,9 @@ public final class Coordinator: Server {
 
     /// Opens the index and the port. Nothing is answered or followed before `start()`.
     /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
-    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
+    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`.
     public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
-        if let problem = CoordinatorError(config) { throw problem }
-        guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
-        index = RecordingIndex(path: path)
+        index = RecordingIndex(config.database.location)
         try await index.open()
         client = HTTPClient()
         // Players that read slowly hold connections; offers and records must not queue behind them.
@@ -118,8 +116,10 @@ public final class Coordinator: Server {
         let requests = RequestMetrics()
         var router = GuardedRouter(gate)
         router.add { $0.use(requests, config.limits) }
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
-            to: &router)
+        SignalingRoutes(
+            directory: directory, desk: desk, gate: gate, caller: caller, routing: config.routing, limits: config.limits,
+            extraICE: ExtraICE(config.extraICE)
+        ).add(to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         let recorded = ClusterPlayback(
@@ -134,8 +134,10 @@ public final class Coordinator: Server {
         let system = SystemRoutes(
             CoordinatorProgram.description, requests: requests,
             health: {
-                guard (try? await index.counts()) != nil else {
-                    throw HTTPError(.serviceUnavailable, "the recording index can't be read")
+                do throws(IndexError) {
+                    _ = try await index.counts()
+                } catch {
+                    throw HTTPError(.serviceUnavailable, "the recording index can't be read: \(error)")
                 }
             },
             info: { CoordinatorInfo(features: config.features) }, metrics: { try await metrics.add(to: &$0) })
@@ -147,25 +149,6 @@ public final class Coordinator: Server {
     private static func store(_ settings: StorageSettings?, _ client: HTTPClient) throws -> (any ObjectStore)? {
         guard let settings else { return nil }
         return try BucketStore.open(settings, client: client, environment: ProcessInfo.processInfo.environment)
-    }
-}
-
-/// What a valid configuration may ask for and this program can't do yet.
-public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
-    /// `database.url` is PostgreSQL's.
-    case noPostgreSQL
-
-    /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
-    init?(_ config: CoordinatorConfig) {
-        guard case .postgresql = config.database.location else { return nil }
-        self = .noPostgreSQL
-    }
-
-    /// One line for the operator.
-    public var description: String {
-        switch self {
-        case .noPostgreSQL: "database.url: PostgreSQL is not supported yet; use sqlite:PATH"
-        }
     }
 }
 

@@ -21,6 +21,7 @@ enum CoordinatorMetric {
         "cascades_total", "Cascades begun: for viewers (started), for copies that lost their source (moved); failed of both.")
     static let redisConnected = gauge(
         "redis_connected", "1 while Redis answers; while it doesn't, nodes are shown as they were last.")
+    static let indexConnected = gauge("index_connected", "Whether the recording index answers.")
     static let recordings = gauge("recordings", "Recordings in the index.")
     static let recordingsActive = gauge("recordings_active", "Recordings that were growing when last heard of.")
     static let cacheRequests = counter(
@@ -64,9 +65,12 @@ struct CoordinatorMetrics: Sendable {
         let begun = [("started", tally.started), ("moved", tally.moved), ("failed", tally.failed)]
         text.add(CoordinatorMetric.cascades, begun.map { MetricSample(["result": $0], Double($1)) })
         if let registry { text.add(CoordinatorMetric.redisConnected, registry.status == .ready ? 1 : 0) }
-        let counts = try await index.counts()
-        text.add(CoordinatorMetric.recordings, Double(counts.all))
-        text.add(CoordinatorMetric.recordingsActive, Double(counts.active))
+        let recordings = try? await index.counts()
+        text.add(CoordinatorMetric.indexConnected, recordings == nil ? 0 : 1)
+        if let recordings {
+            text.add(CoordinatorMetric.recordings, Double(recordings.all))
+            text.add(CoordinatorMetric.recordingsActive, Double(recordings.active))
+        }
         if let counts = cache?.counts {
             let results = [("hit", counts.hits), ("joined", counts.joined), ("miss", counts.misses), ("passed", counts.passed)]
             text.add(CoordinatorMetric.cacheRequests, results.map { MetricSample(["result": $0], Double($1)) })

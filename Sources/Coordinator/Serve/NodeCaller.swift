@@ -13,8 +13,16 @@ struct NodeAnswer: Sendable {
     var response: HTTPResponse {
         var kept = HTTPHeaders()
         for field in headers where !Self.ownHeaders.contains(field.name.lowercased()) { kept.add(field.name, field.value) }
+        // A live777 node says what is wrong in plain words, or says nothing.
+        if status.rawValue >= 400, headers["Content-Type"]?.hasPrefix("application/json") != true {
+            let words = String(decoding: body.prefix(Self.wordsMax), as: UTF8.self)
+            kept["Content-Type"] = nil
+            return .error(HTTPError(status, words.isEmpty ? "the node answered \(status.rawValue)" : words, headers: kept))
+        }
         return HTTPResponse(status, headers: kept, body: body.isEmpty ? .none : .bytes(body))
     }
+
+    private static let wordsMax = 1_000
 
     /// Connection-specific fields (RFC 9110 section 7.6.1) and those the server writes itself.
     private static let ownHeaders: Set<String> = [
@@ -39,6 +47,10 @@ struct NodeCaller: Sendable {
             body: body.isEmpty ? .none : .bytes(body))
         for name in ["Content-Type", "Accept", "If-Match", "If-None-Match"] {
             if let value = request.headers[name] { outgoing.headers[name] = value }
+        }
+        // live777 knows its types without parameters only.
+        for type in ["application/sdp", "application/trickle-ice-sdpfrag"] where outgoing.hasType(type) {
+            outgoing.headers["Content-Type"] = type
         }
         outgoing.connectMs = NodeRequest.connectMs
         outgoing.totalMs = Self.totalMs
@@ -76,5 +88,13 @@ struct NodeCaller: Sendable {
         } catch {
             throw NodeRequest.failure(error, of: node)
         }
+    }
+}
+
+extension HTTPClientRequest {
+    /// Whether its body is of this type, whatever the parameters (RFC 9110 section 8.3.1).
+    fileprivate func hasType(_ type: String) -> Bool {
+        let value = headers["Content-Type"]?.prefix { $0 != ";" }.lowercased()
+        return value.map { $0.split(whereSeparator: \.isWhitespace) == [type[...]] } ?? false
     }
 }

@@ -11,9 +11,11 @@ import Route
 struct SignalingRoutes: Sendable {
     let directory: NodeDirectory
     let desk: RouteDesk
+    let gate: Gate
     let caller: NodeCaller
     let routing: RoutingSettings
     let limits: LimitSettings
+    let extraICE: ExtraICE
     private static let log = Logger("route")
 
     private enum Kind: String, Sendable {
@@ -75,13 +77,16 @@ struct SignalingRoutes: Sendable {
     /// What the endpoint says of itself: several players look at OPTIONS before they offer, and there for PATCH too.
     private func addDescription(_ kind: Kind, _ needs: @escaping GuardedRouter.Needs, to router: inout GuardedRouter) {
         let pattern = "/\(kind.rawValue)/{stream}"
-        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { _ in
-            HTTPResponse(
-                .noContent,
-                headers: [
-                    "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
-                    "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
-                ])
+        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { request in
+            var headers: HTTPHeaders = [
+                "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
+                "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
+            ]
+            // They hold credentials, so only who may come gets them.
+            if let stream = try? request.streamName(), (try? gate.check(request, kind.access(stream))) != nil {
+                for link in extraICE.links(stream: stream) { headers.add("Link", link) }
+            }
+            return HTTPResponse(.noContent, headers: headers)
         }
         router.on(
             .get, pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: "sessions"), needs: needs
@@ -104,7 +109,7 @@ struct SignalingRoutes: Sendable {
         if answer.status.isSuccess {
             await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
         }
-        return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+        return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
     }
 
     private func start(_ request: HTTPRequest, _ kind: Kind) async throws -> HTTPResponse {
@@ -114,8 +119,8 @@ struct SignalingRoutes: Sendable {
         try await checkLimits(kind, stream)
         let body = routing.mode == .redirect ? [] : try await request.body.bytes(limit: caller.bodyBytesMax)
         var tries = Tries()
-        while tries.mayGoOn, let node = try await pick(kind, stream, preference, tries) {
-            if kind == .whep, case .failed(let why) = await desk.arrival(of: stream, on: node.alias) {
+        while tries.mayGoOn, let (node, arrival) = try await pick(kind, stream, preference, tries) {
+            if case .failed(let why) = await arrival?.value {
                 await desk.release(stream, node: node.alias, isPublisher: false)
                 tries.noteCascade(onto: node.alias, why)
                 continue
@@ -125,7 +130,7 @@ struct SignalingRoutes: Sendable {
             switch await attempt(kind, caller.request(request, body: body, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
-                return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+                return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
             case .failed(let failure, let isThere, let mayTryAnother):
                 await desk.release(stream, node: node.alias, isPublisher: kind == .whip)
                 guard mayTryAnother else { throw failure }
@@ -247,17 +252,21 @@ struct SignalingRoutes: Sendable {
 
     private func pick(
         _ kind: Kind, _ stream: String, _ preference: RoutePreference, _ tries: Tries
-    ) async throws(HTTPError) -> NodeView? {
+    ) async throws(HTTPError) -> (node: NodeView, arrival: Task<CascadeOutcome, Never>?)? {
         let view = await directory.view()
         let nowNs = Monotonic.nowNs()
-        let decision =
-            kind == .whip
-            ? await desk.publish(
+        let pick: RoutePick
+        switch kind {
+        case .whip:
+            let decision = await desk.publish(
                 stream, in: view, preference: preference, excluding: tries.silent.union(tries.busy), nowNs: nowNs)
-            : await desk.watch(
+            pick = RoutePick(decision)
+        case .whep:
+            pick = await desk.watch(
                 stream, in: view, preference: preference, excluding: tries.silent, busy: tries.busy, nowNs: nowNs)
-        switch decision {
-        case .node(let alias), .cascade(let alias, _): return view.node(alias)
+        }
+        switch pick.decision {
+        case .node(let alias), .cascade(let alias, _): return view.node(alias).map { ($0, pick.arrival) }
         case .noSuchStream: throw tries.last ?? HTTPError(.notFound, "no such stream")
         case .full:
             throw tries.last

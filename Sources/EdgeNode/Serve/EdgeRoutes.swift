@@ -27,7 +27,9 @@ struct EdgeRoutes {
         let requests = RequestMetrics()
         router.use(requests, config.limits)
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
-        WHIPRoutes(registry: registry, gate: gate, node: node, iceServers: config.webrtc.iceServers).add(to: &router)
+        WHIPRoutes(
+            registry: registry, gate: gate, node: node, iceServers: ICEServers(config.webrtc.iceServers, config.webrtc.coturn)
+        ).add(to: &router)
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
         CascadeRoutes(desk: cascades, gate: gate).add(to: &router)
         DrainRoutes(drain: drain, node: node, gate: gate).add(to: &router)

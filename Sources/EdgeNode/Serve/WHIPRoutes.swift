@@ -10,7 +10,7 @@ struct WHIPRoutes {
     let registry: StreamRegistry
     let gate: Gate
     let node: NodeReporter
-    let iceServers: [WebRTCSettings.ICEServer]
+    let iceServers: ICEServers
 
     func add(to router: inout Router) {
         addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, relay in
@@ -66,7 +66,7 @@ struct WHIPRoutes {
             }
             let relay = try relay(request, stream)
             let answer = try await open(stream, try await request.body.bytes(), credential, relay)
-            var response = SessionHeaders.created(answer, stream: stream, servers: iceServers)
+            var response = SessionHeaders.created(answer, stream: stream, links: iceServers.links(stream: stream))
             // Another node learns where the stream has been.
             if relay != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
             return response
@@ -78,7 +78,7 @@ struct WHIPRoutes {
             ]
             // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
             if let stream = try? request.streamName(), (try? gate.check(request, right(stream))) != nil {
-                for link in SessionHeaders.links(iceServers) { headers.add("Link", link) }
+                for link in iceServers.links(stream: stream) { headers.add("Link", link) }
             }
             return HTTPResponse(.noContent, headers: headers)
         }
