@@ -43,8 +43,8 @@ struct CascadeOrderTests {
             let asked = mode == "pull" ? edges[1] : edges[0]
             let expected =
                 mode == "pull"
-                ? Order(sourceUrl: "\(edges[0].url)/whep/demo", token: "token-1", idleSeconds: 7, replace: false)
-                : Order(targetUrl: "\(edges[1].url)/whip/demo", token: "token-2", idleSeconds: 7, replace: false)
+                ? Order(sourceUrl: "\(edges[0].url)/whep/demo", token: "Bearer token-1", idleSeconds: 7, replace: false)
+                : Order(targetUrl: "\(edges[1].url)/whip/demo", token: "Bearer token-2", idleSeconds: 7, replace: false)
             #expect(try Self.orders(asked) == [expected])
             #expect(asked.seen("/api/cascade/demo").allSatisfy { $0.headers["Authorization"] == "Bearer \(asked.token ?? "")" })
             #expect(try await bench.get("/metrics").text.contains("cascades_total{result=\"started\"} 1"))
@@ -105,7 +105,7 @@ struct CascadeOrderTests {
             await edges[0].stop()
             edges[2].setStreams([TestRecords.stream("demo")])
             try await eventually("it is told so") { try !Self.orders(edges[1]).isEmpty }
-            let expected = Order(sourceUrl: "\(edges[2].url)/whep/demo", token: "token-3", idleSeconds: 60, replace: true)
+            let expected = Order(sourceUrl: "\(edges[2].url)/whep/demo", token: "Bearer token-3", idleSeconds: 60, replace: true)
             #expect(try Self.orders(edges[1]).first == expected)
         }
     }
