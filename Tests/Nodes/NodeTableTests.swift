@@ -64,6 +64,24 @@ struct NodeTableTests {
         #expect(table.view(nowNs: 2 * second).node("a")?.status == .running)
     }
 
+    @Test("nodes are listed and found by their names, in whatever order they came and went")
+    func order() {
+        var table = NodeTable()
+        for alias in ["m", "c", "z", "a", "x"] { table.heard(record(alias, updated: 1), from: .registry, nowNs: second) }
+        table.configure(alias: "k", url: "http://k", token: nil)
+        table.remove("x")
+        table.heard(record("c", updated: 2), from: .registry, nowNs: second)
+        let view = table.view(nowNs: second)
+        #expect(view.nodes.map(\.alias) == ["a", "c", "k", "m", "z"])
+        for alias in ["a", "c", "k", "m", "z"] {
+            #expect(view.node(alias)?.alias == alias)
+            #expect(table.node(alias, nowNs: second) == view.node(alias))
+        }
+        for alias in ["", "b", "x", "zz"] { #expect(view.node(alias) == nil) }
+        table.forgetOld(nowNs: 2 * second + NodeTable.forgetNs)
+        #expect(table.view(nowNs: second).nodes.map(\.alias) == ["k"])
+    }
+
     @Test("reading the same record from Redis again proves no life")
     func staleRegistryRecord() {
         var table = NodeTable()

@@ -19,6 +19,8 @@ public actor RecordingSync {
 
     /// Growing recordings are asked for this often when nothing calls for it sooner.
     static let interval = Duration.seconds(2)
+    /// Nodes on which nothing has happened for so many of these intervals are asked only in each of as many: of a thousand nodes most rest.
+    static let restingIntervals = 5
     static let pageRows = 200
     /// Rows that share one `updated_at` must fit a page to be got past.
     static let pageRowsMax = 12_800
@@ -27,7 +29,11 @@ public actor RecordingSync {
     private struct Worker {
         let task: Task<Void, Never>
         let kick: AsyncStream<Void>.Continuation
-        var recording: [String]
+        var streams: [StreamRecord] = []
+        var recording: [String] = []
+        var recordings = 0
+        /// Intervals since something happened.
+        var rest = 0
     }
 
     private let directory: NodeDirectory
@@ -71,30 +77,43 @@ public actor RecordingSync {
     public func status() -> [String: Status] { states }
 
     private func see(_ view: ClusterView) {
-        let reachable = view.reachable
-        for (alias, worker) in workers where !reachable.contains(where: { $0.alias == alias }) {
+        let live = view.liveAliases
+        for (alias, worker) in workers where !live.contains(alias) {
             worker.task.cancel()
             worker.kick.finish()
             workers[alias] = nil
         }
-        for node in reachable {
-            let recording = node.streams.filter(\.recording).map(\.id).sorted()
-            if let worker = workers[node.alias] {
+        for node in view.reachable {
+            var worker = workers[node.alias] ?? startWorker(node.alias)
+            // Mostly the very same array, which takes no time to find out.
+            if worker.streams != node.streams || worker.recordings != node.record.recordings {
+                let recording = node.streams.filter(\.recording).map(\.id).sorted()
+                let isChange = worker.recording != recording || worker.recordings != node.record.recordings
+                (worker.streams, worker.recording, worker.recordings) = (node.streams, recording, node.record.recordings)
                 // A recording that began or ended is worth asking for at once.
-                if worker.recording != recording { worker.kick.yield() }
-                workers[node.alias]?.recording = recording
-            } else {
-                workers[node.alias] = startWorker(node.alias, recording)
+                if isChange {
+                    worker.rest = 0
+                    worker.kick.yield()
+                }
             }
+            workers[node.alias] = worker
         }
     }
 
-    private func startWorker(_ alias: String, _ recording: [String]) -> Worker {
+    /// Once each interval.
+    private func tick(_ alias: String) {
+        guard var worker = workers[alias] else { return }
+        worker.rest = worker.recordings > 0 || !worker.recording.isEmpty ? 0 : worker.rest + 1
+        workers[alias] = worker
+        if worker.rest <= Self.restingIntervals || worker.rest % Self.restingIntervals == 0 { worker.kick.yield() }
+    }
+
+    private func startWorker(_ alias: String) -> Worker {
         let (kicks, kick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let ticker = Task {
+        let ticker = Task { [weak self] in
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.interval)
-                kick.yield()
+                await self?.tick(alias)
             }
         }
         kick.onTermination = { _ in ticker.cancel() }
@@ -105,14 +124,17 @@ public actor RecordingSync {
                 await self.round(alias)
             }
         }
-        return Worker(task: task, kick: kick, recording: recording)
+        return Worker(task: task, kick: kick)
     }
 
     private func round(_ alias: String) async {
-        guard let node = await directory.view().node(alias), node.status != .lost else { return }
+        guard let node = await directory.node(alias), node.status != .lost else { return }
         var state = states[alias] ?? Status()
         do {
-            state.rows += try await sync(node)
+            let rows = try await sync(node)
+            state.rows += rows
+            // The last one is always told again.
+            if rows > 1 { workers[alias]?.rest = 0 }
             if state.lastFailure != nil { log.info("recordings are read again", ["node": alias]) }
             state.lastFailure = nil
         } catch {

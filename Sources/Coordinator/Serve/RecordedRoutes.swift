@@ -52,7 +52,7 @@ struct RecordedRoutes: Sendable {
         guard found.count == 1 else {
             throw HTTPError(.conflict, "several nodes have a recording \(id): say which by ?node=")
         }
-        guard let node = await source.directory.view().node(recording.node) else {
+        guard let node = await source.directory.node(recording.node) else {
             throw HTTPError(
                 .serviceUnavailable, "\(recording.node), which has this recording, is not known here now",
                 headers: ["Retry-After": "5"])

@@ -279,7 +279,7 @@ struct SignalingRoutes: Sendable {
 
     private func passOn(_ request: HTTPRequest, suffix: String) async throws -> HTTPResponse {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
-            let node = await directory.view().node(address.alias)
+            let node = await directory.node(address.alias)
         else { throw HTTPError(.notFound, "unknown session") }
         return try await caller.forward(request, to: node, path: address.nodePath + suffix).response
     }
@@ -305,7 +305,7 @@ extension RoutePreference {
 extension NodeDirectory {
     /// The node of an alias; throws 404 when there is none.
     func node(called alias: String) throws(HTTPError) -> NodeView {
-        guard let node = view().node(alias) else { throw HTTPError(.notFound, "no node is called \(alias)") }
+        guard let node = node(alias) else { throw HTTPError(.notFound, "no node is called \(alias)") }
         return node
     }
 }
