@@ -32,7 +32,9 @@ struct CascadeStarter: CascadeStarting {
         let path = "/\(settings.mode == .pull ? "whep" : "whip")/\(PercentCoding.encode(move.stream))"
         // Who connects shows the other one's token.
         let (asked, other) = settings.mode == .pull ? (target, source) : (source, target)
-        var order = Order(token: other.token, idleSeconds: settings.idleSeconds, replace: move.isReplacing)
+        // live777 sends what it is given as it is.
+        let token = asked.software == nil ? other.token : other.token.map { "Bearer \($0)" }
+        var order = Order(token: token, idleSeconds: settings.idleSeconds, replace: move.isReplacing)
         if settings.mode == .pull { order.sourceUrl = other.record.url + path } else { order.targetUrl = other.record.url + path }
         let outcome = await ask(asked, order, move.stream)
         switch outcome {
