@@ -64,7 +64,7 @@ let package = Package(
         module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
-        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
+        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "COpenSSL", "CLinux", "Config", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module(
             "Program", path: "Sources/Wire/Program",
