@@ -10,8 +10,10 @@ struct Live777Tests {
     private static let token = "a-live777-token"
 
     /// A coordinator before a live777 node called `foreign`, which runs by then.
-    private func before(_ node: Live777Node, _ edges: [TestEdge] = [], _ body: (Bench) async throws -> Void) async throws {
-        let nodes = "[[nodes]]\nalias = \"foreign\"\nurl = \"\(node.url)\"\ntoken = \"\(Self.token)\""
+    private func before(
+        _ node: Live777Node, _ edges: [TestEdge] = [], settings: String = "", _ body: (Bench) async throws -> Void
+    ) async throws {
+        let nodes = settings + "[[nodes]]\nalias = \"foreign\"\nurl = \"\(node.url)\"\ntoken = \"\(Self.token)\""
         try await Bench.run(edges, extra: nodes, foreign: 1, body)
         await node.stop()
     }
@@ -85,6 +87,17 @@ struct Live777Tests {
             #expect(try await bench.send(.delete, publisher).status == 204)
             try await eventually("the stream is gone") { try await bench.get("/api/streams").text == "[]" }
             #expect(try await bench.offer("/whep/demo").status == 404)
+        }
+    }
+
+    @Test("it knows no grants, so that in redirect mode its sessions come through here")
+    func redirectMode() async throws {
+        let node = try Live777Node(token: Self.token)
+        try await before(node, settings: "routing.mode = \"redirect\"\n") { bench in
+            let published = try await bench.offer("/whip/demo")
+            let watched = try await bench.offer("/api/whep/foreign/demo")
+            #expect(published.status == 201 && watched.status == 201)
+            #expect(node.seen.map(\.path) == ["/whip/demo", "/whep/demo"])
         }
     }
 

@@ -57,6 +57,12 @@ struct CascadePolicyTests {
             testDescription: "no other node has room",
             nodes: [full, node("b", viewers: 1, subMax: 1), node("c", publishers: 1, pubMax: 1)], expected: .full),
         WatchCase(
+            testDescription: "not onto a live777, which would keep it for ever; from one",
+            nodes: [
+                node("a", viewers: 2, subMax: 2, streams: [stream("demo")], software: "live777 0.9.0"),
+                node("b", software: "live777 0.9.0"), node("c", cpu: 0.9),
+            ], expected: .cascade(onto: "c", from: "a")),
+        WatchCase(
             testDescription: "not onto lost and draining nodes",
             nodes: [full, node("b", status: .lost), node("c", status: .draining)],
             expected: .full),

@@ -4,14 +4,14 @@ import Nodes
 func node(
     _ alias: String, status: NodeStatus = .running, cpu: Double = 0, egress: Int64 = 0, publishers: Int = 0,
     viewers: Int = 0, pubMax: Int = 0, subMax: Int = 0, region: String = "", labels: [String: String] = [:],
-    streams: [StreamRecord] = []
+    streams: [StreamRecord] = [], software: String? = nil
 ) -> NodeView {
     NodeView(
         record: NodeRecord(
             alias: alias, url: "http://127.0.0.1:1", region: region, labels: labels, startedAtMs: 1, updatedAtMs: 1,
             load: NodeLoad(cpu: cpu, egressBitsPerSecond: egress, publishers: publishers, viewers: viewers),
             pubMax: pubMax, subMax: subMax),
-        status: status, streams: streams)
+        status: status, streams: streams, software: software)
 }
 
 func stream(

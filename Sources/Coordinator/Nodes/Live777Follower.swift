@@ -8,6 +8,8 @@ actor Live777Follower {
     static let idleSeconds = 20
     static let beat = Duration.seconds(1)
     static let beatMs = 1_500
+    /// A node that has just been started may be slow; it is asked once for each connection.
+    static let softwareMs = 5_000
     /// Recordings start and end also by others' hands, but seldom.
     static let beatsBetweenRecords = 3
 
@@ -31,7 +33,7 @@ actor Live777Follower {
     /// What a node that is no edge-node says it is; nil for an edge-node, and for one that doesn't say.
     /// - Throws: `HTTPClientError` when there was no answer at all.
     static func software(of node: ConfiguredNode, _ client: HTTPClient) async throws(HTTPClientError) -> String? {
-        let answer = try await get("/api/info", of: node, client)
+        let answer = try await get("/api/info", of: node, client, totalMs: softwareMs)
         guard answer.status == .ok, let info = try? ClusterJSON.decode(Info.self, from: answer.body), info.program == nil,
             info.gitHash != nil
         else { return nil }
@@ -110,11 +112,11 @@ actor Live777Follower {
     }
 
     private static func get(
-        _ path: String, of node: ConfiguredNode, _ client: HTTPClient
+        _ path: String, of node: ConfiguredNode, _ client: HTTPClient, totalMs: Int = beatMs
     ) async throws(HTTPClientError) -> (status: HTTPStatus, body: [UInt8]) {
         var request = HTTPClientRequest(.get, node.url + path, headers: NodeRequest.headers(token: node.token))
         request.connectMs = NodeRequest.connectMs
-        request.totalMs = beatMs
+        request.totalMs = totalMs
         let answer = try await client.send(request)
         return (answer.status, try await answer.collect(limit: 1 << 20))
     }

@@ -26,7 +26,7 @@ extension RoutePolicy {
     /// Copies whose source is lost, leaving or has nothing more, and viewers that wait where nothing comes, each with the best source
     /// there is now. Viewers stay connected meanwhile and go on with what comes.
     public static func moves(in view: ClusterView, depthMax: Int) -> [CascadeMove] {
-        view.nodes.filter { $0.status == .running }.flatMap { node in
+        view.nodes.filter { $0.status == .running && $0.takesCascades }.flatMap { node in
             node.streams.compactMap { record -> CascadeMove? in
                 // Of a hundred thousand streams nearly all are published where they are, which has to cost nothing.
                 let isPlainOriginal = record.upstream.isEmpty && record.publish.leaveAt == 0 && !record.publish.sessions.isEmpty
@@ -87,7 +87,8 @@ extension RoutePolicy {
         busy: Set<String>, depthMax: Int, turn: Int
     ) -> CascadeMove? {
         let free = view.nodes.filter { node in
-            node.status == .running && preference.allows(node) && !excluding.contains(node.alias) && !busy.contains(node.alias)
+            node.status == .running && node.takesCascades && preference.allows(node) && !excluding.contains(node.alias)
+                && !busy.contains(node.alias)
                 && node.stream(stream)?.isPublished != true && node.hasRoomForViewer(pending: pending)
                 && node.hasRoomForPublisher(pending: [:])
         }
@@ -104,6 +105,9 @@ extension StreamRecord {
 }
 
 extension NodeView {
+    /// Only an edge-node lets go a stream that nobody watches any more, and tells where it comes from.
+    var takesCascades: Bool { software == nil }
+
     func hasRoomForViewer(pending: [String: Int]) -> Bool {
         record.subMax <= 0 || viewerCount + (pending[alias] ?? 0) < record.subMax
     }

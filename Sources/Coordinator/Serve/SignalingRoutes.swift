@@ -104,7 +104,7 @@ struct SignalingRoutes: Sendable {
         let node = try await directory.node(called: alias)
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
         if kind == .whip { await makeWay(for: stream, on: node) }
-        if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
+        if redirects(to: node) { return redirect(request, kind, stream, to: node, path) }
         let answer = try await caller.forward(request, to: node, path: path)
         if answer.status.isSuccess {
             await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
@@ -117,7 +117,7 @@ struct SignalingRoutes: Sendable {
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
         let preference = try RoutePreference(request, policy: routing.policy)
         try await checkLimits(kind, stream)
-        let body = routing.mode == .redirect ? [] : try await request.body.bytes(limit: caller.bodyBytesMax)
+        var body: [UInt8]?
         var tries = Tries()
         while tries.mayGoOn, let (node, arrival) = try await pick(kind, stream, preference, tries) {
             if case .failed(let why) = await arrival?.value {
@@ -126,8 +126,10 @@ struct SignalingRoutes: Sendable {
                 continue
             }
             if kind == .whip { await makeWay(for: stream, on: node) }
-            if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
-            switch await attempt(kind, caller.request(request, body: body, node: node, path: path), node) {
+            if redirects(to: node) { return redirect(request, kind, stream, to: node, path) }
+            let offer = if let body { body } else { try await request.body.bytes(limit: caller.bodyBytesMax) }
+            body = offer
+            switch await attempt(kind, caller.request(request, body: offer, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
                 return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
@@ -139,6 +141,9 @@ struct SignalingRoutes: Sendable {
         }
         throw tries.last ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
     }
+
+    /// Only an edge-node knows grants.
+    private func redirects(to node: NodeView) -> Bool { routing.mode == .redirect && node.software == nil }
 
     /// Sends the client to the node. Where we have a token for it, with a grant, so that it needs to know no credential of the client's.
     private func redirect(

@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
+import io
 import itertools
 import pathlib
 import signal
@@ -14,6 +15,7 @@ import time
 from urllib.parse import urljoin
 
 import aiohttp
+import av
 
 from laboratory.members import TOKEN
 from peers import PeerLoop
@@ -79,8 +81,8 @@ class Viewer(Background):
     """Watches, and joins anew when there was no picture for two seconds."""
 
     PATIENCE = 2.0
-    SHOWN = 0.5
-    """Shorter pauses are not told: a second's key frame may have to be waited for."""
+    SHOWN = 1.5
+    """Shorter pauses are not told: decoding waits for a busy machine's processors, too."""
 
     def __init__(self, coordinators: Coordinators, stream: str):
         super().__init__()
@@ -194,13 +196,23 @@ def objects(coordinators: Coordinators, stream: str) -> list[str]:
     return found
 
 
-def played_seconds(coordinators: Coordinators, stream: str) -> float:
-    """How much picture there is, without what is missing between."""
-    shown = []
-    for playlist in _addresses(coordinators, f"/api/playback/{stream}/index.m3u8"):
-        lines = _fetched(coordinators, playlist)[1]
-        shown.append(sum(float(line.split(":")[1].split(",")[0]) for line in lines if line.startswith("#EXTINF:")))
-    return min(shown)
+def pictures(coordinators: Coordinators, stream: str) -> int:
+    """How many pictures there are on a stream's line, by the objects themselves: a playlist does not tell of holes within a segment."""
+    path, lines = _fetched(coordinators, f"/api/playback/{stream}/index.m3u8")
+    path, lines = _fetched(coordinators, urljoin(path, next(line for line in lines if line and not line.startswith("#"))))
+    # An initialization section and the segments that need it are one file.
+    files: list[list[str]] = []
+    for line in lines:
+        if line.startswith("#EXT-X-MAP"):
+            files.append([line.split('URI="')[1].split('"')[0]])
+        elif line and not line.startswith("#"):
+            files[-1].append(line)
+    return sum(_count(b"".join(coordinators.get(urljoin(path, name)).body for name in names)) for names in files)
+
+
+def _count(film: bytes) -> int:
+    with av.open(io.BytesIO(film)) as opened:
+        return sum(1 for packet in opened.demux(video=0) if packet.size)
 
 
 def _addresses(coordinators: Coordinators, path: str) -> list[str]:

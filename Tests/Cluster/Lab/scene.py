@@ -7,7 +7,8 @@ import pathlib
 import time
 from collections.abc import Callable
 
-from clients import HEADERS, Coordinators, Encoder, Player, Viewer, Watchman, objects, played_seconds, publishers, rows, seconds
+import sources
+from clients import HEADERS, Coordinators, Encoder, Player, Viewer, Watchman, objects, pictures, publishers, rows, seconds
 from laboratory import Lab
 from programs import eventually
 from wire import call
@@ -109,7 +110,7 @@ class Scene:
         names = objects(self.coordinators, LIVE)
         missing = [name for name in names if not _is_there(self.coordinators, name)]
         began = min(seconds(row["start"]) for row in found)
-        return Recorded(ended - began, played_seconds(self.coordinators, LIVE), {row["node_alias"] for row in found}, len(names), missing)
+        return Recorded(ended - began, pictures(self.coordinators, LIVE) / sources.FPS, {row["node_alias"] for row in found}, len(names), missing)
 
     def _closed(self) -> list[dict] | None:
         found = rows(self.coordinators, LIVE)

@@ -15,7 +15,7 @@ from scene import Scene
 from wire import Answer, call
 
 NEVER = 0.0
-JOINS = 4.0
+JOINS = 6.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,7 +96,7 @@ FAULTS = [
           lambda lab, node: lab.start("coord-1"), 10, NEVER, NEVER, JOINS, NEVER, playing=4),
     Fault("a coordinator is restarted", lambda lab, node: restart(lab, "coord-1"), nothing, 5, NEVER, NEVER, JOINS, NEVER, playing=4),
     Fault("a coordinator hangs for 10 s (`SIGSTOP`)", lambda lab, node: lab.freeze("coord-1"), lambda lab, node: lab.thaw("coord-1"), 10,
-          NEVER, NEVER, JOINS, NEVER, playing=4),
+          NEVER, NEVER, joining=9, recording=NEVER, playing=4),
     Fault("PostgreSQL is restarted", lambda lab, node: restart(lab, "postgres"), nothing, 5, NEVER, NEVER, JOINS, NEVER, playing=4),
     Fault("PostgreSQL is away for 10 s", lambda lab, node: lab.kill("postgres"), lambda lab, node: lab.start("postgres"), 10, NEVER, NEVER,
           JOINS, NEVER, playing=15),
