@@ -62,6 +62,7 @@ let package = Package(
         module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
+        module("Journal", path: "Sources/Wire/Journal", ["Media", "Store", "Cluster"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module(
@@ -74,7 +75,9 @@ let package = Package(
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
             "Record", path: "Sources/EdgeNode/Record",
-            ["Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
+            [
+                "Journal", "Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log",
+            ]),
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
@@ -90,10 +93,10 @@ let package = Package(
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
         module(
             "Records", path: "Sources/Coordinator/Records",
-            ["Nodes", "Cluster", "Presentation", "Media", "HTTP", "CSQLite", "Log"]),
+            ["Nodes", "Cluster", "Presentation", "Journal", "Media", "Store", "HTTP", "CSQLite", "Log"]),
         module(
             "Playback", path: "Sources/Coordinator/Playback",
-            ["Records", "Presentation", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
+            ["Records", "Presentation", "Journal", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
             [
@@ -146,7 +149,10 @@ let package = Package(
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Cascade", ["Streams", "SDP"]),
         tests(of: "EdgeBench", ["SDP"]),
-        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
+        // A store that fails as told, and journals for it.
+        .target(
+            name: "StoreFixtures", dependencies: ["Store", "Journal"], path: "Tests/StoreFixtures", swiftSettings: strict),
+        tests(of: "Record", ["Journal", "StoreFixtures", "TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
@@ -159,7 +165,9 @@ let package = Package(
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
-        tests(of: "Records", ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(
+            of: "Records",
+            ["Record", "Journal", "Store", "StoreFixtures", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
         tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(

@@ -1,3 +1,4 @@
+import Journal
 import Media
 import Store
 
@@ -22,7 +23,7 @@ struct SessionRepair {
             return nil
         }
         guard journal.claim() else { return nil }
-        let bytes = try store.readNow(journalKey, limit: SessionDirectory.journalBytesMax)
+        let bytes = try store.readNow(journalKey, limit: JournalName.bytesMax)
         guard let (read, wholeBytes) = RecordedSession.read(bytes, directory: parent.path) else {
             try store.deleteNow(journalKey)
             return nil
