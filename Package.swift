@@ -152,7 +152,8 @@ let package = Package(
         // A store that fails as told, and journals for it.
         .target(
             name: "StoreFixtures", dependencies: ["Store", "Journal"], path: "Tests/StoreFixtures", swiftSettings: strict),
-        tests(of: "Record", ["Journal", "StoreFixtures", "TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
+        tests(
+            of: "Record", ["Journal", "StoreFixtures", "TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
@@ -174,7 +175,7 @@ let package = Package(
             of: "CoordinatorServe",
             [
                 "TestThreads", "Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "Redis", "EdgeFixtures",
-                "RedisFixtures",
+                "RedisFixtures", "Store", "StoreFixtures",
             ]),
     ],
     swiftLanguageModes: [.v6],

@@ -17,7 +17,7 @@ struct JournalWalkTests {
     }
 
     private func put(_ paths: some Sequence<String>) throws {
-        for path in paths { try store.files.putNow(try ObjectKey(path), [1], ifAbsent: false) }
+        for path in paths { try store.files.putUnflushedNow(try ObjectKey(path), [1]) }
     }
 
     private func walk(pageObjects: Int) async throws -> (journals: [String], pages: [JournalWalk.Page]) {

@@ -7,10 +7,12 @@ struct ListedJournal: Sendable, Equatable {
     /// Key of the directory that its session's objects are in.
     let directory: String
     let session: String
-    /// Another one whenever its bytes are others.
-    let tag: String
+    let etag: String
     let bytes: Int64
     let modifiedUs: Int64
+
+    /// Another one whenever its bytes are others.
+    var tag: String { "\(etag) \(bytes)" }
 }
 
 /// What the index has of a journal and of the recording it tells of.

@@ -122,42 +122,48 @@ public actor StoreSync {
         }
     }
 
-    private func read(_ journal: ListedJournal, _ facts: JournalFacts, _ nodes: NodePresences) async throws {
-        let session: RecordedSession?
+    private func read(_ listed: ListedJournal, _ facts: JournalFacts, _ nodes: NodePresences) async throws {
+        let found: StoredJournal?
         do throws(StoreError) {
-            session = try await stored.session(try ObjectKey(journal.path))
+            found = try await stored.journal(try ObjectKey(listed.path))
         } catch {
             switch error {
             case .notFound: return
             // That says nothing of the store's other objects.
             case .denied, .failed:
-                return log.warning("a journal can't be read", ["journal": journal.path, "reason": "\(error)"])
+                return log.warning("a journal can't be read", ["journal": listed.path, "reason": "\(error)"])
             default: throw error
             }
         }
         state.journals += 1
-        guard let session else {
-            log.warning("this is no journal of ours", ["journal": journal.path])
-            return try await stored.index.note(journal, updatedUs: 0)
+        guard let journal = found else {
+            log.warning("this is no journal of ours", ["journal": listed.path])
+            return try await stored.index.note(listed, updatedUs: 0)
         }
-        if session.isDeleting { return try await withdraw(journal, session, nodes) }
+        let session = journal.session
+        if session.isDeleting { return try await withdraw(listed, session, nodes) }
         if let row = facts.row, !row.isFromStore, nodes[row.node] != .gone {
-            return try await stored.index.note(journal, updatedUs: session.updatedUs)
+            return try await stored.index.note(listed, updatedUs: session.updatedUs)
         }
         // Its node has not had the time to tell of it.
-        if nodes[session.node] == .here, await !isSettled(journal, session) { return }
-        let isStored = try await store(session)
-        try await stored.index.note(journal, updatedUs: isStored ? session.updatedUs : 0)
+        if nodes[session.node] == .here, await !isSettled(listed, session) { return }
+        try await store(journal, listed)
     }
 
-    /// False when there is nothing to play, and for what was removed: a node that writes a journal over its notice is told to remove it.
-    private func store(_ session: RecordedSession) async throws -> Bool {
-        guard session.hasSegments, let recording = IndexedRecording(fromStore: session),
-            try await !stored.index.isRemoved(directory: session.directory, session: session.id)
-        else { return false }
+    private func store(_ found: StoredJournal, _ listed: ListedJournal) async throws {
+        var (journal, listed) = (found, listed)
+        // A node that writes a journal over the notice of its removal is told to remove it.
+        if try await stored.index.isRemoved(directory: listed.directory, session: listed.session) {
+            return try await stored.index.note(listed, updatedUs: 0)
+        }
+        listed = try await stored.complete(&journal, listed)
+        let session = journal.session
+        guard session.hasSegments, let recording = IndexedRecording(fromStore: session) else {
+            return try await stored.index.note(listed, updatedUs: 0)
+        }
         try await stored.index.put(fromStore: recording, IndexedPeriod.periods(of: session.detail))
+        try await stored.index.note(listed, updatedUs: session.updatedUs)
         state.recordings += 1
-        return true
     }
 
     private func isSettled(_ journal: ListedJournal, _ session: RecordedSession) async -> Bool {
@@ -183,7 +189,7 @@ extension ListedJournal {
     init?(_ info: ObjectInfo) {
         guard let directory = info.key.parent, let session = JournalName.id(of: info.key) else { return nil }
         self.init(
-            path: info.key.path, directory: directory.path, session: session, tag: "\(info.etag) \(info.size)", bytes: info.size,
+            path: info.key.path, directory: directory.path, session: session, etag: info.etag, bytes: info.size,
             modifiedUs: info.modifiedUs)
     }
 

@@ -21,8 +21,9 @@ public struct StoredRecordings: Sendable {
 
     /// A journal of more is not read: a stream's day of one-second segments has 26 MB.
     static let journalBytesMax = 64 << 20
-    /// A recording that goes on brings a segment at least so often, unless its key frames are far apart.
-    static let quietUs: Int64 = 15_000_000
+    /// A recording that goes on brings a segment at least so often, unless its key frames are far apart. In a folder a writer can be told
+    /// from its silence only: see `RecordedSession.silenceUs`.
+    private var quietUs: Int64 { isFolder ? RecordedSession.silenceUs : 15_000_000 }
     /// What players of a growing manifest of others ask again after: the recorder's default.
     private static let segmentSeconds = 4.0
 
@@ -35,14 +36,17 @@ public struct StoredRecordings: Sendable {
         clock = UpdateClock(now: nowUs)
     }
 
-    /// The session of a journal; nil when it can't be one of ours.
-    func session(_ key: ObjectKey) async throws(StoreError) -> RecordedSession? {
+    /// A folder that nodes write to themselves, not a bucket that they send to.
+    var isFolder: Bool { store is FileStore }
+
+    /// A journal; nil when it can't be one of ours.
+    func journal(_ key: ObjectKey) async throws(StoreError) -> StoredJournal? {
         let bytes = try await store.read(key, limit: Self.journalBytesMax)
         guard let directory = key.parent, let id = JournalName.id(of: key),
-            let session = RecordedSession.read(bytes, directory: directory.path)?.session,
+            let (session, whole) = RecordedSession.read(bytes, directory: directory.path),
             session.id == id, StreamName.isValid(session.stream), NodeAlias.isValid(session.node)
         else { return nil }
-        return session
+        return StoredJournal(session: session, lines: Array(bytes.prefix(whole)))
     }
 
     // MARK: removing
@@ -57,7 +61,7 @@ public struct StoredRecordings: Sendable {
         let key = try ObjectKey(recording.recordDir).appending(JournalName.of(recording.session))
         let found: RecordedSession?
         do throws(StoreError) {
-            found = try await session(key)
+            found = try await journal(key)?.session
         } catch {
             guard error == .notFound else { throw error }
             return .notInStore
@@ -97,8 +101,8 @@ public struct StoredRecordings: Sendable {
             }
             after = page.continuation
         } while after != nil
-        let leftUs = newestUs + Self.quietUs - clock.now()
+        let leftUs = newestUs + quietUs - clock.now()
         // A clock that is far ahead of ours must not keep it for ever.
-        return leftUs > 0 ? Int(min(leftUs, Self.quietUs) / 1_000_000) + 1 : nil
+        return leftUs > 0 ? Int(min(leftUs, quietUs) / 1_000_000) + 1 : nil
     }
 }

@@ -30,7 +30,8 @@ struct RecordedRoutes: Sendable {
                 parameters: [.query("node", "The node that made it; needed only when two have one of this id")],
                 responses: [
                     RouteResponse(204, "Deleted"), RouteResponse(404, "No such recording"),
-                    RouteResponse(409, "It is still being written"), RouteResponse(503, "Its node can't be reached"),
+                    RouteResponse(409, "It is still being written, or was a moment ago"),
+                    RouteResponse(503, "Its node can't be reached"),
                 ]), needs: { _ in .cluster }, delete)
         router.on(
             .get, "/api/record/object/{path*}",

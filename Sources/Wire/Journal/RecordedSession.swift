@@ -176,7 +176,7 @@ extension RecordedSession {
     }
 
     /// What takes the place of the journal of a session that is removed: who it was, and until its objects are gone their names.
-    package func notice(_ event: JournalLine.Event, clock: UpdateClock) -> [UInt8] {
+    package func notice(_ event: JournalLine.Event, clock: UpdateClock) -> [JournalLine] {
         var first = JournalLine(.session, at: clock.next())
         (first.version, first.id, first.stream, first.node, first.startUs) = (1, id, stream, node, startUs)
         var lines = [first]
@@ -189,7 +189,7 @@ extension RecordedSession {
             }
         }
         lines.append(JournalLine(event, at: clock.next()))
-        return lines.flatMap { $0.encoded() }
+        return lines
     }
 }
 

@@ -27,7 +27,7 @@ package struct StoredRemoval: Sendable {
 
     /// The first step, behind which there is no way back.
     package func mark() async throws(StoreError) {
-        try await store.put(journal, session.notice(.deleting, clock: clock), condition: .none)
+        try await put(.deleting)
     }
 
     /// The second step where nobody keeps a shelf of the directory.
@@ -48,6 +48,11 @@ package struct StoredRemoval: Sendable {
             if !keys.isEmpty { try await store.deleteAll(keys) }
             after = page.continuation
         } while after != nil
-        try await store.put(journal, session.notice(.deleted, clock: clock), condition: .none)
+        try await put(.deleted)
+    }
+
+    private func put(_ event: JournalLine.Event) async throws(StoreError) {
+        let lines = session.notice(event, clock: clock)
+        try await store.put(journal, lines.flatMap { $0.encoded() }, condition: .none)
     }
 }

@@ -94,9 +94,10 @@ struct SessionRemoval {
 
         func leaveNotice() throws(StoreError) {
             let notice = session.notice(.deleted, clock: environment.clock)
-            try environment.store.putNow(try directory.object(JournalName.of(session.id)), notice, ifAbsent: false)
+            let key = try directory.object(JournalName.of(session.id))
+            try environment.store.putNow(key, notice.flatMap { $0.encoded() }, ifAbsent: false)
             var deleted = session
-            deleted.apply(JournalLine(.deleted, at: environment.clock.next()))
+            for line in notice { deleted.apply(line) }
             environment.index.put(deleted)
         }
     }
