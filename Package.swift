@@ -46,6 +46,7 @@ let package = Package(
         cLibrary("CAVFormat", apt: "libavformat-dev"),
         cLibrary("CHiredis", apt: "libhiredis-dev"),
         cLibrary("CSQLite", apt: "libsqlite3-dev"),
+        cLibrary("CPostgreSQL", apt: "libpq-dev"),
         cLibrary("CJWT", apt: "libjwt-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
         .systemLibrary(name: "CLinux", path: "Sources/CLibraries/CLinux"),
@@ -93,7 +94,7 @@ let package = Package(
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
         module(
             "Records", path: "Sources/Coordinator/Records",
-            ["Nodes", "Cluster", "Presentation", "Journal", "Media", "Store", "HTTP", "CSQLite", "Log"]),
+            ["Nodes", "Cluster", "Presentation", "Journal", "Media", "Store", "HTTP", "CSQLite", "CPostgreSQL", "Log"]),
         module(
             "Playback", path: "Sources/Coordinator/Playback",
             ["Records", "Presentation", "Journal", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
@@ -133,6 +134,10 @@ let package = Package(
         tests(of: "Cluster"),
         // A redis-server of the tests' own.
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
+        // A PostgreSQL server of the tests' own.
+        .target(
+            name: "PostgresFixtures", dependencies: ["CPostgreSQL", "RedisFixtures"], path: "Tests/PostgresFixtures",
+            swiftSettings: strict),
         tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.
@@ -168,14 +173,17 @@ let package = Package(
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(
             of: "Records",
-            ["Record", "Journal", "Store", "StoreFixtures", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+            [
+                "Record", "Journal", "Store", "StoreFixtures", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures",
+                "PostgresFixtures",
+            ]),
         tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",
             [
                 "TestThreads", "Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "Redis", "EdgeFixtures",
-                "RedisFixtures", "Store", "StoreFixtures",
+                "RedisFixtures", "PostgresFixtures", "Store", "StoreFixtures",
             ]),
     ],
     swiftLanguageModes: [.v6],

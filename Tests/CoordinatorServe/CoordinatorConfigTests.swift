@@ -1,5 +1,6 @@
 import Config
 import ConfigFixtures
+import Records
 import Testing
 
 @testable import CoordinatorServe
@@ -60,11 +61,10 @@ struct CoordinatorConfigTests {
     }
 
     @Test(arguments: [
-        ("sqlite:/var/lib/x.db", DatabaseSettings.Location.sqlite(path: "/var/lib/x.db")),
+        ("sqlite:/var/lib/x.db", IndexLocation.sqlite(path: "/var/lib/x.db")),
         ("sqlite://./x.db", .sqlite(path: "./x.db")),
-        ("postgresql://u:p@h/d", .postgresql(url: "postgresql://u:p@h/d")),
     ])
-    func databases(url: String, location: DatabaseSettings.Location) throws {
+    func databases(url: String, location: IndexLocation) throws {
         #expect(try reading.load("[database]\nurl = \"\(url)\"").database.location == location)
     }
 

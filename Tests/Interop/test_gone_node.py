@@ -159,7 +159,7 @@ def test_recordings_of_a_node_that_is_gone_for_good(rgw, sites):
     # Nor does an index find them that has never heard of them.
     another = site.coordinator("another")
     eventually("it has looked", lambda: "store_sync_journals_total 2" in call("GET", f"{another.url}/metrics").text, 20, every=0.2)
-    assert rows(another, stream) == []
+    assert rows(another, stream) == [] and fresh.stop() == 0
 
 
 def test_a_node_that_comes_back_has_each_recording_once(rclone_s3, sites):

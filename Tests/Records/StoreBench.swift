@@ -15,6 +15,7 @@ import Testing
 struct StoreBench {
     let folder: TemporaryFolder
     let store: FaultyStore
+    private let home: IndexHome
     let index: RecordingIndex
     let stored: StoredRecordings
     let sync: StoreSync
@@ -28,17 +29,18 @@ struct StoreBench {
         let aheadUs = Mutex<Int64>(0)
     }
 
-    static func run(_ body: (StoreBench) async throws -> Void) async throws {
-        let bench = try StoreBench()
+    static func run(_ kind: IndexKind = .sqlite, _ body: (StoreBench) async throws -> Void) async throws {
+        let bench = try StoreBench(kind)
         try await bench.index.open()
         do { try await body(bench) } catch { Issue.record(error) }
         await bench.index.close()
     }
 
-    private init() throws {
+    private init(_ kind: IndexKind) throws {
         folder = try TemporaryFolder()
         store = try FaultyStore(root: folder.file("store"))
-        index = RecordingIndex(path: folder.file("index.db"))
+        home = try IndexHome(kind)
+        index = RecordingIndex(home.location)
         stored = StoredRecordings(store: store, index: index) { [state] in
             WallTime.nowUs() + state.aheadUs.withLock { $0 }
         }

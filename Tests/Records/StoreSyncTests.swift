@@ -19,9 +19,11 @@ extension RecordedSession.Segment {
 
 @Suite("Recordings that only the shared store tells of", .timeLimit(.minutes(5)))
 struct StoreSyncTests {
-    @Test("what a gone node closed is listed as it closed it, and what it left open as incomplete, up to its last segment")
-    func indexes() async throws {
-        try await StoreBench.run { bench in
+    @Test(
+        "what a gone node closed is listed as it closed it, and what it left open as incomplete, up to its last segment",
+        arguments: IndexKind.allCases)
+    func indexes(kind: IndexKind) async throws {
+        try await StoreBench.run(kind) { bench in
             let closed = JournalText("closed", segments: 5)
             var open = JournalText("open", segments: 7, end: .none)
             open.startUs += 100_000_000
@@ -44,9 +46,11 @@ struct StoreSyncTests {
         }
     }
 
-    @Test("a journal is read again when it has changed, and not before; one that is gone takes its recording along")
-    func incremental() async throws {
-        try await StoreBench.run { bench in
+    @Test(
+        "a journal is read again when it has changed, and not before; one that is gone takes its recording along",
+        arguments: IndexKind.allCases)
+    func incremental(kind: IndexKind) async throws {
+        try await StoreBench.run(kind) { bench in
             var text = JournalText("one", segments: 3, end: .none)
             try bench.put(text)
             try bench.put("demo/2026/11/20/session_bad.jsonl", Array("no journal\n".utf8))
@@ -247,9 +251,9 @@ struct StoreSyncTests {
 
     @Test(
         "a node that comes back with its journals has its own row, one, whatever it is called here",
-        arguments: ["edge-a", "other"])
-    func comesBack(alias: String) async throws {
-        try await StoreBench.run { bench in
+        arguments: ["edge-a", "other"], IndexKind.allCases)
+    func comesBack(alias: String, kind: IndexKind) async throws {
+        try await StoreBench.run(kind) { bench in
             var text = JournalText("one", segments: 4, end: .none)
             try bench.put(text)
             await bench.sync.look()
@@ -268,6 +272,20 @@ struct StoreSyncTests {
         }
     }
 
+    @Test("a row that a node told in the meantime is not replaced")
+    func toldMeanwhile() async throws {
+        try await StoreBench.run { bench in
+            let text = JournalText("one", segments: 4)
+            let session = try #require(RecordedSession.read(text.bytes, directory: text.directory)).session
+            let recording = try #require(IndexedRecording(fromStore: session))
+            try await bench.tell(text, by: "other")
+            let told = try await bench.rows()
+            try await bench.index.put(fromStore: recording, [], takesOver: false)
+            #expect(try await bench.rows() == told)
+            #expect(try await bench.index.cursor(node: "other") != nil)
+        }
+    }
+
     @Test("what a node tells wins also when the journal in the store is newer")
     func nodeWins() async throws {
         try await StoreBench.run { bench in
@@ -283,9 +301,9 @@ struct StoreSyncTests {
         }
     }
 
-    @Test("what a node told and took along is cut down to what the store has, until it is back")
-    func takenAlong() async throws {
-        try await StoreBench.run { bench in
+    @Test("what a node told and took along is cut down to what the store has, until it is back", arguments: IndexKind.allCases)
+    func takenAlong(kind: IndexKind) async throws {
+        try await StoreBench.run(kind) { bench in
             var text = JournalText("one", segments: 3, end: .none)
             try bench.put(text)
             text.segments = 8

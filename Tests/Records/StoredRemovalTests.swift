@@ -38,8 +38,7 @@ struct StoredRemovalTests {
             #expect(try await bench.stored.remove(row) == .removed, "once more is no error")
             // Another index, which had it, forgets it by the notice; also one whose node is back and lists it.
             try await bench.index.remove(node: "edge-a", session: "second")
-            let other = RecordingIndex(path: bench.folder.file("other.db"))
-            try await other.open()
+            let other = try await IndexHome(.sqlite).open()
             #expect(try await other.upsert(row))
             let nodes = NodePresences(here: ["edge-a"], knowsAll: true)
             await StoreSync(

@@ -57,15 +57,25 @@ extension RecordingIndex {
     /// Remembers that a journal has been read, so that it is not read again before it changes.
     func note(_ journal: ListedJournal, updatedUs: Int64) throws(IndexError) {
         try database().query(
-            "INSERT OR REPLACE INTO journals (path, tag, updated_us) VALUES (?1, ?2, ?3)",
+            """
+            INSERT INTO journals (path, tag, updated_us) VALUES (?1, ?2, ?3)
+            ON CONFLICT (path) DO UPDATE SET tag = ?2, updated_us = ?3
+            """,
             [.text(journal.path), .text(journal.tag), .integer(updatedUs)])
     }
 
-    /// Stores a recording as its journal in the store tells it, in place of what was known; its node is asked for everything when it is
-    /// back.
-    func put(fromStore record: IndexedRecording, _ periods: [IndexedPeriod]) throws(IndexError) {
+    /// Stores a recording as its journal in the store tells it. Its node is asked for everything when it is back.
+    ///
+    /// - Parameter takesOver: also what a node told of; else that stands.
+    func put(fromStore record: IndexedRecording, _ periods: [IndexedPeriod], takesOver: Bool) throws(IndexError) {
         let database = try database()
         try database.transaction { () throws(IndexError) in
+            let told = try database.rows(
+                "SELECT 1 FROM recordings WHERE record_dir = ?1 AND session = ?2 AND from_store = 0\(database.rowLock)",
+                [.text(record.recordDir), .text(record.session)]
+            ) { _ in true }
+            // Its node may have come back since it was last looked for.
+            guard takesOver || told.isEmpty else { return }
             try database.query(
                 """
                 DELETE FROM cursors WHERE node IN (
@@ -94,7 +104,7 @@ extension RecordingIndex {
         let database = try database()
         try database.transaction { () throws(IndexError) in
             try database.query(
-                "INSERT OR IGNORE INTO removed (record_dir, session, at_us) VALUES (?1, ?2, ?3)",
+                "INSERT INTO removed (record_dir, session, at_us) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
                 [.text(directory), .text(session), .integer(atUs)])
             try database.query(
                 "DELETE FROM recordings WHERE record_dir = ?1 AND session = ?2", [.text(directory), .text(session)])
@@ -111,7 +121,8 @@ extension RecordingIndex {
     /// Journals that were there once, of a stretch of keys behind `after` up to `through`.
     func knownJournals(after: String?, through: String?) throws(IndexError) -> [String] {
         try database().rows(
-            "SELECT path FROM journals WHERE path > ?1 AND (?2 IS NULL OR path <= ?2)", [.text(after ?? ""), SQLValue(through)]
+            "SELECT path FROM journals WHERE path > ?1 AND (CAST(?2 AS TEXT) IS NULL OR path <= ?2)",
+            [.text(after ?? ""), SQLValue(through)]
         ) { $0.text(0) }
     }
 

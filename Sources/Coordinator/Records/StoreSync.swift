@@ -147,10 +147,11 @@ public actor StoreSync {
         }
         // Its node has not had the time to tell of it.
         if nodes[session.node] == .here, await !isSettled(listed, session) { return }
-        try await store(journal, listed)
+        try await store(journal, listed, takesOver: facts.row?.isFromStore == false)
     }
 
-    private func store(_ found: StoredJournal, _ listed: ListedJournal) async throws {
+    /// - Parameter takesOver: what a node told of that is gone.
+    private func store(_ found: StoredJournal, _ listed: ListedJournal, takesOver: Bool) async throws {
         var (journal, listed) = (found, listed)
         // A node that writes a journal over the notice of its removal is told to remove it.
         if try await stored.index.isRemoved(directory: listed.directory, session: listed.session) {
@@ -161,7 +162,7 @@ public actor StoreSync {
         guard session.hasSegments, let recording = IndexedRecording(fromStore: session) else {
             return try await stored.index.note(listed, updatedUs: 0)
         }
-        try await stored.index.put(fromStore: recording, IndexedPeriod.periods(of: session.detail))
+        try await stored.index.put(fromStore: recording, IndexedPeriod.periods(of: session.detail), takesOver: takesOver)
         try await stored.index.note(listed, updatedUs: session.updatedUs)
         state.recordings += 1
     }

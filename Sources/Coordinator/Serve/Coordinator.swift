@@ -25,6 +25,8 @@ public final class Coordinator: Server {
     private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
     private let clocks: ClockKeeper
+    private let cascades: CascadeKeeper
+    private let drains: DrainKeeper
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -34,11 +36,9 @@ public final class Coordinator: Server {
 
     /// Opens the index and the port. Nothing is answered or followed before `start()`.
     /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
-    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
+    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`.
     public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
-        if let problem = CoordinatorError(config) { throw problem }
-        guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
-        index = RecordingIndex(path: path)
+        index = RecordingIndex(config.database.location)
         try await index.open()
         client = HTTPClient()
         // Players that read slowly hold connections; offers and records must not queue behind them.
@@ -66,9 +66,14 @@ public final class Coordinator: Server {
             cache: ObjectCache.make(bytes: config.playback.cacheBytes))
         follower = LiveFollower(
             directory: directory, client: objectClient, firstVersion: wallUs())
+        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
+        let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
+        cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
+        drains = DrainKeeper(directory: directory, caller: caller)
         let metrics = CoordinatorMetrics(
-            directory: directory, index: index, sync: sync, storeSync: storeSync, registry: registry, cache: objects.cache)
-        let router = Self.router(config, client, directory, index, objects, stored, follower, metrics, web)
+            directory: directory, desk: desk, index: index, sync: sync, storeSync: storeSync, registry: registry,
+            cache: objects.cache)
+        let router = Self.router(config, desk, caller, directory, index, objects, stored, follower, metrics, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
 
@@ -79,12 +84,16 @@ public final class Coordinator: Server {
         await storeSync?.start()
         await clocks.start()
         await autoRecorder?.start()
+        await cascades.start()
+        await drains.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await drains.stop()
+        await cascades.stop()
         await autoRecorder?.stop()
         await clocks.stop()
         await storeSync?.stop()
@@ -103,18 +112,18 @@ public final class Coordinator: Server {
     }
 
     private static func router(
-        _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
+        _ config: CoordinatorConfig, _ desk: RouteDesk, _ caller: NodeCaller, _ directory: NodeDirectory, _ index: RecordingIndex,
         _ objects: ObjectProxy, _ stored: StoredRecordings?, _ follower: LiveFollower, _ metrics: CoordinatorMetrics,
         _ web: WebFolder?
     ) -> Router {
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
         let requests = RequestMetrics()
-        let desk = RouteDesk()
-        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
         var router = GuardedRouter(gate)
         router.add { $0.use(requests, config.limits) }
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
-            to: &router)
+        SignalingRoutes(
+            directory: directory, desk: desk, gate: gate, caller: caller, routing: config.routing, limits: config.limits,
+            extraICE: ExtraICE(config.extraICE)
+        ).add(to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         let recorded = ClusterPlayback(
@@ -127,8 +136,10 @@ public final class Coordinator: Server {
         let system = SystemRoutes(
             CoordinatorProgram.description, requests: requests,
             health: {
-                guard (try? await index.counts()) != nil else {
-                    throw HTTPError(.serviceUnavailable, "the recording index can't be read")
+                do throws(IndexError) {
+                    _ = try await index.counts()
+                } catch {
+                    throw HTTPError(.serviceUnavailable, "the recording index can't be read: \(error)")
                 }
             },
             info: { CoordinatorInfo(features: config.features) }, metrics: { try await metrics.add(to: &$0) })
@@ -140,25 +151,6 @@ public final class Coordinator: Server {
     private static func store(_ settings: StorageSettings?, _ client: HTTPClient) throws -> (any ObjectStore)? {
         guard let settings else { return nil }
         return try BucketStore.open(settings, client: client, environment: ProcessInfo.processInfo.environment)
-    }
-}
-
-/// What a valid configuration may ask for and this program can't do yet.
-public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
-    /// `database.url` is PostgreSQL's.
-    case noPostgreSQL
-
-    /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
-    init?(_ config: CoordinatorConfig) {
-        guard case .postgresql = config.database.location else { return nil }
-        self = .noPostgreSQL
-    }
-
-    /// One line for the operator.
-    public var description: String {
-        switch self {
-        case .noPostgreSQL: "database.url: PostgreSQL is not supported yet; use sqlite:PATH"
-        }
     }
 }
 
