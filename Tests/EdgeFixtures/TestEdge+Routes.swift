@@ -65,6 +65,15 @@ extension TestEdge {
             }
             return .bytes(try ClusterJSON.encode(detail), contentType: "application/json")
         }
+        router.on(.delete, "/api/recordings/{id}", RouteDescription("remove")) { request in
+            let edge = try late.get()
+            let id = request.parameter("id")
+            let isThere = edge.state.withLock { state in
+                defer { state.rows.removeAll { $0.id == id } }
+                return state.rows.contains { $0.id == id }
+            }
+            return try await edge.noted(request, isThere ? .noContent : .notFound)
+        }
         router.get("/api/record/object/{path*}", RouteDescription("object")) { request in
             let edge = try late.get()
             _ = try await edge.noted(request, .ok)

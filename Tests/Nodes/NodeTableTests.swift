@@ -133,6 +133,19 @@ struct NodeTableTests {
         #expect(table.view(nowNs: second).node("a")?.status == .draining)
     }
 
+    @Test("a node is gone after a minute without a word; nobody is before there was a minute to hear of it")
+    func presence() {
+        var table = table()
+        table.heard(record("b", updated: 1), from: .events, nowNs: 10 * second)
+        func presence(_ alias: String, at seconds: UInt64) -> NodePresence {
+            table.presences(sinceNs: 5 * second, nowNs: seconds * second)[alias]
+        }
+        #expect(["a", "b", "nobody"].map { presence($0, at: 11) } == [.away, .here, .away])
+        #expect(["a", "b", "nobody"].map { presence($0, at: 64) } == [.away, .away, .away])
+        #expect(["a", "b", "nobody"].map { presence($0, at: 65) } == [.gone, .away, .gone])
+        #expect(presence("b", at: 70) == .gone)
+    }
+
     @Test("a lost node's streams are still shown, marked with its alias, but nobody holds them")
     func lostStreams() {
         var table = table()

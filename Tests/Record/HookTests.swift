@@ -1,6 +1,7 @@
 import Cluster
 import Foundation
 import HTTP
+import Journal
 import MediaFixtures
 import Synchronization
 import TestThreads

@@ -36,6 +36,7 @@ public actor NodeDirectory {
     private var tasks: [Task<Void, Never>] = []
     private var followers: [String: Task<Void, Never>] = [:]
     private var added: [String: ConfiguredNode] = [:]
+    private let sinceNs = Monotonic.nowNs()
 
     /// A directory of the configured nodes and, when there is one, of those in the registry. Nothing runs before `start()`.
     /// - Parameters:
@@ -83,6 +84,9 @@ public actor NodeDirectory {
 
     /// The node called `alias` as it is this moment; much cheaper than to look it up in a view of all.
     public func node(_ alias: String) -> NodeView? { table.node(alias, nowNs: Monotonic.nowNs()) }
+
+    /// Who answers this moment, and who has not for long.
+    public func presences() -> NodePresences { table.presences(sinceNs: sinceNs, nowNs: Monotonic.nowNs()) }
 
     /// The view now and after each change; a slow reader skips to the newest.
     public func changes() -> AsyncStream<ClusterView> {

@@ -162,6 +162,19 @@ struct NodeTable {
             lastHeardNs: entry.lastHeardNs == 0 ? nil : entry.lastHeardNs)
     }
 
+    /// Who answers and who is away, of a table that is in use since `sinceNs`.
+    func presences(sinceNs: UInt64, nowNs: UInt64) -> NodePresences {
+        var presences = NodePresences(knowsAll: nowNs >= sinceNs &+ NodePresences.goneNs)
+        for (alias, entry) in entries {
+            if isAlive(entry, nowNs) {
+                presences.here.insert(alias)
+            } else if nowNs < max(entry.lastHeardNs, sinceNs) &+ NodePresences.goneNs {
+                presences.away.insert(alias)
+            }
+        }
+        return presences
+    }
+
     private func alive(_ entry: inout Entry, _ source: NodeSource, _ nowNs: UInt64) {
         entry.deadlineNs[source] = nowNs &+ Self.silenceNs
         entry.lastHeardNs = nowNs

@@ -1,6 +1,7 @@
 import Cluster
 import Foundation
 import HTTP
+import Journal
 import Log
 import Nodes
 import Presentation
@@ -16,6 +17,7 @@ public struct ObjectProxy: Sendable {
     public let client: HTTPClient
     /// The storage all nodes share; nil when each has its own.
     public let store: (any ObjectStore)?
+    private let manifests: UnfinishedManifests?
     private static let log = Logger("objects")
 
     /// Objects in memory; nil when every request goes to where they are.
@@ -36,6 +38,7 @@ public struct ObjectProxy: Sendable {
         holders = ObjectHolders(index: index, directory: directory)
         self.client = client
         self.store = store
+        manifests = store.map { UnfinishedManifests($0) }
     }
 
     /// Answers a GET or HEAD of an object.
@@ -58,6 +61,7 @@ public struct ObjectProxy: Sendable {
         guard let store else { return try await proxied(request, key, try await holder(of: key, alias: alias)) }
         // A manifest that grows, or keeps its gaps, is only with its node; what the store can't give, the node that wrote it still may.
         if !ObjectKind(key.name).isImmutable {
+            if let answer = await unfinished(request, key) { return answer }
             var isMade = Self.keepsGaps(request, key)
             if !isMade { isMade = try await mayGrow(key, alias) }
             if isMade, let answer = try? await fromNode(request, key, alias) { return answer }
@@ -84,6 +88,20 @@ public struct ObjectProxy: Sendable {
     /// What a manifest that grew has led its players to (ISO/IEC 23009-1 5.3.1.2); nodes make it when it is asked for.
     private static func keepsGaps(_ request: HTTPRequest, _ key: ObjectKey) -> Bool {
         key.name.hasSuffix(".mpd") && request.query.first("gaps") == "keep"
+    }
+
+    /// The manifest of a directory in which nothing grows any more, only nobody could say so: the stored one would have players wait.
+    private func unfinished(_ request: HTTPRequest, _ key: ObjectKey) async -> HTTPResponse? {
+        guard key.name == DayManifest.name, let directory = key.parent, let manifests,
+            let open = try? await index.unended(inDirectory: directory.path), let stream = open.first?.stream
+        else { return nil }
+        let live = await holders.view().liveAliases
+        guard !open.contains(where: { live.contains($0.node) && $0.status == .active }),
+            let bytes = await manifests.manifest(
+                of: directory, stream: stream, live: live, keepsGaps: Self.keepsGaps(request, key))
+        else { return nil }
+        let kind = ObjectKind(key.name)
+        return .bytes(bytes, contentType: kind.contentType, headers: kind.headers)
     }
 
     /// What the index does not know may grow at the node that the client names.

@@ -42,6 +42,8 @@ public actor RecordingSync {
     private let log = Logger("records")
     private var workers: [String: Worker] = [:]
     private var states: [String: Status] = [:]
+    /// Nodes that answer and have told of everything they have.
+    private var read: Set<String> = []
     private var follow: Task<Void, Never>?
 
     /// A sync of all nodes of `directory` into `index`, which must be open. Nothing runs before `start()`.
@@ -76,8 +78,12 @@ public actor RecordingSync {
     /// How each node's sync stands, by alias.
     public func status() -> [String: Status] { states }
 
+    /// Whether a node has told of all its recordings since it was last away.
+    func hasRead(_ alias: String) -> Bool { read.contains(alias) }
+
     private func see(_ view: ClusterView) {
         let live = view.liveAliases
+        read.formIntersection(live)
         for (alias, worker) in workers where !live.contains(alias) {
             worker.task.cancel()
             worker.kick.finish()
@@ -133,6 +139,7 @@ public actor RecordingSync {
         do {
             let rows = try await sync(node)
             state.rows += rows
+            read.insert(alias)
             // The last one is always told again.
             if rows > 1 { workers[alias]?.rest = 0 }
             if state.lastFailure != nil { log.info("recordings are read again", ["node": alias]) }
@@ -177,6 +184,7 @@ public actor RecordingSync {
 
     private func store(_ row: RecordingRecord, of node: NodeView) async throws {
         if row.status == .deleted { return try await index.remove(node: node.alias, session: row.id) }
+        if try await index.isRemoved(directory: row.recordDir, session: row.id) { return await remove(row, from: node) }
         guard let recording = IndexedRecording(row, node: node.alias) else {
             log.warning("a recording's row makes no sense and is left out", ["node": node.alias, "recording": row.id])
             return
@@ -187,6 +195,22 @@ public actor RecordingSync {
             try await replace(row, of: node)
         } catch HTTPClientError.status(.notFound) {
             // Deleted between the two requests.
+        }
+    }
+
+    /// The recording was removed from the store while its node was away. One that still grows is left out until it ends.
+    private func remove(_ row: RecordingRecord, from node: NodeView) async {
+        guard row.status != .active else { return }
+        let request = HTTPClientRequest(
+            .delete, node.record.url + Self.path(row), headers: NodeRequest.headers(token: node.token))
+        do throws(HTTPClientError) {
+            let answer = try await client.send(request)
+            guard answer.status.isSuccess || answer.status == .notFound else { throw .status(answer.status) }
+            log.info("a node was told to remove a recording", ["node": node.alias, "recording": row.id])
+        } catch {
+            log.warning(
+                "a node keeps a recording that was removed",
+                ["node": node.alias, "recording": row.id, "reason": String(describing: error)])
         }
     }
 
