@@ -26,6 +26,7 @@ public final class Coordinator: Server {
     private let clocks: ClockKeeper
     private let cascades: CascadeKeeper
     private let drains: DrainKeeper
+    private let handover: RecordingHandover
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -66,6 +67,8 @@ public final class Coordinator: Server {
         let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
         cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
         drains = DrainKeeper(directory: directory, caller: caller)
+        let rules = AutoRecordRules(config.autoRecord)
+        handover = RecordingHandover(directory: directory, caller: caller) { rules?.covers($0) ?? false }
         let router = Self.router(config, desk, caller, directory, index, sync, objects, follower, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
@@ -78,12 +81,14 @@ public final class Coordinator: Server {
         await autoRecorder?.start()
         await cascades.start()
         await drains.start()
+        await handover.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await handover.stop()
         await drains.stop()
         await cascades.stop()
         await autoRecorder?.stop()
@@ -98,8 +103,7 @@ public final class Coordinator: Server {
     }
 
     private static func registry(_ settings: RedisSettings) throws -> RedisRegistry? {
-        guard !settings.url.isEmpty else { return nil }
-        return RedisRegistry(try RedisAddress(settings.url), prefix: settings.prefix)
+        try RedisAddress(settings).map { RedisRegistry($0, prefix: settings.prefix) }
     }
 
     private static func router(
@@ -150,7 +154,7 @@ public final class Coordinator: Server {
 extension CoordinatorConfig {
     fileprivate var features: [String] {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
-        if !redis.url.isEmpty { features.append("redis") }
+        if redis.isEnabled { features.append("redis") }
         if storage != nil { features.append("storage") }
         if autoRecord.isEnabled { features.append("auto_record") }
         return features
