@@ -103,8 +103,7 @@ public final class Coordinator: Server {
     }
 
     private static func registry(_ settings: RedisSettings) throws -> RedisRegistry? {
-        guard !settings.url.isEmpty else { return nil }
-        return RedisRegistry(try RedisAddress(settings.url), prefix: settings.prefix)
+        try RedisAddress(settings).map { RedisRegistry($0, prefix: settings.prefix) }
     }
 
     private static func router(
@@ -155,7 +154,7 @@ public final class Coordinator: Server {
 extension CoordinatorConfig {
     fileprivate var features: [String] {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
-        if !redis.url.isEmpty { features.append("redis") }
+        if redis.isEnabled { features.append("redis") }
         if storage != nil { features.append("storage") }
         if autoRecord.isEnabled { features.append("auto_record") }
         return features
