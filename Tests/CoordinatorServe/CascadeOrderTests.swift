@@ -63,6 +63,16 @@ struct CascadeOrderTests {
         }
     }
 
+    @Test("a node that has got the stream meanwhile by somebody else's order takes the viewer")
+    func alreadyThere() async throws {
+        let edges = try Self.edges()
+        edges[1].setCascadeStatus(.conflict)
+        try await Bench.run(edges) { bench in
+            try await Self.showsStream(bench)
+            #expect(try await bench.offer("/whep/demo").headers["Location"]?.contains("/edge-2~") == true)
+        }
+    }
+
     @Test("a node that says itself that the stream has enough viewers there is full; where we are nobody, it may mean the client")
     func streamLimit() async throws {
         for token in [true, false] {

@@ -57,7 +57,9 @@ struct CascadeStarter: CascadeStarting {
         request.totalMs = Self.totalMs
         do throws(HTTPClientError) {
             let answer = try await caller.send(request, to: node)
-            if answer.status.isSuccess { return .up }
+            // Somebody else was faster, such as another coordinator: what the viewer wants is there.
+            let isThere = answer.status == .conflict && settings.mode == .pull && !order.replace
+            if answer.status.isSuccess || isThere { return .up }
             let words = (try? ClusterJSON.decode(Refusal.self, from: answer.body))?.error ?? ""
             return .failed("\(node.alias) answered \(answer.status.rawValue) \(words)")
         } catch {
