@@ -77,6 +77,9 @@ let badConfigs: [(text: String, message: String)] = [
         "[[webrtc.ice_servers]]\nurls = [\"turn:t:1\"]",
         "edge.toml:2: webrtc.ice_servers[0].urls: a TURN server needs username and credential"
     ),
+    ("[webrtc.coturn]\nurls = [\"turn:t\"]", "edge.toml:1: webrtc.coturn.secret: urls and secret go together"),
+    ("[webrtc.coturn]\nsecret = \"s\"", "edge.toml:1: webrtc.coturn.urls: urls and secret go together"),
+    ("[webrtc.coturn]\nttl = 5", "edge.toml:2: webrtc.coturn.ttl: must be 60 to 31536000"),
     ("[auth]\ntokens = [\"\"]", "edge.toml:2: auth.tokens[0]: must not be empty"),
     ("[auth]\ntokens = [\"two words\"]", "edge.toml:2: auth.tokens[0]: must be visible ASCII without spaces"),
     ("[auth]\ntokens = \"t\"", "edge.toml:2: auth.tokens: expected a list of strings, found a string"),

@@ -184,18 +184,21 @@ class Postgres(Program):
 
 
 class Cluster:
-    """A coordinator and two edge nodes; followed over SSE, or through Redis when there is one."""
+    """A coordinator and edge nodes, two unless more are named; followed over SSE, or through Redis when there is one."""
 
     def __init__(self, folder: pathlib.Path, redis: Redis | None = None, edge_settings: dict[str, str] | None = None,
-                 coordinator_settings: dict[str, str] | None = None):
+                 coordinator_settings: dict[str, str] | None = None, aliases: tuple[str, ...] = ("edge-a", "edge-b"),
+                 each: dict[str, dict[str, str]] | None = None):
         self.redis, self.folder = redis, folder
         more = dict(edge_settings or {})
         settings = {"COORDINATOR_DATABASE_URL": "sqlite:coordinator.db"} | (coordinator_settings or {})
         if redis:
             more["EDGE_REDIS_URL"] = settings["COORDINATOR_REDIS_URL"] = redis.url
-        self.edges = [Edge(alias, folder, more) for alias in ("edge-a", "edge-b")]
+        self.edges = [Edge(alias, folder, more | (each or {}).get(alias, {})) for alias in aliases]
         if not redis:
             settings["COORDINATOR_NODES"] = json.dumps([{"alias": edge.alias, "url": edge.url} for edge in self.edges])
+        tokens = json.loads(settings.get("COORDINATOR_AUTH_TOKENS", "[]"))
+        self.headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
         self.coordinator = Server("coordinator", "coordinator", folder, settings)
         self.settings = settings
         self.others: list[Server] = []
@@ -209,7 +212,7 @@ class Cluster:
             self.redis.start()
         for server in (*self.edges, self.coordinator):
             server.start()
-        eventually("both nodes running", lambda: [self.status(edge.alias) for edge in self.edges] == ["running"] * 2)
+        eventually("all nodes running", lambda: {self.status(edge.alias) for edge in self.edges} == {"running"})
 
     def add_coordinator(self) -> Server:
         """Another one, with the same settings as the first."""
@@ -228,7 +231,7 @@ class Cluster:
                 program.kill()
 
     def get(self, path: str):
-        answer = call("GET", self.url + path)
+        answer = call("GET", self.url + path, headers=self.headers)
         assert answer.status == 200, f"GET {path}: {answer.status} {answer.text}"
         return answer.json
 

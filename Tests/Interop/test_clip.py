@@ -101,6 +101,22 @@ def test_clip_is_one_whole_file(cluster, recorded, tmp_path, side, cut):
     check(answer.body, tmp_path / "clip.mp4", start + 6.2 - begun, 0.07)
 
 
+@pytest.mark.parametrize("side", ["coordinator", "edge"])
+def test_recording_is_a_file_of_which_a_part_may_be_asked_for(cluster, recorded, tmp_path, side):
+    stream, edge, _ = recorded
+    base = cluster.url if side == "coordinator" else edge.url
+    row = cluster.recordings(stream)[-1]
+    # Seconds are the clock's: those of the reconnect count, too.
+    last = unix(row["end"]) - unix(row["start"]) - 2
+    for query, seconds in [("", row["duration"]), ("?start=0&end=3", 3), ("?end=3", 3), ("?start=2&duration=2&cut=exact", 2),
+                           (f"?start={last:.3f}&cut=exact", 2)]:
+        answer = call("GET", f"{base}/api/playback/{stream}/{row['id']}/file.mp4{query}", seconds=30)
+        assert answer.status == 200, answer.text
+        assert answer.headers["Content-Disposition"].startswith(f'inline; filename="{stream}_20')
+        check(answer.body, tmp_path / "file.mp4", seconds, 0.15, step=0.2)
+    assert call("GET", f"{base}/api/playback/{stream}/none/file.mp4").status == 404
+
+
 @pytest.mark.parametrize("cut", ["keyframe", "exact"])
 def test_clip_over_a_reconnect_skips_the_gap_and_plays_in_chromium(cluster, recorded, browsers, tmp_path, cut):
     stream, _, row = recorded

@@ -35,7 +35,7 @@ private struct MemoryRecordings: PlaybackSource {
     var namesNodes: Bool { false }
     func streams() async throws -> [String] { ["demo"] }
     func page(_ query: RecordingQuery) async throws -> PlaybackPage { PlaybackPage(rows: [], next: nil) }
-    func recordingStart(stream: String, id: String?) async throws -> Int64? { id == nil ? Self.startUs : nil }
+    func recordingStart(stream: String, id: String?) async throws -> Int64? { ["s", nil].contains(id) ? Self.startUs : nil }
 
     func liveEdge(of stream: String) async -> LiveEdge? { nil }
     func awaitChange(of stream: String, past version: Int64, seconds: Double) async -> Bool { false }
@@ -83,9 +83,8 @@ struct ClipRouteTests {
     private func status(
         _ source: MemoryRecordings, _ query: String, of name: String = "export.mp4"
     ) async throws -> (HTTPStatus, String) {
-        let route = try #require(PlaybackRoutes(source: source).all.first { $0.pattern.hasSuffix(name) })
         var router = Router()
-        router.get(route.pattern, route.description, route.handler)
+        for route in PlaybackRoutes(source: source).all { router.get(route.pattern, route.description, route.handler) }
         let request = try HTTPRequest(method: .get, target: "/api/playback/demo/\(name)?\(query)")
         let response = await router.respond(to: request)
         if case .bytes(let bytes) = response.body { return (response.status, String(decoding: bytes, as: UTF8.self)) }
@@ -108,6 +107,22 @@ struct ClipRouteTests {
         let (code, words) = try await status(changing, "start=0&end=14")
         #expect(code == .conflict)
         #expect(words.contains("2026-11-20T10:00:10Z"))
+    }
+
+    @Test("a recording's file is all of it, or what start and end say; either may be left out")
+    func file() async throws {
+        let source = try MemoryRecordings(sizes: ["64x48", "64x48"])
+        for (query, start) in [
+            ("", "00"), ("end=3", "00"), ("start=3", "02"), ("start=3&end=14&cut=exact", "03"), ("start=12", "12"),
+        ] {
+            #expect(try await status(source, query, of: "s/file.mp4") == (.ok, "2026-11-20T10:00:\(start)Z"))
+        }
+        #expect(try await status(source, "node=n", of: "s/file.mp4").0 == .ok)
+        #expect(try await status(source, "node=other", of: "s/file.mp4").0 == .notFound)
+        #expect(
+            try await status(source, "", of: "unknown/file.mp4") == (.notFound, "{\"error\":\"demo has no recording unknown\"}"))
+        #expect(try await status(source, "start=9&end=3", of: "s/file.mp4").0 == .badRequest)
+        #expect(try await status(source, "start=30", of: "s/file.mp4").0 == .notFound)
     }
 
     @Test("VP8 is played by DASH; HLS and MP4, which have no place for it, say so in words", arguments: ["vp8", "avc1.42e01f"])

@@ -8,6 +8,8 @@ public struct NodeView: Sendable, Equatable {
     public var status: NodeStatus
     /// The node's streams; of a lost node, those it had when it was last heard of.
     public var streams: [StreamRecord]
+    /// What it runs when that is no edge-node, such as `live777 0.9.0`: then it knows live777's API and nothing beyond.
+    public var software: String?
     /// The bearer token the node wants of us; never shown.
     public var token: String?
     /// What to add to the node's times to get ours, milliseconds; nil before it was heard.
@@ -18,12 +20,13 @@ public struct NodeView: Sendable, Equatable {
 
     /// A view of a node.
     public init(
-        record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], token: String? = nil, clockOffsetMs: Int64? = nil,
-        lastHeardNs: UInt64? = nil
+        record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], software: String? = nil, token: String? = nil,
+        clockOffsetMs: Int64? = nil, lastHeardNs: UInt64? = nil
     ) {
         self.record = record
         self.status = status
         self.streams = streams
+        self.software = software
         self.token = token
         self.clockOffsetMs = clockOffsetMs
         self.lastHeardNs = lastHeardNs

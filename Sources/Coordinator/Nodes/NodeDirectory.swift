@@ -179,9 +179,9 @@ public actor NodeDirectory {
 
     /// - Returns: whether nothing was known of the node, so that its streams are not either.
     @discardableResult
-    func heard(_ record: NodeRecord, from source: NodeSource) -> Bool {
+    func heard(_ record: NodeRecord, from source: NodeSource, software: String? = nil) -> Bool {
         let isNew = !table.knows(record.alias)
-        table.heard(record, from: source, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
+        table.heard(record, from: source, software: software, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
         return isNew
     }
 

@@ -24,6 +24,8 @@ public final class Coordinator: Server {
     private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
     private let clocks: ClockKeeper
+    private let cascades: CascadeKeeper
+    private let drains: DrainKeeper
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -60,7 +62,11 @@ public final class Coordinator: Server {
             cache: ObjectCache.make(bytes: config.playback.cacheBytes))
         follower = LiveFollower(
             directory: directory, client: objectClient, firstVersion: wallUs())
-        let router = Self.router(config, client, directory, index, sync, objects, follower, registry, web)
+        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
+        let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
+        cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
+        drains = DrainKeeper(directory: directory, caller: caller)
+        let router = Self.router(config, desk, caller, directory, index, sync, objects, follower, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
 
@@ -70,12 +76,16 @@ public final class Coordinator: Server {
         await sync.start()
         await clocks.start()
         await autoRecorder?.start()
+        await cascades.start()
+        await drains.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await drains.stop()
+        await cascades.stop()
         await autoRecorder?.stop()
         await clocks.stop()
         await sync.stop()
@@ -92,18 +102,18 @@ public final class Coordinator: Server {
     }
 
     private static func router(
-        _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
+        _ config: CoordinatorConfig, _ desk: RouteDesk, _ caller: NodeCaller, _ directory: NodeDirectory, _ index: RecordingIndex,
         _ sync: RecordingSync, _ objects: ObjectProxy, _ follower: LiveFollower, _ registry: RedisRegistry?,
         _ web: WebFolder?
     ) -> Router {
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
         let requests = RequestMetrics()
-        let desk = RouteDesk()
-        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
         var router = GuardedRouter(gate)
         router.add { $0.use(requests, config.limits) }
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
-            to: &router)
+        SignalingRoutes(
+            directory: directory, desk: desk, gate: gate, caller: caller, routing: config.routing, limits: config.limits,
+            extraICE: ExtraICE(config.extraICE)
+        ).add(to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         let recorded = ClusterPlayback(
@@ -113,7 +123,8 @@ public final class Coordinator: Server {
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }
-        let metrics = CoordinatorMetrics(directory: directory, index: index, sync: sync, registry: registry, cache: objects.cache)
+        let metrics = CoordinatorMetrics(
+            directory: directory, desk: desk, index: index, sync: sync, registry: registry, cache: objects.cache)
         let system = SystemRoutes(
             CoordinatorProgram.description, requests: requests,
             health: {

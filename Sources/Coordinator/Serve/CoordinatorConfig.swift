@@ -18,6 +18,8 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     public var routing: RoutingSettings
     /// `[cascade]`.
     public var cascade: CascadeSettings
+    /// `[extra_ice]`.
+    public var extraICE: ExtraICESettings
     /// `[recorder.storage]`: where objects are; nil: each node has its own and is asked for them.
     public var storage: StorageSettings?
     /// `[database]`.
@@ -40,6 +42,7 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
         nodes = StaticNode.all(reading: root)
         routing = RoutingSettings(reading: root)
         cascade = CascadeSettings(reading: root)
+        extraICE = ExtraICESettings(reading: root)
         let recorder = root.section("recorder")
         let read = StorageSettings(reading: recorder)
         storage = recorder.isSet("storage.type") || recorder.isSet("storage.root") ? read : nil
@@ -131,11 +134,14 @@ public struct CascadeSettings: Sendable, Hashable {
     public var mode: Mode
     /// `idle_seconds` without viewers until a cascade ends.
     public var idleSeconds: Int
+    /// `max_depth`: nodes that a stream may go through after the one it was published on.
+    public var depthMax: Int
 
     init(reading root: ConfigSection) {
         let cascade = root.section("cascade")
         mode = cascade.choice("mode", default: .pull)
         idleSeconds = cascade.integer("idle_seconds", default: 60, in: 1...86_400)
+        depthMax = cascade.integer("max_depth", default: 4, in: 1...16)
     }
 }
 

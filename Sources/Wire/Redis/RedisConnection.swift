@@ -117,7 +117,6 @@ final class CommandLoop: RedisLoop {
 
     func run() {
         var backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
         while !isStopping {
             do throws(RedisError) {
                 let link = try RedisLink.connect(address)
@@ -127,7 +126,7 @@ final class CommandLoop: RedisLoop {
                 try serve(link)
             } catch {
                 fail(with: error)
-                _ = event.wait(other: -1, timeoutMs: backoff.delayMs(using: &random))
+                _ = event.wait(other: -1, timeoutMs: backoff.delayMs())
             }
         }
         finish()

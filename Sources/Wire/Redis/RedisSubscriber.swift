@@ -82,7 +82,6 @@ final class SubscriberLoop: RedisLoop {
 
     func run() {
         var backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
         var isLost = false
         while !isStopping {
             do throws(RedisError) {
@@ -99,7 +98,7 @@ final class SubscriberLoop: RedisLoop {
                     events.yield(.lost(error.description))
                 }
                 isLost = true
-                _ = event.wait(other: -1, timeoutMs: backoff.delayMs(using: &random))
+                _ = event.wait(other: -1, timeoutMs: backoff.delayMs())
             }
         }
         finish()

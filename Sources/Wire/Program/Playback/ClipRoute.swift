@@ -3,10 +3,11 @@ import HTTP
 import Media
 import Presentation
 
-/// `GET /api/playback/{stream}/export.mp4`: a part of what was recorded as one file.
+/// `GET /api/playback/{stream}/export.mp4`, a part of what was recorded as one file, and `…/{recording}/file.mp4`, one recording or a
+/// part of it.
 ///
 /// `start` and `end` (or `from` and `to`, or `start` and `duration` in seconds) are instants; numbers below 10⁸ are seconds since
-/// the recording began: the one that `recording` names, or the stream's first.
+/// the recording began: the one that `recording` names, or the stream's first. A recording's file needs neither.
 struct ClipRoute: Sendable {
     let source: any PlaybackSource
 
@@ -15,37 +16,68 @@ struct ClipRoute: Sendable {
     /// How far before the start the key frame may be: recorders end a segment after 30 s at the latest.
     static let leadUs: Int64 = 60_000_000
 
-    func route(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> PlaybackRoute {
+    func routes(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
         let instant = "RFC 3339, Unix time, or seconds since the recording began"
-        return PlaybackRoute(
-            pattern: "/api/playback/{stream}/export.mp4",
-            description: RouteDescription(
-                "A part of what was recorded as one MP4 file", tag: "playback",
-                parameters: [
-                    .query("start", instant), .query("end", instant), .query("duration", "Seconds, instead of end"),
-                    .query("recording", "Whose start seconds are counted from; the stream's first when not given"),
-                    .query("cut", "keyframe (default) begins at the key frame before start; exact hides what is before it"),
-                ],
-                responses: [
-                    RouteResponse(200, "The file; X-Clip-Start says when it begins", contentType: "video/mp4"),
-                    RouteResponse(400, "No range, or none that can be meant"), RouteResponse(404, "Nothing recorded then"),
-                    RouteResponse(409, "The format changes in the range, or has no place in MP4"),
-                ]), isMedia: true, access: access, handler: answer)
+        let parameters: [RouteParameter] = [
+            .query("start", instant), .query("end", instant), .query("duration", "Seconds, instead of end"),
+            .query("cut", "keyframe (default) begins at the key frame before start; exact hides what is before it"),
+        ]
+        func route(_ name: String, _ summary: String, _ more: RouteParameter, _ answer: @escaping Router.Handler) -> PlaybackRoute
+        {
+            PlaybackRoute(
+                pattern: "/api/playback/{stream}/\(name)",
+                description: RouteDescription(
+                    summary, tag: "playback", parameters: parameters + [more],
+                    responses: [
+                        RouteResponse(200, "The file; X-Clip-Start says when it begins", contentType: "video/mp4"),
+                        RouteResponse(400, "No range, or none that can be meant"), RouteResponse(404, "Nothing recorded then"),
+                        RouteResponse(409, "The format changes in the range, or has no place in MP4"),
+                    ]), isMedia: true, access: access, handler: answer)
+        }
+        return [
+            route(
+                "export.mp4", "A part of what was recorded as one MP4 file",
+                .query("recording", "Whose start seconds are counted from; the stream's first when not given"), export),
+            route(
+                "{recording}/file.mp4", "A recording as one MP4 file, or only what start and end say; either may be left out",
+                .query("node", "The node that made it; needed only when two have one of this id"), file),
+        ]
     }
 
-    private func answer(_ request: HTTPRequest) async throws -> HTTPResponse {
+    private func export(_ request: HTTPRequest) async throws -> HTTPResponse {
         let stream = try request.streamName()
-        var cut = ClipCut.keyframe
-        if let word = request.query.first("cut") {
-            guard let known = ClipCut(rawValue: word) else { throw HTTPError(.badRequest, "cut must be keyframe or exact") }
-            cut = known
+        let clock = Clock(stream: stream, recording: request.query.first("recording"))
+        guard let start = try await instant(["start", "from"], request, clock) else {
+            throw HTTPError(.badRequest, "say from when to when: start and end")
         }
-        let wallUs = try await range(request, stream)
-        let timeline = try await source.timeline(
-            stream: stream, fromUs: max(0, wallUs.lowerBound - Self.leadUs), toUs: wallUs.upperBound, gaps: .collapse)
-        guard let plan = ClipPlan(timeline, wallUs: wallUs) else {
-            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
+        guard let end = try await self.end(request, clock, start: start) else {
+            throw HTTPError(.badRequest, "say until when: end, or duration in seconds")
         }
+        return try await clip(request, stream, from: start, to: end, disposition: "attachment") { _ in true }
+    }
+
+    private func file(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let (stream, id, node) = (try request.streamName(), request.parameter("recording"), request.query.first("node"))
+        let clock = Clock(stream: stream, recording: id)
+        let start = try await instant(["start", "from"], request, clock)
+        let from = if let start { start } else { try await beginning(clock) }
+        let to = try await end(request, clock, start: from) ?? from + Self.secondsMax * 1_000_000
+        return try await clip(request, stream, from: from, to: to, disposition: "inline") { recording in
+            recording.session == id && (node ?? recording.node) == recording.node
+        }
+    }
+
+    /// The file of what the recordings that are `wanted` have between two instants, Unix microseconds.
+    private func clip(
+        _ request: HTTPRequest, _ stream: String, from: Int64, to: Int64, disposition: String,
+        wanted: (IndexedRecording) -> Bool
+    ) async throws -> HTTPResponse {
+        try Self.check(from, to)
+        let cut = try Self.cut(request)
+        let found = try await source.material(stream: stream, fromUs: max(0, from - Self.leadUs), toUs: to)
+        guard let timeline = Timeline(found.filter { wanted($0.recording) }, gaps: .collapse),
+            let plan = ClipPlan(timeline, wallUs: from..<to)
+        else { throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range") }
         guard !plan.sections.flatMap(\.lanes).contains(where: { $0.track.container == .webm }) else {
             throw HTTPError(.conflict, "this is VP8, recorded as WebM, which has no place in MP4")
         }
@@ -57,7 +89,7 @@ struct ClipRoute: Sendable {
             contentType: assembly.hasVideo ? "video/mp4" : "audio/mp4",
             headers: [
                 "X-Clip-Start": ISO8601.dateTime(microseconds: assembly.startUs),
-                "Content-Disposition": "attachment; filename=\"\(Self.name(stream, assembly))\"",
+                "Content-Disposition": "\(disposition); filename=\"\(Self.name(stream, assembly))\"",
                 "Cache-Control": "private, no-store",
                 "Accept-Ranges": "none", "X-Content-Type-Options": "nosniff",
             ]
@@ -67,6 +99,12 @@ struct ClipRoute: Sendable {
         }
     }
 
+    private static func cut(_ request: HTTPRequest) throws(HTTPError) -> ClipCut {
+        guard let word = request.query.first("cut") else { return .keyframe }
+        guard let known = ClipCut(rawValue: word) else { throw HTTPError(.badRequest, "cut must be keyframe or exact") }
+        return known
+    }
+
     private static func name(_ stream: String, _ assembly: ClipAssembly) -> String {
         let start = ISO8601.dateTime(microseconds: assembly.startUs).prefix(19).filter { $0 != "-" && $0 != ":" }
         return "\(stream)_\(start)Z_\(max(1, (assembly.durationUs + 500_000) / 1_000_000))s.mp4"
@@ -74,38 +112,46 @@ struct ClipRoute: Sendable {
 
     // MARK: range
 
-    private func range(_ request: HTTPRequest, _ stream: String) async throws -> Range<Int64> {
-        guard let start = try await instant(["start", "from"], request, stream) else {
-            throw HTTPError(.badRequest, "say from when to when: start and end")
-        }
-        var end = try await instant(["end", "to"], request, stream)
-        if end == nil, let text = request.query.first("duration") {
-            guard let us = Instant.parseOffset(text), us > 0 else {
-                throw HTTPError(.badRequest, "duration is no number of seconds")
-            }
-            end = start + us
-        }
-        guard let end else { throw HTTPError(.badRequest, "say until when: end, or duration in seconds") }
-        guard end > start else { throw HTTPError(.badRequest, "end must be later than start") }
-        guard end - start <= Self.secondsMax * 1_000_000 else {
-            throw HTTPError(.badRequest, "a clip holds at most \(Self.secondsMax / 3_600) hours")
-        }
-        return start..<end
+    /// Whose beginning seconds are counted from.
+    private struct Clock {
+        let stream: String
+        /// The stream's first when nil.
+        let recording: String?
     }
 
-    private func instant(_ names: [String], _ request: HTTPRequest, _ stream: String) async throws -> Int64? {
+    private static func check(_ from: Int64, _ to: Int64) throws(HTTPError) {
+        guard to > from else { throw HTTPError(.badRequest, "end must be later than start") }
+        guard to - from <= secondsMax * 1_000_000 else {
+            throw HTTPError(.badRequest, "a clip holds at most \(secondsMax / 3_600) hours")
+        }
+    }
+
+    /// Nil when the request says none.
+    private func end(_ request: HTTPRequest, _ clock: Clock, start: Int64) async throws -> Int64? {
+        if let end = try await instant(["end", "to"], request, clock) { return end }
+        guard let text = request.query.first("duration") else { return nil }
+        guard let us = Instant.parseOffset(text), us > 0 else {
+            throw HTTPError(.badRequest, "duration is no number of seconds")
+        }
+        return start + us
+    }
+
+    private func instant(_ names: [String], _ request: HTTPRequest, _ clock: Clock) async throws -> Int64? {
         let given = names.lazy.compactMap { name in request.query.first(name).map { (name: name, text: $0) } }
         guard let (name, text) = given.first(where: { !$0.text.isEmpty }) else { return nil }
-        if let offset = Instant.parseOffset(text) {
-            let id = request.query.first("recording")
-            guard let start = try await source.recordingStart(stream: stream, id: id) else {
-                throw HTTPError(.notFound, id.map { "\(stream) has no recording \($0)" } ?? "nothing of \(stream) is recorded")
-            }
-            return start + offset
-        }
+        if let offset = Instant.parseOffset(text) { return try await beginning(clock) + offset }
         guard let us = Instant.parse(text) else {
             throw HTTPError(.badRequest, "\(name) is neither RFC 3339 nor Unix time nor seconds")
         }
         return us
+    }
+
+    private func beginning(_ clock: Clock) async throws -> Int64 {
+        guard let start = try await source.recordingStart(stream: clock.stream, id: clock.recording) else {
+            throw HTTPError(
+                .notFound,
+                clock.recording.map { "\(clock.stream) has no recording \($0)" } ?? "nothing of \(clock.stream) is recorded")
+        }
+        return start
     }
 }

@@ -46,9 +46,8 @@ public struct PlaybackRoutes: Sendable {
                     .query("limit", "Rows, 1 to 1000", kind: .integer), .query("cursor", "Where to go on; see the Link header"),
                 ], responses: [RouteResponse(200, "Rows", contentType: "application/json")]),
             isMedia: false, access: subscribe, handler: list)
-        return [streams, list] + manifests(subscribe) + SilenceRoutes.all(subscribe) + [
-            ClipRoute(source: source).route(subscribe)
-        ]
+        return [streams, list] + manifests(subscribe) + SilenceRoutes.all(subscribe)
+            + ClipRoute(source: source).routes(subscribe)
     }
 
     private func manifests(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {

@@ -111,6 +111,13 @@ function stitched(stream, from, to) {
   return `/api/playback/${encodeURIComponent(stream)}/manifest.mpd?${query}`;
 }
 
+/** All of a recording as one file. A link can carry no header, so the token stands in it. */
+function fileOf(stream, row) {
+  const query = new URLSearchParams({ node: row.node });
+  if (api.session.token) query.set("token", api.session.token);
+  return `/api/playback/${encodeURIComponent(stream)}/${encodeURIComponent(row.id)}/file.mp4?${query}`;
+}
+
 function describe(row) {
   const start = instant(row.start);
   const end = instant(row.end);
@@ -118,7 +125,7 @@ function describe(row) {
   const pad = (value) => String(value).padStart(2, "0");
   const isActive = tone === "rec";
   return {
-    key: keyOf(row), path: row.mpd_path, node: row.node_alias ?? "–", start, end, tone, status, isActive,
+    key: keyOf(row), id: row.id, path: row.mpd_path, node: row.node_alias ?? "–", start, end, tone, status, isActive,
     endMs: isActive ? null : (end ?? start)?.getTime() ?? null,
     year: row.year, month: row.month, date: row.day, day: `${row.year}-${pad(row.month)}-${pad(row.day)}`,
     seconds: row.duration ?? (start && (end || isActive) ? ((end ?? new Date()) - start) / 1000 : NaN),
@@ -149,7 +156,9 @@ function recordingRow(row, stream, deeds) {
     cell("Node", "node", row.node, true), cell("Start", "start", clock(row.start)), cell("End", "end", ""), cell("Duration", "duration", ""),
     h("td", { data: { label: "Status" } }, badge("", "")),
     h("td", { class: "actions" }, h("button", { class: "button small primary", type: "button", "aria-label": `Play the recording of ${clock(row.start)}`,
-      on: { click: () => play() } }, icon("play"), "Play")));
+      on: { click: () => play() } }, icon("play"), "Play"),
+    h("a", { class: "button small", download: "", href: fileOf(stream, row), "aria-label": `Download the recording of ${clock(row.start)}` },
+      icon("film"), "MP4")));
   function play() {
     // Two nodes can hold a file of the same name; then only the coordinator's own manifest tells them apart.
     const isShared = [...element.parentElement.children].some((other) => other !== element && other.dataset.path === element.dataset.path);
