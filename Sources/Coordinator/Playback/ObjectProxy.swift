@@ -93,12 +93,12 @@ public struct ObjectProxy: Sendable {
     /// The manifest of a directory in which nothing grows any more, only nobody could say so: the stored one would have players wait.
     private func unfinished(_ request: HTTPRequest, _ key: ObjectKey) async -> HTTPResponse? {
         guard key.name == DayManifest.name, let directory = key.parent, let manifests,
-            let open = try? await index.unended(inDirectory: directory.path), let stream = open.first?.stream
+            let holder = try? await holders.holder(ofDirectory: directory.path), !holder.unended.isEmpty
         else { return nil }
         let live = await holders.view().liveAliases
-        guard !open.contains(where: { live.contains($0.node) && $0.status == .active }),
+        guard !holder.unended.contains(where: { live.contains($0.node) && $0.status == .active }),
             let bytes = await manifests.manifest(
-                of: directory, stream: stream, live: live, keepsGaps: Self.keepsGaps(request, key))
+                of: directory, stream: holder.stream, live: live, keepsGaps: Self.keepsGaps(request, key))
         else { return nil }
         let kind = ObjectKind(key.name)
         return .bytes(bytes, contentType: kind.contentType, headers: kind.headers)
