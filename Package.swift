@@ -21,11 +21,12 @@ func program(_ name: String, path: String, _ dependencies: [Target.Dependency]) 
 }
 
 func tests(
-    of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], exporting symbols: [String] = []
+    of name: String, _ dependencies: [Target.Dependency] = [], resources: [Resource] = [], excluding excluded: [String] = [],
+    exporting symbols: [String] = []
 ) -> Target {
     .testTarget(
         name: "\(name)Tests", dependencies: [.byName(name: name)] + dependencies, path: "Tests/\(name)",
-        resources: resources, swiftSettings: strict,
+        exclude: excluded, resources: resources, swiftSettings: strict,
         linkerSettings: symbols.map { .unsafeFlags(["-Xlinker", "--export-dynamic-symbol=\($0)"]) })
 }
 
@@ -46,6 +47,7 @@ let package = Package(
         cLibrary("CAVFormat", apt: "libavformat-dev"),
         cLibrary("CHiredis", apt: "libhiredis-dev"),
         cLibrary("CSQLite", apt: "libsqlite3-dev"),
+        cLibrary("CPostgreSQL", apt: "libpq-dev"),
         cLibrary("CJWT", apt: "libjwt-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
         .systemLibrary(name: "CLinux", path: "Sources/CLibraries/CLinux"),
@@ -62,7 +64,7 @@ let package = Package(
         module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
-        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "CLinux", "Log"]),
+        module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "COpenSSL", "CLinux", "Config", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module(
             "Program", path: "Sources/Wire/Program",
@@ -90,7 +92,7 @@ let package = Package(
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
         module(
             "Records", path: "Sources/Coordinator/Records",
-            ["Nodes", "Cluster", "Presentation", "Media", "HTTP", "CSQLite", "Log"]),
+            ["Nodes", "Cluster", "Presentation", "Media", "HTTP", "CSQLite", "CPostgreSQL", "Log"]),
         module(
             "Playback", path: "Sources/Coordinator/Playback",
             ["Records", "Presentation", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
@@ -127,9 +129,14 @@ let package = Package(
         tests(of: "Buckets", ["Store", "HTTP", "Config", "TestThreads"], resources: [.copy("Vectors")]),
         // Puts the stores at the disposal of tests that run real servers.
         program("StoreProbe", path: "Tests/StoreProbe", ["Buckets", "Store", "HTTP", "Config"]),
-        tests(of: "Cluster"),
+        // Beside them the tests in Python that break a whole cluster.
+        tests(of: "Cluster", excluding: ["Lab"]),
         // A redis-server of the tests' own.
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
+        // A PostgreSQL server of the tests' own.
+        .target(
+            name: "PostgresFixtures", dependencies: ["CPostgreSQL", "RedisFixtures"], path: "Tests/PostgresFixtures",
+            swiftSettings: strict),
         tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.
@@ -159,14 +166,16 @@ let package = Package(
         .target(name: "EdgeFixtures", dependencies: ["HTTP", "Cluster"], path: "Tests/EdgeFixtures", swiftSettings: strict),
         tests(of: "Nodes", ["TestThreads", "Cluster", "HTTP", "Redis", "RedisFixtures", "EdgeFixtures"]),
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
-        tests(of: "Records", ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures"]),
+        tests(
+            of: "Records",
+            ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures", "PostgresFixtures"]),
         tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",
             [
                 "TestThreads", "Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "Redis", "EdgeFixtures",
-                "RedisFixtures",
+                "RedisFixtures", "PostgresFixtures",
             ]),
     ],
     swiftLanguageModes: [.v6],

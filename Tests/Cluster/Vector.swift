@@ -18,7 +18,7 @@ struct Vector: Sendable, CustomStringConvertible {
         alias: "edge-1", url: "http://127.0.0.1:7777", region: "eu", labels: ["rack": "a"], startedAtMs: 1_700_000_000_000,
         updatedAtMs: 1_700_000_001_000,
         load: NodeLoad(cpu: 0.25, egressBitsPerSecond: 9_000_000_000, ingressBitsPerSecond: 2, publishers: 3, viewers: 4),
-        pubMax: 5, subMax: 6, recordings: 1, mediaPorts: [40000, 65535])
+        pubMax: 5, subMax: 6, recordings: 1, drained: true, mediaPorts: [40000, 65535])
 
     static let stream = StreamRecord(
         id: "demo", createdAt: 1,
@@ -30,7 +30,8 @@ struct Vector: Sendable, CustomStringConvertible {
                     stats: TrafficStats(bytes: 10, packets: 1, bitrate: 80))
             ]),
         subscribe: StreamSide(leaveAt: 7), codecs: [CodecRecord(kind: "video", codec: "H264", fmtp: "a=1;b=\"2\"")],
-        stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, fence: 7, node: "edge-1")
+        stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, fence: 7,
+        upstream: ["edge-2", "edge-3"], node: "edge-1")
 
     static let recording = RecordingRecord(
         id: "r1", stream: "demo", record: "1700000000", startTs: 1_700_000_000_000_000, endTs: 1_700_000_010_000_000,
@@ -60,7 +61,7 @@ struct Vector: Sendable, CustomStringConvertible {
     static let all = [
         Vector(
             "node", node,
-            #"{"alias":"edge-1","labels":{"rack":"a"},"load":{"cpu":0.25,"egressBitsPerSecond":9000000000,"ingressBitsPerSecond":2,"#
+            #"{"alias":"edge-1","drained":true,"labels":{"rack":"a"},"load":{"cpu":0.25,"egressBitsPerSecond":9000000000,"ingressBitsPerSecond":2,"#
                 + #""publishers":3,"viewers":4},"mediaPorts":[40000,65535],"pubMax":5,"recordings":1,"region":"eu","#
                 + #""startedAtMs":1700000000000,"status":"running","subMax":6,"updatedAtMs":1700000001000,"#
                 + #""url":"http://127.0.0.1:7777","version":"1.0"}"#),
@@ -71,7 +72,7 @@ struct Vector: Sendable, CustomStringConvertible {
                 + #""createdAt":2,"hasDataChannel":false,"id":"p1","leaveAt":0,"state":"connected","#
                 + #""stats":{"bitrate":80,"bytes":10,"packets":1}}]},"recording":true,"stats":{"publish":{"bitrate":80,"bytes":10,"packets":1},"#
                 + #""subscribe":{"bitrate":0,"bytes":0,"packets":0}},"statsScope":"node","subscribe":{"leaveAt":7,"sessions":[]},"#
-                + #""version":"1.0"}"#),
+                + #""upstream":["edge-2","edge-3"],"version":"1.0"}"#),
         Vector(
             "page of recordings", RecordingsPage(sessions: [recording]),
             #"{"last_ts":1700000011000000,"sessions":[{"duration_ms":10000,"end_ts":1700000010000000,"id":"r1","#

@@ -37,14 +37,17 @@ struct Bench {
     }
 
     /// Runs `body` before these edges, which all answer by then, and stops everything whatever happens.
+    /// - Parameter foreign: how many nodes more `extra` names, which must answer, too.
     static func run(
-        _ edges: [TestEdge], extra: String = "", token: String? = nil, database: String? = nil, web: String? = nil,
+        _ edges: [TestEdge], extra: String = "", foreign: Int = 0, token: String? = nil, database: String? = nil,
+        web: String? = nil,
         _ body: (Bench) async throws -> Void
     ) async throws {
         let bench = try await Bench(edges, extra: extra, database: database, web: web)
         do {
             try await eventually("all nodes run") {
-                try await bench.get("/api/nodes", token: token).text.occurrences(of: "\"status\":\"running\"") == edges.count
+                try await bench.get("/api/nodes", token: token).text.occurrences(of: "\"status\":\"running\"")
+                    == edges.count + foreign
             }
             try await body(bench)
         } catch {

@@ -18,7 +18,7 @@ struct ObjectHoldersTests {
     private func withHolders(_ body: (ObjectHolders, RecordingIndex) async throws -> Void) async throws {
         let path = NSTemporaryDirectory() + "holders-\(UUID().uuidString).db"
         defer { try? FileManager.default.removeItem(atPath: path) }
-        let (index, client) = (RecordingIndex(path: path), HTTPClient())
+        let (index, client) = (RecordingIndex(.sqlite(path: path)), HTTPClient())
         try await index.open()
         do {
             try await body(ObjectHolders(index: index, directory: NodeDirectory(nodes: [], client: client)), index)

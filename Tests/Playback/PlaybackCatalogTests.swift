@@ -14,7 +14,7 @@ struct PlaybackCatalogTests {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("catalog-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(at: folder) }
-        let index = RecordingIndex(path: folder.appendingPathComponent("index.db").path)
+        let index = RecordingIndex(.sqlite(path: folder.appendingPathComponent("index.db").path))
         try await index.open()
         let client = HTTPClient()
         let catalog = PlaybackCatalog(index: index, directory: NodeDirectory(nodes: [], client: client))

@@ -15,7 +15,7 @@ struct AutoRecorderTests {
     ) async throws {
         let folder = try TemporaryFolder()
         let client = HTTPClient()
-        let index = RecordingIndex(path: folder.file("index.db"))
+        let index = RecordingIndex(.sqlite(path: folder.file("index.db")))
         try await index.open()
         try await prepare(index)
         let directory = NodeDirectory(

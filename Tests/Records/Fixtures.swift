@@ -1,20 +1,46 @@
-import Foundation
+import EdgeFixtures
+import PostgresFixtures
 import Presentation
-import Records
+import Testing
 
-/// A directory of its own for one test; gone when the value is.
-final class TemporaryDirectory {
-    let path: String
+@testable import Records
 
-    init() throws {
-        let url = FileManager.default.temporaryDirectory.appendingPathComponent("records-\(UUID().uuidString)")
-        try FileManager.default.createDirectory(at: url, withIntermediateDirectories: true)
-        path = url.path
+/// What an index can be kept in.
+enum IndexKind: CaseIterable, CustomTestStringConvertible {
+    case sqlite
+    case postgresql
+
+    var testDescription: String { self == .sqlite ? "SQLite" : "PostgreSQL" }
+}
+
+/// Where the index of one test is: a file or a database of its own.
+struct IndexHome {
+    let location: IndexLocation
+    private let folder = try? TemporaryFolder()
+
+    init(_ kind: IndexKind) throws {
+        let url =
+            switch kind {
+            case .sqlite: "sqlite:" + (folder?.file("index.db") ?? "")
+            case .postgresql: try PostgresServerProcess.emptyDatabase()
+            }
+        location = try #require(IndexLocation(url))
     }
 
-    deinit { try? FileManager.default.removeItem(atPath: path) }
+    /// An index there, open.
+    func open() async throws -> Records.RecordingIndex {
+        let index = Records.RecordingIndex(location)
+        try await index.open()
+        return index
+    }
 
-    func file(_ name: String) -> String { "\(path)/\(name)" }
+    /// A connection beside the index.
+    func connect() throws -> any SQLConnection {
+        switch location {
+        case .sqlite(let path): try SQLiteConnection(path: path)
+        case .postgresql(let address): try PostgresConnection(address)
+        }
+    }
 }
 
 /// 2026-11-20T10:00:00Z

@@ -91,14 +91,13 @@ extension Records.RecordingIndex {
         let tracks = try database().rows(
             """
             SELECT session, period, period_start_us, place, kind, codecs, timescale, time_at_start, initialization, segment_prefix,
-                bandwidth, ifnull(width, '') || ' ' || ifnull(height, '') || ' ' || ifnull(frame_rate, '') || ' '
-                || ifnull(sample_rate, '') || ' ' || ifnull(tracks.channels, ''), continues, detail_us
+                bandwidth, width, height, frame_rate, sample_rate, channels, continues, detail_us
             FROM tracks JOIN recordings ON recording = recordings.id ORDER BY session, period, place
             """
-        ) { row in (0..<14).map { row.text(Int32($0)) }.joined(separator: "|") }
+        ) { row in (0..<18).map { row.text(Int32($0)) }.joined(separator: "|") }
         let spans = try database().rows(
             """
-            SELECT period, place, number, t, t_end, count, durations, ifnull(unsynced, '-') FROM spans JOIN tracks ON track = tracks.id
+            SELECT period, place, number, t, t_end, count, durations, unsynced FROM spans JOIN tracks ON track = tracks.id
             ORDER BY recording, period, place, number
             """
         ) { row in (0..<8).map { row.text(Int32($0)) }.joined(separator: "|") }
@@ -110,22 +109,17 @@ extension Records.RecordingIndex {
 struct RecordingGrowthTests {
     private static let life = "life"
 
-    private func open(_ folder: TemporaryFolder, _ name: String) async throws -> Records.RecordingIndex {
-        let index = Records.RecordingIndex(path: folder.file(name))
-        try await index.open()
-        return index
-    }
-
     private func told(_ session: RecordedSession, after: String?, life: String = life) throws -> (RecordingDetail, Int) {
         let bytes = try ClusterJSON.encode(session.detail(after: after, life: life))
         return (try ClusterJSON.decode(RecordingDetail.self, from: bytes), bytes.count)
     }
 
-    @Test("what the index has after pieces is what it has after everything at once", arguments: 0..<6 as Range<UInt64>)
-    func sameRows(seed: UInt64) async throws {
+    @Test(
+        "what the index has after pieces is what it has after everything at once",
+        arguments: (0..<6).map { (IndexKind.sqlite, $0) } + [(.postgresql, 6)])
+    func sameRows(kind: IndexKind, seed: UInt64) async throws {
         var generator = SeededGenerator(state: seed)
-        let folder = try TemporaryFolder()
-        let pieces = try await open(folder, "pieces.db")
+        let pieces = try await IndexHome(kind).open()
         var life = Self.life
         var session = try #require(GrowingSession("s"))
         var counts = (pieces: 0, whole: 0)
@@ -141,7 +135,7 @@ struct RecordingGrowthTests {
             var isExtended = false
             if detail.first != nil, let growth = RecordingGrowth(detail) {
                 isExtended = try await pieces.extendDetail(
-                    node: "a", session: "s", growth, updatedUs: detail.updatedAt, next: detail.next)
+                    node: "a", session: "s", after: after, growth, updatedUs: detail.updatedAt, next: detail.next)
                 #expect(isExtended, "a piece that was asked for fits")
                 counts.pieces += 1
             }
@@ -153,7 +147,7 @@ struct RecordingGrowthTests {
                 counts.whole += 1
             }
             guard round % 10 == 9 else { continue }
-            let whole = try await open(folder, "whole\(round).db")
+            let whole = try await IndexHome(kind).open()
             _ = try await whole.upsert(row)
             (detail, _) = try told(session.session, after: nil)
             try await whole.setDetail(
@@ -188,10 +182,9 @@ struct RecordingGrowthTests {
         }
     }
 
-    @Test("pieces that do not fit change nothing")
-    func misfits() async throws {
-        let folder = try TemporaryFolder()
-        let index = try await open(folder, "index.db")
+    @Test("pieces that do not fit change nothing", arguments: IndexKind.allCases)
+    func misfits(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         var session = try #require(GrowingSession("s"))
         session.begin(startUs: tenOClockUs)
         for _ in 0..<5 { for kind in LaneKind.allCases { session.segment(kind, duration: 90_000, bytes: 1_000, samples: 30) } }
@@ -202,7 +195,7 @@ struct RecordingGrowthTests {
         let (piece, _) = try told(session.session, after: detail.next)
         let growth = try #require(RecordingGrowth(piece))
         func extend(_ growth: RecordingGrowth) async throws -> Bool {
-            try await index.extendDetail(node: "a", session: "s", growth, updatedUs: 1, next: "x")
+            try await index.extendDetail(node: "a", session: "s", after: nil, growth, updatedUs: 1, next: "x")
         }
         #expect(try await !extend(growth), "nothing is stored yet")
         try await index.setDetail(node: "a", session: "s", periods: IndexedPeriod.periods(of: detail), updatedUs: 1)
@@ -268,7 +261,7 @@ struct RecordingGrowthTests {
 
     @Test("a growing recording is fetched whole once, then in pieces; a node that starts anew is asked for everything")
     func overHTTP() async throws {
-        let folder = try TemporaryFolder()
+
         let edge = try TestEdge("a")
         let session = Mutex(try #require(GrowingSession("s")))
         let life = Mutex(Self.life)
@@ -288,7 +281,7 @@ struct RecordingGrowthTests {
         session.withLock { $0.begin(startUs: tenOClockUs) }
         grow(700)
         let client = HTTPClient()
-        let index = try await open(folder, "index.db")
+        let index = try await IndexHome(.sqlite).open()
         let directory = NodeDirectory(nodes: [ConfiguredNode(alias: "a", url: edge.url, token: nil)], client: client)
         let sync = RecordingSync(directory: directory, index: index, client: client)
         await directory.start()

@@ -1,3 +1,4 @@
+import EdgeFixtures
 import Presentation
 import Testing
 
@@ -5,16 +6,9 @@ import Testing
 
 @Suite("Recording index")
 struct RecordingIndexTests {
-    private func openIndex(_ directory: TemporaryDirectory) async throws -> RecordingIndex {
-        let index = RecordingIndex(path: directory.file("index.db"))
-        try await index.open()
-        return index
-    }
-
-    @Test("a record delivered twice is one row, and the newer version wins whatever the order")
-    func upsertIsIdempotent() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("a record delivered twice is one row, and the newer version wins whatever the order", arguments: IndexKind.allCases)
+    func upsertIsIdempotent(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         #expect(try await index.upsert(recording("a")))
         let done = recording(
             "a", endUs: tenOClockUs + 5_000_000, status: .completed, updatedUs: tenOClockUs + 9)
@@ -26,32 +20,32 @@ struct RecordingIndexTests {
         #expect(rows.first?.endUs == tenOClockUs + 5_000_000)
     }
 
-    @Test("the same session name on two nodes, streams or days makes three rows more")
-    func keyHasFourParts() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("the same session name on two nodes, streams or days makes three rows more", arguments: IndexKind.allCases)
+    func keyHasFourParts(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         _ = try await index.upsert(recording("a", node: "edge-2"))
         _ = try await index.upsert(recording("a", stream: "other"))
         _ = try await index.upsert(recording("a", startUs: tenOClockUs + 86_400_000_000))
         #expect(try await index.counts() == (all: 4, active: 4))
+        #expect(try await index.start(stream: "other", session: nil) == tenOClockUs)
+        #expect(try await index.start(stream: "demo", session: "b") == nil)
+        #expect(try await index.recordings(session: "a").map(\.node).contains("edge-2"))
         #expect(try await index.streams() == ["demo", "other"])
     }
 
-    @Test("detail is wanted once for each version of a record")
-    func detailFollowsVersions() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("detail is wanted once for each version of a record", arguments: IndexKind.allCases)
+    func detailFollowsVersions(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         try await index.setDetail(node: "edge-1", session: "a", periods: [period(segments: 3)], updatedUs: tenOClockUs)
         #expect(try await !index.upsert(recording("a")))
         #expect(try await index.upsert(recording("a", updatedUs: tenOClockUs + 1)))
     }
 
-    @Test("a growing recording keeps its old segments, a repaired one loses what is gone")
-    func detailGrowsAndShrinks() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("a growing recording keeps its old segments, a repaired one loses what is gone", arguments: IndexKind.allCases)
+    func detailGrowsAndShrinks(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
         for count in [3, 5, 5, 4] {
@@ -61,10 +55,11 @@ struct RecordingIndexTests {
         }
     }
 
-    @Test("a growing recording is the same as one stored at once, also past a row's end and over breaks")
-    func grows() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test(
+        "a growing recording is the same as one stored at once, also past a row's end and over breaks",
+        arguments: IndexKind.allCases)
+    func grows(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
         var all: [IndexedSegment] = []
@@ -84,10 +79,9 @@ struct RecordingIndexTests {
         }
     }
 
-    @Test("a range begins with what is needed to decode it, however far before it stands")
-    func rangeSyncs() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("a range begins with what is needed to decode it, however far before it stands", arguments: IndexKind.allCases)
+    func rangeSyncs(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
         var whole = period(segments: 1_500)
@@ -111,17 +105,17 @@ struct RecordingIndexTests {
     @Test(
         "a file from before it was known which segments begin with key frames is told, without losing what nobody can tell again")
     func olderFile() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+        let home = try IndexHome(.sqlite)
+        let index = try await home.open()
         for session in ["a", "b"] {
             _ = try await index.upsert(recording(session))
             try await index.setDetail(node: "edge-1", session: session, periods: [period(segments: 600)], updatedUs: tenOClockUs)
         }
         try await index.setCursor(SyncCursor(sinceUs: 7, incarnationMs: 8), node: "edge-1")
         await index.close()
-        try SQLiteConnection(path: directory.file("index.db")).run(
-            "ALTER TABLE spans DROP COLUMN unsynced; PRAGMA user_version = \(IndexSchema.steps.count - 1)")
-        let again = try await openIndex(directory)
+        try home.connect().run(
+            "ALTER TABLE spans DROP COLUMN unsynced; PRAGMA user_version = \(IndexSchema.sqliteSteps.count - 1)")
+        let again = try await home.open()
         #expect(try await again.cursor(node: "edge-1") == nil)
         #expect(try await again.upsert(recording("a")))
         var forced = period(segments: 600)
@@ -138,10 +132,9 @@ struct RecordingIndexTests {
         #expect(try await again.periods(of: other) == [period(segments: 600)])
     }
 
-    @Test("periods that a repair removed are gone with their segments")
-    func periodsShrink() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("periods that a repair removed are gone with their segments", arguments: IndexKind.allCases)
+    func periodsShrink(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
         let second = period(1, startUs: tenOClockUs + 60_000_000, continues: true, segments: 2)
@@ -153,29 +146,27 @@ struct RecordingIndexTests {
     }
 
     @Test(
-        "a range of wall clock selects the segments that touch it",
-        arguments: [
+        "a range of wall clock selects the segments that touch it", arguments: IndexKind.allCases,
+        [
             (from: 0.0, to: 2.0, numbers: [1]), (from: 2.0, to: 4.0, numbers: [2]),
             (from: 1.999, to: 4.001, numbers: [1, 2, 3]), (from: 5.0, to: 5.0, numbers: []),
             (from: -10.0, to: 0.0, numbers: []), (from: 9.9, to: 100.0, numbers: [5]),
         ] as [(from: Double, to: Double, numbers: [Int64])])
-    func rangeSelects(from: Double, to: Double, numbers: [Int64]) async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    func rangeSelects(kind: IndexKind, range: (from: Double, to: Double, numbers: [Int64])) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("a"))
         // Media time that does not begin at 0, as after a publisher came back.
         let whole = period(segments: 5, timeAtStart: 123_456_789)
         try await index.setDetail(node: "edge-1", session: "a", periods: [whole], updatedUs: tenOClockUs)
         let stored = try #require(try await index.recording(node: "edge-1", session: "a"))
         let found = try await index.periods(
-            of: stored, fromUs: tenOClockUs + Int64(from * 1e6), toUs: tenOClockUs + Int64(to * 1e6))
-        #expect(found.first?.tracks.first?.segments.map(\.number) == numbers)
+            of: stored, fromUs: tenOClockUs + Int64(range.from * 1e6), toUs: tenOClockUs + Int64(range.to * 1e6))
+        #expect(found.first?.tracks.first?.segments.map(\.number) == range.numbers)
     }
 
-    @Test("pages meet without a hole or a double, also where starts are equal")
-    func pages() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("pages meet without a hole or a double, also where starts are equal", arguments: IndexKind.allCases)
+    func pages(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         for number in 0..<25 {
             _ = try await index.upsert(recording("s\(number)", startUs: tenOClockUs + Int64(number / 4) * 1_000_000))
         }
@@ -192,10 +183,9 @@ struct RecordingIndexTests {
         #expect(seen.first == "s24")
     }
 
-    @Test("a listing is cut to from and to; an open end reaches every later from")
-    func listingRange() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("a listing is cut to from and to; an open end reaches every later from", arguments: IndexKind.allCases)
+    func listingRange(kind: IndexKind) async throws {
+        let index = try await IndexHome(kind).open()
         _ = try await index.upsert(recording("old", endUs: tenOClockUs + 10_000_000, status: .completed))
         _ = try await index.upsert(recording("open", startUs: tenOClockUs + 20_000_000))
         func sessions(_ from: Int64?, _ to: Int64?) async throws -> [String] {
@@ -209,26 +199,34 @@ struct RecordingIndexTests {
         #expect(try await sessions(900_000_000, nil) == ["open"])
     }
 
-    @Test("everything is still there after the file is closed and opened again")
-    func survivesReopening() async throws {
-        let directory = try TemporaryDirectory()
-        let index = try await openIndex(directory)
+    @Test("everything is still there after the file is closed and opened again", arguments: IndexKind.allCases)
+    func survivesReopening(kind: IndexKind) async throws {
+        let home = try IndexHome(kind)
+        let index = try await home.open()
         _ = try await index.upsert(recording("a"))
         try await index.setDetail(node: "edge-1", session: "a", periods: [period(segments: 3)], updatedUs: tenOClockUs)
         try await index.setCursor(SyncCursor(sinceUs: 7, incarnationMs: 8), node: "edge-1")
         await index.close()
-        let again = try await openIndex(directory)
+        let again = try await home.open()
         #expect(try await again.cursor(node: "edge-1") == SyncCursor(sinceUs: 7, incarnationMs: 8))
         let stored = try #require(try await again.recording(inDirectory: "demo/2026/11/20"))
         #expect(try await again.periods(of: stored) == [period(segments: 3)])
     }
 
-    @Test("a file of a later schema, and one that cannot be opened, are refused in words")
+    @Test("a later schema is refused in words", arguments: IndexKind.allCases)
+    func laterSchema(kind: IndexKind) async throws {
+        let home = try IndexHome(kind)
+        try await home.open().close()
+        try home.connect().run(kind == .sqlite ? "PRAGMA user_version = 99" : "UPDATE index_schema SET version = 99")
+        await #expect { _ = try await home.open() } throws: { "\($0)".contains("schema version 99") }
+    }
+
+    @Test("a file that cannot be opened, and an index that is not open, are refused")
     func refusals() async throws {
-        let directory = try TemporaryDirectory()
-        let missing = RecordingIndex(path: directory.file("no/such/dir/index.db"))
+        let folder = try TemporaryFolder()
+        let missing = RecordingIndex(.sqlite(path: folder.file("no/such/dir/index.db")))
         await #expect(throws: IndexError.self) { try await missing.open() }
-        let closed = RecordingIndex(path: directory.file("index.db"))
+        let closed = RecordingIndex(.sqlite(path: folder.file("index.db")))
         await #expect(throws: IndexError.self) { try await closed.streams() }
     }
 

@@ -14,11 +14,17 @@ func node(
         status: status, streams: streams)
 }
 
-func stream(_ name: String, isPublished: Bool = true, isCopy: Bool = false, viewers: Int = 0) -> StreamRecord {
-    let cascade = isCopy ? CascadeRecord() : nil
+func stream(
+    _ name: String, isPublished: Bool = true, isCopy: Bool = false, from upstream: [String] = [], viewers: Int = 0,
+    relays: Int = 0,
+    fence: Int64 = 0
+) -> StreamRecord {
+    let cascade = isCopy || !upstream.isEmpty ? CascadeRecord() : nil
     let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected, cascade: cascade)
     return StreamRecord(
         id: name, createdAt: 1, publish: StreamSide(sessions: isPublished ? [publisher] : []),
         subscribe: StreamSide(
-            sessions: (0..<viewers).map { SessionRecord(id: "v\($0)", createdAt: 1, state: .connected) }))
+            sessions: (0..<viewers).map { SessionRecord(id: "v\($0)", createdAt: 1, state: .connected) }
+                + (0..<relays).map { SessionRecord(id: "r\($0)", createdAt: 1, state: .connected, cascade: CascadeRecord()) }),
+        fence: fence, upstream: upstream)
 }

@@ -54,11 +54,11 @@ struct RouteDeskTests {
     func viewerRightBehindPublisher() async {
         let desk = RouteDesk()
         let view = ClusterView(nodes: (1...5).map { node("n\($0)") })
-        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second) == .noSuchStream)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .noSuchStream)
         let published = await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second)
-        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second) == published)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == published)
         let later = second + 4 * second
-        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: later) == .noSuchStream)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: later).decision == .noSuchStream)
     }
 
     @Test("a viewer finds at once what a client published on a node of its own choice")
@@ -66,7 +66,7 @@ struct RouteDeskTests {
         let desk = RouteDesk()
         let view = ClusterView(nodes: (1...5).map { node("n\($0)") })
         await desk.note("demo", on: "n4", isPublisher: true, nowNs: second)
-        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second) == .node("n4"))
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .node("n4"))
     }
 
     @Test("a released pick is forgotten, and a claim on a node that died is not honoured")
@@ -75,7 +75,7 @@ struct RouteDeskTests {
         let view = ClusterView(nodes: [node("a"), node("b", cpu: 0.5)])
         #expect(await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second) == .node("a"))
         await desk.release("demo", node: "a", isPublisher: true)
-        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second) == .noSuchStream)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .noSuchStream)
         #expect(await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second) == .node("a"))
         let afterwards = ClusterView(nodes: [node("a", status: .lost), node("b", cpu: 0.5)])
         #expect(await desk.publish("demo", in: afterwards, preference: RoutePreference(), nowNs: second) == .node("b"))

@@ -4,7 +4,8 @@ import Presentation
 import Program
 import Records
 
-/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days] [files]`.
+/// How long a manifest of a long range takes from the index to the last byte: `playback-bench [days] [files] [postgresql://…]`, the
+/// last with an empty database.
 ///
 /// Two indexes of one recording a day, 4 s segments of video and sound: one with equal lengths, as encoders with a clock of their
 /// own make them, and one in which no two lengths are equal, as RTP timestamps of browsers make them. Then the same at an edge alone,
@@ -13,7 +14,15 @@ import Records
 enum PlaybackBench {
     static func main() async throws {
         let days = CommandLine.arguments.dropFirst().first.flatMap { Int($0) } ?? 30
-        try await Bench(days: days).run()
+        for jitter in [Int64(0), 90] {
+            let folder = FileManager.default.temporaryDirectory.appendingPathComponent("playback-bench-\(UUID().uuidString)")
+            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+            defer { try? FileManager.default.removeItem(at: folder) }
+            try await Bench(days: days).run(.sqlite(path: folder.appendingPathComponent("index.db").path), jitter: jitter)
+        }
+        if let location = CommandLine.arguments.dropFirst().compactMap({ IndexLocation($0) }).first {
+            try await Bench(days: days).run(location, jitter: 90)
+        }
         for jitter in [Int64(0), 90] { try await EdgeAlone(days: days, jitter: jitter, isOld: false).run() }
         try await EdgeAlone(days: days, jitter: 90, isOld: true).run()
         if CommandLine.arguments.contains("files") {
@@ -27,25 +36,21 @@ struct Bench {
     static let startUs: Int64 = 1_795_132_800_000_000
     static let dayUs: Int64 = 86_400_000_000
 
-    func run() async throws {
-        for jitter in [Int64(0), 90] {
-            let folder = FileManager.default.temporaryDirectory.appendingPathComponent("playback-bench-\(UUID().uuidString)")
-            try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-            defer { try? FileManager.default.removeItem(at: folder) }
-            let index = RecordingIndex(path: folder.appendingPathComponent("index.db").path)
-            try await index.open()
-            let filled = try await fill(index, jitter: jitter)
-            var best = Double.infinity
-            var bytes = 0
-            for _ in 0..<7 {
-                let start = ContinuousClock.now
-                bytes = try await manifest(index)
-                best = min(best, Self.milliseconds(since: start))
-            }
-            let lengths = jitter == 0 ? "equal lengths" : "every length another"
-            print("\(days) days, \(filled) segments, \(lengths): \(String(format: "%.1f", best)) ms, \(bytes) bytes of MPD")
-            await index.close()
+    func run(_ location: IndexLocation, jitter: Int64) async throws {
+        let index = RecordingIndex(location)
+        try await index.open()
+        let filled = try await fill(index, jitter: jitter)
+        var best = Double.infinity
+        var bytes = 0
+        for _ in 0..<7 {
+            let start = ContinuousClock.now
+            bytes = try await manifest(index)
+            best = min(best, Self.milliseconds(since: start))
         }
+        let lengths = jitter == 0 ? "equal lengths" : "every length another"
+        let kind = if case .sqlite = location { "SQLite" } else { "PostgreSQL" }
+        print("\(kind), \(days) days, \(filled) segments, \(lengths): \(String(format: "%.1f", best)) ms, \(bytes) bytes of MPD")
+        await index.close()
     }
 
     static func milliseconds(since start: ContinuousClock.Instant) -> Double {

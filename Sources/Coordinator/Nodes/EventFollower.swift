@@ -1,8 +1,10 @@
 import Cluster
 import HTTP
 import Log
+import Synchronization
 
-/// Follows one node's `/api/sse/streams` for as long as the coordinator runs: it never gives up, whatever the node answers.
+/// Follows one node's `/api/sse/streams` for as long as the coordinator runs: it never gives up, whatever the node answers, and asks
+/// with each connection whose software it is.
 struct EventFollower {
     /// A node sends its record each second, so a connection silent this long leads nowhere.
     static let idleSeconds = 4
@@ -41,12 +43,13 @@ struct EventFollower {
 
     private func followOnce() async -> Outcome {
         var outcome = Outcome()
-        let events = client.events(
-            "\(node.url)/api/sse/streams", headers: NodeRequest.headers(token: node.token), idleSeconds: Self.idleSeconds)
+        let wasHeard = Atomic(false)
         do {
-            for try await event in events {
-                outcome.heardAnything = true
-                await take(event)
+            if let software = try await Live777Follower.software(of: node, client) {
+                let follower = Live777Follower(node: node, client: client, directory: directory, software: software)
+                try await follower.follow { wasHeard.store(true, ordering: .relaxed) }
+            } else {
+                try await followEdge { wasHeard.store(true, ordering: .relaxed) }
             }
         } catch HTTPClientError.status(let status) {
             outcome.reason = "the node answered \(status)"
@@ -54,7 +57,17 @@ struct EventFollower {
         } catch {
             outcome.reason = String(describing: error)
         }
+        outcome.heardAnything = wasHeard.load(ordering: .relaxed)
         return outcome
+    }
+
+    private func followEdge(heard: () -> Void) async throws {
+        let events = client.events(
+            "\(node.url)/api/sse/streams", headers: NodeRequest.headers(token: node.token), idleSeconds: Self.idleSeconds)
+        for try await event in events {
+            heard()
+            await take(event)
+        }
     }
 
     private func take(_ event: ServerSentEvent) async {

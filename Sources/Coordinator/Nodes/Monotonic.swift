@@ -7,7 +7,7 @@ public enum Monotonic {
     public static func nowNs() -> UInt64 { DispatchTime.now().uptimeNanoseconds }
 
     /// The time of day, Unix milliseconds; only to be compared with what others say it is.
-    static func wallMs() -> Int64 {
+    public static func wallMs() -> Int64 {
         var now = timespec()
         clock_gettime(CLOCK_REALTIME, &now)
         return Int64(now.tv_sec) * 1_000 + Int64(now.tv_nsec) / 1_000_000

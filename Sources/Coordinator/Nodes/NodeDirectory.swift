@@ -174,8 +174,8 @@ public actor NodeDirectory {
 
     // MARK: what followers report
 
-    func heard(_ record: NodeRecord, from source: NodeSource) {
-        table.heard(record, from: source, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
+    func heard(_ record: NodeRecord, from source: NodeSource, software: String? = nil) {
+        table.heard(record, from: source, software: software, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
     }
 
     func heard(_ streams: [StreamRecord], alias: String, from source: NodeSource) {

@@ -20,6 +20,7 @@ struct NodeTable {
     private struct Entry {
         var record: NodeRecord
         var streams: [StreamRecord] = []
+        var software: String?
         var token: String?
         var isConfigured = false
         /// When it counts as silent, for each way it was heard by.
@@ -50,8 +51,12 @@ struct NodeTable {
     }
 
     /// The node said how it is. A record that is not newer than the one we have proves nothing: in Redis it may be a dead one's.
-    /// - Parameter wallMs: the time of day, which the record's is compared to.
-    mutating func heard(_ record: NodeRecord, from source: NodeSource, nowNs: UInt64, wallMs: Int64? = nil) {
+    /// - Parameters:
+    ///   - software: see `NodeView.software`.
+    ///   - wallMs: the time of day, which the record's is compared to.
+    mutating func heard(
+        _ record: NodeRecord, from source: NodeSource, software: String? = nil, nowNs: UInt64, wallMs: Int64? = nil
+    ) {
         var entry = entries[record.alias] ?? Entry(record: record)
         let isNews =
             entry.deadlineNs[source] == nil || record.updatedAtMs != entry.record.updatedAtMs
@@ -60,6 +65,7 @@ struct NodeTable {
         if record.startedAtMs != entry.record.startedAtMs { entry.clock.forget() }
         if isNews, let wallMs, record.updatedAtMs > 0 { entry.clock.note(madeMs: record.updatedAtMs, arrivedMs: wallMs) }
         entry.record = record
+        entry.software = software
         // The configured address is the one that works from here; what the node calls itself may not.
         if entry.isConfigured { entry.record.url = url }
         if isNews || source == .events { alive(&entry, source, nowNs) }
@@ -139,8 +145,9 @@ struct NodeTable {
                 let status: NodeStatus =
                     !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
                 return NodeView(
-                    record: entry.record, status: status, streams: entry.streams,
-                    token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms)
+                    record: entry.record, status: status, streams: entry.streams, software: entry.software,
+                    token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms,
+                    lastHeardNs: entry.lastHeardNs == 0 ? nil : entry.lastHeardNs)
             })
     }
 

@@ -45,7 +45,10 @@ extension RecordingIndex {
 
     func remember(_ node: ConfiguredNode) throws(IndexError) {
         try database().query(
-            "INSERT OR REPLACE INTO added_nodes (alias, url, token) VALUES (?1, ?2, ?3)",
+            """
+            INSERT INTO added_nodes (alias, url, token) VALUES (?1, ?2, ?3)
+            ON CONFLICT (alias) DO UPDATE SET url = ?2, token = ?3
+            """,
             [.text(node.alias), .text(node.url), node.token.map { .text($0) } ?? .null])
     }
 
@@ -55,7 +58,9 @@ extension RecordingIndex {
 
     func setDrained(_ alias: String, _ isDrained: Bool) throws(IndexError) {
         try database().query(
-            isDrained ? "INSERT OR IGNORE INTO drained_nodes (alias) VALUES (?1)" : "DELETE FROM drained_nodes WHERE alias = ?1",
+            isDrained
+                ? "INSERT INTO drained_nodes (alias) VALUES (?1) ON CONFLICT DO NOTHING"
+                : "DELETE FROM drained_nodes WHERE alias = ?1",
             [.text(alias)])
     }
 }

@@ -10,7 +10,10 @@ extension RecordingIndex {
         let last = try clockOffset(node: node, atUs: .max)
         guard abs(offsetUs - last) >= ClockKeeper.stepUs else { return }
         try database().query(
-            "INSERT OR REPLACE INTO clocks (node, at_us, offset_us) VALUES (?1, ?2, ?3)",
+            """
+            INSERT INTO clocks (node, at_us, offset_us) VALUES (?1, ?2, ?3)
+            ON CONFLICT (node, at_us) DO UPDATE SET offset_us = ?3
+            """,
             [.text(node), .integer(atUs), .integer(offsetUs)])
     }
 

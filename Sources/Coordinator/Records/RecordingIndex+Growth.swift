@@ -11,20 +11,23 @@ extension RecordingIndex {
     /// Adds to a recording's detail what has come since; the same as `setDetail` with all of it, at the cost of what is new.
     ///
     /// - Parameters:
+    ///   - after: what it was asked for with.
     ///   - updatedUs: the record's `updatedUs` at the time the growth was told.
     ///   - next: what to ask with next time.
-    /// - Returns: false when it does not continue what is stored; nothing has changed then.
+    /// - Returns: false when it does not continue what is stored; nothing has changed then. True also when another coordinator has
+    ///   stored it already.
     public func extendDetail(
-        node: String, session: String, _ growth: RecordingGrowth, updatedUs: Int64, next: String?
+        node: String, session: String, after: String?, _ growth: RecordingGrowth, updatedUs: Int64, next: String?
     ) throws(IndexError) -> Bool {
         let database = try database()
         return try database.transaction { () throws(IndexError) -> Bool in
-            let found = try database.rows(
-                "SELECT id FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)]
-            ) { $0.integer(0) }
-            guard let recording = found.first, let grown = growth.periods.first,
-                try continues(recording, grown, known: growth.known, in: database)
-            else { return false }
+            guard let stored = try stored(node, session, in: database) else { return false }
+            // Another coordinator has added to it meanwhile: the same, or less.
+            guard stored.next == after else { return stored.detailUs ?? .min >= updatedUs }
+            let recording = stored.row
+            guard let grown = growth.periods.first, try continues(recording, grown, known: growth.known, in: database) else {
+                return false
+            }
             for period in growth.periods {
                 for (place, track) in period.tracks.enumerated() {
                     let id = try trackRow(recording, period, place, track, in: database)
@@ -43,7 +46,7 @@ extension RecordingIndex {
 
     /// Whether the stored period is what growth goes on from, and nothing is stored behind it.
     private func continues(
-        _ recording: Int64, _ grown: IndexedPeriod, known: [Int], in database: SQLiteConnection
+        _ recording: Int64, _ grown: IndexedPeriod, known: [Int], in database: any SQLConnection
     ) throws(IndexError) -> Bool {
         var stored: [(period: Int64, prefix: String, count: Int64, last: Int64?)] = []
         try database.query(
@@ -71,7 +74,7 @@ extension RecordingIndex {
     }
 
     /// Adds segments behind those that a track has. The last row grows, those before it stay.
-    private func append(_ segments: SegmentRuns, toTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+    private func append(_ segments: SegmentRuns, toTrack track: Int64, in database: any SQLConnection) throws(IndexError) {
         guard !segments.isEmpty else { return }
         var all = SegmentRuns()
         try database.query(
@@ -87,13 +90,13 @@ extension RecordingIndex {
 
     /// Of one configuration the peak of all periods counts, also in those that have not grown.
     private func setPeak(
-        _ track: IndexedTrack, _ recording: Int64, before ordinal: Int, in database: SQLiteConnection
+        _ track: IndexedTrack, _ recording: Int64, before ordinal: Int, in database: any SQLConnection
     ) throws(IndexError) {
         try database.query(
             """
             UPDATE tracks SET bandwidth = ?1
-            WHERE recording = ?2 AND period < ?3 AND kind = ?4 AND codecs = ?5 AND timescale = ?6 AND width IS ?7
-                AND height IS ?8 AND frame_rate IS ?9 AND channels IS ?10 AND bandwidth <> ?1
+            WHERE recording = ?2 AND period < ?3 AND kind = ?4 AND codecs = ?5 AND timescale = ?6 AND width IS NOT DISTINCT FROM ?7
+                AND height IS NOT DISTINCT FROM ?8 AND frame_rate IS NOT DISTINCT FROM ?9 AND channels IS NOT DISTINCT FROM ?10 AND bandwidth <> ?1
             """,
             [
                 .integer(track.bandwidth), .integer(recording), .integer(Int64(ordinal)), .text(track.kind), .text(track.codecs),

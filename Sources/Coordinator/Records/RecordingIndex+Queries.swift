@@ -5,7 +5,7 @@ extension RecordingIndex {
         id, stream, node, session, start_us, end_us, duration_ms, status, mpd_path, record_dir, updated_us
         """
 
-    private static func recording(_ row: SQLRow) -> IndexedRecording {
+    private static func recording(_ row: any SQLRow) -> IndexedRecording {
         var recording = IndexedRecording(
             stream: row.text(1), node: row.text(2), session: row.text(3), startUs: row.integer(4),
             endUs: row.optionalInteger(5), durationMs: row.optionalInteger(6),
@@ -36,8 +36,9 @@ extension RecordingIndex {
         try database().rows(
             """
             SELECT \(Self.columns) FROM recordings
-            WHERE stream = ?1 AND (?2 IS NULL OR end_us IS NULL OR end_us > ?2) AND (?3 IS NULL OR start_us < ?3)
-                AND (?4 IS NULL OR (start_us, id) < (?4, ?5))
+            WHERE stream = ?1 AND (CAST(?2 AS BIGINT) IS NULL OR end_us IS NULL OR end_us > ?2)
+                AND (CAST(?3 AS BIGINT) IS NULL OR start_us < ?3)
+                AND (CAST(?4 AS BIGINT) IS NULL OR (start_us, id) < (?4, ?5))
             ORDER BY start_us DESC, id DESC LIMIT ?6
             """,
             [
@@ -79,7 +80,10 @@ extension RecordingIndex {
     /// When the recording of this identifier began, or the stream's first; Unix microseconds, nil when there is none.
     public func start(stream: String, session: String?) throws(IndexError) -> Int64? {
         try database().rows(
-            "SELECT start_us FROM recordings WHERE stream = ?1 AND (?2 IS NULL OR session = ?2) ORDER BY start_us LIMIT 1",
+            """
+            SELECT start_us FROM recordings WHERE stream = ?1 AND (CAST(?2 AS TEXT) IS NULL OR session = ?2)
+            ORDER BY start_us LIMIT 1
+            """,
             [.text(stream), session.map { .text($0) } ?? .null]
         ) { $0.integer(0) }.first
     }
@@ -122,7 +126,7 @@ extension RecordingIndex {
     }
 
     private func segments(
-        ofTrack track: Int64, _ range: Range<Int64>, in database: SQLiteConnection
+        ofTrack track: Int64, _ range: Range<Int64>, in database: any SQLConnection
     ) throws(IndexError) -> SegmentRuns {
         var segments = SegmentRuns()
         try database.query(
@@ -139,13 +143,13 @@ extension RecordingIndex {
         return segments
     }
 
-    private static func period(_ row: SQLRow) -> IndexedPeriod {
+    private static func period(_ row: any SQLRow) -> IndexedPeriod {
         IndexedPeriod(
             ordinal: Int(truncatingIfNeeded: row.integer(1)), startUs: row.integer(2), continues: row.integer(15) != 0, tracks: []
         )
     }
 
-    private static func track(_ row: SQLRow) -> IndexedTrack {
+    private static func track(_ row: any SQLRow) -> IndexedTrack {
         IndexedTrack(
             kind: row.text(3), codecs: row.text(4), timescale: max(1, row.integer(5)), timeAtStart: row.integer(6),
             initialization: row.text(7), segmentPrefix: row.text(8), bandwidth: row.integer(9),

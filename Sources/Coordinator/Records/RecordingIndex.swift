@@ -18,33 +18,107 @@ public struct SyncCursor: Sendable, Equatable {
 /// The cluster's recordings: which node wrote which stretch of which stream, down to each segment, so that manifests
 /// can be made for any range also while the node that wrote it is away.
 ///
-/// SQLite in WAL mode on a thread of its own; every method may be called from anywhere. All writes are idempotent.
+/// SQLite in WAL mode or PostgreSQL, on a thread of its own; every method may be called from anywhere. All writes are idempotent, so
+/// that any number of coordinators may write the same into one database.
 public actor RecordingIndex {
-    private let thread = IndexThread()
-    private let path: String
-    private var connection: SQLiteConnection?
+    private enum Connection {
+        case closed
+        case open(any SQLConnection)
+        /// And why; attempts go on.
+        case away(IndexError)
+    }
+
+    private let thread = IndexThread("recording-index")
+    private let location: IndexLocation
+    private let dialer: PostgresDialer?
+    private var connection = Connection.closed
+    private var dialing: Task<Void, Never>?
+    private let log = Logger("index")
 
     /// Calls run on the index's own thread.
     nonisolated public var unownedExecutor: UnownedSerialExecutor { thread.asUnownedSerialExecutor() }
 
-    /// An index in the file at `path` (made when missing). Nothing is touched before `open()`.
-    public init(path: String) { self.path = path }
-
-    /// Opens the file and brings its schema up to date; throws with the path when that cannot be done.
-    public func open() throws(IndexError) {
-        guard connection == nil else { return }
-        let opened = try SQLiteConnection(path: path)
-        try IndexSchema.migrate(opened)
-        connection = opened
+    /// An index that is kept there. Nothing is touched before `open()`.
+    public init(_ location: IndexLocation) {
+        self.location = location
+        dialer = if case .postgresql(let address) = location { PostgresDialer(address) } else { nil }
     }
 
-    /// Closes the file; WAL content is folded in.
-    public func close() { connection = nil }
-
-    func database() throws(IndexError) -> SQLiteConnection {
-        guard let connection else { throw IndexError(code: 0, message: "the recording index is not open") }
-        return connection
+    /// Opens the database (a file is made when missing) and brings its schema up to date.
+    ///
+    /// A server that is away is a state, not an error: then all other methods throw, with `isAway`, until it is back.
+    public func open() async throws(IndexError) {
+        guard case .closed = connection else { return }
+        switch location {
+        case .sqlite(let path):
+            let opened = try SQLiteConnection(path: path)
+            try IndexSchema.migrate(opened)
+            connection = .open(opened)
+        case .postgresql:
+            do throws(IndexError) {
+                guard let opened = try await dialer?.dial() else { return }
+                connection = .open(opened)
+            } catch {
+                guard error.isAway else { throw error }
+                lose(error)
+            }
+        }
     }
+
+    /// Closes the database; a file's WAL content is folded in.
+    public func close() {
+        dialing?.cancel()
+        dialing = nil
+        connection = .closed
+    }
+
+    func database() throws(IndexError) -> any SQLConnection {
+        switch connection {
+        case .closed: throw IndexError(message: "the recording index is not open")
+        case .away(let reason): throw reason
+        case .open(let database):
+            if database.isOpen { return database }
+            let reason = IndexError(message: "the connection to PostgreSQL is lost", isAway: true)
+            lose(reason)
+            throw reason
+        }
+    }
+
+    /// From now on all is refused; meanwhile the server is asked again and again.
+    private func lose(_ reason: IndexError) {
+        guard let dialer else { return }
+        log.warning("not available", ["server": address, "reason": reason.description])
+        connection = .away(reason)
+        dialing = Task { [weak self] in
+            while !Task.isCancelled {
+                // Spread, so that many coordinators don't come back in step.
+                try? await Task.sleep(for: .milliseconds(Int.random(in: 250...750)))
+                do throws(IndexError) {
+                    await self?.adopt(try await dialer.dial())
+                    return
+                } catch {
+                    await self?.note(error)
+                }
+            }
+        }
+    }
+
+    private func adopt(_ opened: sending PostgresConnection) {
+        // It may have been closed meanwhile.
+        guard case .away = connection else { return }
+        dialing = nil
+        connection = .open(opened)
+        log.info("connected", ["server": address])
+    }
+
+    private func note(_ reason: IndexError) {
+        if case .away(let before) = connection, before != reason {
+            log.warning("still not available", ["server": address, "reason": reason.description])
+            connection = .away(reason)
+        }
+    }
+
+    private var address: String { if case .postgresql(let address) = location { "\(address)" } else { "" } }
 
     // MARK: what the sync writes
 
@@ -60,7 +134,7 @@ public actor RecordingIndex {
             ON CONFLICT (stream, day, node, session) DO UPDATE SET
                 start_us = ?5, end_us = ?6, duration_ms = ?7, status = ?8, mpd_path = ?9, record_dir = ?10,
                 updated_us = ?11
-            WHERE updated_us <= ?11
+            WHERE recordings.updated_us <= ?11
             """,
             [
                 .text(record.stream), .text(record.day), .text(record.node), .text(record.session),
@@ -70,7 +144,7 @@ public actor RecordingIndex {
             ])
         let stale = try database.rows(
             """
-            SELECT detail_us IS NULL OR detail_us < updated_us FROM recordings
+            SELECT CASE WHEN detail_us IS NULL OR detail_us < updated_us THEN 1 ELSE 0 END FROM recordings
             WHERE stream = ?1 AND day = ?2 AND node = ?3 AND session = ?4
             """,
             [.text(record.stream), .text(record.day), .text(record.node), .text(record.session)]
@@ -79,7 +153,8 @@ public actor RecordingIndex {
     }
 
     /// Stores what a recording consists of. Segments already known are left alone, so a growing recording costs what
-    /// it grew by; one that shrank (repaired after a crash) is written anew.
+    /// it grew by; one that shrank (repaired after a crash) is written anew. What is older than what is stored changes nothing: another
+    /// coordinator has been faster.
     /// - Parameters:
     ///   - updatedUs: the record's `updatedUs` at the time the detail was made.
     ///   - next: what to ask the node with for what comes after it.
@@ -88,10 +163,8 @@ public actor RecordingIndex {
     ) throws(IndexError) {
         let database = try database()
         try database.transaction { () throws(IndexError) in
-            let found = try database.rows(
-                "SELECT id FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)]
-            ) { $0.integer(0) }
-            guard let recording = found.first else { return }
+            guard let stored = try stored(node, session, in: database), stored.detailUs ?? .min <= updatedUs else { return }
+            let recording = stored.row
             for period in periods {
                 for (place, track) in period.tracks.enumerated() {
                     let id = try trackRow(recording, period, place, track, in: database)
@@ -112,9 +185,24 @@ public actor RecordingIndex {
         try database().query("DELETE FROM recordings WHERE node = ?1 AND session = ?2", [.text(node), .text(session)])
     }
 
+    /// A recording whose detail is about to change. No other coordinator changes it before the transaction ends.
+    struct Stored {
+        let row: Int64
+        /// `updatedUs` of the stored detail; nil when there is none.
+        let detailUs: Int64?
+        let next: String?
+    }
+
+    func stored(_ node: String, _ session: String, in database: any SQLConnection) throws(IndexError) -> Stored? {
+        try database.rows(
+            "SELECT id, detail_us, detail_next FROM recordings WHERE node = ?1 AND session = ?2\(database.rowLock)",
+            [.text(node), .text(session)]
+        ) { Stored(row: $0.integer(0), detailUs: $0.optionalInteger(1), next: $0.optionalText(2)) }.first
+    }
+
     func trackRow(
         _ recording: Int64, _ period: IndexedPeriod, _ place: Int, _ track: IndexedTrack,
-        in database: SQLiteConnection
+        in database: any SQLConnection
     ) throws(IndexError) -> Int64 {
         // Sound may have come first and is the second track since there are pictures: the segments of one are none of the other.
         try database.query(
@@ -139,11 +227,11 @@ public actor RecordingIndex {
                 .integer(period.continues ? 1 : 0),
             ]
         ) { $0.integer(0) }
-        guard let id = ids.first else { throw IndexError(code: 0, message: "a track row was not stored") }
+        guard let id = ids.first else { throw IndexError(message: "a track row was not stored") }
         return id
     }
 
-    private func store(_ segments: SegmentRuns, ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+    private func store(_ segments: SegmentRuns, ofTrack track: Int64, in database: any SQLConnection) throws(IndexError) {
         var known = 0
         var newest = Int64.min
         var from = Int64.min
@@ -167,12 +255,12 @@ public actor RecordingIndex {
         try write(changed, ofTrack: track, in: database)
     }
 
-    func write(_ segments: SegmentRuns, ofTrack track: Int64, in database: SQLiteConnection) throws(IndexError) {
+    func write(_ segments: SegmentRuns, ofTrack track: Int64, in database: any SQLConnection) throws(IndexError) {
         for span in SegmentSpan.spans(of: segments) {
             try database.query(
                 """
-                INSERT OR REPLACE INTO spans (track, number, t, t_end, count, durations, unsynced)
-                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                INSERT INTO spans (track, number, t, t_end, count, durations, unsynced) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                ON CONFLICT (track, number) DO UPDATE SET t = ?3, t_end = ?4, count = ?5, durations = ?6, unsynced = ?7
                 """,
                 [
                     .integer(track), .integer(span.number), .integer(span.time), .integer(span.end),

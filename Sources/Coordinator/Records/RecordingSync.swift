@@ -179,7 +179,7 @@ public actor RecordingSync {
         }
         guard let growth = RecordingGrowth(detail) else { return false }
         return try await index.extendDetail(
-            node: node.alias, session: row.id, growth, updatedUs: detail.updatedAt, next: detail.next)
+            node: node.alias, session: row.id, after: after, growth, updatedUs: detail.updatedAt, next: detail.next)
     }
 
     private func replace(_ row: RecordingRecord, of node: NodeView) async throws {

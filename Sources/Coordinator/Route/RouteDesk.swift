@@ -1,6 +1,20 @@
 import Cluster
 import Nodes
 
+/// Where a request goes, and when.
+public struct RoutePick: Sendable {
+    /// The node, or why there is none.
+    public let decision: RouteDecision
+    /// Brings the stream to the node; nil when it is there.
+    public let arrival: Task<CascadeOutcome, Never>?
+
+    /// A decision; without `arrival` it may be acted on at once.
+    public init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil) {
+        self.decision = decision
+        self.arrival = arrival
+    }
+}
+
 /// Hands out nodes to requests and remembers those it has just handed out, because a node's own record is a second
 /// old: without that a burst would all go to one node, and two publishers of one name to two.
 public actor RouteDesk {
@@ -18,9 +32,13 @@ public actor RouteDesk {
 
     private var picks: [Pick] = []
     private var turn = 0
+    private let cascades: (any CascadeStarting)?
+    private var flights = CascadeFlights()
+    private var tally = CascadeTally()
 
     /// A desk that remembers nothing yet.
-    public init() {}
+    /// - Parameter cascades: brings streams to nodes that don't have them; nil where that isn't done.
+    public init(cascades: (any CascadeStarting)? = nil) { self.cascades = cascades }
 
     /// The node for a new publisher, which is counted as taken until it shows or `release` is called.
     /// - Parameter nowNs: monotonic nanoseconds.
@@ -40,27 +58,35 @@ public actor RouteDesk {
         return decision
     }
 
-    /// The node for a new viewer. A publisher that was sent to a node a moment ago counts as being there.
-    /// - Parameter nowNs: monotonic nanoseconds.
+    /// The node for a new viewer. A publisher that was sent to a node a moment ago counts as being there, and so does a stream that is
+    /// being brought to a node: the pick's `arrival` has to be awaited.
+    /// - Parameters:
+    ///   - busy: nodes that have just said that they take no more.
+    ///   - nowNs: monotonic nanoseconds.
     public func watch(
         _ stream: String, in view: ClusterView, preference: RoutePreference, excluding: Set<String> = [],
-        nowNs: UInt64
-    ) -> RouteDecision {
+        busy: Set<String> = [], nowNs: UInt64
+    ) -> RoutePick {
         expire(nowNs)
         turn &+= 1
         var decision = RoutePolicy.watch(
-            stream, in: view, preference: preference, pending: viewers(), excluding: excluding,
-            turn: turn)
+            stream, in: flights.applied(to: view), preference: preference, pending: viewers(), excluding: excluding, busy: busy,
+            depthMax: cascades?.depthMax ?? 0, turn: turn)
+        if case .cascade(let target, let source) = decision {
+            _ = begin(CascadeMove(stream: stream, onto: target, from: source), in: view)
+            decision = .node(target)
+        }
         if decision == .noSuchStream, let claim = picks.last(where: { $0.isPublisher && $0.stream == stream }),
             let node = view.node(claim.alias), node.status != .lost, preference.allows(node),
-            !excluding.contains(claim.alias)
+            !excluding.contains(claim.alias), !busy.contains(claim.alias)
         {
             decision = .node(claim.alias)
         }
         if case .node(let alias) = decision {
             picks.append(Pick(alias: alias, stream: stream, isPublisher: false, atNs: nowNs))
+            return RoutePick(decision, arrival: flights.task(stream, onto: alias))
         }
-        return decision
+        return RoutePick(decision)
     }
 
     /// Counts a session that went to a node the client named, so that whoever comes next finds it there.
@@ -76,7 +102,35 @@ public actor RouteDesk {
         if let index { picks.remove(at: index) }
     }
 
+    // MARK: Cascades
+
+    /// Brings a stream to a node, or waits for what is bringing it there already.
+    public func move(_ move: CascadeMove, in view: ClusterView) async -> CascadeOutcome {
+        if let flight = flights.task(move.stream, onto: move.onto) { return await flight.value }
+        return await begin(move, in: view)?.value ?? .failed("streams are not brought to other nodes here")
+    }
+
+    /// What has been begun so far.
+    public var counts: CascadeTally { tally }
+
+    private func begin(_ move: CascadeMove, in view: ClusterView) -> Task<CascadeOutcome, Never>? {
+        guard let cascades, let number = flights.begin(move, { await cascades.start(move, in: view) }) else { return nil }
+        let task = flights.task(move.stream, onto: move.onto)
+        if move.isReplacing { tally.moved += 1 } else { tally.started += 1 }
+        Task {
+            guard let outcome = await task?.value else { return }
+            self.end(move, number, outcome)
+        }
+        return task
+    }
+
+    private func end(_ move: CascadeMove, _ number: Int, _ outcome: CascadeOutcome) {
+        flights.end(move, number: number, outcome, nowNs: Monotonic.nowNs())
+        if outcome != .up { tally.failed += 1 }
+    }
+
     private func expire(_ nowNs: UInt64) {
+        flights.expire(nowNs)
         picks.removeAll { $0.atNs &+ ($0.isPublisher ? Self.publisherNs : Self.viewerNs) <= nowNs }
     }
 
@@ -90,4 +144,14 @@ public actor RouteDesk {
     private func viewers() -> [String: Int] {
         picks.reduce(into: [:]) { counts, pick in if !pick.isPublisher { counts[pick.alias, default: 0] += 1 } }
     }
+}
+
+/// How many cascades a coordinator has begun.
+public struct CascadeTally: Sendable, Equatable {
+    /// For viewers that found no room or were far.
+    public var started = 0
+    /// For copies that had lost their source.
+    public var moved = 0
+    /// Of both, those that came to nothing.
+    public var failed = 0
 }

@@ -22,6 +22,8 @@ public struct RoutePreference: Sendable, Equatable {
 public enum RouteDecision: Sendable, Equatable {
     /// To the node of this alias.
     case node(String)
+    /// To the node `onto`, once it has the stream from the node `from`.
+    case cascade(onto: String, from: String)
     /// No node has the stream (404).
     case noSuchStream
     /// The nodes that could take it have no room (503, retry later).
@@ -52,10 +54,7 @@ public enum RoutePolicy {
         let free = running.filter { $0.stream(stream)?.presence != .copy }
         let allowed = free.isEmpty ? running : free
         guard !allowed.isEmpty else { return .noNode }
-        let roomy = allowed.filter { node in
-            let taken = node.publisherCount + (pending[node.alias] ?? 0)
-            return node.record.pubMax <= 0 || taken < node.record.pubMax
-        }
+        let roomy = allowed.filter { $0.hasRoomForPublisher(pending: pending) }
         guard !roomy.isEmpty else { return .full }
         // Viewers may wait on a node for a publisher to come back: that is where it belongs.
         if let waiting = roomy.first(where: { $0.stream(stream).map { $0.viewerCount > 0 } ?? false }) {
@@ -64,26 +63,37 @@ public enum RoutePolicy {
         return .node(leastLoaded(preference.best(of: roomy), pending: pending, turn: turn).alias)
     }
 
-    /// The node for a new viewer of `stream`: one that has it live and has room. A draining node is used only when no
-    /// other has the stream.
+    /// The node for a new viewer of `stream`: one that has it live and has room. Where there is none, or none in the wished region, the
+    /// stream is brought to a node that has. A draining node is used only when nothing else is left.
+    ///
+    /// - Parameters:
+    ///   - busy: nodes that have just said that they take no more; the stream may still be taken from them.
+    ///   - depthMax: nodes that a stream may go through after the publisher's; 0 for no cascades.
     public static func watch(
         _ stream: String, in view: ClusterView, preference: RoutePreference = RoutePreference(),
-        pending: [String: Int] = [:], excluding: Set<String> = [], turn: Int = 0
+        pending: [String: Int] = [:], excluding: Set<String> = [], busy: Set<String> = [], depthMax: Int = 4, turn: Int = 0
     ) -> RouteDecision {
         let holders = view.holders(of: stream)
         let live = holders.filter { $0.stream(stream)?.isPublished == true }
         let candidates = (live.isEmpty ? holders : live).filter { preference.allows($0) }
-        guard !candidates.isEmpty else { return .noSuchStream }
-        let answering = candidates.filter { !excluding.contains($0.alias) }
-        guard !answering.isEmpty else { return .noNode }
-        let running = answering.filter { $0.status == .running }
-        let usable = running.isEmpty ? answering : running
-        let roomy = usable.filter { node in
-            let taken = node.viewerCount + (pending[node.alias] ?? 0)
-            return node.record.subMax <= 0 || taken < node.record.subMax
+        guard !candidates.isEmpty || !live.isEmpty else { return .noSuchStream }
+        let answering = candidates.filter { !excluding.contains($0.alias) && !busy.contains($0.alias) }
+        let roomy = answering.filter { $0.hasRoomForViewer(pending: pending) }
+        let running = roomy.filter { $0.status == .running }
+        if !live.isEmpty, running.isEmpty || !preference.isNear(running),
+            let move = cascade(
+                stream, in: view, preference: preference, pending: pending, excluding: excluding, busy: busy, depthMax: depthMax,
+                turn: turn),
+            running.isEmpty || preference.isNear([view.node(move.onto)])
+        {
+            return .cascade(onto: move.onto, from: move.from)
         }
-        guard !roomy.isEmpty else { return .full }
-        return .node(leastLoaded(preference.best(of: roomy), pending: pending, turn: turn).alias)
+        let usable = running.isEmpty ? roomy : running
+        guard usable.isEmpty else {
+            return .node(leastLoaded(preference.best(of: usable), pending: pending, turn: turn).alias)
+        }
+        let isAnyUp = !answering.isEmpty || candidates.contains { busy.contains($0.alias) } || candidates.isEmpty
+        return isAnyUp ? .full : .noNode
     }
 
     /// How busy a node is, about 1 when one of its limits is reached.
@@ -100,7 +110,7 @@ public enum RoutePolicy {
         return max(load.cpu, link, publisherShare, viewerShare) + 0.01 * publishers + 0.001 * viewers
     }
 
-    private static func leastLoaded(_ nodes: [NodeView], pending: [String: Int], turn: Int) -> NodeView {
+    static func leastLoaded(_ nodes: [NodeView], pending: [String: Int], turn: Int) -> NodeView {
         let costs = nodes.map { cost($0, pending: pending[$0.alias] ?? 0) }
         let least = costs.min() ?? 0
         // Within a hundredth, the difference is measurement noise; the session count is not.
@@ -117,6 +127,12 @@ public enum RoutePolicy {
 
 extension RoutePreference {
     func allows(_ node: NodeView) -> Bool { nodes.isEmpty || nodes.contains(node.alias) }
+
+    /// Whether one of these nodes is in the region asked for; true when none is.
+    func isNear(_ candidates: [NodeView?]) -> Bool {
+        guard let region else { return true }
+        return candidates.contains { $0?.record.region == region }
+    }
 
     /// The nodes that meet most of the wishes; all of them when none does.
     func best(of candidates: [NodeView]) -> [NodeView] {

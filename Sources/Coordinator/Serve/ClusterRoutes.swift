@@ -31,7 +31,8 @@ struct ClusterRoutes: Sendable {
             router.on(
                 .post, "/api/nodes/{alias}/\(verb)",
                 RouteDescription(
-                    isDraining ? "Give a node no new sessions" : "Put a drained node back in service", tag: "cluster",
+                    isDraining ? "Give a node no new sessions and move those it has" : "Put a drained node back in service",
+                    tag: "cluster",
                     responses: [
                         RouteResponse(200, "The node", contentType: "application/json"), RouteResponse(404, "No such node"),
                     ]),
@@ -40,8 +41,23 @@ struct ClusterRoutes: Sendable {
                 guard let node = await directory.setDraining(request.parameter("alias"), isDraining) else {
                     throw HTTPError(.notFound, "no node is called \(request.parameter("alias"))")
                 }
+                // A node that is drained hears of it from `DrainKeeper`, which goes on until it does.
+                if !isDraining { try await takeBack(node) }
                 return try .json(NodeListing(node))
             }
+        }
+    }
+
+    /// A node that can't empty itself (404) has nothing to take back.
+    private func takeBack(_ node: NodeView) async throws(HTTPError) {
+        guard node.status != .lost else { return }
+        do throws(HTTPClientError) {
+            let status = try await caller.setDraining(node, false)
+            guard status.isSuccess || status == .notFound || status == .methodNotAllowed else {
+                throw HTTPClientError.status(status)
+            }
+        } catch {
+            throw NodeRequest.failure(error, of: node)
         }
     }
 
@@ -235,12 +251,13 @@ struct NodeListing: Encodable {
     init(_ node: NodeView) { self.node = node }
 
     private enum CodingKeys: String, CodingKey {
-        case alias, url, region, labels, status, load, recordings, streams, version
+        case alias, url, region, labels, status, drained, load, recordings, streams, software, version
         case pubMax = "pub_max"
         case subMax = "sub_max"
         case startedAtMs = "started_at_ms"
         case updatedAtMs = "updated_at_ms"
         case clockOffsetMs = "clock_offset_ms"
+        case ageMs = "age_ms"
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -251,6 +268,7 @@ struct NodeListing: Encodable {
         try container.encode(record.region, forKey: .region)
         try container.encode(record.labels, forKey: .labels)
         try container.encode(node.status, forKey: .status)
+        try container.encode(node.status == .draining && record.drained, forKey: .drained)
         // What a node did before it was lost is no load.
         try container.encode(node.status == .lost ? NodeLoad() : record.load, forKey: .load)
         try container.encode(record.pubMax, forKey: .pubMax)
@@ -260,6 +278,8 @@ struct NodeListing: Encodable {
         try container.encode(record.startedAtMs, forKey: .startedAtMs)
         try container.encode(record.updatedAtMs, forKey: .updatedAtMs)
         try container.encodeIfPresent(node.clockOffsetMs, forKey: .clockOffsetMs)
+        try container.encodeIfPresent(node.software, forKey: .software)
+        try container.encodeIfPresent(node.ageMs(nowNs: Monotonic.nowNs()), forKey: .ageMs)
         try container.encode(record.version, forKey: .version)
     }
 }

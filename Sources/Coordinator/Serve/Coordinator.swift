@@ -24,6 +24,9 @@ public final class Coordinator: Server {
     private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
     private let clocks: ClockKeeper
+    private let cascades: CascadeKeeper
+    private let drains: DrainKeeper
+    private let handover: RecordingHandover
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -33,11 +36,9 @@ public final class Coordinator: Server {
 
     /// Opens the index and the port. Nothing is answered or followed before `start()`.
     /// - Parameter webFolder: where the web page's files are; nil looks beside the program.
-    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`, `CoordinatorError`.
+    /// - Throws: what can't be opened, in words: `IndexError`, `HTTPServerError`, `StoreError`.
     public init(_ config: CoordinatorConfig, webFolder: String? = nil) async throws {
-        if let problem = CoordinatorError(config) { throw problem }
-        guard case .sqlite(let path) = config.database.location else { throw CoordinatorError.noPostgreSQL }
-        index = RecordingIndex(path: path)
+        index = RecordingIndex(config.database.location)
         try await index.open()
         client = HTTPClient()
         // Players that read slowly hold connections; offers and records must not queue behind them.
@@ -62,7 +63,13 @@ public final class Coordinator: Server {
             cache: ObjectCache.make(bytes: config.playback.cacheBytes))
         follower = LiveFollower(
             directory: directory, client: objectClient, firstVersion: wallUs())
-        let router = Self.router(config, client, directory, index, sync, objects, follower, registry, web)
+        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
+        let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
+        cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
+        drains = DrainKeeper(directory: directory, caller: caller)
+        let rules = AutoRecordRules(config.autoRecord)
+        handover = RecordingHandover(directory: directory, caller: caller) { rules?.covers($0) ?? false }
+        let router = Self.router(config, desk, caller, directory, index, sync, objects, follower, registry, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
 
@@ -72,12 +79,18 @@ public final class Coordinator: Server {
         await sync.start()
         await clocks.start()
         await autoRecorder?.start()
+        await cascades.start()
+        await drains.start()
+        await handover.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await handover.stop()
+        await drains.stop()
+        await cascades.stop()
         await autoRecorder?.stop()
         await clocks.stop()
         await sync.stop()
@@ -90,23 +103,22 @@ public final class Coordinator: Server {
     }
 
     private static func registry(_ settings: RedisSettings) throws -> RedisRegistry? {
-        guard !settings.url.isEmpty else { return nil }
-        return RedisRegistry(try RedisAddress(settings.url), prefix: settings.prefix)
+        try RedisAddress(settings).map { RedisRegistry($0, prefix: settings.prefix) }
     }
 
     private static func router(
-        _ config: CoordinatorConfig, _ client: HTTPClient, _ directory: NodeDirectory, _ index: RecordingIndex,
+        _ config: CoordinatorConfig, _ desk: RouteDesk, _ caller: NodeCaller, _ directory: NodeDirectory, _ index: RecordingIndex,
         _ sync: RecordingSync, _ objects: ObjectProxy, _ follower: LiveFollower, _ registry: RedisRegistry?,
         _ web: WebFolder?
     ) -> Router {
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
         let requests = RequestMetrics()
-        let desk = RouteDesk()
-        let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
         var router = GuardedRouter(gate)
         router.add { $0.use(requests, config.limits) }
-        SignalingRoutes(directory: directory, desk: desk, caller: caller, routing: config.routing, limits: config.limits).add(
-            to: &router)
+        SignalingRoutes(
+            directory: directory, desk: desk, gate: gate, caller: caller, routing: config.routing, limits: config.limits,
+            extraICE: ExtraICE(config.extraICE)
+        ).add(to: &router)
         ClusterRoutes(directory: directory, desk: desk, caller: caller).add(to: &router)
         RecordRoutes(directory: directory, caller: caller).add(to: &router)
         let recorded = ClusterPlayback(
@@ -116,12 +128,15 @@ public final class Coordinator: Server {
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }
-        let metrics = CoordinatorMetrics(directory: directory, index: index, sync: sync, registry: registry, cache: objects.cache)
+        let metrics = CoordinatorMetrics(
+            directory: directory, desk: desk, index: index, sync: sync, registry: registry, cache: objects.cache)
         let system = SystemRoutes(
             CoordinatorProgram.description, requests: requests,
             health: {
-                guard (try? await index.counts()) != nil else {
-                    throw HTTPError(.serviceUnavailable, "the recording index can't be read")
+                do throws(IndexError) {
+                    _ = try await index.counts()
+                } catch {
+                    throw HTTPError(.serviceUnavailable, "the recording index can't be read: \(error)")
                 }
             },
             info: { CoordinatorInfo(features: config.features) }, metrics: { try await metrics.add(to: &$0) })
@@ -136,29 +151,10 @@ public final class Coordinator: Server {
     }
 }
 
-/// What a valid configuration may ask for and this program can't do yet.
-public enum CoordinatorError: Error, Sendable, CustomStringConvertible {
-    /// `database.url` is PostgreSQL's.
-    case noPostgreSQL
-
-    /// What of `config` can't be done; nil when all can. `--check` says it too, not only the start.
-    init?(_ config: CoordinatorConfig) {
-        guard case .postgresql = config.database.location else { return nil }
-        self = .noPostgreSQL
-    }
-
-    /// One line for the operator.
-    public var description: String {
-        switch self {
-        case .noPostgreSQL: "database.url: PostgreSQL is not supported yet; use sqlite:PATH"
-        }
-    }
-}
-
 extension CoordinatorConfig {
     fileprivate var features: [String] {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
-        if !redis.url.isEmpty { features.append("redis") }
+        if redis.isEnabled { features.append("redis") }
         if storage != nil { features.append("storage") }
         if autoRecord.isEnabled { features.append("auto_record") }
         return features

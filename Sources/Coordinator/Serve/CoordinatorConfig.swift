@@ -1,6 +1,7 @@
 import Cluster
 import Config
 import Program
+import Records
 import Redis
 
 /// The configuration of a coordinator; every key is described in `cluster/coordinator.toml`.
@@ -17,6 +18,8 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     public var routing: RoutingSettings
     /// `[cascade]`.
     public var cascade: CascadeSettings
+    /// `[extra_ice]`.
+    public var extraICE: ExtraICESettings
     /// `[recorder.storage]`: where objects are; nil: each node has its own and is asked for them.
     public var storage: StorageSettings?
     /// `[database]`.
@@ -34,10 +37,12 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     public init(reading root: ConfigSection) {
         http = ListenSettings(reading: root, port: 8888)
         auth = CredentialSettings(reading: root, listen: http.listen)
-        redis = RedisSettings(reading: root) { RedisAddress.problem(of: $0) }
+        redis = RedisSettings(
+            reading: root, check: RedisAddress.problem(of:), checkSentinel: RedisAddress.problem(ofSentinel:))
         nodes = StaticNode.all(reading: root)
         routing = RoutingSettings(reading: root)
         cascade = CascadeSettings(reading: root)
+        extraICE = ExtraICESettings(reading: root)
         let recorder = root.section("recorder")
         let read = StorageSettings(reading: recorder)
         storage = recorder.isSet("storage.type") || recorder.isSet("storage.root") ? read : nil
@@ -51,6 +56,7 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     /// Directories and the database writable, certificates readable, port free.
     public func check(_ machine: ConfigChecks) {
         http.check(machine)
+        redis.check(machine)
         storage?.check(machine)
         if case .sqlite(let path) = database.location { machine.writable(file: path, key: "database.url") }
     }
@@ -128,47 +134,29 @@ public struct CascadeSettings: Sendable, Hashable {
     public var mode: Mode
     /// `idle_seconds` without viewers until a cascade ends.
     public var idleSeconds: Int
+    /// `max_depth`: nodes that a stream may go through after the one it was published on.
+    public var depthMax: Int
 
     init(reading root: ConfigSection) {
         let cascade = root.section("cascade")
         mode = cascade.choice("mode", default: .pull)
         idleSeconds = cascade.integer("idle_seconds", default: 60, in: 1...86_400)
+        depthMax = cascade.integer("max_depth", default: 4, in: 1...16)
     }
 }
 
 /// `[database]`: the recording index.
 public struct DatabaseSettings: Sendable, Hashable {
-    /// What `url` says.
-    public enum Location: Sendable, Hashable {
-        /// File path.
-        case sqlite(path: String)
-        /// Connection URL for libpq; may hold a password.
-        case postgresql(url: String)
-
-        init?(_ url: String) {
-            if url.hasPrefix("postgresql://") || url.hasPrefix("postgres://") {
-                self = .postgresql(url: url)
-            } else if url.hasPrefix("sqlite:") {
-                let rest = url.dropFirst("sqlite:".count)
-                let path = rest.hasPrefix("//") ? rest.dropFirst(2) : rest
-                guard !path.isEmpty, !path.hasSuffix("/") else { return nil }
-                self = .sqlite(path: String(path))
-            } else {
-                return nil
-            }
-        }
-    }
-
     /// `url`.
-    public var location: Location
+    public var location: IndexLocation
 
     static let defaultPath = "./coordinator.db"
 
     init(reading root: ConfigSection) {
         let url = root.section("database").string("url", default: "sqlite:\(Self.defaultPath)") {
-            Location($0) == nil ? "expected sqlite:PATH or postgresql://user:password@host/database" : nil
+            IndexLocation($0) == nil ? "expected sqlite:PATH or postgresql://user:password@host/database" : nil
         }
-        location = Location(url) ?? .sqlite(path: Self.defaultPath)
+        location = IndexLocation(url) ?? .sqlite(path: Self.defaultPath)
     }
 }
 

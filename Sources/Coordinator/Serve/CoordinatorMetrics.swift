@@ -4,6 +4,7 @@ import Playback
 import Program
 import Records
 import Redis
+import Route
 
 /// Every metric of the coordinator except those that all programs have (``SystemRoutes``).
 enum CoordinatorMetric {
@@ -15,8 +16,12 @@ enum CoordinatorMetric {
     static let nodePublishers = gauge("node_publishers", "Publishers on a node.")
     static let nodeViewers = gauge("node_viewers", "Viewers on a node.")
     static let nodeEgress = gauge("node_egress_bits_per_second", "Media a node sends.")
+    static let nodeCopies = gauge("node_copies", "Streams that a node has from another node.")
+    static let cascades = counter(
+        "cascades_total", "Cascades begun: for viewers (started), for copies that lost their source (moved); failed of both.")
     static let redisConnected = gauge(
         "redis_connected", "1 while Redis answers; while it doesn't, nodes are shown as they were last.")
+    static let indexConnected = gauge("index_connected", "Whether the recording index answers.")
     static let recordings = gauge("recordings", "Recordings in the index.")
     static let recordingsActive = gauge("recordings_active", "Recordings that were growing when last heard of.")
     static let cacheRequests = counter(
@@ -34,6 +39,7 @@ enum CoordinatorMetric {
 /// What the coordinator adds to `/metrics`.
 struct CoordinatorMetrics: Sendable {
     let directory: NodeDirectory
+    let desk: RouteDesk
     let index: RecordingIndex
     let sync: RecordingSync
     let registry: RedisRegistry?
@@ -54,10 +60,17 @@ struct CoordinatorMetrics: Sendable {
         each(CoordinatorMetric.nodePublishers) { Double($0.publisherCount) }
         each(CoordinatorMetric.nodeViewers) { Double($0.viewerCount) }
         each(CoordinatorMetric.nodeEgress) { Double($0.record.load.egressBitsPerSecond) }
+        each(CoordinatorMetric.nodeCopies) { node in Double(node.streams.count { $0.presence == .copy }) }
+        let tally = await desk.counts
+        let begun = [("started", tally.started), ("moved", tally.moved), ("failed", tally.failed)]
+        text.add(CoordinatorMetric.cascades, begun.map { MetricSample(["result": $0], Double($1)) })
         if let registry { text.add(CoordinatorMetric.redisConnected, registry.status == .ready ? 1 : 0) }
-        let counts = try await index.counts()
-        text.add(CoordinatorMetric.recordings, Double(counts.all))
-        text.add(CoordinatorMetric.recordingsActive, Double(counts.active))
+        let recordings = try? await index.counts()
+        text.add(CoordinatorMetric.indexConnected, recordings == nil ? 0 : 1)
+        if let recordings {
+            text.add(CoordinatorMetric.recordings, Double(recordings.all))
+            text.add(CoordinatorMetric.recordingsActive, Double(recordings.active))
+        }
         if let counts = cache?.counts {
             let results = [("hit", counts.hits), ("joined", counts.joined), ("miss", counts.misses), ("passed", counts.passed)]
             text.add(CoordinatorMetric.cacheRequests, results.map { MetricSample(["result": $0], Double($1)) })

@@ -14,7 +14,4 @@ public enum CoordinatorProgram: ServerProgram {
         tributary_keep_freed_memory(1 << 20, 16 << 20)
         return try await Coordinator(config)
     }
-
-    /// What this build can't do yet.
-    public static func unsupported(in config: CoordinatorConfig) -> String? { CoordinatorError(config)?.description }
 }

@@ -13,8 +13,16 @@ struct NodeAnswer: Sendable {
     var response: HTTPResponse {
         var kept = HTTPHeaders()
         for field in headers where !Self.ownHeaders.contains(field.name.lowercased()) { kept.add(field.name, field.value) }
+        // A live777 node says what is wrong in plain words, or says nothing.
+        if status.rawValue >= 400, headers["Content-Type"]?.hasPrefix("application/json") != true {
+            let words = String(decoding: body.prefix(Self.wordsMax), as: UTF8.self)
+            kept["Content-Type"] = nil
+            return .error(HTTPError(status, words.isEmpty ? "the node answered \(status.rawValue)" : words, headers: kept))
+        }
         return HTTPResponse(status, headers: kept, body: body.isEmpty ? .none : .bytes(body))
     }
+
+    private static let wordsMax = 1_000
 
     /// Connection-specific fields (RFC 9110 section 7.6.1) and those the server writes itself.
     private static let ownHeaders: Set<String> = [
@@ -40,6 +48,10 @@ struct NodeCaller: Sendable {
         for name in ["Content-Type", "Accept", "If-Match", "If-None-Match"] {
             if let value = request.headers[name] { outgoing.headers[name] = value }
         }
+        // live777 knows its types without parameters only.
+        for type in ["application/sdp", "application/trickle-ice-sdpfrag"] where outgoing.hasType(type) {
+            outgoing.headers["Content-Type"] = type
+        }
         outgoing.connectMs = NodeRequest.connectMs
         outgoing.totalMs = Self.totalMs
         return outgoing
@@ -60,6 +72,15 @@ struct NodeCaller: Sendable {
         return try await call(request(incoming, body: body, node: node, path: path), node)
     }
 
+    /// Tells a node, on our own behalf, to empty itself or to take sessions again.
+    func setDraining(_ node: NodeView, _ isDraining: Bool) async throws(HTTPClientError) -> HTTPStatus {
+        var request = HTTPClientRequest(
+            isDraining ? .post : .delete, "\(node.record.url)/api/drain", headers: NodeRequest.headers(token: node.token))
+        request.connectMs = NodeRequest.connectMs
+        request.totalMs = Self.totalMs
+        return try await send(request, to: node).status
+    }
+
     /// Sends, with the client's words for a failure.
     func call(_ outgoing: HTTPClientRequest, _ node: NodeView) async throws(HTTPError) -> NodeAnswer {
         do throws(HTTPClientError) {
@@ -67,5 +88,13 @@ struct NodeCaller: Sendable {
         } catch {
             throw NodeRequest.failure(error, of: node)
         }
+    }
+}
+
+extension HTTPClientRequest {
+    /// Whether its body is of this type, whatever the parameters (RFC 9110 section 8.3.1).
+    fileprivate func hasType(_ type: String) -> Bool {
+        let value = headers["Content-Type"]?.prefix { $0 != ";" }.lowercased()
+        return value.map { $0.split(whereSeparator: \.isWhitespace) == [type[...]] } ?? false
     }
 }

@@ -8,6 +8,9 @@ struct SessionAddress: Equatable {
     let alias: String
     let session: String
 
+    /// Of a session that the node has told of.
+    init(stream: String, alias: String, session: String) { (self.stream, self.alias, self.session) = (stream, alias, session) }
+
     /// From an id as it stands in the coordinator's addresses; nil when no alias is in it, or what follows it would not be one segment
     /// of a path.
     init?(stream: String, id: String) {

@@ -11,9 +11,11 @@ import Route
 struct SignalingRoutes: Sendable {
     let directory: NodeDirectory
     let desk: RouteDesk
+    let gate: Gate
     let caller: NodeCaller
     let routing: RoutingSettings
     let limits: LimitSettings
+    let extraICE: ExtraICE
     private static let log = Logger("route")
 
     private enum Kind: String, Sendable {
@@ -75,13 +77,16 @@ struct SignalingRoutes: Sendable {
     /// What the endpoint says of itself: several players look at OPTIONS before they offer, and there for PATCH too.
     private func addDescription(_ kind: Kind, _ needs: @escaping GuardedRouter.Needs, to router: inout GuardedRouter) {
         let pattern = "/\(kind.rawValue)/{stream}"
-        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { _ in
-            HTTPResponse(
-                .noContent,
-                headers: [
-                    "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
-                    "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
-                ])
+        router.on(.options, pattern, RouteDescription("What may be sent", tag: "sessions"), needs: { _ in nil }) { request in
+            var headers: HTTPHeaders = [
+                "Allow": "OPTIONS, HEAD, GET, POST", "Accept-Post": "application/sdp",
+                "Access-Control-Allow-Methods": "OPTIONS, HEAD, GET, POST, PATCH, DELETE",
+            ]
+            // They hold credentials, so only who may come gets them.
+            if let stream = try? request.streamName(), (try? gate.check(request, kind.access(stream))) != nil {
+                for link in extraICE.links(stream: stream) { headers.add("Link", link) }
+            }
+            return HTTPResponse(.noContent, headers: headers)
         }
         router.on(
             .get, pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: "sessions"), needs: needs
@@ -98,12 +103,13 @@ struct SignalingRoutes: Sendable {
         let stream = try request.streamName()
         let node = try await directory.node(called: alias)
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
-        if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
+        if kind == .whip { await makeWay(for: stream, on: node) }
+        if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
         let answer = try await caller.forward(request, to: node, path: path)
         if answer.status.isSuccess {
             await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
         }
-        return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
+        return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
     }
 
     private func start(_ request: HTTPRequest, _ kind: Kind) async throws -> HTTPResponse {
@@ -112,23 +118,81 @@ struct SignalingRoutes: Sendable {
         let preference = try RoutePreference(request, policy: routing.policy)
         try await checkLimits(kind, stream)
         let body = routing.mode == .redirect ? [] : try await request.body.bytes(limit: caller.bodyBytesMax)
-        var failed: Set<String> = []
-        var lastFailure: HTTPError?
-        // Two tries: a node may have died or filled up a moment ago, but a cluster that is down should say so soon.
-        while failed.count < 2, let node = try await pick(kind, stream, preference, excluding: failed, lastFailure) {
-            if routing.mode == .redirect { return .redirect(to: node.record.url + path) }
-            switch await attempt(caller.request(request, body: body, node: node, path: path), node) {
+        var tries = Tries()
+        while tries.mayGoOn, let (node, arrival) = try await pick(kind, stream, preference, tries) {
+            if case .failed(let why) = await arrival?.value {
+                await desk.release(stream, node: node.alias, isPublisher: false)
+                tries.noteCascade(onto: node.alias, why)
+                continue
+            }
+            if kind == .whip { await makeWay(for: stream, on: node) }
+            if routing.mode == .redirect { return redirect(request, kind, stream, to: node, path) }
+            switch await attempt(kind, caller.request(request, body: body, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
-                return try SessionAddress.rewrite(answer, stream: stream, alias: node.alias)
-            case .failed(let failure, let mayTryAnother):
+                return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
+            case .failed(let failure, let isThere, let mayTryAnother):
                 await desk.release(stream, node: node.alias, isPublisher: kind == .whip)
                 guard mayTryAnother else { throw failure }
-                lastFailure = failure
-                failed.insert(node.alias)
+                tries.note(node.alias, failure, isThere: isThere)
             }
         }
-        throw lastFailure ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
+        throw tries.last ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
+    }
+
+    /// Sends the client to the node. Where we have a token for it, with a grant, so that it needs to know no credential of the client's.
+    private func redirect(
+        _ request: HTTPRequest, _ kind: Kind, _ stream: String, to node: NodeView, _ path: String
+    ) -> HTTPResponse {
+        let nowMs = Monotonic.wallMs() - (node.clockOffsetMs ?? 0)
+        let grant = Grant(
+            node: node.alias, startedAtMs: node.record.startedAtMs, stream: stream, action: kind == .whip ? .publish : .subscribe,
+            fingerprint: request.context[NodeRequest.fingerprintKey] as? String ?? "",
+            expires: nowMs / 1000 + Grant.lifetimeSeconds)
+        let signed = node.token.flatMap { grant.signed(with: $0) }
+        var response = HTTPResponse.redirect(to: node.record.url + path + (signed.map { "?\(Grant.queryName)=\($0)" } ?? ""))
+        response.headers["Cache-Control"] = "no-store"
+        return response
+    }
+
+    /// What has been tried for a request. Twice each: a node may have died or filled up a moment ago, but a cluster that is down should
+    /// say so soon.
+    private struct Tries {
+        private(set) var silent: Set<String> = []
+        private(set) var busy: Set<String> = []
+        private(set) var last: HTTPError?
+        private var refusals = 0
+        private var cascades = 0
+
+        var mayGoOn: Bool { refusals < 2 && cascades < 2 }
+
+        mutating func note(_ alias: String, _ failure: HTTPError, isThere: Bool) {
+            if isThere { busy.insert(alias) } else { silent.insert(alias) }
+            refusals += 1
+            last = failure
+        }
+
+        mutating func noteCascade(onto alias: String, _ why: String) {
+            busy.insert(alias)
+            cascades += 1
+            last = HTTPError(
+                .serviceUnavailable, "the stream can't be brought to a node now: \(why)", headers: ["Retry-After": "2"])
+        }
+    }
+
+    /// A publisher that comes to a node with a copy that nothing comes to any more finds the place free. The viewers stay.
+    private func makeWay(for stream: String, on node: NodeView) async {
+        guard let record = node.stream(stream), record.presence == .copy,
+            let copy = record.publish.sessions.first(where: \.isOpen),
+            !RoutePolicy.isSound(node, stream, in: await directory.view())
+        else { return }
+        let address = SessionAddress(stream: stream, alias: node.alias, session: copy.id)
+        var request = HTTPClientRequest(
+            .delete, node.record.url + address.nodePath, headers: NodeRequest.headers(token: node.token))
+        request.connectMs = NodeRequest.connectMs
+        request.totalMs = NodeCaller.totalMs
+        // What goes wrong here, the publisher hears from the node.
+        _ = try? await caller.send(request, to: node)
     }
 
     /// `[limits]` over the whole cluster, as far as nodes have told of their sessions.
@@ -147,22 +211,32 @@ struct SignalingRoutes: Sendable {
 
     private enum Attempt {
         case answered(NodeAnswer)
-        case failed(HTTPError, mayTryAnother: Bool)
+        /// - isThere: it answered, and may be where another node takes the stream from.
+        case failed(HTTPError, isThere: Bool, mayTryAnother: Bool)
     }
 
-    private func attempt(_ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
+    private func attempt(_ kind: Kind, _ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
         let began = Monotonic.nowNs()
         do throws(HTTPClientError) {
             let answer = try await caller.send(outgoing, to: node)
-            guard answer.status == .serviceUnavailable else { return .answered(answer) }
-            let retryAfter = answer.headers["Retry-After"] ?? "5"
-            return .failed(
-                HTTPError(.serviceUnavailable, "\(node.alias) takes no more", headers: ["Retry-After": retryAfter]),
-                mayTryAnother: true)
+            switch (answer.status, kind) {
+            case (.serviceUnavailable, _):
+                let retryAfter = answer.headers["Retry-After"] ?? "5"
+                let failure = HTTPError(
+                    .serviceUnavailable, "\(node.alias) takes no more", headers: ["Retry-After": retryAfter])
+                return .failed(failure, isThere: true, mayTryAnother: true)
+            // Our own token may do everything, so what is forbidden is one viewer more of this stream.
+            case (.forbidden, .whep) where !(node.token ?? "").isEmpty:
+                return .failed(HTTPError(.forbidden, "the stream takes no more viewers"), isThere: true, mayTryAnother: true)
+            // The stream has just gone from there.
+            case (.notFound, .whep):
+                return .failed(HTTPError(.notFound, "no such stream"), isThere: false, mayTryAnother: true)
+            default: return .answered(answer)
+            }
         } catch {
             Self.log.warning("node did not answer", ["node": node.alias, "reason": error.description])
             return .failed(
-                NodeRequest.failure(error, of: node),
+                NodeRequest.failure(error, of: node), isThere: false,
                 mayTryAnother: Self.neverArrived(error, afterNs: Monotonic.nowNs() &- began))
         }
     }
@@ -177,19 +251,26 @@ struct SignalingRoutes: Sendable {
     }
 
     private func pick(
-        _ kind: Kind, _ stream: String, _ preference: RoutePreference, excluding failed: Set<String>, _ lastFailure: HTTPError?
-    ) async throws(HTTPError) -> NodeView? {
+        _ kind: Kind, _ stream: String, _ preference: RoutePreference, _ tries: Tries
+    ) async throws(HTTPError) -> (node: NodeView, arrival: Task<CascadeOutcome, Never>?)? {
         let view = await directory.view()
         let nowNs = Monotonic.nowNs()
-        let decision =
-            kind == .whip
-            ? await desk.publish(stream, in: view, preference: preference, excluding: failed, nowNs: nowNs)
-            : await desk.watch(stream, in: view, preference: preference, excluding: failed, nowNs: nowNs)
-        switch decision {
-        case .node(let alias): return view.node(alias)
-        case .noSuchStream: throw lastFailure ?? HTTPError(.notFound, "no such stream")
+        let pick: RoutePick
+        switch kind {
+        case .whip:
+            let decision = await desk.publish(
+                stream, in: view, preference: preference, excluding: tries.silent.union(tries.busy), nowNs: nowNs)
+            pick = RoutePick(decision)
+        case .whep:
+            pick = await desk.watch(
+                stream, in: view, preference: preference, excluding: tries.silent, busy: tries.busy, nowNs: nowNs)
+        }
+        switch pick.decision {
+        case .node(let alias), .cascade(let alias, _): return view.node(alias).map { ($0, pick.arrival) }
+        case .noSuchStream: throw tries.last ?? HTTPError(.notFound, "no such stream")
         case .full:
-            throw HTTPError(.serviceUnavailable, "all nodes that could take it are full", headers: ["Retry-After": "5"])
+            throw tries.last
+                ?? HTTPError(.serviceUnavailable, "all nodes that could take it are full", headers: ["Retry-After": "5"])
         case .noNode: return nil
         }
     }

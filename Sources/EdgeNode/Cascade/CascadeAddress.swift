@@ -60,6 +60,8 @@ public struct CascadeAddress: Sendable, Hashable {
 public enum CascadePath {
     /// The header's name.
     public static let header = "Tributary-Cascade"
+    /// Beside it when a coordinator has a stream pushed: seconds that the copy stays without use.
+    public static let idleHeader = "Tributary-Cascade-Idle"
     /// Entries of one header; the depth limit of the streams is far below.
     public static let nodesMax = 32
 

@@ -44,6 +44,8 @@ public actor CascadeDesk {
     private let time: @Sendable () -> StreamTime
     private let log = Logger("cascade")
     private var links: [UInt64: CascadeLink] = [:]
+    /// First attempts, for whoever asks for the same meanwhile.
+    private var opening: [UInt64: Task<Result<CascadeStatus, CascadeError>, Never>] = [:]
     private var lastID: UInt64 = 0
     private var tasks: [Task<Void, Never>] = []
     private var isStopping = false
@@ -110,28 +112,54 @@ public actor CascadeDesk {
 
     /// Fetches a stream from another node's WHEP endpoint; returns when it has answered. Asking for what is there already changes nothing.
     ///
-    /// - Parameter idleSeconds: instead of the setting; 0 for never.
+    /// - Parameters:
+    ///   - idleSeconds: instead of the setting; 0 for never.
+    ///   - isReplacing: whether another source, however well it works, is given up for this one. Viewers go on with the new one.
     public func pull(
-        stream: String, from address: CascadeAddress, idleSeconds: Int? = nil
+        stream: String, from address: CascadeAddress, idleSeconds: Int? = nil, isReplacing: Bool = false
     ) async throws(CascadeError) -> CascadeStatus {
         if let known = live(stream, .pull) {
-            if known.address == address, case .connected = known.phase { return known.status }
+            if known.address == address {
+                if case .connected = known.phase { return known.status }
+                if let attempt = opening[known.id] { return try await attempt.value.get() }
+            }
             // Whoever asks for another source while the last one is lost knows better.
-            guard case .waiting = known.phase else { throw .local(.publisherExists) }
-            links[known.id] = nil
+            if case .waiting = known.phase {
+                links[known.id] = nil
+            } else {
+                guard isReplacing else { throw .local(.publisherExists) }
+                await drop(known)
+            }
         }
+        // Also a copy that another node gave to us makes room.
+        if isReplacing { await registry.endCopy(of: stream) }
         let idle = UInt64(max(0, idleSeconds ?? settings.idleSeconds)) &* 1_000_000_000
         return try await open(stream, .pull, address, idleNs: idle)
     }
 
+    /// Gives a cascade up for another one.
+    private func drop(_ link: CascadeLink) async {
+        links[link.id] = nil
+        if let offer = link.offer { await registry.abandon(offer) }
+        if case .connected(let session, let remote) = link.phase {
+            try? await registry.end(stream: link.stream, session: session)
+            hangUp(remote, link.address)
+        }
+    }
+
     /// Gives a stream to another node's WHIP endpoint; returns when it has answered. Asking for what is there already changes nothing.
-    public func push(stream: String, to address: CascadeAddress) async throws(CascadeError) -> CascadeStatus {
+    ///
+    /// - Parameter idleSeconds: how long the other node keeps the stream without use, when a coordinator has it pushed; 0 for ever.
+    public func push(
+        stream: String, to address: CascadeAddress, idleSeconds: Int = 0
+    ) async throws(CascadeError) -> CascadeStatus {
         if let known = live(stream, .push, address.url) {
             if case .connected = known.phase { return known.status }
+            if let attempt = opening[known.id] { return try await attempt.value.get() }
             guard case .waiting = known.phase else { throw .local(.publisherExists) }
             links[known.id] = nil
         }
-        return try await open(stream, .push, address, idleNs: 0)
+        return try await open(stream, .push, address, idleNs: UInt64(max(0, idleSeconds)) &* 1_000_000_000)
     }
 
     private func open(
@@ -141,14 +169,21 @@ public actor CascadeDesk {
             throw .local(.unavailable(retryAfterSeconds: 5))
         }
         let id = add(stream, direction, [address], idleNs: idleNs, isLasting: false, phase: .connecting)
-        do {
+        let attempt = Task { await self.attempt(id) }
+        opening[id] = attempt
+        defer { opening[id] = nil }
+        return try await attempt.value.get()
+    }
+
+    private func attempt(_ id: UInt64) async -> Result<CascadeStatus, CascadeError> {
+        do throws(CascadeError) {
             try await connect(id)
         } catch {
             links[id] = nil
-            throw error
+            return .failure(error)
         }
-        guard let status = links[id]?.status else { throw .local(.streamNotFound) }
-        return status
+        guard let status = links[id]?.status else { return .failure(.local(.streamNotFound)) }
+        return .success(status)
     }
 
     /// Ends the cascades of a stream: all, or that with this URL. How many there were; what the configuration asks for comes back.
@@ -163,6 +198,13 @@ public actor CascadeDesk {
             }
         }
         return wanted.count
+    }
+
+    /// How many cascades there are by direction and state, those that are over left out.
+    public func counts() -> [CascadeDirection: [CascadeStatus.State: Int]] {
+        links.values.filter { !$0.isOver }.reduce(into: [:]) { counts, link in
+            counts[link.direction, default: [:]][link.status.state, default: 0] += 1
+        }
     }
 
     /// Cascades of a stream, with those that ended within the last minute.
@@ -200,9 +242,13 @@ public actor CascadeDesk {
         } catch {
             throw .local(error)
         }
+        guard links[id] != nil else { return await registry.abandon(offer) }
+        links[id]?.offer = offer
+        defer { links[id]?.offer = nil }
         let answer: RemoteSession.Answer
         do throws(CascadeError) {
-            answer = try await remote.open(address, sdp: offer.sdp, path: offer.path)
+            let idleSeconds = !isPull && link.idleNs > 0 ? Int(link.idleNs / 1_000_000_000) : nil
+            answer = try await remote.open(address, sdp: offer.sdp, path: offer.path, idleSeconds: idleSeconds)
         } catch {
             await registry.abandon(offer)
             throw error
@@ -251,6 +297,8 @@ public actor CascadeDesk {
         case .lost(let why):
             log.warning("cascade is lost", ["stream": end.stream, "direction": link.direction.rawValue, "why": why])
             links[link.id]?.turn += 1
+            // The other node has given up what a coordinator wanted there: nobody used it, or it comes from elsewhere now.
+            if link.direction == .push, link.idleNs > 0 { return finish(link.id, why) }
             guard link.isLasting || link.attempts < settings.attemptsMax else { return finish(link.id, why) }
             wait(link.id, why)
         }
@@ -258,9 +306,8 @@ public actor CascadeDesk {
 
     private func wait(_ id: UInt64, _ reason: String) {
         guard let link = links[id] else { return }
-        var generator = SystemRandomNumberGenerator()
         let backOff = link.isLasting ? Self.lastingBackOff : Self.backOff
-        let pauseMs = backOff.pauseMs(before: link.attempts + 1, using: &generator)
+        let pauseMs = backOff.pauseMs(before: link.attempts + 1)
         links[id]?.reason = reason
         links[id]?.phase = .waiting(untilNs: time().monotonicNs &+ UInt64(pauseMs) &* 1_000_000)
     }

@@ -57,11 +57,13 @@ struct CascadeLink {
     let direction: CascadeDirection
     /// Where to ask, one after the other; one when it was asked for by hand.
     let addresses: [CascadeAddress]
-    /// A pull that nobody has watched for so long ends; 0 for never.
+    /// A pull that nobody has watched for so long ends, and what was pushed is let go by the other node; 0 for never.
     let idleNs: UInt64
     /// From the configuration: never given up.
     let isLasting: Bool
     var phase: Phase
+    /// What the other node is being asked, until it has answered.
+    var offer: RelayOffer?
     var attempts = 0
     /// How often in a row the session was found connected.
     var goodTicks = 0

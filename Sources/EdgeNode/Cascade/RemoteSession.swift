@@ -21,10 +21,15 @@ struct RemoteSession: Sendable {
     private static let messageBytesMax = 300
 
     /// Offers `sdp`, following 307 and 308 with the same body. A token goes nowhere but to the origin it was given for.
-    func open(_ address: CascadeAddress, sdp: String, path: [String]) async throws(CascadeError) -> Answer {
+    func open(
+        _ address: CascadeAddress, sdp: String, path: [String], idleSeconds: Int? = nil
+    ) async throws(CascadeError) -> Answer {
+        var own: HTTPHeaders = [:]
+        if !path.isEmpty { own[CascadePath.header] = CascadePath.text(path) }
+        own[CascadePath.idleHeader] = idleSeconds.map(String.init)
         var target = address.url
         for _ in 0...Self.redirectsMax {
-            let (response, body) = try await post(sdp, to: target, address, path)
+            let (response, body) = try await post(sdp, to: target, address, own)
             switch response.status.rawValue {
             case 201:
                 guard let location = response.headers["Location"], let session = CascadeAddress.resolve(location, against: target)
@@ -41,13 +46,13 @@ struct RemoteSession: Sendable {
     }
 
     private func post(
-        _ sdp: String, to url: String, _ address: CascadeAddress, _ path: [String]
+        _ sdp: String, to url: String, _ address: CascadeAddress, _ own: HTTPHeaders
     ) async throws(CascadeError) -> (HTTPClientResponse, [UInt8]) {
         var request = HTTPClientRequest(
             .post, url, headers: headers(for: url, address), body: .bytes(Array(sdp.utf8)))
         request.headers["Content-Type"] = "application/sdp"
         request.headers["Accept"] = "application/sdp"
-        if !path.isEmpty { request.headers[CascadePath.header] = CascadePath.text(path) }
+        for field in own { request.headers[field.name] = field.value }
         request.totalMs = 10_000
         do throws(HTTPClientError) {
             let response = try await client.send(request)

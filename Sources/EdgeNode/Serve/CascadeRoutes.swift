@@ -41,6 +41,7 @@ struct CascadeRoutes {
         let sourceUrl: String?
         let targetUrl: String?
         let idleSeconds: Int?
+        let replace: Bool?
     }
 
     private func addStart(to router: inout Router) {
@@ -68,9 +69,10 @@ struct CascadeRoutes {
     private func start(_ name: String, _ order: Order) async throws(CascadeError) -> HTTPResponse {
         let status =
             switch order {
-            case .pull(let source, let idleSeconds):
-                try await desk.pull(stream: name, from: source, idleSeconds: idleSeconds)
-            case .push(let target): try await desk.push(stream: name, to: target)
+            case .pull(let source, let idleSeconds, let isReplacing):
+                try await desk.pull(stream: name, from: source, idleSeconds: idleSeconds, isReplacing: isReplacing)
+            case .push(let target, let idleSeconds):
+                try await desk.push(stream: name, to: target, idleSeconds: idleSeconds)
             }
         do {
             return try StreamRoutes.json(status)
@@ -82,8 +84,8 @@ struct CascadeRoutes {
     // MARK: The body
 
     private enum Order {
-        case pull(CascadeAddress, idleSeconds: Int?)
-        case push(CascadeAddress)
+        case pull(CascadeAddress, idleSeconds: Int?, isReplacing: Bool)
+        case push(CascadeAddress, idleSeconds: Int)
     }
 
     private static func read(_ body: [UInt8]) throws(HTTPError) -> Order {
@@ -97,8 +99,12 @@ struct CascadeRoutes {
             throw HTTPError(.badRequest, "idleSeconds: must be 0 to 86400")
         }
         switch (request.sourceUrl, request.targetUrl) {
-        case (let source?, nil): return .pull(try address(source, request.token, "sourceUrl"), idleSeconds: request.idleSeconds)
-        case (nil, let target?): return .push(try address(target, request.token, "targetUrl"))
+        case (let source?, nil):
+            return .pull(
+                try address(source, request.token, "sourceUrl"), idleSeconds: request.idleSeconds,
+                isReplacing: request.replace ?? false)
+        case (nil, let target?):
+            return .push(try address(target, request.token, "targetUrl"), idleSeconds: request.idleSeconds ?? 0)
         case (nil, nil): throw HTTPError(.badRequest, "sourceUrl or targetUrl is missing")
         case (.some, .some): throw HTTPError(.badRequest, "sourceUrl and targetUrl: only one may be there")
         }

@@ -35,7 +35,8 @@ public struct EdgeConfig: ServerConfig, Hashable {
         strategy = StrategySettings(reading: root)
         cascade = CascadeOptions(reading: root)
         recorder = RecorderSettings(reading: root, nodeAlias: node.alias)
-        redis = RedisSettings(reading: root) { RedisAddress.problem(of: $0) }
+        redis = RedisSettings(
+            reading: root, check: RedisAddress.problem(of:), checkSentinel: RedisAddress.problem(ofSentinel:))
         limits = LimitSettings(reading: root)
         log = LogSettings(reading: root)
     }
@@ -43,6 +44,7 @@ public struct EdgeConfig: ServerConfig, Hashable {
     /// Directories writable, certificates readable, ports free.
     public func check(_ machine: ConfigChecks) {
         http.check(machine)
+        redis.check(machine)
         webrtc.check(machine)
         recorder.check(machine)
     }
@@ -87,16 +89,6 @@ public struct NodeSettings: Sendable, Hashable {
 
 /// `[webrtc]`: the media side.
 public struct WebRTCSettings: Sendable, Hashable {
-    /// One STUN or TURN server that clients are told of.
-    public struct ICEServer: Sendable, Hashable {
-        /// `urls`: `stun:`, `stuns:`, `turn:` or `turns:`.
-        public var urls: [String]
-        /// `username`, TURN only.
-        public var username: String
-        /// `credential`, TURN only.
-        public var credential: String
-    }
-
     /// `udp_port`: of the first loop, the next ones take the ports after it; 0: any free ports.
     public var udpPort: UInt16
     /// `public_ips`: put into answers instead of the local addresses (NAT 1:1).
@@ -106,7 +98,9 @@ public struct WebRTCSettings: Sendable, Hashable {
     /// `loops`: media threads; 0: one per core.
     public var loops: Int
     /// `[[webrtc.ice_servers]]`.
-    public var iceServers: [ICEServer]
+    public var iceServers: [ICEServerSettings]
+    /// `[webrtc.coturn]`.
+    public var coturn: CoturnSettings
 
     init(reading root: ConfigSection) {
         let webrtc = root.section("webrtc")
@@ -117,24 +111,8 @@ public struct WebRTCSettings: Sendable, Hashable {
         }
         loops = webrtc.integer("loops", default: 0, in: 0...256)
         if Int(udpPort) + max(loops, 1) - 1 > 65_535 { webrtc.problem("udp_port", "leaves no port for each of \(loops) loops") }
-        iceServers = webrtc.sections("ice_servers").map { server in
-            let urls = server.strings("urls") { Self.isICE($0) ? nil : "expected stun:host:port or turn:host:port" }
-            if urls.isEmpty { server.problem("urls", "must not be empty") }
-            let result = ICEServer(urls: urls, username: server.string("username"), credential: server.string("credential"))
-            if urls.contains(where: { $0.hasPrefix("turn") }), result.username.isEmpty || result.credential.isEmpty {
-                server.problem("urls", "a TURN server needs username and credential")
-            }
-            return result
-        }
-    }
-
-    /// RFC 7064 and RFC 7065; what matters here is that the text is safe in a `Link` header.
-    private static func isICE(_ text: String) -> Bool {
-        guard let colon = text.firstIndex(of: ":"), ["stun", "stuns", "turn", "turns"].contains(text[..<colon]) else {
-            return false
-        }
-        let rest = text[text.index(after: colon)...]
-        return !rest.isEmpty && rest.utf8.allSatisfy { (0x21...0x7E).contains($0) && !"<>\",;".utf8.contains($0) }
+        iceServers = ICEServerSettings.all(reading: webrtc)
+        coturn = CoturnSettings(reading: webrtc)
     }
 
     func check(_ machine: ConfigChecks) {

@@ -22,6 +22,10 @@ enum EdgeMetric {
     static let viewersLost = gauge("viewers_lost_packets", "Packets that the present viewers of a stream report as lost.")
     static let viewersResent = gauge("viewers_resent_packets", "Packets resent to the present viewers of a stream.")
 
+    static let cascades = gauge(
+        "cascades", "Streams that this node fetches from others (pull) or gives to them (push), by state.")
+    static let copies = gauge("copies", "Streams that come from another node, whichever of the two asked.")
+
     static let loopBusy = counter("loop_busy_seconds_total", "Time a media loop has worked.")
     static let loopUp = counter("loop_seconds_total", "Time a media loop has run.")
     static let loopReceived = counter("loop_received_datagrams_total", "Datagrams received.")

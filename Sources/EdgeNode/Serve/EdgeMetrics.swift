@@ -1,3 +1,4 @@
+import Cascade
 import Cluster
 import MediaPlane
 import Program
@@ -8,6 +9,7 @@ import Streams
 /// What the node adds to `/metrics`; see ``EdgeMetric``.
 struct EdgeMetrics {
     let registry: StreamRegistry
+    let cascades: CascadeDesk
     let plane: MediaPlane
     let recorder: Recorder
     let state: StatePublisher?
@@ -17,6 +19,7 @@ struct EdgeMetrics {
         let snapshot = await plane.snapshot()
         await addStreams(&text, await registry.records())
         addSessions(&text, snapshot.sessions, names: await registry.namesByKey())
+        await addCascades(&text)
         addLoops(&text, snapshot.loops)
         addRecordings(&text)
     }
@@ -49,6 +52,18 @@ struct EdgeMetrics {
         each(EdgeMetric.streamOut) { $0.stats.subscribe.bytes }
         each(EdgeMetric.streamInPackets) { $0.stats.publish.packets }
         each(EdgeMetric.streamOutPackets) { $0.stats.subscribe.packets }
+    }
+
+    private func addCascades(_ text: inout MetricText) async {
+        let counts = await cascades.counts()
+        let samples = [CascadeDirection.pull, .push].flatMap { direction in
+            [CascadeStatus.State.connecting, .connected, .waiting].map { state in
+                MetricSample(
+                    ["direction": direction.rawValue, "state": state.rawValue], Double(counts[direction]?[state] ?? 0))
+            }
+        }
+        text.add(EdgeMetric.cascades, samples)
+        text.add(EdgeMetric.copies, Double(await registry.copyCount))
     }
 
     private func addSessions(_ text: inout MetricText, _ sessions: [SessionSnapshot], names: [StreamKey: String]) {

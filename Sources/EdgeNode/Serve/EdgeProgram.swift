@@ -15,7 +15,4 @@ public enum EdgeProgram: ServerProgram {
         tributary_keep_freed_memory(8 << 20, 64 << 20)
         return try await EdgeServices(config)
     }
-
-    /// What this build can't do yet.
-    public static func unsupported(in config: EdgeConfig) -> String? { nil }
 }

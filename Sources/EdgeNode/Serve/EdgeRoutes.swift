@@ -18,6 +18,7 @@ struct EdgeRoutes {
     let node: NodeReporter
     let recorder: Recorder
     let following: RecordingFollower
+    let drain: NodeDrain
     let store: any ObjectStore
     let state: StatePublisher?
 
@@ -26,9 +27,12 @@ struct EdgeRoutes {
         let requests = RequestMetrics()
         router.use(requests, config.limits)
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
-        WHIPRoutes(registry: registry, gate: gate, iceServers: config.webrtc.iceServers).add(to: &router)
+        WHIPRoutes(
+            registry: registry, gate: gate, node: node, iceServers: ICEServers(config.webrtc.iceServers, config.webrtc.coturn)
+        ).add(to: &router)
         StreamRoutes(registry: registry, gate: gate).add(to: &router)
         CascadeRoutes(desk: cascades, gate: gate).add(to: &router)
+        DrainRoutes(drain: drain, node: node, gate: gate).add(to: &router)
         EventRoutes(registry: registry, node: node, gate: gate).add(to: &router)
         RecordRoutes(
             registry: registry, recorder: recorder, following: following, gate: gate, isEnabled: config.recorder.isEnabled
@@ -41,7 +45,7 @@ struct EdgeRoutes {
         TokenRoutes(gate).add(to: &router)
         let info = NodeInfo(node: node, state: state, strategy: config.strategy)
         info.add(to: &router)
-        let metrics = EdgeMetrics(registry: registry, plane: plane, recorder: recorder, state: state)
+        let metrics = EdgeMetrics(registry: registry, cascades: cascades, plane: plane, recorder: recorder, state: state)
         SystemRoutes(
             EdgeProgram.description, alias: config.node.alias, requests: requests, info: { await info.read() },
             metrics: { await metrics.add(to: &$0) }

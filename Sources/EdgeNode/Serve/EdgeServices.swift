@@ -30,6 +30,7 @@ public final class EdgeServices: Server {
     let node: NodeReporter
     let recorder: Recorder
     let cascades: CascadeDesk
+    private let drain: NodeDrain
     private let following: RecordingFollower
     private let config: EdgeConfig
     let router: Router
@@ -46,8 +47,8 @@ public final class EdgeServices: Server {
         self.config = config
         let (store, remote) = try Self.stores(config.recorder)
         plane = try Self.plane(config.webrtc)
-        // The configuration has checked the URL, which is empty without Redis.
-        let redis = (try? RedisAddress(config.redis.url)).map { RedisConnection($0) }
+        // The configuration has been checked, so that nothing is thrown.
+        let redis = (try? RedisAddress(config.redis)).map { RedisConnection($0) }
         let keys = StateKeys(prefix: config.redis.prefix)
         let lock = redis.map { PublisherLock(redis: $0, keys: keys, alias: config.node.alias) }
         self.lock = lock
@@ -58,13 +59,14 @@ public final class EdgeServices: Server {
             registry: registry, plane: plane)
         recorder = try await Self.recorder(config.recorder, plane: plane, store: store, remote: remote)
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
+        drain = NodeDrain(registry: registry, recorder: recorder, node: node, following: following)
         state = redis.map { [node, registry] redis in
             StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
         }
         do throws(HTTPServerError) {
             router = EdgeRoutes(
                 config: config, registry: registry, cascades: cascades, plane: plane, node: node, recorder: recorder,
-                following: following,
+                following: following, drain: drain,
                 store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
             ).router()
             server = try HTTPServer(HTTPServerSettings(config.http), router: router)
@@ -120,7 +122,8 @@ public final class EdgeServices: Server {
 
     /// Takes no new sessions, ends those that are there and stops everything.
     public func stop() async {
-        await node.setDraining()
+        await drain.stop()
+        await node.setStatus(.draining)
         await registry.drain()
         state?.changed()
         await recorder.stopAll()

@@ -17,6 +17,8 @@ struct NodeInfo {
         let url: String
         let region: String
         let status: NodeStatus
+        /// Whether it is drained and nothing is left on it.
+        let drained: Bool
         let startedAtMs: Int64
         let features: [String]
         /// `off`, `connecting`, `connected` or `degraded`.
@@ -48,7 +50,7 @@ struct NodeInfo {
         let record = await node.record()
         return Info(
             version: ProgramVersion.current, program: EdgeProgram.description.name, alias: record.alias, url: record.url,
-            region: record.region, status: record.status, startedAtMs: record.startedAtMs,
+            region: record.region, status: record.status, drained: record.drained, startedAtMs: record.startedAtMs,
             features: ["whip", "whep", "recorder"], redis: redisStatus)
     }
 

@@ -14,8 +14,10 @@ actor NodeReporter {
     private var url: String
     private let registry: StreamRegistry
     private let plane: MediaPlane
-    private let startedAtMs: Int64
+    nonisolated let startedAtMs: Int64
+    nonisolated var alias: String { settings.alias }
     private var status = NodeStatus.running
+    private var isDrained = false
     private var recordings = 0
     private var last: Sample
     private var load = NodeLoad()
@@ -40,7 +42,13 @@ actor NodeReporter {
     /// The URL that others reach the node at, once the port is known.
     func setURL(_ url: String) { self.url = url }
 
-    func setDraining() { status = .draining }
+    func setStatus(_ status: NodeStatus) {
+        self.status = status
+        isDrained = false
+    }
+
+    /// While the node is drained: whether nothing is left on it.
+    func setDrained(_ isDrained: Bool) { self.isDrained = isDrained && status == .draining }
 
     func setRecordings(_ count: Int) { recordings = count }
 
@@ -54,7 +62,8 @@ actor NodeReporter {
         return NodeRecord(
             alias: settings.alias, url: url, region: settings.region, labels: settings.labels, status: status,
             startedAtMs: startedAtMs, updatedAtMs: now.wallMs, load: load, pubMax: settings.pubMax, subMax: settings.subMax,
-            recordings: recordings, mediaPorts: (0..<plane.loopCount).compactMap { plane.candidates(loop: $0).first?.port })
+            recordings: recordings, drained: isDrained,
+            mediaPorts: (0..<plane.loopCount).compactMap { plane.candidates(loop: $0).first?.port })
     }
 
     private func measure(_ loops: [LoopSnapshot], _ now: StreamTime) {

@@ -11,34 +11,13 @@ enum SessionHeaders {
     /// A session's URL: absolute path without a query. A client behind a proxy keeps the host it asked.
     static func location(stream: String, session: String) -> String { "/session/\(stream)/\(session)" }
 
-    /// One `Link` value per URL, in the spelling and order that MediaMTX's reader matches by regular expression (RFC 9725 section 4.6).
-    static func links(_ servers: [WebRTCSettings.ICEServer]) -> [String] {
-        servers.flatMap { server in
-            server.urls.map { url in
-                let link = "<\(url)>; rel=\"ice-server\""
-                guard !server.username.isEmpty else { return link }
-                return link
-                    + "; username=\(quoted(server.username)); credential=\(quoted(server.credential)); credential-type=\"password\""
-            }
-        }
-    }
-
-    /// A quoted-string (RFC 9110 section 5.6.4); what cannot stand in a header is left out.
-    private static func quoted(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars where scalar.value >= 0x20 && scalar.value != 0x7F {
-            if scalar == "\"" || scalar == "\\" { out += "\\" }
-            out.unicodeScalars.append(scalar)
-        }
-        return out + "\""
-    }
-
     /// 201 with the answer and everything a client needs to go on.
-    static func created(_ answer: SessionAnswer, stream: String, servers: [WebRTCSettings.ICEServer]) -> HTTPResponse {
+    /// - Parameter links: `Link` values, one for each ICE server.
+    static func created(_ answer: SessionAnswer, stream: String, links: [String]) -> HTTPResponse {
         var headers: HTTPHeaders = [
             "Location": location(stream: stream, session: answer.sessionID), "ETag": answer.etag, "Accept-Patch": fragment,
         ]
-        for link in links(servers) { headers.add("Link", link) }
+        for link in links { headers.add("Link", link) }
         return .text(answer.sdp, status: .created, contentType: sdp, headers: headers)
     }
 }

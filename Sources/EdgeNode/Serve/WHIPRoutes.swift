@@ -9,17 +9,19 @@ import Streams
 struct WHIPRoutes {
     let registry: StreamRegistry
     let gate: Gate
-    let iceServers: [WebRTCSettings.ICEServer]
+    let node: NodeReporter
+    let iceServers: ICEServers
 
     func add(to router: inout Router) {
-        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, path in
+        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, relay in
             try await answering { () throws(StreamError) in
-                try await registry.publish(stream: stream, offer: offer, credential: credential, path: path)
+                try await registry.publish(
+                    stream: stream, offer: offer, credential: credential, path: relay?.path, idleSeconds: relay?.idleSeconds)
             }
         }
-        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential, path in
+        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential, relay in
             try await answering { () throws(StreamError) in
-                try await registry.subscribe(stream: stream, offer: offer, credential: credential, path: path)
+                try await registry.subscribe(stream: stream, offer: offer, credential: credential, path: relay?.path)
             }
         }
         addSession(to: &router)
@@ -27,7 +29,16 @@ struct WHIPRoutes {
     }
 
     private typealias Open =
-        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ path: [String]?) async throws -> SessionAnswer
+        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ relay: RelayRequest?) async throws ->
+        SessionAnswer
+
+    /// What another node says of itself.
+    private struct RelayRequest {
+        /// The nodes that the stream has been through, or that ask for it.
+        let path: [String]
+        /// How long a copy stays without use that a coordinator had pushed.
+        let idleSeconds: Int?
+    }
 
     private func addEndpoint(
         _ pattern: String, tag: String, what: String, to router: inout Router, open: @escaping Open
@@ -48,16 +59,16 @@ struct WHIPRoutes {
         router.post(pattern, description) { request in
             // Who asks is looked at before anything is read, so that strangers cost nothing.
             let stream = try request.streamName()
-            let credential = try gate.check(request, right(stream)).fingerprint
+            let credential = try await admit(request, right(stream)).fingerprint
             guard request.headers.mediaType == SessionHeaders.sdp else {
                 throw HTTPError(
                     .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
             }
-            let path = try Self.path(request)
-            let answer = try await open(stream, try await request.body.bytes(), credential, path)
-            var response = SessionHeaders.created(answer, stream: stream, servers: iceServers)
+            let relay = try relay(request, stream)
+            let answer = try await open(stream, try await request.body.bytes(), credential, relay)
+            var response = SessionHeaders.created(answer, stream: stream, links: iceServers.links(stream: stream))
             // Another node learns where the stream has been.
-            if path != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
+            if relay != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
             return response
         }
         router.options(pattern, RouteDescription("What the endpoint can do", tag: tag)) { request in
@@ -67,7 +78,7 @@ struct WHIPRoutes {
             ]
             // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
             if let stream = try? request.streamName(), (try? gate.check(request, right(stream))) != nil {
-                for link in SessionHeaders.links(iceServers) { headers.add("Link", link) }
+                for link in iceServers.links(stream: stream) { headers.add("Link", link) }
             }
             return HTTPResponse(.noContent, headers: headers)
         }
@@ -80,13 +91,41 @@ struct WHIPRoutes {
         }
     }
 
-    /// The nodes that another node names; nil when a client asks.
-    private static func path(_ request: HTTPRequest) throws(HTTPError) -> [String]? {
-        guard let value = request.headers[CascadePath.header] else { return nil }
+    /// Who opens a session: who a coordinator sends with a grant, or who shows a credential of ours.
+    private func admit(_ request: HTTPRequest, _ access: Access) async throws -> Principal {
+        guard !gate.authorizer.isOpen, let grant = request.query.first(Grant.queryName) else {
+            return try gate.check(request, access)
+        }
+        let now = StreamTime.system().wallMs / 1000
+        do throws(AuthFailure) {
+            return try gate.authorizer.redeem(
+                grant, for: access, node: node.alias, startedAtMs: node.startedAtMs, now: now)
+        } catch {
+            throw HTTPError(error)
+        }
+    }
+
+    /// What another node says; nil when a client asks. Such a session needs no room and no lock on the stream, so that only who may
+    /// relay the stream may open it.
+    private func relay(_ request: HTTPRequest, _ stream: String) throws(HTTPError) -> RelayRequest? {
+        let idle = request.headers[CascadePath.idleHeader]
+        guard let value = request.headers[CascadePath.header] else {
+            guard idle == nil else { throw HTTPError(.badRequest, "\(CascadePath.idleHeader) without \(CascadePath.header)") }
+            return nil
+        }
+        do throws(HTTPError) {
+            try gate.check(request, .administrate(stream: stream))
+        } catch {
+            throw HTTPError(.forbidden, "\(CascadePath.header) is for nodes: it takes the right to administrate the stream")
+        }
         guard let path = CascadePath.parse(value, isAlias: NodeAlias.isValid) else {
             throw HTTPError(.badRequest, "\(CascadePath.header) is not a list of node aliases")
         }
-        return path
+        let seconds = idle.map { Int($0) ?? 0 }
+        guard (1...86_400).contains(seconds ?? 1) else {
+            throw HTTPError(.badRequest, "\(CascadePath.idleHeader) is not a number of seconds up to 86400")
+        }
+        return RelayRequest(path: path, idleSeconds: seconds)
     }
 
     // MARK: Session
@@ -168,6 +207,8 @@ extension Gate {
     /// Lets someone use a session. Its URL alone is enough, since several players send no token here (RFC 9725 section 5); a token
     /// that is sent has to be the one that opened the session, or one that may administrate the stream.
     func check(_ request: HTTPRequest, session owner: SessionOwner, stream: String) throws(HTTPError) {
+        // Whoever came with a grant may be unknown here, but not what the coordinator was shown.
+        if let credential = owner.credential, authorizer.isShown(credential, by: Credentials(request)) { return }
         let principal = try check(request, .session(stream: stream))
         let isOther = !principal.fingerprint.isEmpty && principal.fingerprint != owner.credential
         if isOther, owner.credential != nil, !principal.allows(.administrate(stream: stream)) {

@@ -10,6 +10,8 @@ struct Relay {
     var record = CascadeRecord()
     /// Whether we dialed.
     var isDialed = false
+    /// How long a copy that was pushed here stays without use; 0 for as long as it is pushed.
+    var idleNs: UInt64 = 0
 }
 
 /// A session that we dialed is over.

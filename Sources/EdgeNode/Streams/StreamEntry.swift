@@ -176,7 +176,8 @@ struct StreamEntry {
                 sessions: endedPublishers + (publisher.map { [$0.record()] } ?? [])),
             subscribe: StreamSide(
                 leaveAt: viewers.isEmpty ? viewersLeft.wallMs : 0, sessions: endedViewers + live.map { $0.record() }),
-            codecs: codecs ?? [], stats: stats, recording: isRecording, fence: claim?.fence ?? 0)
+            codecs: codecs ?? [], stats: stats, recording: isRecording, fence: claim?.fence ?? 0,
+            upstream: publisher == nil ? [] : upstream)
     }
 }
 

@@ -22,11 +22,11 @@ extension StreamRegistry {
     }
 
     /// Takes no new sessions from now on; those that are there stay.
-    public func drain() { isDraining = true }
+    public func drain() { intake = .closed }
 
     /// Ends every session and stops following the plane. The plane itself is shut down by its owner.
     public func stop() async {
-        isDraining = true
+        intake = .closed
         let handles = streams.keys.flatMap { take($0) }
         for handle in handles { await plane.remove(handle) }
         tasks.forEach { $0.cancel() }
@@ -73,7 +73,7 @@ extension StreamRegistry {
         for sample in snapshot.sessions where take(sample, now) { isChanged = true }
         for name in Array(streams.keys) {
             if streams[name]?.forgetEnded(before: now.wallMs - StreamLimits.endedSessionsKeptMs) == true { isChanged = true }
-            for handle in closeWaitingViewers(name, now) {
+            for handle in closeWaitingViewers(name, now) + closeIdleCopy(name, now) {
                 isChanged = true
                 await plane.remove(handle)
             }
@@ -122,6 +122,15 @@ extension StreamRegistry {
             handles.append(handle)
         }
         return handles
+    }
+
+    /// Takes out a pushed copy that nobody has used for as long as its coordinator said; what we pulled ourselves is the desk's.
+    private func closeIdleCopy(_ name: String, _ now: StreamTime) -> [SessionHandle] {
+        guard let session = streams[name]?.publisher, let handle = session.handle, let idleNs = session.relay?.idleNs, idleNs > 0,
+            self.idleNs(of: name) ?? 0 >= idleNs
+        else { return [] }
+        removeSession(session.id, on: name, state: .closed)
+        return [handle]
     }
 
     /// Deletes a stream whose time without publisher or viewers is over (`auto_delete_whip`, `auto_delete_whep`), and one that

@@ -19,6 +19,9 @@ extension StreamRegistry {
         }
     }
 
+    /// Streams that come from another node.
+    public var copyCount: Int { streams.values.count { $0.publisher?.relay != nil } }
+
     /// A value whenever streams, sessions or their counters have changed; several changes may come as one. Any number of readers.
     public func changes() -> AsyncStream<Void> {
         let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))

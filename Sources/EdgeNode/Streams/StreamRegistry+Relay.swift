@@ -28,11 +28,10 @@ extension StreamRegistry {
 
     /// Takes a viewer's place for sending a stream to another node. `accept` or `abandon` must follow.
     public func offerPush(stream name: String) throws(StreamError) -> RelayOffer {
-        try checkOpen(name)
+        try checkOpen(name, isRelay: true)
         guard let entry = streams[name] else { throw .streamNotFound }
         guard entry.publisher?.handle != nil, !entry.source.isEmpty else { throw .nothingPublished }
-        try checkRoom(isPublisher: false)
-        guard entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
+        try checkRoom(isPublisher: false, isRelay: true)
         let session = dialedSession()
         streams[name]?.viewers[session.id] = session
         let offer = PublishOffer.relay(entry.source) { .random(in: 1 ... .max) }
@@ -199,6 +198,14 @@ extension StreamRegistry {
         let since = max(entry.viewersLeft.monotonicNs, entry.publisher?.createdNs ?? 0)
         let now = time().monotonicNs
         return now > since ? now - since : 0
+    }
+
+    /// Ends what comes in from another node, so that another source can take its place; a publisher of this node stays.
+    public func endCopy(of name: String) async {
+        guard let session = streams[name]?.publisher, session.relay != nil, let handle = session.handle else { return }
+        removeSession(session.id, on: name, state: .closed)
+        noteChange()
+        await plane.remove(handle)
     }
 
     /// Whether somebody waits for a stream: has viewers, or is recorded.

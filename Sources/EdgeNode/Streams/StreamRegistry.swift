@@ -24,7 +24,7 @@ public actor StreamRegistry {
     /// Finds the name of a stream from an event of the media plane.
     var names: [StreamKey: String] = [:]
     var lastKey: UInt32 = 0
-    var isDraining = false
+    var intake = Intake.open
     var changeListeners: [Int: AsyncStream<Void>.Continuation] = [:]
     var publicationListeners: [Int: AsyncStream<PublicationEvent>.Continuation] = [:]
     var relayListeners: [Int: AsyncStream<RelayEnd>.Continuation] = [:]
@@ -53,8 +53,9 @@ public actor StreamRegistry {
     ///   - offer: the body of the POST.
     ///   - credential: what tells one client from another; nil when nobody has to show any.
     ///   - path: when another node pushes, the nodes that the stream came through, that one first.
+    ///   - idleSeconds: when a coordinator had it pushed: how long it stays without use. Such a copy may take another copy's place.
     public func publish(
-        stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil
+        stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil, idleSeconds: Int? = nil
     ) async throws(StreamError) -> SessionAnswer {
         try checkOpen(name)
         if let path { try checkPath(path, publishing: name) }
@@ -63,10 +64,10 @@ public actor StreamRegistry {
         }
         if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        try await replacePublisher(of: name, key: entry.key, credential: credential)
+        try await replacePublisher(of: name, key: entry.key, credential: credential, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
-        session.relay = path.map { Relay(nodes: $0) }
+        session.relay = path.map { Relay(nodes: $0, idleNs: UInt64(max(0, idleSeconds ?? 0)) &* 1_000_000_000) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
         // A copy is no second publisher: the node that it comes from holds the stream.
@@ -93,21 +94,22 @@ public actor StreamRegistry {
     /// Between two publishers, or before the first one of a stream that was made beforehand, the answer is built for what the last
     /// publisher sent, or for H.264 and Opus.
     ///
-    /// - Parameter path: when another node pulls, the nodes that ask, that one first.
+    /// - Parameter path: when another node pulls, the nodes that ask, that one first. It gets the stream also where no viewer has room
+    ///   or the node is drained, for that is when it is asked.
     public func subscribe(
         stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil
     ) async throws(StreamError) -> SessionAnswer {
-        try checkOpen(name)
+        try checkOpen(name, isRelay: path != nil)
         if let path { try checkPath(path, pulling: name) }
         let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
         guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
-        try checkRoom(isPublisher: false)
+        try checkRoom(isPublisher: false, isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(offer: description, stream: source.isEmpty ? Self.expected : source) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
-        guard entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
+        guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
         session.relay = path.map { Relay(nodes: $0) }
@@ -143,14 +145,19 @@ public actor StreamRegistry {
         do throws(SDPError) { return try body() } catch { throw .sdp(error) }
     }
 
-    func checkOpen(_ name: String) throws(StreamError) {
+    func checkOpen(_ name: String, isRelay: Bool = false) throws(StreamError) {
         guard StreamName.isValid(name) else { throw .invalidName }
-        guard !isDraining else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
+        // Where nothing comes any more, other nodes have to look elsewhere too.
+        let isWayOut = isRelay && intake == .relays && streams[name]?.publisher != nil
+        guard intake == .open || isWayOut else {
+            throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
+        }
     }
 
-    func checkRoom(isPublisher: Bool) throws(StreamError) {
+    /// - Parameter isRelay: another node's session: it makes room elsewhere, so the limit for viewers doesn't count.
+    func checkRoom(isPublisher: Bool, isRelay: Bool = false) throws(StreamError) {
         let counts = counts
-        let limit = isPublisher ? settings.publishersMax : settings.subscribersMax
+        let limit = isPublisher ? settings.publishersMax : isRelay ? nil : settings.subscribersMax
         let taken = isPublisher ? counts.publishers : counts.viewers
         guard taken < limit ?? .max, counts.publishers + counts.viewers < settings.sessionsMax ?? .max else {
             throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
@@ -172,18 +179,21 @@ public actor StreamRegistry {
 
     func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, credential: String?) -> Session {
         let now = time()
-        var generator = SystemRandomNumberGenerator()
         return Session(
             id: Identifier.session(), handle: nil, createdAtMs: now.wallMs, createdNs: now.monotonicNs, credential: credential,
-            tracks: tracks, localICE: .random(using: &generator), remoteICE: remote, etag: Identifier.etag())
+            tracks: tracks, localICE: .random(), remoteICE: remote, etag: Identifier.etag())
     }
 
     /// Makes room for a publisher, or throws 409.
-    private func replacePublisher(of name: String, key: StreamKey, credential: String?) async throws(StreamError) {
+    ///
+    /// - Parameter isOrdered: a coordinator gives a copy another source.
+    private func replacePublisher(
+        of name: String, key: StreamKey, credential: String?, isOrdered: Bool
+    ) async throws(StreamError) {
         guard let current = streams[name]?.publisher else { return }
         guard let handle = current.handle else { throw .publisherExists }
         let isSame = credential.map { !$0.isEmpty && $0 == current.credential } ?? false
-        if !isSame, !settings.overridePublisher {
+        if !isSame, !settings.overridePublisher, !(isOrdered && current.relay != nil) {
             guard await isStale(current, handle) else { throw .publisherExists }
         }
         guard streams[name]?.key == key, streams[name]?.publisher?.id == current.id else { throw .publisherExists }
@@ -207,14 +217,13 @@ public actor StreamRegistry {
         _ session: Session, _ add: (ICECredentials) async throws(MediaPlaneError) -> SessionHandle
     ) async throws(MediaPlaneError) -> (SessionHandle, LocalTransport) {
         var ice = session.localICE
-        var generator = SystemRandomNumberGenerator()
         for _ in 1..<StreamLimits.ufragAttempts {
             do throws(MediaPlaneError) {
                 let handle = try await add(ice)
                 return (handle, local(ice, loop: handle.loop))
             } catch {
                 guard error == .duplicateUfrag else { throw error }
-                ice = .random(using: &generator)
+                ice = .random()
             }
         }
         throw .duplicateUfrag
@@ -230,7 +239,7 @@ public actor StreamRegistry {
     func settle(
         _ id: String, on name: String, key: StreamKey, handle: SessionHandle, ice: ICECredentials
     ) async throws(MediaPlaneError) {
-        guard streams[name]?.key == key, !isDraining,
+        guard streams[name]?.key == key, intake != .closed,
             update(
                 id, on: name,
                 {

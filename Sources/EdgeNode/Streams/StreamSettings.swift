@@ -35,6 +35,16 @@ public struct StreamSettings: Sendable {
     public init() {}
 }
 
+/// What a node lets in.
+enum Intake: Sendable {
+    /// Everything that has room.
+    case open
+    /// Other nodes only, so that viewers who have to leave find the stream elsewhere.
+    case relays
+    /// Nothing.
+    case closed
+}
+
 /// Numbers of this module with where they come from.
 enum StreamLimits {
     /// Streams that may exist at once; a name costs some hundred bytes and each needs a session or an administrator.

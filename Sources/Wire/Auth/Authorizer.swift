@@ -70,7 +70,8 @@ public struct Credentials: Sendable {
 /// Other than live777: a secret alone closes the API too, an empty secret signs nothing, `*` is held to its mode, and
 /// a stream's token may also change and end the sessions it started.
 public final class Authorizer: Sendable {
-    private let settings: AuthSettings
+    let settings: AuthSettings
+    let used = Mutex(UsedGrants())
     private let attempts = Mutex(AttemptLimit())
 
     /// - Parameter settings: every credential that counts. Empty tokens and an empty secret match nothing.

@@ -47,6 +47,14 @@ struct TokenCodec {
 
     /// The claims of a token that is signed with our secret and valid at `now` (Unix seconds), or nil.
     func claims(of token: String, now: Int64) -> TokenClaims? {
+        guard let json = json(of: token), let claims = try? JSONDecoder().decode(TokenClaims.self, from: json) else { return nil }
+        // One minute for the signer's clock to be ahead of ours; none for a token to outlive its end.
+        guard Double(now) < claims.exp, (claims.nbf ?? 0) <= Double(now) + 60 else { return nil }
+        return claims
+    }
+
+    /// All claims of a token that is signed with our secret, whenever it is valid.
+    func json(of token: String) -> Data? {
         guard Self.isCompact(token) else { return nil }
         var jwt: OpaquePointer?
         guard jwt_decode(&jwt, token, secret, Int32(secret.count)) == 0, let jwt else { return nil }
@@ -54,11 +62,7 @@ struct TokenCodec {
         // The header is the sender's: none and every algorithm we don't sign with are refused (RFC 8725 section 3.1).
         guard jwt_get_alg(jwt) == JWT_ALG_HS256, let json = jwt_get_grants_json(jwt, nil) else { return nil }
         defer { free(json) }
-        let bytes = Data(bytes: json, count: strlen(json))
-        guard let claims = try? JSONDecoder().decode(TokenClaims.self, from: bytes) else { return nil }
-        // One minute for the signer's clock to be ahead of ours; none for a token to outlive its end.
-        guard Double(now) < claims.exp, (claims.nbf ?? 0) <= Double(now) + 60 else { return nil }
-        return claims
+        return Data(bytes: json, count: strlen(json))
     }
 
     /// A token with these claims; nil when memory is out.
@@ -73,6 +77,18 @@ struct TokenCodec {
             && jwt_add_grant_int(jwt, "exp", Int(now + lifetime)) == 0
             && jwt_add_grant_int(jwt, "mode", rights.rawValue) == 0
         guard isMade, let text = jwt_encode_str(jwt) else { return nil }
+        defer { free(text) }
+        return String(cString: text)
+    }
+
+    /// A token with the claims of a JSON object; nil when it is none, or memory is out.
+    func token(claims json: String) -> String? {
+        var jwt: OpaquePointer?
+        guard jwt_new(&jwt) == 0, let jwt else { return nil }
+        defer { jwt_free(jwt) }
+        guard jwt_set_alg(jwt, JWT_ALG_HS256, secret, Int32(secret.count)) == 0, jwt_add_grants_json(jwt, json) == 0,
+            let text = jwt_encode_str(jwt)
+        else { return nil }
         defer { free(text) }
         return String(cString: text)
     }

@@ -24,6 +24,8 @@ public struct NodeRecord: Sendable, Hashable, Codable {
     public var subMax: Int
     /// Number of recordings being written.
     public var recordings: Int
+    /// Whether it is drained and nothing is left on it: no session, no recording, nothing to upload. It may end.
+    public var drained: Bool
     /// UDP ports its media loops listen on.
     public var mediaPorts: [UInt16]
 
@@ -31,7 +33,7 @@ public struct NodeRecord: Sendable, Hashable, Codable {
     public init(
         alias: String, url: String, region: String = "", labels: [String: String] = [:], status: NodeStatus = .running,
         startedAtMs: Int64, updatedAtMs: Int64, load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0,
-        recordings: Int = 0, mediaPorts: [UInt16] = []
+        recordings: Int = 0, drained: Bool = false, mediaPorts: [UInt16] = []
     ) {
         version = .current
         self.alias = alias
@@ -45,6 +47,7 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         self.pubMax = pubMax
         self.subMax = subMax
         self.recordings = recordings
+        self.drained = drained
         self.mediaPorts = mediaPorts
     }
 
@@ -66,6 +69,7 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         pubMax = try container.value(.pubMax, or: 0)
         subMax = try container.value(.subMax, or: 0)
         recordings = try container.value(.recordings, or: 0)
+        drained = try container.value(.drained, or: false)
         // Read wide: a number out of range would otherwise be reported as broken JSON without its place.
         let ports: [Int] = try container.value(.mediaPorts, or: [])
         mediaPorts = ports.compactMap(UInt16.init(exactly:))

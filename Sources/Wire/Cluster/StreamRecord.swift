@@ -24,6 +24,8 @@ public struct StreamRecord: Sendable, Hashable, Codable {
     public var recording: Bool
     /// Of two nodes that say they have the publisher, the one with the larger number does; 0 without a Redis to ask.
     public var fence: Int64
+    /// The nodes that it comes through, the nearest first; empty where it is published.
+    public var upstream: [String]
     /// Alias of the node; only a coordinator fills it in.
     public var node: String?
 
@@ -31,7 +33,8 @@ public struct StreamRecord: Sendable, Hashable, Codable {
     public init(
         id: String, createdAt: Int64, publish: StreamSide = StreamSide(), subscribe: StreamSide = StreamSide(),
         codecs: [CodecRecord] = [], provisioned: Bool = false, onDemand: Bool = false, stats: StreamStats = StreamStats(),
-        statsScope: String = "node", recording: Bool = false, fence: Int64 = 0, node: String? = nil
+        statsScope: String = "node", recording: Bool = false, fence: Int64 = 0,
+        upstream: [String] = [], node: String? = nil
     ) {
         version = .current
         self.id = id
@@ -45,6 +48,7 @@ public struct StreamRecord: Sendable, Hashable, Codable {
         self.statsScope = statsScope
         self.recording = recording
         self.fence = fence
+        self.upstream = upstream
         self.node = node
     }
 
@@ -66,6 +70,7 @@ public struct StreamRecord: Sendable, Hashable, Codable {
         statsScope = try container.value(.statsScope, or: "node")
         recording = try container.value(.recording, or: false)
         fence = try container.value(.fence, or: 0)
+        upstream = try container.value(.upstream, or: [])
         node = try container.decodeIfPresent(String.self, forKey: .node)
     }
 }

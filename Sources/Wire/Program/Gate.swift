@@ -18,9 +18,7 @@ public struct Gate: Sendable {
     /// - Throws: 401, 403 or 429.
     @discardableResult
     public func check(_ request: HTTPRequest, _ access: Access, mayStandInQuery: Bool = false) throws(HTTPError) -> Principal {
-        var credentials = Credentials(
-            authorization: request.headers["Authorization"], authToken: request.headers["X-Auth-Token"],
-            forwardedFingerprint: request.headers["X-Credential-Fingerprint"])
+        var credentials = Credentials(request)
         if mayStandInQuery, credentials.authorization == nil,
             let token = Self.queryNames.lazy.compactMap({ request.query.first($0) }).first
         {
@@ -31,6 +29,15 @@ public struct Gate: Sendable {
         } catch {
             throw HTTPError(error)
         }
+    }
+}
+
+extension Credentials {
+    /// What a request shows in its headers.
+    public init(_ request: HTTPRequest) {
+        self.init(
+            authorization: request.headers["Authorization"], authToken: request.headers["X-Auth-Token"],
+            forwardedFingerprint: request.headers["X-Credential-Fingerprint"])
     }
 }
 

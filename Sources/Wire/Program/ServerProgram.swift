@@ -35,9 +35,6 @@ public protocol ServerProgram {
     /// Binds every socket and opens every file; nothing is served yet.
     /// - Throws: why it can't, as an error whose description is one line for the operator.
     static func parts(_ config: Config) async throws -> Parts
-
-    /// What a valid configuration asks for and the program can't do, in one line; nil when it can do all.
-    static func unsupported(in config: Config) -> String?
 }
 
 extension ServerProgram {
@@ -72,10 +69,6 @@ extension ServerProgram {
             config = try load(options, environment, checking: .all)
         } catch {
             say("\(error)\n", to: STDERR_FILENO)
-            return 1
-        }
-        if let problem = unsupported(in: config) {
-            say("\(problem)\n", to: STDERR_FILENO)
             return 1
         }
         guard options.action == .run else {

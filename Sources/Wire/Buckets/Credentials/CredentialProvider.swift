@@ -4,8 +4,8 @@ import Synchronization
 
 /// Asks the places in their order and keeps what the first one gave.
 ///
-/// Temporary credentials are replaced five minutes before their end, by one request however many ask; until the real end the old
-/// ones are handed out meanwhile, also when no new ones can be had.
+/// Temporary credentials are replaced five minutes before their end, or when half of what they are good for is over where that is
+/// later, by one request however many ask; until the real end the old ones are handed out meanwhile, also when no new ones can be had.
 actor CredentialProvider {
     private static let log = Logger("buckets")
     /// How long before their end credentials are replaced.
@@ -37,13 +37,8 @@ actor CredentialProvider {
 
     private func checked() async throws(StoreError) -> BucketCredentials {
         let now = nowUs()
-        guard let current, let expiresUs = current.expiresUs, expiresUs - now <= Self.earlyUs else {
-            if let current { return current }
-            if let lastFailure, fetching == nil, now < nextTryUs { throw lastFailure }
-            return try await fetched()
-        }
-        if expiresUs > now {
-            if fetching == nil, now >= nextTryUs { _ = startFetching() }
+        if let current, (current.expiresUs ?? .max) > now {
+            if current.expiresUs != nil, fetching == nil, now >= nextTryUs { _ = startFetching() }
             return current
         }
         if let lastFailure, fetching == nil, now < nextTryUs { throw lastFailure }
@@ -70,7 +65,13 @@ actor CredentialProvider {
         let result = await Self.firstFound(sources)
         fetching = nil
         switch result {
-        case .success(let found): (current, lastFailure) = (found, nil)
+        case .success(let found):
+            (current, lastFailure) = (found, nil)
+            if let expiresUs = found.expiresUs {
+                let now = nowUs()
+                // Not at every request from now on: some services give the same ones again until shortly before their end.
+                nextTryUs = max(expiresUs - Self.earlyUs, now + (expiresUs - now) / 2)
+            }
         case .failure(let error):
             Self.log.warning("no new credentials", ["reason": "\(error)"])
             (lastFailure, nextTryUs) = (error, nowUs() + Self.pauseUs)

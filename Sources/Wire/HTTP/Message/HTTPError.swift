@@ -1,3 +1,9 @@
+/// An error that knows what a client is to see of it.
+public protocol HTTPErrorConvertible: Error {
+    /// Nil: 500, and a line in the log.
+    var httpError: HTTPError? { get }
+}
+
 /// A failure that a handler wants the client to see: the answer is `{"error": message}` with this status and these headers.
 /// Any other error a handler throws becomes 500 `{"error":"internal error"}` and a line in the log.
 public struct HTTPError: Error, Sendable, Equatable, CustomStringConvertible {

@@ -163,15 +163,12 @@ public struct Router: Sendable {
     }
 
     private static func answer(to error: any Error, _ request: HTTPRequest) -> HTTPResponse {
-        switch error {
-        case let error as HTTPError: return .error(error)
-        case is CancellationError: return .error(HTTPError(.serviceUnavailable, "the request was cancelled"))
-        default:
-            log.error(
-                "a handler failed",
-                ["method": request.method.rawValue, "route": request.route ?? "-", "error": String(describing: error)])
-            return .error(HTTPError(.internalServerError, "internal error"))
-        }
+        if let shown = error as? HTTPError ?? (error as? any HTTPErrorConvertible)?.httpError { return .error(shown) }
+        if error is CancellationError { return .error(HTTPError(.serviceUnavailable, "the request was cancelled")) }
+        log.error(
+            "a handler failed",
+            ["method": request.method.rawValue, "route": request.route ?? "-", "error": String(describing: error)])
+        return .error(HTTPError(.internalServerError, "internal error"))
     }
 
     // MARK: Matching

@@ -1,8 +1,9 @@
-/// The tables, and the steps that bring an older file up to them.
+/// The tables, and the steps that bring an older database up to them. What changes in SQLite changes in PostgreSQL too.
 ///
-/// `PRAGMA user_version` holds the number of steps a file has seen; a step never changes once it has shipped.
+/// `PRAGMA user_version`, or the table `index_schema`, holds the number of steps a database has seen; a step never changes once it
+/// has shipped.
 enum IndexSchema {
-    static let steps: [String] = [
+    static let sqliteSteps: [String] = [
         """
         CREATE TABLE recordings (
             id INTEGER PRIMARY KEY,
@@ -76,17 +77,18 @@ enum IndexSchema {
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {
         var version = 0
         try connection.query("PRAGMA user_version") { version = Int($0.integer(0)) }
-        guard version <= steps.count else {
-            throw IndexError(
-                code: 0,
-                message: "the index has schema version \(version), this program knows only up to \(steps.count)")
-        }
-        for step in steps.dropFirst(version) {
+        try check(version, sqliteSteps)
+        for step in sqliteSteps.dropFirst(version) {
             version += 1
             try connection.transaction { () throws(IndexError) in
                 try connection.run(step)
                 try connection.run("PRAGMA user_version = \(version)")
             }
         }
+    }
+
+    static func check(_ version: Int, _ steps: [String]) throws(IndexError) {
+        guard version > steps.count else { return }
+        throw IndexError(message: "the index has schema version \(version), this program knows only up to \(steps.count)")
     }
 }

@@ -1,9 +1,11 @@
 import Dispatch
 
-/// The one thread all SQLite calls of an index run on: they block on the disk, so they may not sit on the
+/// The one thread all calls of a connection run on: they block on the disk or the network, so they may not sit on the
 /// cooperative pool, and a connection may not be shared.
 final class IndexThread: SerialExecutor {
-    private let queue = DispatchQueue(label: "recording-index")
+    private let queue: DispatchQueue
+
+    init(_ name: String) { queue = DispatchQueue(label: name) }
 
     func enqueue(_ job: consuming ExecutorJob) {
         let job = UnownedJob(job)
