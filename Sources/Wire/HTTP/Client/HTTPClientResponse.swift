@@ -34,11 +34,22 @@ public struct HTTPClientResponse: Sendable {
 /// The body of an answer, in pieces as they come; the server is held back while the reader is busy.
 public final class HTTPClientBody: AsyncSequence, Sendable {
     let pipe: BytePipe
+    /// All of a small body; the pipe has nothing of it.
+    private let whole: SharedBody?
+    private let isWholeTaken = Atomic<Bool>(false)
     private let giveUp: @Sendable () -> Void
     private let isAllRead = Atomic<Bool>(false)
 
-    init(pipe: BytePipe, giveUp: @escaping @Sendable () -> Void) {
-        (self.pipe, self.giveUp) = (pipe, giveUp)
+    init(pipe: BytePipe, whole: SharedBody?, giveUp: @escaping @Sendable () -> Void) {
+        (self.pipe, self.whole, self.giveUp) = (pipe, whole, giveUp)
+    }
+
+    /// The body in one piece, when it came so and nobody has read it.
+    func takeWhole(count: Int? = nil) -> SharedBody? {
+        guard let whole, count == nil || whole.count == count, !isWholeTaken.exchange(true, ordering: .relaxed) else {
+            return nil
+        }
+        return whole
     }
 
     // A transfer that is over needs no giving up, which would wake its thread.
@@ -49,6 +60,7 @@ public final class HTTPClientBody: AsyncSequence, Sendable {
 
     /// The next piece, or nil at the end. Throws what broke the transfer.
     public func next() async throws(HTTPClientError) -> [UInt8]? {
+        if let whole = takeWhole(), whole.count > 0 { return whole.bytes }
         do {
             return try await pipe.read()
         } catch let error as HTTPClientError {

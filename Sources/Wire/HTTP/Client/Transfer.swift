@@ -11,6 +11,8 @@ final class Transfer: Sendable {
         var isHeadDone = false
         /// The head has come, and is given when the body has.
         var isHeadHeld = false
+        /// A small body, which is given together with the head.
+        var whole: SharedBody?
         var lastActivityNs: UInt64 = 0
         var writer: Task<Void, Never>?
         var bodyFailure: String?
@@ -77,6 +79,10 @@ final class Transfer: Sendable {
 
     // MARK: On the loop's thread
 
+    private typealias Waiting = (
+        CheckedContinuation<HTTPClientResponse, any Error>, HTTPStatus, HTTPHeaders, whole: SharedBody?
+    )
+
     func touch(_ now: UInt64) { state.withLock { $0.lastActivityNs = now } }
 
     /// Whether neither side has moved a byte for too long while we were ready to.
@@ -102,8 +108,9 @@ final class Transfer: Sendable {
                 let isRedirect = (300..<400).contains(state.status) && state.headers["Location"] != nil && request.redirects > 0
                 guard state.status >= 200, !isRedirect else { return false }
                 let length = state.headers["Content-Length"].flatMap { Int($0) }
-                state.isHeadHeld = length.map { $0 <= min(request.wholeBytesMax, incoming.capacity) } ?? false
-                return !state.isHeadHeld
+                guard let length, (0...request.wholeBytesMax).contains(length) else { return true }
+                state.isHeadHeld = true
+                state.whole = SharedBody(count: length)
             }
             return false
         }
@@ -133,15 +140,21 @@ final class Transfer: Sendable {
         if !state.withLock({ $0.isHeadHeld }) { deliverHead() }
     }
 
+    /// False when there is more of it than its header said; nil for a body that is not kept.
+    func keepWhole(_ bytes: UnsafeRawBufferPointer) -> Bool? { state.withLock { $0.whole }?.append(bytes) }
+
     /// Gives the answer to the one who waits, once.
     private func deliverHead() {
-        let waiting = state.withLock { state -> (CheckedContinuation<HTTPClientResponse, any Error>, HTTPStatus, HTTPHeaders)? in
+        let waiting = state.withLock { state -> Waiting? in
             guard !state.isHeadDone, let continuation = state.continuation.take() else { return nil }
             state.isHeadDone = true
-            return (continuation, HTTPStatus(rawValue: state.status), state.headers)
+            return (continuation, HTTPStatus(rawValue: state.status), state.headers, state.whole.take())
         }
-        guard let (continuation, status, headers) = waiting else { return }
-        let body = HTTPClientBody(pipe: incoming) { [loop, id, owner] in withExtendedLifetime(owner) { loop.post(.cancel(id)) } }
+        guard let (continuation, status, headers, whole) = waiting else { return }
+        // An answer to HEAD tells a length too.
+        let body = HTTPClientBody(pipe: incoming, whole: whole.flatMap { $0.isComplete ? $0 : nil }) { [loop, id, owner] in
+            withExtendedLifetime(owner) { loop.post(.cancel(id)) }
+        }
         continuation.resume(returning: HTTPClientResponse(status: status, headers: headers, body: body))
     }
 
@@ -178,6 +191,9 @@ func onBody(_ bytes: UnsafeMutablePointer<CChar>?, _ size: Int, _ count: Int, _ 
     guard let bytes, let context else { return 0 }
     let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
     transfer.touch(ConnectionWatcher.now())
+    if let isKept = transfer.keepWhole(UnsafeRawBufferPointer(start: bytes, count: size * count)) {
+        return isKept ? size * count : 0
+    }
     transfer.deliverHeadBeforeBody()
     // The library keeps these bytes and gives them again after the pause.
     if transfer.incoming.parkWriter() { return ccurl_write_pause() }

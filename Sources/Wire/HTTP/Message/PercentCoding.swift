@@ -21,6 +21,11 @@ public enum PercentCoding {
 
     /// Encodes everything but unreserved characters; `/` is kept when `keepSlash`.
     public static func encode(_ text: some StringProtocol, keepSlash: Bool = false) -> String {
+        encode(String(text), keepSlash: keepSlash)
+    }
+
+    /// The same, without the price of a generic call.
+    public static func encode(_ text: String, keepSlash: Bool = false) -> String {
         func isPlain(_ byte: UInt8) -> Bool {
             switch byte {
             case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: true
@@ -29,7 +34,7 @@ public enum PercentCoding {
             }
         }
         // Most texts hold nothing to encode.
-        if text.utf8.allSatisfy(isPlain) { return String(text) }
+        if text.utf8.allSatisfy(isPlain) { return text }
         var out: [UInt8] = []
         for byte in text.utf8 {
             if isPlain(byte) {

@@ -76,9 +76,11 @@ public final class RelayedBody: Sendable {
     /// - Throws: what broke a small one.
     public func passed() async throws -> HTTPResponse.Body {
         guard let length, length <= Int64(Self.wholeBytesMax) else { return .relay(self) }
+        // As a rule all of it is there.
+        if let whole = state.withLock({ $0.skip == 0 ? $0.rest.body.takeWhole(count: Int(length)) : nil }) {
+            return .shared(whole, owner: nil)
+        }
         let whole = SharedBody(count: Int(length))
-        // As a rule all of it is there, so that nobody has to be waited for.
-        whole.fill { takeAll(into: $0) }
         while !whole.isComplete, let piece = try await next() { whole.append(piece) }
         return .shared(whole, owner: nil)
     }
@@ -149,17 +151,6 @@ public final class RelayedBody: Sendable {
             case .failed: return .failed
             }
         }
-    }
-
-    /// All that is there; how much that was.
-    private func takeAll(into target: UnsafeMutableRawBufferPointer) -> Int {
-        var filled = 0
-        while filled < target.count,
-            case .bytes(let count) = takeHere(into: UnsafeMutableRawBufferPointer(rebasing: target[filled...]))
-        {
-            filled += count
-        }
-        return filled
     }
 
     /// Asks for one call of `wake` when there is something to take. False when there already is.
