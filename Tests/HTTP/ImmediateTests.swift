@@ -110,6 +110,20 @@ struct ImmediateTests {
         }
     }
 
+    @Test("what is kept in memory goes with it")
+    func released() throws {
+        let file = try HTTPFile(path: #filePath)
+        // Nothing is fetched from a disk for it.
+        var bytes = [UInt8](repeating: 0, count: Int(file.count))
+        #expect(pread(file.descriptor, &bytes, bytes.count, 0) == bytes.count)
+        var memory: FileMemory? = FileMemory(capacity: 4 << 20)
+        let block = try #require(memory?.block(file, 0..<file.count)?.block)
+        #expect(memory?.block(file, 0..<10)?.block === block, "kept, as the file is not new")
+        let left = { [weak memory] in memory }
+        memory = nil
+        #expect(left() == nil && block.count == Int(file.count))
+    }
+
     @Test("a file that changes is sent as it is now, also when only its bytes change")
     func changes() async throws {
         try await with(HTTPServerSettings(), bytes: 5_000) { server, path in

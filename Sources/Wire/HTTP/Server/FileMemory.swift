@@ -12,18 +12,23 @@ final class FileMemory: Sendable {
     final class Block: @unchecked Sendable {  // why: filled before anyone else sees it, never changed afterwards.
         let bytes: UnsafeMutableRawPointer
         let count: Int
-        private let memory: FileMemory
+        private let sum: Sum
 
-        fileprivate init?(_ count: Int, in memory: FileMemory) {
+        fileprivate init?(_ count: Int, in sum: Sum) {
             guard let bytes = malloc(max(1, count)) else { return nil }
-            (self.bytes, self.count, self.memory) = (bytes, count, memory)
-            memory.inUse.add(count, ordering: .relaxed)
+            (self.bytes, self.count, self.sum) = (bytes, count, sum)
+            sum.bytes.add(count, ordering: .relaxed)
         }
 
         deinit {
             free(bytes)
-            memory.inUse.subtract(count, ordering: .relaxed)
+            sum.bytes.subtract(count, ordering: .relaxed)
         }
+    }
+
+    /// Of all blocks, those that slow clients are still reading included. Apart from the memory, which its blocks would keep otherwise.
+    fileprivate final class Sum: Sendable {
+        let bytes = Atomic<Int>(0)
     }
 
     /// Two generations: what is used moves to the young one, and what is not used while that fills is dropped.
@@ -39,8 +44,7 @@ final class FileMemory: Sendable {
     private static let settledSeconds: Int64 = 2
 
     private let state = Locked(State())
-    /// Of all blocks, those that slow clients are still reading included.
-    private let inUse = Atomic<Int>(0)
+    private let sum = Sum()
     private let capacity: Int
 
     /// - Parameter capacity: bytes that may be kept; as many again may be on their way. 0 sends everything from files.
@@ -59,7 +63,7 @@ final class FileMemory: Sendable {
     }
 
     private func read(_ file: HTTPFile, _ start: Int64, _ count: Int) -> Block? {
-        guard inUse.load(ordering: .relaxed) + count <= 2 * capacity, let block = Block(count, in: self) else { return nil }
+        guard sum.bytes.load(ordering: .relaxed) + count <= 2 * capacity, let block = Block(count, in: sum) else { return nil }
         // What is not in the page cache is the kernel's to fetch while it sends the file.
         guard cmicrohttpd_read_cached(file.descriptor, block.bytes, count, start) == count else { return nil }
         return block
