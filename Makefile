@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-slow interop bench bench-playback bench-record bench-serve bench-clip sanitize lint setup setup-test clean
+.PHONY: help build run test test-slow test-cluster interop bench bench-playback bench-record bench-serve bench-clip sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -31,6 +31,9 @@ interop: setup-test build ## Only the tests against real clients (ARGS="-k whip"
 
 test-slow: setup-test build ## The tests that take minutes each, such as a store that is away for ten
 	@.venv-test/bin/python -m pytest Tests/Interop -m slow $(ARGS)
+
+test-cluster: setup-test build ## Each fault of a cluster with a publisher, a viewer, a recording and a player (root; ARGS="-k Redis --update")
+	@.venv-test/bin/python -m pytest Tests/Cluster/Lab -m "slow or not slow" $(ARGS)
 
 bench: bench-record bench-serve bench-clip bench-playback ## All benchmarks, one after the other; tables at the end of each
 

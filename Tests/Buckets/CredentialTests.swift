@@ -166,10 +166,11 @@ struct CredentialProviderTests {
     private final class Numbered: CredentialSource {
         let name = "a test"
         let clock: StillClock
+        let lifeSeconds: Int64
         let count = Mutex(0)
         let isFailing = Mutex(false)
 
-        init(_ clock: StillClock) { self.clock = clock }
+        init(_ clock: StillClock, lifeSeconds: Int64 = 3_600) { (self.clock, self.lifeSeconds) = (clock, lifeSeconds) }
 
         func fetch() async throws(CredentialError) -> BucketCredentials? {
             let number = count.withLock { count in
@@ -179,7 +180,7 @@ struct CredentialProviderTests {
             for _ in 0..<20 { await Task.yield() }
             if isFailing.withLock({ $0 }) { throw CredentialError("away", isTransient: true) }
             return BucketCredentials(
-                accessKeyID: "K\(number)", secret: "s", token: "t", expiresUs: clock.clock.nowUs() + 3_600 * 1_000_000)
+                accessKeyID: "K\(number)", secret: "s", token: "t", expiresUs: clock.clock.nowUs() + lifeSeconds * 1_000_000)
         }
     }
 
@@ -210,6 +211,24 @@ struct CredentialProviderTests {
         #expect(try await provider.credentials().accessKeyID == "K2")
         clock.advance(seconds: 3_601)
         #expect(try await provider.credentials().accessKeyID == "K3")
+    }
+
+    @Test(
+        "what is good for less than ten minutes is replaced at half of that, not at each request",
+        arguments: [4, 100, 500] as [Int64])
+    func short(_ lifeSeconds: Int64) async throws {
+        let clock = StillClock()
+        let source = Numbered(clock, lifeSeconds: lifeSeconds)
+        let provider = CredentialProvider([source], nowUs: clock.clock.nowUs)
+        for _ in 0..<20 { #expect(try await provider.credentials().accessKeyID == "K1") }
+        clock.advance(seconds: lifeSeconds / 2 - 1)
+        for _ in 0..<20 { #expect(try await provider.credentials().accessKeyID == "K1") }
+        #expect(source.count.withLock { $0 } == 1)
+        clock.advance(seconds: 2)
+        #expect(try await provider.credentials().accessKeyID == "K1")
+        while try await provider.credentials().accessKeyID == "K1" { await Task.yield() }
+        for _ in 0..<20 { #expect(try await provider.credentials().accessKeyID == "K2") }
+        #expect(source.count.withLock { $0 } == 2)
     }
 
     @Test("a failing source does not take away what is still good, and is not asked without pause")

@@ -1,6 +1,7 @@
 import Config
 import ConfigFixtures
 import Records
+import Redis
 import Testing
 
 @testable import CoordinatorServe
@@ -58,6 +59,29 @@ struct CoordinatorConfigTests {
             ])
         let environment = ["COORDINATOR_NODES": #"[{"alias":"c","url":"http://c:1"}]"#]
         #expect(try reading.load(text, environment).nodes == [StaticNode(alias: "c", url: "http://c:1", token: "")])
+    }
+
+    @Test("Sentinels, and what holds for servers under TLS, reach the address")
+    func redis() throws {
+        let text = """
+            [redis]
+            url = "rediss://u:p@any/3"
+            sentinels = ["s1", "rediss://:q@s2:7"]
+            master = "group"
+            tls_ca = "ca.pem"
+            """
+        let address = try #require(try RedisAddress(reading.load(text).redis))
+        let tls = RedisTLS(authority: "ca.pem")
+        #expect([address.user, address.password, "\(address.database)"] == ["u", "p", "3"])
+        #expect(address.tls == tls)
+        #expect(address.sentinels?.master == "group")
+        #expect(
+            address.sentinels?.addresses == [
+                RedisAddress(endpoint: .tcp(host: "s1", port: 26_379)),
+                RedisAddress(endpoint: .tcp(host: "s2", port: 7), password: "q", tls: tls),
+            ])
+        #expect(!address.safeDescription.contains("q"))
+        #expect(try RedisAddress(reading.load("").redis) == nil)
     }
 
     @Test(arguments: [

@@ -9,13 +9,14 @@ struct OptionTests {
         guard
             case .publish(let publish) = try Command(parsing: [
                 "publish", "--url", "http://h/whip/a", "--token", "t", "--input", "f.mkv", "--loop", "--duration", "7",
+                "--patience", "6",
             ])
         else {
             Issue.record("no publish command")
             return
         }
         #expect(publish.url == "http://h/whip/a" && publish.token == "t" && publish.input == "f.mkv")
-        #expect(publish.loops && publish.durationSeconds == 7 && publish.streams == 1)
+        #expect(publish.loops && publish.durationSeconds == 7 && publish.patienceSeconds == 6 && publish.streams == 1)
         guard case .publish(let several) = try Command(parsing: ["publish", "--url", "u/{n}", "--input", "f", "--streams", "9"])
         else { return }
         #expect(several.streams == 9 && several.stream(3).url == "u/3" && several.stream(3).streams == 1)

@@ -31,6 +31,15 @@ extension TestEdge {
                 let edge = try late.get()
                 return try await edge.noted(request, edge.state.withLock { $0.recordStatus })
             }
+            router.on(method, "/api/cascade/{stream}", RouteDescription("cascade")) { request in
+                let edge = try late.get()
+                return try await edge.noted(request, edge.state.withLock { $0.cascadeStatus })
+            }
+            router.on(method, "/api/drain", RouteDescription("drain")) { request in
+                let edge = try late.get()
+                edge.setStatus(request.method == .post ? .draining : .running, drained: false)
+                return try await edge.noted(request, .ok)
+            }
             router.on(method, "/api/streams/{stream}", RouteDescription("stream")) { try await late.get().noted($0, .noContent) }
         }
         addRecordings(&router, late)

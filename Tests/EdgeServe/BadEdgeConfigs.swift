@@ -161,9 +161,19 @@ let badConfigs: [(text: String, message: String)] = [
     ("[recorder.spool]\nmax_bytes = 1", "edge.toml:2: recorder.spool.max_bytes: must be 1048576 to 1125899906842624"),
     (
         "[redis]\nurl = \"localhost:6379\"",
-        "edge.toml:2: redis.url: expected redis://[user:password@]host:port/db or unix:///path"
+        "edge.toml:2: redis.url: expected redis://[user:password@]host:port/db, rediss://… or unix:///path"
     ),
     ("[redis]\nurl = \"redis://h:6379/x\"", "edge.toml:2: redis.url: database must be a number, 0 to 65535"),
+    (
+        "[redis]\nsentinels = [\"a\", \"redis://:secret@b/1\"]",
+        "edge.toml:2: redis.sentinels[1]: expected host:port or redis://[user:password@]host:port"
+    ),
+    ("[redis]\nsentinels = [\"a\"]\nmaster = \"\"", "edge.toml:3: redis.master: must not be empty"),
+    ("[redis]\nurl = \"redis://a\"\ntls_ca = \"ca.pem\"", "edge.toml:3: redis.tls_ca: says nothing without rediss://"),
+    (
+        "[redis]\nurl = \"rediss://a\"\ntls_cert = \"c.pem\"",
+        "edge.toml:3: redis.tls_cert: needs redis.tls_key too"
+    ),
     ("[redis]\nurl = \"unix://var/run/r\"", "edge.toml:2: redis.url: expected unix:///path, with three slashes"),
     ("[redis]\nprefix = \"\"", "edge.toml:2: redis.prefix: must be 1 to 64 bytes"),
     ("[limits]\nrate_burst = 5", "edge.toml:2: limits.rate_burst: does nothing without limits.rate_rps"),

@@ -63,9 +63,8 @@ struct TestNode {
 
 enum TestOffer {
     static func local() -> LocalTransport {
-        var generator = SystemRandomNumberGenerator()
-        return LocalTransport(
-            ice: .random(using: &generator),
+        LocalTransport(
+            ice: .random(),
             fingerprint: Fingerprint(algorithm: "sha-256", bytes: [UInt8](repeating: 7, count: 32)),
             candidates: [])
     }

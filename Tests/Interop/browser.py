@@ -85,14 +85,16 @@ class Browser:
         self.driver.find_element(By.CSS_SELECTOR, f"{PUBLISHER} button.danger").click()
         self.until_state(PUBLISHER, "ended")
 
-    def watch(self, stream: str, frames: int = 60, seconds: float = 40) -> None:
-        """Opens the live player, turns the sound on, and waits for decoded frames and sound that is not silence."""
+    def watch(self, stream: str, frames: int = 60, seconds: float = 40, has_sound: bool = True) -> None:
+        """Opens the live player and waits for decoded frames; turns the sound on and waits for some that is not silence."""
         self.open(f"/watch/{stream}")
         self.until_state(PLAYER, "playing", seconds=seconds)
-        self.driver.find_element(By.CSS_SELECTOR, f"{PLAYER} [aria-label='Turn the sound on']").click()
+        if has_sound:
+            self.driver.find_element(By.CSS_SELECTOR, f"{PLAYER} [aria-label='Turn the sound on']").click()
         data = f"document.querySelector('{PLAYER}').dataset"
         self.until(f"{frames} frames of {stream}", f"Number({data}.framesDecoded) > {frames}", seconds)
-        self.until(f"sound of {stream}", f"Number({data}.audioSamples) > 48000 && Number({data}.audioEnergy) > 0", seconds)
+        if has_sound:
+            self.until(f"sound of {stream}", f"Number({data}.audioSamples) > 48000 && Number({data}.audioEnergy) > 0", seconds)
 
     def screenshot(self, file: pathlib.Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ from browser import Browser
 from peers import PeerLoop
 from programs import BINARIES, Cluster, Redis
 
-pytest_plugins = ["stores"]
+pytest_plugins = ["stores", "spooled"]
 _counter = itertools.count(1)
 
 

@@ -1,4 +1,4 @@
-"""What aiortc cannot encode by itself: H.265, and pictures out of order (B-frames), as a gateway or a camera sends them."""
+"""What aiortc cannot encode by itself: H.265, pictures out of order (B-frames), AAC and surround sound, as a gateway or a camera sends them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ import aiortc.rtcrtpsender
 import av
 from aiortc.codecs.base import Encoder
 from aiortc.rtcrtpparameters import RTCRtcpFeedback, RTCRtpCodecParameters
+
+import sources
 
 PAYLOAD_MAX = 1200
 CLOCK = 90_000
@@ -77,3 +79,57 @@ def install(patch, b_frames: int) -> None:
         return ReorderingEncoder(name == "H265", b_frames) if name in ("H264", "H265") else own(codec)
 
     patch.setattr(aiortc.rtcrtpsender, "get_encoder", encoder)
+
+
+def _rtpmap(codec: RTCRtpCodecParameters) -> str:
+    """aiortc itself writes no number of channels but 2."""
+    return f"{codec.name}/{codec.clockRate}" + (f"/{codec.channels}" if (codec.channels or 1) > 1 else "")
+
+
+AAC = RTCRtpCodecParameters(mimeType="audio/MPEG4-GENERIC", clockRate=sources.RATE, channels=2, payloadType=119, parameters={
+    "streamtype": "5", "profile-level-id": "1", "mode": "AAC-hbr", "config": "1190", "sizelength": "13", "indexlength": "3", "indexdeltalength": "3"})
+SURROUND = RTCRtpCodecParameters(mimeType="audio/multiopus", clockRate=sources.RATE, channels=6, payloadType=120, parameters={
+    "channel_mapping": "0,4,1,2,3,5", "num_streams": "4", "coupled_streams": "2", "minptime": "10", "useinbandfec": "1"})
+
+
+class SoundEncoder(Encoder):
+    """AAC (RFC 3640), or Opus of four streams for 5.1 loudspeakers."""
+
+    def __init__(self, is_aac: bool):
+        self._is_aac = is_aac
+        layout = "stereo" if is_aac else "5.1"
+        self._codec = av.CodecContext.create("aac" if is_aac else "libopus", "w")
+        self._codec.bit_rate, self._codec.sample_rate, self._codec.layout = 128_000, sources.RATE, layout
+        self._codec.format = "fltp" if is_aac else "s16"
+        self._codec.time_base = fractions.Fraction(1, sources.RATE)
+        self._codec.options = {} if is_aac else {"mapping_family": "1"}
+        self._resampler = av.AudioResampler(
+            format=self._codec.format, layout=layout, rate=sources.RATE, frame_size=1024 if is_aac else sources.SAMPLES)
+        self._origin: int | None = None
+
+    def encode(self, frame: av.AudioFrame, force_keyframe: bool = False) -> tuple[list[bytes], int | None]:
+        packets = [packet for part in self._resampler.resample(frame) for packet in self._codec.encode(part)]
+        if not packets:
+            return [], None
+        if self._origin is None:
+            self._origin = packets[0].pts
+        units = [bytes(packet) for packet in packets]
+        return [self._gathered(units)] if self._is_aac else units, packets[0].pts - self._origin
+
+    def pack(self, packet):
+        raise NotImplementedError("sound comes raw")
+
+    @staticmethod
+    def _gathered(units: list[bytes]) -> bytes:
+        """One payload with a header of 13 + 3 bits for each access unit (RFC 3640 3.3.6)."""
+        headers = b"".join((len(unit) << 3).to_bytes(2) for unit in units)
+        return (16 * len(units)).to_bytes(2) + headers + b"".join(units)
+
+
+def install_sound(patch) -> None:
+    """Until the test ends aiortc can publish AAC and 5.1 as well."""
+    patch.setattr(RTCRtpCodecParameters, "__str__", _rtpmap)
+    patch.setitem(aiortc.codecs.CODECS, "audio", [*aiortc.codecs.CODECS["audio"], AAC, SURROUND])
+    own = aiortc.rtcrtpsender.get_encoder
+    patch.setattr(aiortc.rtcrtpsender, "get_encoder", lambda codec: (
+        SoundEncoder(codec.mimeType == AAC.mimeType) if codec.mimeType in (AAC.mimeType, SURROUND.mimeType) else own(codec)))

@@ -37,7 +37,8 @@ class _Paced(MediaStreamTrack):
 class PeerLoop:
     """An asyncio loop in a thread of its own, so that tests stay plain functions."""
 
-    def __init__(self):
+    def __init__(self, token: str | None = None):
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -49,8 +50,8 @@ class PeerLoop:
     def publish(self, url: str, video: str = "H264", sound: str | None = "opus") -> "Peer":
         return self._open(Peer(self, url, is_publisher=True, video=video, sound=sound))
 
-    def play(self, url: str) -> "Peer":
-        return self._open(Peer(self, url, is_publisher=False))
+    def play(self, url: str, seconds: float = 30) -> "Peer":
+        return self._open(Peer(self, url, is_publisher=False), seconds)
 
     def offer(self, is_publisher: bool = True) -> str:
         """The text of a valid offer, for requests that are to fail for other reasons."""
@@ -62,9 +63,9 @@ class PeerLoop:
             return text
         return self.run(make())
 
-    def _open(self, peer: "Peer") -> "Peer":
+    def _open(self, peer: "Peer", seconds: float = 30) -> "Peer":
         self._peers.append(peer)
-        self.run(peer.open())
+        self.run(peer.open(), seconds)
         return peer
 
     def close(self) -> None:
@@ -79,6 +80,7 @@ class Peer:
 
     def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, video: str = "H264", sound: str | None = "opus"):
         self._owner, self._url, self._is_publisher, self._video, self._sound = owner, url, is_publisher, video, sound
+        self._headers = owner.headers
         self.session: str | None = None
         self.frames = 0
         self.samples = 0
@@ -113,7 +115,7 @@ class Peer:
     async def open(self) -> None:
         await self.prepare()
         async with aiohttp.ClientSession() as http:
-            async with http.post(self._url, data=self.connection.localDescription.sdp, headers={"Content-Type": "application/sdp"}) as answer:
+            async with http.post(self._url, data=self.connection.localDescription.sdp, headers=self._headers | {"Content-Type": "application/sdp"}) as answer:
                 text = await answer.text()
                 assert answer.status == 201, f"POST {self._url}: {answer.status} {text}"
                 self.session = urljoin(self._url, answer.headers["Location"])
@@ -138,7 +140,7 @@ class Peer:
         """DELETE of the session, then the end of this peer; the status of the answer."""
         async def send() -> int:
             async with aiohttp.ClientSession() as http:
-                async with http.delete(self.session) as answer:
+                async with http.delete(self.session, headers=self._headers) as answer:
                     return answer.status
         status = self._owner.run(send())
         self.session = None

@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable
 
@@ -135,13 +136,60 @@ class Redis(Program):
         return done.stdout.strip()
 
 
+class Postgres(Program):
+    """A real PostgreSQL server with an empty database, on 127.0.0.1 and behind a password."""
+
+    PASSWORD = "very-secret"
+
+    def __init__(self, folder: pathlib.Path):
+        self.port = free_port()
+        self.binaries = max(pathlib.Path("/usr/lib/postgresql").glob("*/bin"))
+        # PostgreSQL does not run as root; Debian's package brings a user for it, who can't look into the tests' own folder.
+        self.data = pathlib.Path(tempfile.mkdtemp(prefix="postgres-"))
+        self.user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
+        super().__init__("postgres", [
+            *self.user, str(self.binaries / "postgres"), "-D", str(self.data / "db"), "-k", str(self.data), "-h", "127.0.0.1",
+            "-p", str(self.port), "-c", "fsync=off", "-c", "shared_buffers=16MB"], folder)
+
+    @property
+    def url(self) -> str:
+        return f"postgresql://tributary:{self.PASSWORD}@127.0.0.1:{self.port}/postgres"
+
+    def start(self) -> None:
+        if not (self.data / "db").exists():
+            (self.data / "password").write_text(self.PASSWORD)
+            if self.user:
+                shutil.chown(self.data, "postgres")
+            subprocess.run([
+                *self.user, str(self.binaries / "initdb"), "-D", str(self.data / "db"), "-U", "tributary", "-A", "scram-sha-256",
+                f"--pwfile={self.data / 'password'}", "-E", "UTF8", "--locale=C.UTF-8", "-N"],
+                cwd=self.data, stdout=subprocess.DEVNULL, check=True)
+        super().start()
+        eventually("PostgreSQL answers", lambda: self.query("SELECT 1") == "1", 30)
+
+    def query(self, text: str) -> str:
+        done = subprocess.run(["psql", "-tAc", text, self.url], capture_output=True, text=True, check=False)
+        return done.stdout.strip()
+
+    def stop(self) -> int | None:
+        """At once: the polite signal waits until all clients have gone."""
+        if self.is_running:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(STOP_SECONDS)
+        return self.process.returncode if self.process else None
+
+    def remove(self) -> None:
+        self.stop()
+        shutil.rmtree(self.data)
+
+
 class Cluster:
     """A coordinator and edge nodes, two unless more are named; followed over SSE, or through Redis when there is one."""
 
     def __init__(self, folder: pathlib.Path, redis: Redis | None = None, edge_settings: dict[str, str] | None = None,
                  coordinator_settings: dict[str, str] | None = None, aliases: tuple[str, ...] = ("edge-a", "edge-b"),
                  each: dict[str, dict[str, str]] | None = None):
-        self.redis = redis
+        self.redis, self.folder = redis, folder
         more = dict(edge_settings or {})
         settings = {"COORDINATOR_DATABASE_URL": "sqlite:coordinator.db"} | (coordinator_settings or {})
         if redis:
@@ -152,6 +200,8 @@ class Cluster:
         tokens = json.loads(settings.get("COORDINATOR_AUTH_TOKENS", "[]"))
         self.headers = {"Authorization": f"Bearer {tokens[0]}"} if tokens else {}
         self.coordinator = Server("coordinator", "coordinator", folder, settings)
+        self.settings = settings
+        self.others: list[Server] = []
 
     @property
     def url(self) -> str:
@@ -164,9 +214,16 @@ class Cluster:
             server.start()
         eventually("all nodes running", lambda: {self.status(edge.alias) for edge in self.edges} == {"running"})
 
+    def add_coordinator(self) -> Server:
+        """Another one, with the same settings as the first."""
+        other = Server(f"coordinator-{len(self.others) + 2}", "coordinator", self.folder, self.settings)
+        self.others.append(other)
+        other.start()
+        return other
+
     def stop(self) -> list[int | None]:
         """Exit statuses, edges first."""
-        programs = [*self.edges, self.coordinator, *([self.redis] if self.redis else [])]
+        programs = [*self.edges, self.coordinator, *self.others, *([self.redis] if self.redis else [])]
         try:
             return [program.stop() for program in programs]
         finally:

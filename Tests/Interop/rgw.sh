@@ -42,6 +42,8 @@ rgw_frontends = beast endpoint=127.0.0.1:$PORT
 rgw_data = $FOLDER/gateway
 rgw_dns_name = s3.localhost
 rgw_sts_key = abcdefghijklmnop
+# Sessions of seconds, so that tests see them end.
+rgw_sts_min_session_duration = 1
 rgw_s3_auth_use_sts = true
 rgw_thread_pool_size = 16
 EOF

@@ -36,14 +36,17 @@ class Bucket:
     region: str = "us-east-1"
     folder: pathlib.Path | None = None  # where the objects are files
 
-    def client(self, service: str = "s3"):
-        """boto3's client: the other opinion on what is in the bucket."""
+    def client(self, service: str = "s3", session: dict | None = None):
+        """boto3's client: the other opinion on what is in the bucket. `session`: temporary credentials, as STS gave them."""
         config = botocore.config.Config(
             s3={"addressing_style": "path"}, retries={"max_attempts": 3}, request_checksum_calculation="when_required",
-            response_checksum_validation="when_required", proxies={})
+            response_checksum_validation="when_required", proxies={},
+            # A session of seconds is for this store to refuse, not for boto3.
+            parameter_validation=service != "sts")
+        keys = session or {"AccessKeyId": self.access_key, "SecretAccessKey": self.secret_key}
         return boto3.client(
-            service, endpoint_url=self.endpoint, aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
-            region_name=self.region, config=config)
+            service, endpoint_url=self.endpoint, aws_access_key_id=keys["AccessKeyId"], aws_secret_access_key=keys["SecretAccessKey"],
+            aws_session_token=keys.get("SessionToken"), region_name=self.region, config=config)
 
     def read(self, key: str) -> bytes:
         return self.client().get_object(Bucket=self.name, Key=key)["Body"].read()

@@ -4,6 +4,7 @@ import io
 from urllib.parse import quote
 
 import av
+import pytest
 
 import encoders
 import inspection
@@ -155,6 +156,27 @@ def test_pictures_out_of_order_keep_their_times(cluster, peers, browsers, name, 
         if video == "H264":
             page.open(f"/recordings/{stream}?from={row['start']}&to={row['end']}")
             play_to_end(page, pictures, rate=3)
+
+
+@pytest.mark.parametrize(("sound", "codec", "layout", "codecs"), [
+    ("MPEG4-GENERIC", "aac", "stereo", "mp4a.40.2"), ("multiopus", "opus", "5.1", "opus")])
+def test_sound_of_other_kinds_is_recorded_as_it_comes(cluster, peers, browsers, name, monkeypatch, sound, codec, layout, codecs):
+    """AAC and 5.1 Opus, which viewers that don't know them see without sound. Where the recording has none, silence of the same kind stands."""
+    encoders.install_sound(monkeypatch)
+    stream, page = name("rec"), browsers()
+    for kind, seconds in ((sound, 4), (None, 2)):
+        publisher = peers.publish(f"{cluster.url}/api/whip/edge-a/{stream}", sound=kind)
+        page.watch(stream, frames=seconds * sources.FPS, has_sound=False)
+        publisher.hang_up()
+    row = cluster.finished_recording(stream)
+    check(cluster, row)
+    assert f'codecs="{codecs}"' in call("GET", object_url(cluster, row["mpd_path"])).text
+    base = f"{cluster.url}/api/playback/{stream}"
+    found = inspection.streams(f"{base}/index.m3u8")["audio"]
+    assert (found["codec_name"], found["channel_layout"], found["sample_rate"]) == (codec, layout, "48000")
+    playlist = call("GET", f"{base}/audio.m3u8").text
+    assert f"silence.m4s?codecs={codecs}&rate=48000&channels={found['channels']}&" in playlist and "EXT-X-GAP" not in playlist, playlist
+    assert inspection.decode_errors(f"{base}/audio.m3u8") == ""
 
 
 def test_a_stream_changes_its_codec(cluster, peers, browsers, name):

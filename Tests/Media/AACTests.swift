@@ -29,6 +29,20 @@ struct AudioSpecificConfigTests {
         Vector(
             testDescription: "HE-AAC, explicit", bytes: [0x2B, 0x11, 0x88, 0x00], rate: 24_000, channels: 2, frame: 1024,
             codecs: "mp4a.40.5"),
+        Vector(
+            testDescription: "HE-AAC, told behind", bytes: [0x13, 0x10, 0x56, 0xE5, 0x98], rate: 24_000, channels: 2, frame: 1024,
+            codecs: "mp4a.40.5"),
+        Vector(
+            testDescription: "HE-AAC denied behind", bytes: [0x13, 0x10, 0x56, 0xE5, 0x00], rate: 24_000, channels: 2,
+            frame: 1024,
+            codecs: "mp4a.40.2"),
+        Vector(
+            testDescription: "HE-AAC v2, explicit", bytes: [0xEB, 0x09, 0x88, 0x00], rate: 24_000, channels: 1, frame: 1024,
+            codecs: "mp4a.40.29"),
+        Vector(
+            testDescription: "HE-AAC v2, told behind", bytes: [0x13, 0x08, 0x56, 0xE5, 0x9D, 0x48, 0x80], rate: 24_000,
+            channels: 1,
+            frame: 1024, codecs: "mp4a.40.29"),
         Vector(testDescription: "7.1", bytes: [0x11, 0xB8], rate: 48_000, channels: 8, frame: 1024, codecs: "mp4a.40.2"),
     ]
 
@@ -56,6 +70,15 @@ struct AudioSpecificConfigTests {
         #expect(made.sampleRate == sampleRate && made.channels == channels && made.codecs == "mp4a.40.2")
         #expect(AudioSpecificConfig(sampleRate: sampleRate + 1, channels: channels) == nil)
         #expect(AudioSpecificConfig(sampleRate: sampleRate, channels: 7) == nil)
+    }
+
+    @Test("made with spectral band replication and parametric stereo")
+    func madeHighEfficiency() throws {
+        #expect(AudioSpecificConfig(sampleRate: 24_000, channels: 2, objectType: 5)?.bytes == [0x2B, 0x11, 0x88, 0x00])
+        #expect(AudioSpecificConfig(sampleRate: 24_000, channels: 1, objectType: 29)?.bytes == [0xEB, 0x09, 0x88, 0x00])
+        #expect(AudioSpecificConfig(sampleRate: 24_000, channels: 2, objectType: 29) == nil)
+        #expect(AudioSpecificConfig(sampleRate: 88_200, channels: 2, objectType: 5) == nil)
+        #expect(AudioSpecificConfig(sampleRate: 24_000, channels: 2, objectType: 1) == nil)
     }
 
     @Test("silence decodes to silence, with any number of channels", arguments: 1...7)
@@ -107,14 +130,17 @@ struct AACDepacketizerTests {
     static let fmtp =
         "streamtype=5; profile-level-id=1; mode=AAC-hbr; config=1210; sizeLength=13; indexLength=3; indexDeltaLength=3"
 
-    /// Access units of a tone as ffmpeg encodes it, 44.1 kHz stereo.
-    private static let units: [[UInt8]] = {
+    private static let units = encoded(rate: 44_100)
+
+    /// Access units of a tone as ffmpeg encodes it, stereo.
+    private static func encoded(rate: Int) -> [[UInt8]] {
         guard
             let bytes = try? [UInt8](
                 Tool.run(
                     "ffmpeg",
                     [
-                        "-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=44100", "-t", "2", "-ac", "2", "-c:a",
+                        "-v", "error", "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=\(rate)", "-t", "2", "-ac", "2",
+                        "-c:a",
                         "aac",
                         "-b:a", "96k", "-f", "adts", "-",
                     ]))
@@ -128,7 +154,7 @@ struct AACDepacketizerTests {
             position += length
         }
         return units
-    }()
+    }
 
     /// A payload with whole access units.
     private func payload(_ units: some Sequence<[UInt8]>) -> [UInt8] {
@@ -187,6 +213,30 @@ struct AACDepacketizerTests {
         #expect(try Probe.decodeErrors(file) == "")
         let rules = try CMAFCheck.initialization(try FragmentWriter(format: format).initSegment, timescale: 44_100)
         #expect(rules == [])
+    }
+
+    @Test(
+        "spectral band replication is told in the track, whichever of the two rates the clock has",
+        arguments: [(24_000, "2B118800"), (48_000, "131056E598")])
+    func highEfficiency(clockRate: Int, config: String) throws {
+        let fmtp = "mode=AAC-hbr; config=\(config); sizeLength=13; indexLength=3; indexDeltaLength=3"
+        var depacketizer = try #require(AACDepacketizer(fmtp: fmtp, clockRate: clockRate))
+        var units: [AccessUnit] = []
+        let duration = Int64(1024 * clockRate / 24_000)
+        for (index, unit) in Self.encoded(rate: 24_000).enumerated() {
+            let timestamp = Int64(index) * duration
+            depacketizer.push(payload([unit]), timestamp: timestamp, marker: true, afterLoss: false, into: &units)
+        }
+        #expect(units.count > 40 && units.allSatisfy { $0.duration == duration })
+        let format = TrackFormat.aac(depacketizer.config, timescale: clockRate)
+        #expect(format.codecs == "mp4a.40.5")
+        let file = try Sound.file(units, format, origin: 0)
+        let probe = try Probe(file)
+        #expect(probe.codec == "aac" && probe.timeBase == "1/\(clockRate)")
+        #expect(try Probe.decodeErrors(file) == "")
+        #expect(try CMAFCheck.initialization(try FragmentWriter(format: format).initSegment, timescale: Int64(clockRate)) == [])
+        // Twice the core's samples: all of it is heard at 48 kHz.
+        #expect(abs(try Sound.decode(file).count - (units.count - 1) * 2048) <= 2048)
     }
 
     @Test("an access unit that lost a fragment is left out, and only that one")

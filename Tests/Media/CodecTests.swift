@@ -167,7 +167,7 @@ struct CodecTests {
             // Full box version 1, profile, level, bit depth with chroma and range, unspecified colours.
             #expect(Array(record.body.prefix(6)) == [1, 0, 0, 0, 0, UInt8(format.level)])
             #expect(record.body[6] >> 4 == 8 && Array(record.body[7..<10]) == [2, 2, 2])
-        case .vp8, .opus, .aac: Issue.record("no such format")
+        case .vp8, .opus, .multiopus, .aac: Issue.record("no such format")
         }
     }
 

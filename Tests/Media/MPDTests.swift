@@ -38,6 +38,20 @@ struct MPDTests {
         #expect(lines.map { $0.trimmingCharacters(in: .whitespaces) } == expected.map { "<S \($0)/>" })
     }
 
+    @Test(
+        "loudspeakers by the number of their arrangement (ISO/IEC 23091-3 table 1)",
+        arguments: [
+            ("opus", 2, 2), ("opus", 3, 3), ("opus", 4, 10), ("opus", 6, 6), ("opus", 7, 11), ("opus", 8, 12),
+            ("mp4a.40.2", 4, 4),
+            ("mp4a.40.5", 6, 6), ("mp4a.40.2", 8, 7),
+        ])
+    func channels(codecs: String, channels: Int, expected: Int) {
+        var sound = track([(0, 10)])
+        sound.codecs = codecs
+        sound.media = .audio(sampleRate: 48_000, channels: channels)
+        #expect(presentation(.static, [sound]).xml.contains("channel_configuration:2011\" value=\"\(expected)\""))
+    }
+
     @Test("a finished presentation says its length and nothing of the present")
     func finished() throws {
         let document = try XMLDocument(xmlString: presentation(.static, [track([(0, 576_000)])]).xml)

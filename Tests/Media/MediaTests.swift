@@ -77,6 +77,60 @@ struct FragmentWriterTests {
         #expect(try Probe(writer.initSegment + segment).packets.count == 100)
     }
 
+    @Test("surround sound has the table of its streams, and its silence is silent", arguments: 3...8)
+    func surround(channels: Int) throws {
+        let layout = try #require(OpusLayout(surround: channels))
+        let format = TrackFormat.multiopus(layout)
+        let writer = try FragmentWriter(format: format)
+        #expect(try CMAFCheck.initialization(writer.initSegment, timescale: 48_000) == [])
+        let table = [1, UInt8(layout.streams), UInt8(layout.coupled)] + layout.mapping
+        let entry = try #require(writer.initSegment.firstRange(of: Array("dOps".utf8)))
+        let box = writer.initSegment[entry.upperBound...].prefix(11 + 2 + channels)
+        #expect(box[box.startIndex + 1] == UInt8(channels) && Array(box.dropFirst(10)) == table)
+        let silence = try #require(format.silence)
+        #expect(OpusPacket.duration(of: silence.data) == silence.duration)
+        for index in 0..<20 {
+            try writer.append(
+                Sample(data: silence.data, time: Int64(index) * silence.duration, duration: silence.duration, isSync: true))
+        }
+        let file = writer.initSegment + writer.flush(beginsSegment: true)
+        #expect(try Probe.decodeErrors(file) == "")
+        let samples = try Sound.decode(file)
+        #expect(samples.count >= 18 * 960 && samples.allSatisfy { $0 == 0 })
+    }
+
+    @Test("what multiopus says about itself (RFC 7845 section 5.1.1)")
+    func layouts() throws {
+        let chrome = "channel_mapping=0,4,1,2,3,5; coupled_streams=2; minptime=10; num_streams=4; useinbandfec=1"
+        #expect(OpusLayout(fmtp: chrome, channels: 6) == OpusLayout(surround: 6))
+        #expect(
+            OpusLayout(fmtp: "num_streams=1;coupled_streams=1;channel_mapping=1,0,255", channels: 3)?.mapping == [1, 0, 255])
+        for wrong in [
+            "", "num_streams=4;coupled_streams=2", "num_streams=4;coupled_streams=5;channel_mapping=0,4,1,2,3,5",
+            "num_streams=0;coupled_streams=0;channel_mapping=0,4,1,2,3,5",
+            "num_streams=4;coupled_streams=2;channel_mapping=0,4,1,2,3",
+            "num_streams=4;coupled_streams=2;channel_mapping=0,4,1,2,3,6",
+            "num_streams=4;coupled_streams=2;channel_mapping=0,4,,2,3,5",
+            "num_streams=4;coupled_streams=2;channel_mapping=0,4,1,2,3,-5",
+            "num_streams=9;coupled_streams=2;channel_mapping=0,4,1,2,3,5",
+        ] {
+            #expect(OpusLayout(fmtp: wrong, channels: 6) == nil, "\(wrong)")
+        }
+        #expect(OpusLayout(surround: 2) == nil && OpusLayout(surround: 9) == nil)
+    }
+
+    @Test("damaged descriptions of surround sound make no layout that can't be written", arguments: 0..<4 as Range<UInt64>)
+    func mutatedLayouts(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let whole = Array("channel_mapping=0,4,1,2,3,5;coupled_streams=2;num_streams=4".utf8)
+        for _ in 0..<500 {
+            let text = String(decoding: whole.mutated(by: &generator), as: UTF8.self)
+            guard let layout = OpusLayout(fmtp: text, channels: 6) else { continue }
+            #expect(layout.channels == 6 && layout.mapping.allSatisfy { Int($0) < layout.streams + layout.coupled || $0 == 255 })
+            #expect(OpusPacket.duration(of: layout.silence) == OpusPacket.silenceDuration)
+        }
+    }
+
     @Test("a sample that does not continue is refused")
     func continuity() throws {
         let writer = try FragmentWriter(format: .opus(channels: 1))

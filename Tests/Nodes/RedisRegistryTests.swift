@@ -69,24 +69,30 @@ struct RedisRegistryTests {
     ) async throws {
         let redis = try RedisServerProcess()
         try redis.start()
-        let writers = aliases.map { Writer($0, redis.address) }
+        try await withRegistry(at: redis.address, aliases) { try await body(redis, $0, $1) }
+        redis.stop()
+    }
+
+    private func withRegistry(
+        at address: RedisAddress, _ aliases: [String], _ body: ([Writer], NodeDirectory) async throws -> Void
+    ) async throws {
+        let writers = aliases.map { Writer($0, address) }
         for writer in writers { await writer.start() }
         let client = HTTPClient()
         let directory = NodeDirectory(
-            nodes: [], client: client, registry: RedisRegistry(redis.address, prefix: "t"))
+            nodes: [], client: client, registry: RedisRegistry(address, prefix: "t"))
         await directory.start()
         do {
             try await EdgeFixtures.eventually("all nodes run") {
                 await directory.view().reachable.map(\.alias) == aliases.sorted()
             }
-            try await body(redis, writers, directory)
+            try await body(writers, directory)
         } catch {
             Issue.record(error)
         }
         await directory.stop()
         for writer in writers { await writer.close() }
         await client.shutdown()
-        redis.stop()
     }
 
     private func status(_ alias: String, _ directory: NodeDirectory) async -> NodeStatus? {
@@ -119,6 +125,30 @@ struct RedisRegistryTests {
                 #expect(await status("a", directory) == .running)
                 try await Task.sleep(for: .milliseconds(100))
             }
+        }
+    }
+
+    @Test(
+        "while Sentinels make another server the master, living nodes stay running, what is known of them ages, and then is new again"
+    )
+    func failover() async throws {
+        let group = try await RedisGroup()
+        try await withRegistry(at: group.address, ["a"]) { _, directory in
+            @Sendable func ageMs() async -> UInt64 { await directory.view().node("a")?.ageMs(nowNs: Monotonic.nowNs()) ?? 0 }
+            group.servers[0].stop(SIGKILL)
+            try await EdgeFixtures.eventually("the view is older than a heartbeat") {
+                #expect(await status("a", directory) == .running)
+                return await ageMs() > 1_000
+            }
+            let before = await directory.view().node("a")?.record.updatedAtMs ?? 0
+            try await EdgeFixtures.eventually("the node is heard through the new master") {
+                #expect(await status("a", directory) == .running)
+                return await directory.view().node("a")?.record.updatedAtMs ?? 0 > before
+            }
+            #expect(await ageMs() < 60_000)
+            let other = group.connect(1)
+            #expect(await eventually { try await other.send(RedisCommand("EXISTS", "t:node:a")) == .integer(1) })
+            await other.close()
         }
     }
 

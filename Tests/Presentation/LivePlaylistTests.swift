@@ -320,7 +320,8 @@ struct LivePlaylistTests {
 
     @Test(
         "silence has the times it is asked for",
-        arguments: ["opus", "mp4a.40.2"], [(0, 96_000), (480_000, 96_017), (7, 100), (48_000, 1)] as [(Int64, Int64)])
+        arguments: ["opus", "mp4a.40.2", "mp4a.40.5"],
+        [(0, 96_000), (480_000, 96_017), (7, 100), (48_000, 1)] as [(Int64, Int64)])
     func silence(codecs: String, span: (time: Int64, duration: Int64)) throws {
         let silence = try #require(Silence(codecs: codecs, sampleRate: 48_000, channels: 2))
         let segment = try silence.segment(time: span.time, duration: span.duration)
@@ -333,10 +334,17 @@ struct LivePlaylistTests {
 
     @Test("there is silence of what can be made, and not without end")
     func noSilence() throws {
-        #expect(Silence(codecs: "opus", sampleRate: 48_000, channels: 3) == nil)
+        #expect(Silence(codecs: "opus", sampleRate: 48_000, channels: 9) == nil)
+        #expect(Silence(codecs: "opus", sampleRate: 48_000, channels: 6)?.query == "codecs=opus&rate=48000&channels=6")
+        // Timed by the core or by what is heard.
+        for rate in [24_000, 48_000] {
+            #expect(Silence(codecs: "mp4a.40.5", sampleRate: rate, channels: 2)?.timescale == Int64(rate))
+        }
+        #expect(
+            Silence(codecs: "mp4a.40.29", sampleRate: 44_100, channels: 1)?.query == "codecs=mp4a.40.29&rate=44100&channels=1")
+        #expect(Silence(codecs: "mp4a.40.29", sampleRate: 44_100, channels: 2) == nil)
         #expect(Silence(codecs: "mp4a.40.2", sampleRate: 44_100, channels: 6)?.timescale == 44_100)
         #expect(Silence(codecs: "mp4a.40.2", sampleRate: 44_101, channels: 2) == nil)
-        #expect(Silence(codecs: "mp4a.40.5", sampleRate: 44_100, channels: 2) == nil)
         let silence = try #require(Silence(codecs: "opus", sampleRate: 48_000, channels: 1))
         #expect(throws: FragmentWriterError.unsupported) { try silence.segment(time: -1, duration: 1) }
         let long = Silence.secondsMax * silence.timescale

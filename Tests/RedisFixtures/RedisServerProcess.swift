@@ -5,10 +5,14 @@ import Redis
 package final class RedisServerProcess: @unchecked Sendable {  // why: used by one test, which runs its steps one after the other
     package let directory: URL
     private let arguments: [String]
+    private let sentinelLines: [String]?
     private var process: Process?
 
-    /// - Parameter arguments: more options, such as `--port`.
-    package init(_ arguments: [String] = []) throws {
+    /// - Parameters:
+    ///   - arguments: more options, such as `--port`.
+    ///   - sentinel: makes it a Sentinel; the lines of its configuration, which it keeps up itself.
+    package init(_ arguments: [String] = [], sentinel: [String]? = nil) throws {
+        sentinelLines = sentinel
         // A Unix socket's path is at most 107 bytes, so the name is short.
         directory = FileManager.default.temporaryDirectory.appendingPathComponent("r\(UInt32.random(in: 0 ... .max))")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
@@ -28,14 +32,27 @@ package final class RedisServerProcess: @unchecked Sendable {  // why: used by o
     package func start() throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        let port = arguments.contains("--port") ? [] : ["--port", "0"]
-        process.arguments =
-            ["redis-server", "--unixsocket", socketPath, "--dir", directory.path, "--save", "", "--appendonly", "yes"]
-            + ["--appendfsync", "always", "--bind", "127.0.0.1"] + port + arguments
+        process.arguments = try sentinelArguments() ?? serverArguments
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
         self.process = process
+    }
+
+    private var serverArguments: [String] {
+        ["redis-server", "--unixsocket", socketPath, "--dir", directory.path, "--save", "", "--appendonly", "yes"]
+            + ["--appendfsync", "always", "--bind", "127.0.0.1"] + (arguments.contains("--port") ? [] : ["--port", "0"])
+            + arguments
+    }
+
+    private func sentinelArguments() throws -> [String]? {
+        guard let sentinelLines else { return nil }
+        let file = directory.appendingPathComponent("sentinel.conf")
+        if !FileManager.default.fileExists(atPath: file.path) {
+            let lines = ["dir \(directory.path)", "bind 127.0.0.1"] + sentinelLines
+            try Data((lines.joined(separator: "\n") + "\n").utf8).write(to: file)
+        }
+        return ["redis-server", file.path, "--sentinel"]
     }
 
     /// Ends it by its process id and waits until it is gone.

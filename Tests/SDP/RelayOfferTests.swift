@@ -14,6 +14,10 @@ struct RelayOfferTests {
             Codec(name: "AV1", clockRate: 90000), Codec(name: "AV1", clockRate: 90000, fmtp: "profile=1"),
             .opus, Codec(name: "PCMU", clockRate: 8000), Codec(name: "PCMA", clockRate: 8000),
             Codec(name: "G722", clockRate: 8000),
+            Codec(
+                name: "multiopus", clockRate: 48000, channels: 6,
+                fmtp: "channel_mapping=0,4,1,2,3,5;coupled_streams=2;num_streams=4"),
+            Codec(name: "MPEG4-GENERIC", clockRate: 44100, channels: 2, fmtp: "config=1210;mode=AAC-hbr;sizelength=13"),
         ]
 
     @Test("whatever a stream has, it can be pulled as it is", arguments: sources)
@@ -27,6 +31,7 @@ struct RelayOfferTests {
         let track = try #require(session.tracks.first)
         #expect(session.tracks.count == 1 && track.codec.name == codec.name && track.ssrc == 77)
         #expect(track.codec.distance(toSource: codec) != nil)
+        for key in ["config", "channel_mapping"] { #expect(track.codec.parameter(key) == codec.parameter(key)) }
         #expect(track.extensions.mid == 1)
         #expect(track.extensions.audioLevel == (kind == .audio ? 3 : nil))
         #expect(track.extensions.videoOrientation == (kind == .video ? 4 : nil))

@@ -49,6 +49,33 @@ struct SubscribeAnswerTests {
     }
 
     @Test(
+        "AAC goes to who names its clock and channels and no other configuration",
+        arguments: [
+            ("48000/2", "mode=AAC-hbr", true), ("48000/2", "", true), ("48000/2", "mode=aac-hbr; config=1190", true),
+            ("48000/2", "config=1210", false), ("44100/2", "", false), ("48000", "", false), ("48000/6", "", false),
+            ("4800/2", "", false), ("48000/9", "", false), ("48000/2", "mode=CELP-cbr", false),
+        ])
+    func aac(rate: String, parameters: String, isTaken: Bool) throws {
+        let source = Codec(
+            name: "MPEG4-GENERIC", clockRate: 48000, channels: 2,
+            fmtp: "streamtype=5;mode=AAC-hbr;config=1190;sizeLength=13;indexLength=3;indexDeltaLength=3")
+        let offer = OfferCorpus.chromePlayer.text.replacingLine(
+            "a=rtpmap:111 opus/48000/2", with: "a=rtpmap:111 mpeg4-generic/\(rate)"
+        )
+        .replacing("a=fmtp:111 minptime=10;useinbandfec=1", with: parameters.isEmpty ? "a=ptime:20" : "a=fmtp:111 \(parameters)")
+        let stream = [SourceTrack(kind: .audio, codec: source)]
+        guard isTaken else {
+            #expect(throws: SDPError.self) { try answer(offer, stream) }
+            return
+        }
+        let text = try answer(offer, stream).sdp(local: OfferCorpus.local)
+        #expect(text.contains("a=rtpmap:111 MPEG4-GENERIC/48000/2\r\n"))
+        #expect(
+            text.contains(
+                "a=fmtp:111 streamtype=5;mode=AAC-hbr;config=1190;sizelength=13;indexlength=3;indexdeltalength=3\r\n"))
+    }
+
+    @Test(
         "the viewer's payload type with the stream's profile is taken",
         arguments: [
             ("42e01f", "1", UInt8(109)), ("42001f", "1", 103), ("4d0028", "1", 39), ("640c1f", "1", 100), ("64001F", "1", 100),
@@ -89,6 +116,14 @@ struct SubscribeAnswerTests {
         let result = try answer(OfferCorpus.chromePlayer.text, [SourceTrack(kind: .video, codec: .h264)])
         #expect(result.tracks.map(\.kind) == [.video])
         #expect(result.sdp(local: OfferCorpus.local).contains("m=audio 0 "))
+    }
+
+    @Test("sound that the viewer cannot play leaves the picture, and alone is an error")
+    func silent() throws {
+        let aac = SourceTrack(
+            kind: .audio, codec: Codec(name: "MPEG4-GENERIC", clockRate: 48000, channels: 2, fmtp: "config=1190"))
+        #expect(try answer(OfferCorpus.chromePlayer.text, [Self.stream[0], aac]).tracks.map(\.kind) == [.video])
+        #expect(throws: SDPError.unacceptable("no common audio codec")) { try answer(OfferCorpus.chromePlayer.text, [aac]) }
     }
 
     @Test("video that the viewer cannot play is an error, not a black picture")

@@ -22,6 +22,8 @@ struct PublishOptions {
     var input = "-"
     var loops = false
     var durationSeconds: Int?
+    /// After how much silence a session is given up; nil: when its consent has run out (RFC 7675).
+    var patienceSeconds: Int?
     /// How many streams are published; each one's number stands in the URL for `{n}`.
     var streams = 1
 
@@ -53,9 +55,9 @@ enum Command {
     case play(PlayOptions)
 
     static let usage = """
-        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N]
+        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N] [--patience S]
           Sends the H.264 and Opus tracks of a file, or of standard input, in their own time; a file also N times at once,
-          with 1 to N in the URL for {n}.
+          with 1 to N in the URL for {n}. A session that is lost, or silent for so many seconds, is asked for again.
         edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--duration S] [--json]
           Joins N viewers and reports packets, loss, key frames and join times.
         Ctrl-C ends either and its sessions.
@@ -81,6 +83,7 @@ enum Command {
             case "--input": options.input = try scanner.value(option)
             case "--loop": options.loops = true
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
+            case "--patience": options.patienceSeconds = try scanner.number(option, 1...60)
             case "--streams": options.streams = try scanner.number(option, 1...1000)
             default: throw .unknown(option)
             }

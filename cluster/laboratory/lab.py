@@ -8,6 +8,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 from laboratory.members import ROOT, Commands, Plan, address, other_clock, port, url
@@ -26,6 +27,8 @@ class Lab:
         self.name = name
         self.folder = (folder or ROOT / "run/lab" / name).resolve()
         self.network = Network(name)
+        # PostgreSQL runs as a user of its own, who could not reach a folder below somebody's home.
+        self.database = pathlib.Path(tempfile.gettempdir()) / f"{self.network.prefix}postgres"
         self.binaries = (binaries or pathlib.Path(os.environ.get("TRIBUTARY_BIN", ROOT / ".build/release"))).resolve()
         self._children: list[subprocess.Popen] = []
 
@@ -35,7 +38,7 @@ class Lab:
 
     @property
     def commands(self) -> Commands:
-        return Commands(self.plan, self.folder, self.binaries)
+        return Commands(self.plan, self.folder, self.database, self.binaries)
 
     def up(self, plan: Plan) -> None:
         """Returns when everything answers; leaves nothing behind when it does not."""
@@ -43,8 +46,9 @@ class Lab:
             raise LabError(f"a lab called {self.name} is there already; `down` ends it")
         if problem := Network.problem():
             raise LabError(problem)
-        Commands(plan, self.folder, self.binaries).check()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        Commands(plan, self.folder, self.database, self.binaries).check()
+        for old in (self.folder, self.database):
+            shutil.rmtree(old, ignore_errors=True)
         self.folder.mkdir(parents=True)
         plan.write(self.folder / "plan.json")
         try:
@@ -73,6 +77,7 @@ class Lab:
             if not pids:
                 break
         self.network.remove()
+        shutil.rmtree(self.database, ignore_errors=True)
 
     # Members
 

@@ -24,7 +24,7 @@ class Plan:
     coordinators: int = 2
     redis: bool = True
     s3: bool = True
-    postgres: bool = False
+    postgres: bool = True
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     """More environment variables of both programs, EDGE_… and COORDINATOR_…"""
 
@@ -75,10 +75,10 @@ def url(member: str) -> str:
 
 
 class Commands:
-    """How the members of a plan are started. `folder` is where they may write."""
+    """How the members of a plan are started. `folder` is where they may write, `database` where PostgreSQL does."""
 
-    def __init__(self, plan: Plan, folder: pathlib.Path, binaries: pathlib.Path):
-        self.plan, self.folder, self.binaries = plan, folder, binaries
+    def __init__(self, plan: Plan, folder: pathlib.Path, database: pathlib.Path, binaries: pathlib.Path):
+        self.plan, self.folder, self.database, self.binaries = plan, folder, database, binaries
 
     def check(self) -> None:
         """Everything that is needed is installed and built."""
@@ -160,18 +160,17 @@ class Commands:
                 "--config", "/dev/null", str(self.folder / "s3")]
 
     def _postgres(self) -> list[str]:
-        return ["runuser", "-u", "postgres", "--", f"{_postgres_programs()}/postgres", "-D", str(self.folder / "postgres"),
-                "-c", f"listen_addresses={address('postgres')}", "-c", f"unix_socket_directories={self.folder / 'postgres'}"]
+        return ["runuser", "-u", "postgres", "--", f"{_postgres_programs()}/postgres", "-D", str(self.database),
+                "-c", f"listen_addresses={address('postgres')}", "-c", f"unix_socket_directories={self.database}"]
 
     def _prepare_postgres(self) -> None:
-        folder = self.folder / "postgres"
-        if (folder / "PG_VERSION").exists():
+        if (self.database / "PG_VERSION").exists():
             return
-        folder.mkdir(exist_ok=True)
+        self.database.mkdir(mode=0o700)
         account = pwd.getpwnam("postgres")
-        os.chown(folder, account.pw_uid, account.pw_gid)
-        run("runuser", "-u", "postgres", "--", f"{_postgres_programs()}/initdb", "-D", str(folder), "-A", "trust")
-        with (folder / "pg_hba.conf").open("a") as rules:
+        os.chown(self.database, account.pw_uid, account.pw_gid)
+        run("runuser", "-u", "postgres", "--", f"{_postgres_programs()}/initdb", "-D", str(self.database), "-A", "trust", "--no-sync")
+        with (self.database / "pg_hba.conf").open("a") as rules:
             rules.write(f"host all all {SUBNET}.0/24 trust\n")
 
 

@@ -28,6 +28,8 @@ static inline size_t tributary_bio_peek(BIO *bio, const uint8_t **bytes) {
 static inline long tributary_ssl_ctx_set_dtls12_only(SSL_CTX *ctx) {
     return SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) && SSL_CTX_set_max_proto_version(ctx, DTLS1_2_VERSION);
 }
+static inline long tributary_ssl_ctx_set_tls12_up(SSL_CTX *ctx) { return SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION); }
+static inline long tributary_ssl_announce(SSL *ssl, const char *host) { return SSL_set_tlsext_host_name(ssl, host); }
 static inline long tributary_ssl_ctx_set_groups(SSL_CTX *ctx, const char *list) { return SSL_CTX_set1_groups_list(ctx, list); }
 static inline void tributary_ssl_ctx_set_session_cache_off(SSL_CTX *ctx) { SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); }
 static inline void tributary_ssl_ctx_set_read_ahead(SSL_CTX *ctx) { SSL_CTX_set_read_ahead(ctx, 1); }

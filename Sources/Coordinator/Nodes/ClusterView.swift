@@ -14,11 +14,14 @@ public struct NodeView: Sendable, Equatable {
     public var token: String?
     /// What to add to the node's times to get ours, milliseconds; nil before it was heard.
     public var clockOffsetMs: Int64?
+    /// When the node was last heard of, nanoseconds of `Monotonic`; nil when it never was. While Redis is away this is what tells how old
+    /// the view is.
+    public var lastHeardNs: UInt64?
 
     /// A view of a node.
     public init(
         record: NodeRecord, status: NodeStatus, streams: [StreamRecord] = [], software: String? = nil, token: String? = nil,
-        clockOffsetMs: Int64? = nil
+        clockOffsetMs: Int64? = nil, lastHeardNs: UInt64? = nil
     ) {
         self.record = record
         self.status = status
@@ -26,10 +29,14 @@ public struct NodeView: Sendable, Equatable {
         self.software = software
         self.token = token
         self.clockOffsetMs = clockOffsetMs
+        self.lastHeardNs = lastHeardNs
     }
 
     /// The node's name in the cluster.
     public var alias: String { record.alias }
+
+    /// How old what is known of the node is, milliseconds; nil when nothing is.
+    public func ageMs(nowNs: UInt64) -> UInt64? { lastHeardNs.map { nowNs > $0 ? (nowNs - $0) / 1_000_000 : 0 } }
 
     /// The node's record of a stream.
     public func stream(_ name: String) -> StreamRecord? { streams.first { $0.id == name } }

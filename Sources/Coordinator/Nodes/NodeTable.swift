@@ -146,7 +146,8 @@ struct NodeTable {
                     !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
                 return NodeView(
                     record: entry.record, status: status, streams: entry.streams, software: entry.software,
-                    token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms)
+                    token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms,
+                    lastHeardNs: entry.lastHeardNs == 0 ? nil : entry.lastHeardNs)
             })
     }
 

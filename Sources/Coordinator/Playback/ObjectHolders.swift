@@ -17,6 +17,8 @@ final class ObjectHolders: Sendable {
     struct Holder: Sendable {
         let stream: String
         let node: String
+        /// It has no end yet, or had none a second ago.
+        let isRunning: Bool
     }
 
     private static let directoryMs: UInt64 = 1_000
@@ -46,7 +48,7 @@ final class ObjectHolders: Sendable {
             }
             return nil
         }
-        let found = Holder(stream: recording.stream, node: recording.node)
+        let found = Holder(stream: recording.stream, node: recording.node, isRunning: recording.endUs == nil)
         state.withLock { state in
             if state.directories.count >= Self.directoriesMax { state.directories = [:] }
             state.directories[path] = (found, now + Self.directoryMs)

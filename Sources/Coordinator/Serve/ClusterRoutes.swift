@@ -257,6 +257,7 @@ struct NodeListing: Encodable {
         case startedAtMs = "started_at_ms"
         case updatedAtMs = "updated_at_ms"
         case clockOffsetMs = "clock_offset_ms"
+        case ageMs = "age_ms"
     }
 
     func encode(to encoder: any Encoder) throws {
@@ -278,6 +279,7 @@ struct NodeListing: Encodable {
         try container.encode(record.updatedAtMs, forKey: .updatedAtMs)
         try container.encodeIfPresent(node.clockOffsetMs, forKey: .clockOffsetMs)
         try container.encodeIfPresent(node.software, forKey: .software)
+        try container.encodeIfPresent(node.ageMs(nowNs: Monotonic.nowNs()), forKey: .ageMs)
         try container.encode(record.version, forKey: .version)
     }
 }

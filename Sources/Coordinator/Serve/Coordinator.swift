@@ -27,6 +27,7 @@ public final class Coordinator: Server {
     private let clocks: ClockKeeper
     private let cascades: CascadeKeeper
     private let drains: DrainKeeper
+    private let handover: RecordingHandover
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -70,6 +71,8 @@ public final class Coordinator: Server {
         let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
         cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
         drains = DrainKeeper(directory: directory, caller: caller)
+        let rules = AutoRecordRules(config.autoRecord)
+        handover = RecordingHandover(directory: directory, caller: caller) { rules?.covers($0) ?? false }
         let metrics = CoordinatorMetrics(
             directory: directory, desk: desk, index: index, sync: sync, storeSync: storeSync, registry: registry,
             cache: objects.cache)
@@ -86,12 +89,14 @@ public final class Coordinator: Server {
         await autoRecorder?.start()
         await cascades.start()
         await drains.start()
+        await handover.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await handover.stop()
         await drains.stop()
         await cascades.stop()
         await autoRecorder?.stop()
@@ -107,8 +112,7 @@ public final class Coordinator: Server {
     }
 
     private static func registry(_ settings: RedisSettings) throws -> RedisRegistry? {
-        guard !settings.url.isEmpty else { return nil }
-        return RedisRegistry(try RedisAddress(settings.url), prefix: settings.prefix)
+        try RedisAddress(settings).map { RedisRegistry($0, prefix: settings.prefix) }
     }
 
     private static func router(
@@ -157,7 +161,7 @@ public final class Coordinator: Server {
 extension CoordinatorConfig {
     fileprivate var features: [String] {
         var features = ["whip", "whep", "playback", routing.mode == .proxy ? "proxy" : "redirect"]
-        if !redis.url.isEmpty { features.append("redis") }
+        if redis.isEnabled { features.append("redis") }
         if storage != nil { features.append("storage") }
         if autoRecord.isEnabled { features.append("auto_record") }
         return features

@@ -37,7 +37,8 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     public init(reading root: ConfigSection) {
         http = ListenSettings(reading: root, port: 8888)
         auth = CredentialSettings(reading: root, listen: http.listen)
-        redis = RedisSettings(reading: root) { RedisAddress.problem(of: $0) }
+        redis = RedisSettings(
+            reading: root, check: RedisAddress.problem(of:), checkSentinel: RedisAddress.problem(ofSentinel:))
         nodes = StaticNode.all(reading: root)
         routing = RoutingSettings(reading: root)
         cascade = CascadeSettings(reading: root)
@@ -55,6 +56,7 @@ public struct CoordinatorConfig: ServerConfig, Hashable {
     /// Directories and the database writable, certificates readable, port free.
     public func check(_ machine: ConfigChecks) {
         http.check(machine)
+        redis.check(machine)
         storage?.check(machine)
         if case .sqlite(let path) = database.location { machine.writable(file: path, key: "database.url") }
     }

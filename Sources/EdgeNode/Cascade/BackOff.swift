@@ -5,8 +5,8 @@ struct BackOff: Sendable {
     let longestMs: Int
 
     /// The pause before attempt `number`, counted from 1, in milliseconds.
-    func pauseMs(before number: Int, using generator: inout some RandomNumberGenerator) -> Int {
+    func pauseMs(before number: Int) -> Int {
         let whole = min(longestMs, firstMs << min(max(0, number - 1), 20))
-        return Int.random(in: (whole * 3 / 4)...(whole * 5 / 4), using: &generator)
+        return Int.random(in: (whole * 3 / 4)...(whole * 5 / 4))
     }
 }

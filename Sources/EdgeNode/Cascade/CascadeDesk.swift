@@ -306,9 +306,8 @@ public actor CascadeDesk {
 
     private func wait(_ id: UInt64, _ reason: String) {
         guard let link = links[id] else { return }
-        var generator = SystemRandomNumberGenerator()
         let backOff = link.isLasting ? Self.lastingBackOff : Self.backOff
-        let pauseMs = backOff.pauseMs(before: link.attempts + 1, using: &generator)
+        let pauseMs = backOff.pauseMs(before: link.attempts + 1)
         links[id]?.reason = reason
         links[id]?.phase = .waiting(untilNs: time().monotonicNs &+ UInt64(pauseMs) &* 1_000_000)
     }

@@ -20,13 +20,13 @@ public enum TrackKind: UInt8, Sendable, CaseIterable {
 /// The codecs the plane can recognise keyframes of, or forward without looking inside.
 public enum CodecID: UInt8, Sendable, CaseIterable {
     case h264, h265, vp8, vp9, av1
-    case opus, pcmu, pcma, g722, aac
+    case opus, multiopus, pcmu, pcma, g722, aac
 
     /// Whether the codec is video.
     public var kind: TrackKind {
         switch self {
         case .h264, .h265, .vp8, .vp9, .av1: .video
-        case .opus, .pcmu, .pcma, .g722, .aac: .audio
+        case .opus, .multiopus, .pcmu, .pcma, .g722, .aac: .audio
         }
     }
 }

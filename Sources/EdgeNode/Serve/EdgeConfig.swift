@@ -35,7 +35,8 @@ public struct EdgeConfig: ServerConfig, Hashable {
         strategy = StrategySettings(reading: root)
         cascade = CascadeOptions(reading: root)
         recorder = RecorderSettings(reading: root, nodeAlias: node.alias)
-        redis = RedisSettings(reading: root) { RedisAddress.problem(of: $0) }
+        redis = RedisSettings(
+            reading: root, check: RedisAddress.problem(of:), checkSentinel: RedisAddress.problem(ofSentinel:))
         limits = LimitSettings(reading: root)
         log = LogSettings(reading: root)
     }
@@ -43,6 +44,7 @@ public struct EdgeConfig: ServerConfig, Hashable {
     /// Directories writable, certificates readable, ports free.
     public func check(_ machine: ConfigChecks) {
         http.check(machine)
+        redis.check(machine)
         webrtc.check(machine)
         recorder.check(machine)
     }

@@ -47,8 +47,8 @@ public final class EdgeServices: Server {
         self.config = config
         let (store, remote) = try Self.stores(config.recorder)
         plane = try Self.plane(config.webrtc)
-        // The configuration has checked the URL, which is empty without Redis.
-        let redis = (try? RedisAddress(config.redis.url)).map { RedisConnection($0) }
+        // The configuration has been checked, so that nothing is thrown.
+        let redis = (try? RedisAddress(config.redis)).map { RedisConnection($0) }
         let keys = StateKeys(prefix: config.redis.prefix)
         let lock = redis.map { PublisherLock(redis: $0, keys: keys, alias: config.node.alias) }
         self.lock = lock

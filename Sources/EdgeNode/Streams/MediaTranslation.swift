@@ -13,6 +13,8 @@ extension CodecID {
         case "VP9": self = .vp9
         case "AV1": self = .av1
         case "opus": self = .opus
+        case "multiopus": self = .multiopus
+        case "MPEG4-GENERIC": self = .aac
         case "PCMU": self = .pcmu
         case "PCMA": self = .pcma
         case "G722": self = .g722

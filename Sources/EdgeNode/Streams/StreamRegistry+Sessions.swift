@@ -41,8 +41,7 @@ extension StreamRegistry {
     private func restart(
         _ session: Session, _ handle: SessionHandle, on name: String, remote: ICECredentials
     ) async throws(StreamError) -> SessionPatch {
-        var generator = SystemRandomNumberGenerator()
-        let ice = ICECredentials.random(using: &generator)
+        let ice = ICECredentials.random()
         do throws(MediaPlaneError) {
             try await plane.restartICE(
                 handle, localUfrag: ice.ufrag, localPassword: ice.password, remoteUfrag: remote.ufrag,

@@ -179,10 +179,9 @@ public actor StreamRegistry {
 
     func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, credential: String?) -> Session {
         let now = time()
-        var generator = SystemRandomNumberGenerator()
         return Session(
             id: Identifier.session(), handle: nil, createdAtMs: now.wallMs, createdNs: now.monotonicNs, credential: credential,
-            tracks: tracks, localICE: .random(using: &generator), remoteICE: remote, etag: Identifier.etag())
+            tracks: tracks, localICE: .random(), remoteICE: remote, etag: Identifier.etag())
     }
 
     /// Makes room for a publisher, or throws 409.
@@ -218,14 +217,13 @@ public actor StreamRegistry {
         _ session: Session, _ add: (ICECredentials) async throws(MediaPlaneError) -> SessionHandle
     ) async throws(MediaPlaneError) -> (SessionHandle, LocalTransport) {
         var ice = session.localICE
-        var generator = SystemRandomNumberGenerator()
         for _ in 1..<StreamLimits.ufragAttempts {
             do throws(MediaPlaneError) {
                 let handle = try await add(ice)
                 return (handle, local(ice, loop: handle.loop))
             } catch {
                 guard error == .duplicateUfrag else { throw error }
-                ice = .random(using: &generator)
+                ice = .random()
             }
         }
         throw .duplicateUfrag

@@ -25,7 +25,7 @@ public struct AudioSpecificConfig: Equatable, Sendable {
         sampleRate = try Self.frequency(&reader)
         channelConfiguration = Int(try reader.bits(4))
         guard (1...7).contains(channelConfiguration) else { throw .invalid(field: "channelConfiguration") }
-        objectType = type
+        var shown = type
         if type == 5 || type == 29 {
             _ = try Self.frequency(&reader)
             type = try Self.objectType(&reader)
@@ -35,17 +35,48 @@ public struct AudioSpecificConfig: Equatable, Sendable {
         frameLength = try reader.flag() ? 960 : 1024
         if try reader.flag() { try reader.skip(14) }
         _ = try reader.flag()
+        if shown == 2 { shown = Self.appended(&reader) }
+        objectType = shown
     }
 
-    /// AAC LC in access units of 1024 samples; nil for a sampling rate without an index, or channels other than 1 to 6.
-    public init?(sampleRate: Int, channels: Int) {
-        guard let index = Self.frequencies.firstIndex(of: sampleRate), (1...6).contains(channels) else { return nil }
+    /// AAC in access units of 1024 samples; nil for a sampling rate without an index, channels other than 1 to 6, or another profile.
+    /// - Parameters:
+    ///   - sampleRate: of the core, samples a second.
+    ///   - objectType: 2 for AAC LC; 5 or 29 for a core at half the rate that is heard, and with 29 in one channel.
+    public init?(sampleRate: Int, channels: Int, objectType: Int = 2) {
+        guard let index = Self.frequencies.firstIndex(of: sampleRate), (1...6).contains(channels),
+            [2, 5, 29].contains(objectType),
+            objectType != 29 || channels == 1
+        else { return nil }
         var bits = BitWriter()
-        bits.append(2, count: 5)
+        bits.append(UInt32(objectType), count: 5)
         bits.append(UInt32(index), count: 4)
         bits.append(UInt32(channels), count: 4)
+        if objectType != 2 {
+            guard let heard = Self.frequencies.firstIndex(of: 2 * sampleRate) else { return nil }
+            bits.append(UInt32(heard), count: 4)
+            bits.append(2, count: 5)
+        }
         bits.append(0, count: 3)
-        (bytes, self.sampleRate, channelConfiguration, frameLength, objectType) = (bits.bytes, sampleRate, channels, 1024, 2)
+        (bytes, self.sampleRate, channelConfiguration, frameLength) = (bits.bytes, sampleRate, channels, 1024)
+        self.objectType = objectType
+    }
+
+    /// The object type that is told behind a configuration of AAC LC, where older decoders don't look (1.6.5.1, 1.6.6.1): 5 or 29 for
+    /// what the sound has besides, else 2.
+    private static func appended(_ reader: inout BitReader) -> Int {
+        do throws(BitstreamError) {
+            guard try reader.bits(11) == 0x2B7, try objectType(&reader) == 5, try reader.flag() else { return 2 }
+            _ = try frequency(&reader)
+        } catch {
+            return 2
+        }
+        do throws(BitstreamError) {
+            guard try reader.bits(11) == 0x548 else { return 5 }
+            return try reader.flag() ? 29 : 5
+        } catch {
+            return 5
+        }
     }
 
     private static func objectType(_ reader: inout BitReader) throws(BitstreamError) -> Int {

@@ -67,13 +67,11 @@ enum InitializationSegment {
             throw .unsupported
         case .opus(let channels):
             guard (1...2).contains(channels) else { throw .unsupported }
-            parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
-            parameters.pointee.codec_id = AV_CODEC_ID_OPUS
-            parameters.pointee.sample_rate = 48_000
-            // Only tells the muxer that samples are packets; each has its own duration.
-            parameters.pointee.frame_size = 960
-            av_channel_layout_default(&parameters.pointee.ch_layout, Int32(channels))
+            describeOpus(channels: channels, in: parameters)
             return opusHead(channels: channels)
+        case .multiopus(let layout):
+            describeOpus(channels: layout.channels, in: parameters)
+            return opusHead(layout)
         case .aac(let config, let timescale):
             parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
             parameters.pointee.codec_id = AV_CODEC_ID_AAC
@@ -83,6 +81,15 @@ enum InitializationSegment {
             av_channel_layout_default(&parameters.pointee.ch_layout, Int32(config.channels))
             return config.bytes
         }
+    }
+
+    private static func describeOpus(channels: Int, in parameters: UnsafeMutablePointer<AVCodecParameters>) {
+        parameters.pointee.codec_type = AVMEDIA_TYPE_AUDIO
+        parameters.pointee.codec_id = AV_CODEC_ID_OPUS
+        parameters.pointee.sample_rate = 48_000
+        // Only tells the muxer that samples are packets; each has its own duration.
+        parameters.pointee.frame_size = 960
+        av_channel_layout_default(&parameters.pointee.ch_layout, Int32(channels))
     }
 
     private static func setExtradata(
@@ -101,8 +108,13 @@ enum InitializationSegment {
     ///
     /// The pre-skip is libopus' look-ahead and only informs: there is no edit list, so nobody trims and sound stays on its timestamps
     /// (Opus in ISOBMFF 4.3.2).
-    static func opusHead(channels: Int) -> [UInt8] {
-        Array("OpusHead".utf8) + [1, UInt8(channels), 0x38, 0x01, 0x80, 0xBB, 0, 0, 0, 0, 0]
+    static func opusHead(channels: Int, family: UInt8 = 0) -> [UInt8] {
+        Array("OpusHead".utf8) + [1, UInt8(channels), 0x38, 0x01, 0x80, 0xBB, 0, 0, 0, 0, family]
+    }
+
+    /// The same with the table of channel mapping family 1 (RFC 7845 5.1.1).
+    static func opusHead(_ layout: OpusLayout) -> [UInt8] {
+        opusHead(channels: layout.channels, family: 1) + [UInt8(layout.streams), UInt8(layout.coupled)] + layout.mapping
     }
 
     private static func writeHeader(_ context: UnsafeMutablePointer<AVFormatContext>) throws(FragmentWriterError) {

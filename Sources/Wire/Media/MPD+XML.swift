@@ -74,12 +74,24 @@ extension MPD.Track {
                 "AudioChannelConfiguration",
                 [
                     ("schemeIdUri", "urn:mpeg:dash:23003:3:audio_channel_configuration:2011"),
-                    ("value", String(channels)),
+                    ("value", String(channelConfiguration(channels))),
                 ])
         }
         writeTemplate(&out)
         out.close("Representation")
         out.close("AdaptationSet")
+    }
+
+    /// The number of the arrangement (ISO/IEC 23091-3 table 1), which is that of the loudspeakers only up to three, five and six.
+    private func channelConfiguration(_ channels: Int) -> Int {
+        switch (codecs.lowercased() == "opus", channels) {
+        // Quadraphonic, 6.1, 7.1 with the two more at the back; of AAC's configurations (channelConfiguration 4 and 7) the centre has one.
+        case (true, 4): 10
+        case (true, 7): 11
+        case (true, 8): 12
+        case (false, 8): 7
+        default: channels
+        }
     }
 
     private func representation(id: String) -> [(String, String)] {

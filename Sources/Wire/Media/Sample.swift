@@ -12,6 +12,8 @@ public enum TrackFormat: Equatable, Sendable {
     case vp8(VP8Format)
     /// Opus, timescale 48,000; one or two channels.
     case opus(channels: Int)
+    /// Opus of several streams, timescale 48,000.
+    case multiopus(OpusLayout)
     /// AAC (`mp4a`) with the timescale that its access units are counted in.
     case aac(AudioSpecificConfig, timescale: Int)
 
@@ -19,7 +21,7 @@ public enum TrackFormat: Equatable, Sendable {
     public var timescale: Int {
         switch self {
         case .h264, .h265, .vp9, .av1, .vp8: 90_000
-        case .opus: 48_000
+        case .opus, .multiopus: 48_000
         case .aac(_, let timescale): timescale
         }
     }
@@ -32,7 +34,7 @@ public enum TrackFormat: Equatable, Sendable {
         case .vp9(let format): format.codecs
         case .av1(let format): format.codecs
         case .vp8: "vp8"
-        case .opus: "opus"
+        case .opus, .multiopus: "opus"
         case .aac(let config, _): config.codecs
         }
     }
@@ -48,7 +50,7 @@ public enum TrackFormat: Equatable, Sendable {
         case .vp9(let format): (format.width, format.height)
         case .av1(let format): (format.width, format.height)
         case .vp8(let format): (format.width, format.height)
-        case .opus, .aac: nil
+        case .opus, .multiopus, .aac: nil
         }
     }
 
@@ -56,6 +58,7 @@ public enum TrackFormat: Equatable, Sendable {
     public var channels: Int? {
         switch self {
         case .opus(let channels): channels
+        case .multiopus(let layout): layout.channels
         case .aac(let config, _): config.channels
         default: nil
         }
@@ -67,7 +70,7 @@ public enum TrackFormat: Equatable, Sendable {
         case .h264(let format): format.first.reorderedFramesMax
         case .h265(let format): format.first.reorderedPicturesMax
         // Hidden frames come in one sample with the frame that is shown.
-        case .vp9, .av1, .vp8, .opus, .aac: 0
+        case .vp9, .av1, .vp8, .opus, .multiopus, .aac: 0
         }
     }
 }
@@ -77,6 +80,7 @@ extension TrackFormat {
     public var silence: (data: [UInt8], duration: Int64)? {
         switch self {
         case .opus(let channels): (OpusPacket.silence(channels: channels), OpusPacket.silenceDuration)
+        case .multiopus(let layout): (layout.silence, OpusPacket.silenceDuration)
         case .aac(let config, let timescale):
             (config.silence, max(1, Int64(config.frameLength * timescale / config.sampleRate)))
         default: nil

@@ -7,18 +7,26 @@ public struct Silence: Sendable, Equatable {
 
     /// Silence of the same kind as a track's sound; nil where that can't be made.
     /// - Parameters:
-    ///   - codecs: `opus` or `mp4a.40.2` (RFC 6381).
-    ///   - sampleRate: samples a second; Opus has 48,000 whatever is said.
-    ///   - channels: 1 or 2 for Opus, 1 to 6 for AAC.
+    ///   - codecs: `opus`, `mp4a.40.2`, `mp4a.40.5` or `mp4a.40.29` (RFC 6381).
+    ///   - sampleRate: the track's timescale, samples a second; Opus has 48,000 whatever is said.
+    ///   - channels: 1 to 8 for Opus, 1 to 6 for AAC.
     public init?(codecs: String, sampleRate: Int, channels: Int) {
         switch codecs.lowercased() {
         case "opus" where (1...2).contains(channels): format = .opus(channels: channels)
-        case "mp4a.40.2":
-            guard let config = AudioSpecificConfig(sampleRate: sampleRate, channels: channels) else { return nil }
+        case "opus":
+            guard let layout = OpusLayout(surround: channels) else { return nil }
+            format = .multiopus(layout)
+        case "mp4a.40.2", "mp4a.40.5", "mp4a.40.29":
+            let type = Int(codecs.split(separator: ".").last ?? "") ?? 2
+            // Tracks of HE-AAC count in the core's samples or in those that are heard, twice as many; no core has more than this.
+            let coreRate = type != 2 && sampleRate > Self.coreRateMax ? sampleRate / 2 : sampleRate
+            guard let config = AudioSpecificConfig(sampleRate: coreRate, channels: channels, objectType: type) else { return nil }
             format = .aac(config, timescale: sampleRate)
         default: return nil
         }
     }
+
+    private static let coreRateMax = 24_000
 
     /// Ticks a second of `segment`'s times: samples.
     public var timescale: Int64 { Int64(format.timescale) }

@@ -7,6 +7,7 @@ import Synchronization
 /// waiting, with one it is answered or fails within `RedisLink.timeoutMs`. Commands of one call are sent together and in order.
 public final class RedisConnection: Sendable {
     private let loop: CommandLoop
+    private let watch: SentinelWatch?
 
     /// Each change of the connection's state, from the first; for one consumer.
     public let statusUpdates: AsyncStream<RedisStatus>
@@ -17,9 +18,17 @@ public final class RedisConnection: Sendable {
         statusUpdates = updates
         loop = CommandLoop(address, continuation)
         startThread(loop)
+        watch = address.sentinels.map { [loop] sentinels in
+            let watch = SentinelWatch(sentinels) { loop.hearOfMaster($0) }
+            startThread(watch)
+            return watch
+        }
     }
 
-    deinit { loop.stop() }
+    deinit {
+        watch?.stop()
+        loop.stop()
+    }
 
     /// The state now.
     public var status: RedisStatus { loop.status }
@@ -44,6 +53,7 @@ public final class RedisConnection: Sendable {
 
     /// Ends the connection and its thread; commands that wait fail with `.closed`.
     public func close() async {
+        watch?.stop()
         await withCheckedContinuation { loop.stop($0) }
     }
 }
@@ -68,6 +78,7 @@ final class CommandLoop: RedisLoop {
     private let address: RedisAddress
     private let updates: AsyncStream<RedisStatus>.Continuation
     private let event = WakeEvent()
+    private let notice = MasterNotice()
     private let state = Mutex(State())
     private let log = Logger("redis")
 
@@ -102,18 +113,20 @@ final class CommandLoop: RedisLoop {
         event.wake()
     }
 
+    func hearOfMaster(_ endpoint: RedisAddress.Endpoint) { if notice.hear(endpoint) { event.wake() } }
+
     func run() {
         var backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
         while !isStopping {
             do throws(RedisError) {
                 let link = try RedisLink.connect(address)
+                notice.connected(to: link.endpoint)
                 set(.ready)
                 backoff.reset()
                 try serve(link)
             } catch {
                 fail(with: error)
-                _ = event.wait(other: -1, timeoutMs: backoff.delayMs(using: &random))
+                _ = event.wait(other: -1, timeoutMs: backoff.delayMs())
             }
         }
         finish()
@@ -124,6 +137,7 @@ final class CommandLoop: RedisLoop {
     /// Until told to stop or the connection breaks.
     private func serve(_ link: borrowing RedisLink) throws(RedisError) {
         while true {
+            try notice.check(link)
             let (requests, isStopping) = state.withLock { state in
                 defer { state.requests = [] }
                 return (state.requests, state.isStopping)
@@ -134,9 +148,9 @@ final class CommandLoop: RedisLoop {
                 return
             }
             if requests.isEmpty {
-                // Nothing is asked, so all that can come is the end of the connection.
-                if event.wait(other: link.descriptor, timeoutMs: 60_000) {
-                    throw .unavailable("the server closed the connection")
+                // Nothing is asked, so all that can come is the end of the connection, or something of TLS's own.
+                if event.wait(other: link.descriptor, timeoutMs: 60_000), try link.receive() {
+                    throw .unavailable("the server says what nobody has asked")
                 }
                 continue
             }
@@ -145,10 +159,12 @@ final class CommandLoop: RedisLoop {
     }
 
     private func answer(_ requests: [Request], _ link: borrowing RedisLink) throws(RedisError) {
+        var isReplica = false
         for (index, request) in requests.enumerated() {
             do {
                 let values = try link.answer(to: request.commands)
                 request.continuation.resume(returning: .success(values))
+                isReplica = isReplica || values.contains(where: \.tellsOfReplica)
             } catch {
                 // First the state, so that a caller who got the error finds it told.
                 set(.unavailable(error.description))
@@ -156,6 +172,7 @@ final class CommandLoop: RedisLoop {
                 throw error
             }
         }
+        if isReplica { throw .unavailable("the server has become a replica") }
     }
 
     private func set(_ status: RedisStatus) {

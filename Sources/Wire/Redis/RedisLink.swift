@@ -1,38 +1,46 @@
 import CHiredis
 import Glibc
 
-/// One blocking connection, used by one thread only. Freed, and with it closed, at the end of its life.
+/// One blocking connection, used by one thread only: commands out, answers in. Closed at the end of its life.
 struct RedisLink: ~Copyable {
     /// A server that takes longer than this to take a connection or to answer counts as gone.
-    static let timeoutMs = 2_000
+    static let timeoutMs = RedisSocket.timeoutMs
 
-    private let context: UnsafeMutablePointer<redisContext>
+    /// Where the server is; behind Sentinels, what they said.
+    let endpoint: RedisAddress.Endpoint
+    private let socket: RedisSocket
+    private let reader: UnsafeMutablePointer<redisReader>
 
-    private init(context: UnsafeMutablePointer<redisContext>) { self.context = context }
+    private init(
+        endpoint: RedisAddress.Endpoint, socket: consuming RedisSocket, reader: UnsafeMutablePointer<redisReader>
+    ) {
+        self.endpoint = endpoint
+        self.socket = socket
+        self.reader = reader
+    }
 
-    /// Connects, authenticates, selects the database and asks whether the server is ready.
+    /// Connects, authenticates, selects the database and asks whether the server is ready. Of several servers it is the master.
     ///
     /// Throws `.unavailable` with the system's or the server's reason; it never holds the password.
     static func connect(_ address: RedisAddress) throws(RedisError) -> RedisLink {
-        let timeout = timeval(tv_sec: timeoutMs / 1_000, tv_usec: timeoutMs % 1_000 * 1_000)
-        let made =
-            switch address.endpoint {
-            case .tcp(let host, let port): redisConnectWithTimeout(host, Int32(port), timeout)
-            case .unix(let path): redisConnectUnixWithTimeout(path, timeout)
-            }
-        guard let made else { throw .unavailable("out of memory") }
-        let link = RedisLink(context: made)
-        guard made.pointee.err == 0, redisSetTimeout(made, timeout) == REDIS_OK else { throw .unavailable(link.reason()) }
-        if case .tcp = address.endpoint { redisEnableKeepAlive(made) }
-        for command in greeting(address) {
-            if case .error(let text) = try link.answer(to: [command])[0] { throw .unavailable(text) }
+        guard let sentinels = address.sentinels else {
+            let socket = try RedisSocket.connect(address)
+            guard let reader = redisReaderCreate() else { throw .unavailable("out of memory") }
+            let link = RedisLink(endpoint: address.endpoint, socket: socket, reader: reader)
+            for command in greeting(address) { try link.demand(command) }
+            return link
+        }
+        let link = try connect(address.server(at: try sentinels.ask().master))
+        // What Sentinels say may be older than what the server knows of itself.
+        guard try link.demand(RedisCommand("ROLE")).elements?.first?.text == "master" else {
+            throw .unavailable("\(address.server(at: link.endpoint).safeDescription) is a replica")
         }
         return link
     }
 
-    deinit { redisFree(context) }
+    deinit { redisReaderFree(reader) }
 
-    var descriptor: Int32 { context.pointee.fd }
+    var descriptor: Int32 { socket.descriptor }
 
     /// A server that still loads its data refuses the `PING`, so it isn't taken for an empty one.
     private static func greeting(_ address: RedisAddress) -> [RedisCommand] {
@@ -46,66 +54,55 @@ struct RedisLink: ~Copyable {
         return commands + [RedisCommand("PING")]
     }
 
+    @discardableResult
+    private func demand(_ command: RedisCommand) throws(RedisError) -> RedisValue {
+        let value = try answer(to: [command])[0]
+        if case .error(let text) = value { throw .unavailable(text) }
+        return value
+    }
+
     /// Sends all commands at once and reads as many answers.
     func answer(to commands: [RedisCommand]) throws(RedisError) -> [RedisValue] {
-        for command in commands { try append(command) }
+        try socket.write(commands.reduce(into: []) { $1.encode(into: &$0) })
         var values: [RedisValue] = []
         values.reserveCapacity(commands.count)
-        for _ in commands {
-            var reply: UnsafeMutableRawPointer?
-            guard redisGetReply(context, &reply) == REDIS_OK else { throw .unavailable(reason()) }
-            values.append(Self.take(reply))
+        while values.count < commands.count {
+            if let value = try nextMessage() {
+                values.append(value)
+            } else if try !receive() {
+                try socket.waitToRead()
+            }
         }
         return values
     }
 
-    /// Sends commands whose answers are read with `nextMessage`.
+    /// Sends a command whose answer is read with `nextMessage`.
     func send(_ command: RedisCommand) throws(RedisError) {
-        try append(command)
-        var isDone: Int32 = 0
-        while isDone == 0 {
-            guard redisBufferWrite(context, &isDone) == REDIS_OK else { throw .unavailable(reason()) }
-        }
+        var bytes: [UInt8] = []
+        command.encode(into: &bytes)
+        try socket.write(bytes)
     }
 
-    /// Reads what has arrived; only when the descriptor is readable.
-    func receive() throws(RedisError) {
-        guard redisBufferRead(context) == REDIS_OK else { throw .unavailable(reason()) }
+    /// Takes what has arrived, without waiting; false when nothing has.
+    @discardableResult
+    func receive() throws(RedisError) -> Bool {
+        let bytes = try socket.read()
+        guard bytes.withUnsafeBytes({ redisReaderFeed(reader, $0.baseAddress, $0.count) }) == REDIS_OK else {
+            throw .unavailable(reason())
+        }
+        return !bytes.isEmpty
     }
 
     /// The next whole message of what was received, or nil.
     func nextMessage() throws(RedisError) -> RedisValue? {
         var reply: UnsafeMutableRawPointer?
-        guard redisGetReplyFromReader(context, &reply) == REDIS_OK else { throw .unavailable(reason()) }
+        guard redisReaderGetReply(reader, &reply) == REDIS_OK else { throw .unavailable(reason()) }
         return reply == nil ? nil : Self.take(reply)
     }
 
-    private func append(_ command: RedisCommand) throws(RedisError) {
-        // One buffer for all arguments: pointers into it stay good for the call.
-        let joined = Array(command.arguments.joined()) + [0]
-        let lengths = command.arguments.map(\.count)
-        let result = joined.withUnsafeBufferPointer { bytes in
-            bytes.withMemoryRebound(to: CChar.self) { characters in
-                var pointers: [UnsafePointer<CChar>?] = []
-                var at = 0
-                for length in lengths {
-                    pointers.append(characters.baseAddress.map { $0 + at })
-                    at += length
-                }
-                return redisAppendCommandArgv(context, Int32(lengths.count), &pointers, lengths)
-            }
-        }
-        guard result == REDIS_OK else { throw .unavailable(reason()) }
-    }
-
     private func reason() -> String {
-        let pointer = context.pointer(to: \.errstr)
-        let text = pointer.map { String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)) } ?? ""
-        return switch context.pointee.err {
-        case REDIS_ERR_EOF: "the server closed the connection"
-        case REDIS_ERR_IO where text.contains("temporarily unavailable"): "no answer in \(Self.timeoutMs) ms"
-        default: text.isEmpty ? "connection lost" : text
-        }
+        let pointer = reader.pointer(to: \.errstr)
+        return pointer.map { String(cString: UnsafeRawPointer($0).assumingMemoryBound(to: CChar.self)) } ?? "protocol error"
     }
 
     /// Copies a reply and frees it.

@@ -16,6 +16,7 @@ public final class RedisSubscriber: Sendable {
     /// What is heard, in order; for one consumer. One that falls more than 4,096 events behind loses the oldest.
     public let events: AsyncStream<RedisEvent>
     private let loop: SubscriberLoop
+    private let watch: SentinelWatch?
 
     /// Starts to connect and subscribe.
     public init(_ address: RedisAddress, channels: [String]) {
@@ -23,12 +24,21 @@ public final class RedisSubscriber: Sendable {
         self.events = events
         loop = SubscriberLoop(address, channels, continuation)
         startThread(loop)
+        watch = address.sentinels.map { [loop] sentinels in
+            let watch = SentinelWatch(sentinels) { loop.hearOfMaster($0) }
+            startThread(watch)
+            return watch
+        }
     }
 
-    deinit { loop.stop() }
+    deinit {
+        watch?.stop()
+        loop.stop()
+    }
 
     /// Ends the connection and its thread, and `events` with them.
     public func close() async {
+        watch?.stop()
         await withCheckedContinuation { loop.stop($0) }
     }
 }
@@ -48,6 +58,7 @@ final class SubscriberLoop: RedisLoop {
     private let channels: [String]
     private let events: AsyncStream<RedisEvent>.Continuation
     private let event = WakeEvent()
+    private let notice = MasterNotice()
     private let state = Mutex(State())
     private let log = Logger("redis")
 
@@ -67,13 +78,15 @@ final class SubscriberLoop: RedisLoop {
         event.wake()
     }
 
+    func hearOfMaster(_ endpoint: RedisAddress.Endpoint) { if notice.hear(endpoint) { event.wake() } }
+
     func run() {
         var backoff = Backoff()
-        var random = SystemRandomNumberGenerator()
         var isLost = false
         while !isStopping {
             do throws(RedisError) {
                 let link = try RedisLink.connect(address)
+                notice.connected(to: link.endpoint)
                 try subscribe(link)
                 backoff.reset()
                 isLost = false
@@ -85,7 +98,7 @@ final class SubscriberLoop: RedisLoop {
                     events.yield(.lost(error.description))
                 }
                 isLost = true
-                _ = event.wait(other: -1, timeoutMs: backoff.delayMs(using: &random))
+                _ = event.wait(other: -1, timeoutMs: backoff.delayMs())
             }
         }
         finish()
@@ -103,6 +116,7 @@ final class SubscriberLoop: RedisLoop {
     private func listen(_ link: borrowing RedisLink) throws(RedisError) {
         var isAsked = false
         while !isStopping {
+            try notice.check(link)
             while let message = try link.nextMessage() { tell(message) }
             if event.wait(other: link.descriptor, timeoutMs: Self.silenceMs) {
                 try link.receive()

@@ -68,8 +68,8 @@ struct Backoff {
 
     private var nextMs = firstMs
 
-    mutating func delayMs(using random: inout some RandomNumberGenerator) -> Int {
-        let delay = Int.random(in: nextMs / 2...nextMs, using: &random)
+    mutating func delayMs() -> Int {
+        let delay = Int.random(in: nextMs / 2...nextMs)
         nextMs = min(nextMs * 2, Self.maxMs)
         return delay
     }

@@ -2,6 +2,16 @@
 public struct RedisCommand: Sendable, Hashable {
     let arguments: [[UInt8]]
 
+    /// As an array of bulk strings (RESP, "Sending commands to a Redis server").
+    func encode(into bytes: inout [UInt8]) {
+        bytes += "*\(arguments.count)\r\n".utf8
+        for argument in arguments {
+            bytes += "$\(argument.count)\r\n".utf8
+            bytes += argument
+            bytes += [13, 10]
+        }
+    }
+
     /// A command of text.
     public init(_ parts: String...) {
         arguments = parts.map { Array($0.utf8) }
@@ -45,6 +55,11 @@ public enum RedisValue: Sendable, Hashable {
         case .status(let text), .error(let text): text
         case .null, .integer, .array: nil
         }
+    }
+
+    /// Whether it is the refusal of a server that was the master once.
+    var tellsOfReplica: Bool {
+        if case .error(let text) = self { text.hasPrefix("READONLY ") } else { false }
     }
 
     /// The elements of an array; nil when it is none.

@@ -92,7 +92,8 @@ private struct OfferWriter {
     let sections: [[NegotiatedTrack]]
     let sourceAttributes: (NegotiatedTrack) -> [SDPAttribute]
 
-    /// Payload types 96 and up, skipping the static ones of the table; retransmissions of the first sixteen codecs 112 and up.
+    /// The static payload types of the table; else 96 and up, and 124 and up from the seventeenth codec on; retransmissions of the first
+    /// twelve, which video has to be among, 112 and up.
     static func track(
         _ codec: Codec, index: Int, extensions: Set<HeaderExtension>, hasRetransmission: Bool = false, ssrc: UInt32?,
         cname: String
@@ -106,8 +107,8 @@ private struct OfferWriter {
         let isVideo = kind == .video
         let feedback = FeedbackMessages(
             nack: isVideo, pli: isVideo, fir: isVideo, transportCC: extensions.contains(.transportCC))
-        let payloadType = CodecRule.named(codec.name)?.staticPayloadType ?? UInt8(96 + index % 32)
-        let rtx = hasRetransmission && isVideo && index < 16 ? UInt8(112 + index) : nil
+        let payloadType = CodecRule.named(codec.name)?.staticPayloadType ?? UInt8(index < 16 ? 96 + index : 124 + index % 4)
+        let rtx = hasRetransmission && isVideo && index < 12 ? UInt8(112 + index) : nil
         return NegotiatedTrack(
             kind: kind, mid: String(index), codec: codec, payloadType: payloadType, rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: nil,
             extensions: ids, feedback: feedback, cname: cname)

@@ -1,6 +1,7 @@
 /// A codec as SDP names it (RFC 8866 section 6.6, RFC 4855).
 public struct Codec: Sendable, Hashable {
-    /// The encoding name in its registered spelling: `H264`, `opus`, `VP8`, `VP9`, `AV1`, `H265`, `PCMU`, `PCMA` or `G722`.
+    /// The encoding name in its registered spelling: `H264`, `H265`, `VP8`, `VP9`, `AV1`, `opus`, `multiopus`,
+    /// `MPEG4-GENERIC`, `PCMU`, `PCMA` or `G722`.
     public let name: String
     /// RTP clock rate in Hz.
     public let clockRate: Int
@@ -44,7 +45,7 @@ public struct CodecPolicy: Sendable {
     /// Every codec of the table.
     public static let all = CodecPolicy(CodecRule.table.map(\.name))
     /// Every codec of the table: what is forwarded, and recorded where recordings hold it.
-    public static let standard = CodecPolicy(["H264", "H265", "VP8", "VP9", "AV1", "opus", "PCMU", "PCMA", "G722"])
+    public static let standard = all
     /// H.264 and Opus.
     public static let h264AndOpus = CodecPolicy(["H264", "opus"])
 }

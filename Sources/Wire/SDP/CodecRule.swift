@@ -2,8 +2,9 @@
 struct CodecRule: Sendable {
     let name: String
     let kind: MediaKind
-    let clockRate: Int
-    let channels: Int
+    /// Hz; nil for what the sound has.
+    let clockRate: Int?
+    let channels: ClosedRange<Int>
     /// The payload type that needs no `rtpmap` (RFC 3551 section 6).
     let staticPayloadType: UInt8?
     /// Parameters that an answer repeats; others describe the sender only or are unknown to us.
@@ -13,37 +14,49 @@ struct CodecRule: Sendable {
 
     static let table: [CodecRule] = [
         CodecRule(
-            name: "H264", kind: .video, clockRate: 90000, channels: 1, staticPayloadType: nil,
+            name: "H264", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil,
             answered: ["level-asymmetry-allowed", "packetization-mode", "profile-level-id"], distance: H264Profile.distance),
         CodecRule(
-            name: "H265", kind: .video, clockRate: 90000, channels: 1, staticPayloadType: nil,
+            name: "H265", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil,
             answered: ["level-id", "profile-id", "tier-flag", "tx-mode"],
             distance: { sameParameter("profile-id", default: "1", $0, $1) }),
         CodecRule(
-            name: "VP8", kind: .video, clockRate: 90000, channels: 1, staticPayloadType: nil, answered: [],
+            name: "VP8", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil, answered: [],
             distance: { _, _ in 0 }),
         CodecRule(
-            name: "VP9", kind: .video, clockRate: 90000, channels: 1, staticPayloadType: nil, answered: ["profile-id"],
+            name: "VP9", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil, answered: ["profile-id"],
             distance: { sameParameter("profile-id", default: "0", $0, $1) }),
         CodecRule(
-            name: "AV1", kind: .video, clockRate: 90000, channels: 1, staticPayloadType: nil,
+            name: "AV1", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil,
             answered: ["level-idx", "profile", "tier"], distance: av1Distance),
         CodecRule(
-            name: "opus", kind: .audio, clockRate: 48000, channels: 2, staticPayloadType: nil,
+            name: "opus", kind: .audio, clockRate: 48000, channels: 2...2, staticPayloadType: nil,
             answered: [
                 "cbr", "maxaveragebitrate", "maxplaybackrate", "maxptime", "minptime", "ptime", "sprop-stereo", "stereo",
                 "usedtx", "useinbandfec",
             ], distance: { _, _ in 0 }),
+        // Opus of several streams: Chrome's name for it, with what RFC 7845 5.1.1 says in a file's header.
         CodecRule(
-            name: "PCMU", kind: .audio, clockRate: 8000, channels: 1, staticPayloadType: 0, answered: [],
+            name: "multiopus", kind: .audio, clockRate: 48000, channels: 1...8, staticPayloadType: nil,
+            answered: layout.union(["maxaveragebitrate", "maxptime", "minptime", "ptime", "usedtx", "useinbandfec"]),
+            distance: { unlessOther(layout, $0, $1) }),
+        CodecRule(
+            name: "MPEG4-GENERIC", kind: .audio, clockRate: nil, channels: 1...8, staticPayloadType: nil,
+            answered: [
+                "config", "indexdeltalength", "indexlength", "mode", "profile-level-id", "sizelength", "streamtype",
+            ], distance: { unlessOther(["config", "mode"], $0, $1) }),
+        CodecRule(
+            name: "PCMU", kind: .audio, clockRate: 8000, channels: 1...1, staticPayloadType: 0, answered: [],
             distance: { _, _ in 0 }),
         CodecRule(
-            name: "PCMA", kind: .audio, clockRate: 8000, channels: 1, staticPayloadType: 8, answered: [],
+            name: "PCMA", kind: .audio, clockRate: 8000, channels: 1...1, staticPayloadType: 8, answered: [],
             distance: { _, _ in 0 }),
         CodecRule(
-            name: "G722", kind: .audio, clockRate: 8000, channels: 1, staticPayloadType: 9, answered: [],
+            name: "G722", kind: .audio, clockRate: 8000, channels: 1...1, staticPayloadType: 9, answered: [],
             distance: { _, _ in 0 }),
     ]
+
+    private static let layout: Set<String> = ["channel_mapping", "coupled_streams", "num_streams"]
 
     static func named(_ name: some StringProtocol) -> CodecRule? { table.first { equalIgnoringCase($0.name, name) } }
 
@@ -52,17 +65,25 @@ struct CodecRule: Sendable {
         let parts = Substring(rtpmap).utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map(
             Substring.init)
         guard parts.count == 2 || parts.count == 3, let rule = named(parts[0]) else { return nil }
-        guard sdpNumber(parts[1], limit: 1_000_000) == rule.clockRate else { return nil }
-        let channels = parts.count == 3 ? sdpNumber(parts[2], limit: 255) : 1
-        guard channels == rule.channels else { return nil }
-        return Codec(name: rule.name, clockRate: rule.clockRate, channels: rule.channels, fmtp: fmtp)
+        guard let rate = sdpNumber(parts[1], limit: 1_000_000),
+            rule.clockRate.map({ $0 == rate }) ?? Self.soundRates.contains(rate)
+        else { return nil }
+        guard let channels = parts.count == 3 ? sdpNumber(parts[2], limit: 255) : 1, rule.channels.contains(channels) else {
+            return nil
+        }
+        return Codec(name: rule.name, clockRate: rate, channels: channels, fmtp: fmtp)
     }
 
     /// The codec that a static payload type means without an `rtpmap`.
     static func codec(staticPayloadType: UInt8) -> Codec? {
-        guard let rule = table.first(where: { $0.staticPayloadType == staticPayloadType }) else { return nil }
-        return Codec(name: rule.name, clockRate: rule.clockRate, channels: rule.channels)
+        guard let rule = table.first(where: { $0.staticPayloadType == staticPayloadType }), let rate = rule.clockRate else {
+            return nil
+        }
+        return Codec(name: rule.name, clockRate: rate, channels: rule.channels.lowerBound)
     }
+
+    /// The sampling rates of ISO/IEC 14496-3, in Hz.
+    private static let soundRates = 7350...96_000
 
     /// The distance between an offered codec and the one of the source; nil when the offered one cannot play it.
     static func distance(offered: Codec, source: Codec) -> Int? {
@@ -74,6 +95,15 @@ struct CodecRule: Sendable {
 
     private static func sameParameter(_ key: String, default value: String, _ offered: Codec, _ source: Codec) -> Int? {
         (offered.parameter(key) ?? value) == (source.parameter(key) ?? value) ? 0 : nil
+    }
+
+    /// Nil when a parameter that both name differs. A receiver that names none takes what comes, as the answer tells it.
+    private static func unlessOther(_ keys: Set<String>, _ offered: Codec, _ source: Codec) -> Int? {
+        let differs = keys.contains { key in
+            guard let have = offered.parameter(key), let need = source.parameter(key) else { return false }
+            return !equalIgnoringCase(have, need)
+        }
+        return differs ? nil : 0
     }
 
     /// A higher profile decodes the lower ones (AV1 specification, annex A.2).

@@ -12,7 +12,7 @@ extension SubscribeOffer {
     /// Header extensions that are handed on, or are read where they arrive.
     fileprivate static let relayedExtensions: Set<HeaderExtension> = [.mid, .audioLevel, .videoOrientation]
 
-    /// At most sixteen codecs, so that each has a payload type for retransmissions.
+    /// Video among the first twelve, so that each has a payload type for retransmissions.
     private static let relayed: [Codec] =
         ["42e01f", "42001f", "4d001f", "640c1f", "64001f"].map { h264(profile: $0) } + [
             Codec(name: "H265", clockRate: 90000, fmtp: "profile-id=1"),
@@ -23,8 +23,24 @@ extension SubscribeOffer {
             Codec(name: "AV1", clockRate: 90000, fmtp: "profile=0"),
             Codec(name: "AV1", clockRate: 90000, fmtp: "profile=1"),
             Codec(name: "opus", clockRate: 48000, channels: 2, fmtp: "minptime=10;stereo=1;useinbandfec=1"),
+            multiopus(channels: 6, mapping: "0,4,1,2,3,5", streams: 4, coupled: 2),
+            multiopus(channels: 8, mapping: "0,6,1,2,3,4,5,7", streams: 5, coupled: 3),
+            aac(44_100, 2), aac(48_000, 2), aac(44_100, 1), aac(48_000, 1),
             Codec(name: "PCMU", clockRate: 8000), Codec(name: "PCMA", clockRate: 8000), Codec(name: "G722", clockRate: 8000),
         ]
+
+    private static func multiopus(channels: Int, mapping: String, streams: Int, coupled: Int) -> Codec {
+        Codec(
+            name: "multiopus", clockRate: 48000, channels: channels,
+            fmtp: "channel_mapping=\(mapping);coupled_streams=\(coupled);minptime=10;num_streams=\(streams);useinbandfec=1")
+    }
+
+    /// The answer says which configuration.
+    private static func aac(_ clockRate: Int, _ channels: Int) -> Codec {
+        Codec(
+            name: "MPEG4-GENERIC", clockRate: clockRate, channels: channels,
+            fmtp: "indexdeltalength=3;indexlength=3;mode=AAC-hbr;sizelength=13;streamtype=5")
+    }
 
     private static func h264(profile: String) -> Codec {
         Codec(

@@ -1,8 +1,8 @@
 /// The answer to an offer that receives: WHEP's server side (draft-ietf-wish-whep section 4).
 ///
 /// Each track of the stream goes to the first section of its kind whose codec and profile fit; other sections are rejected with
-/// port 0. A section of a kind that the stream has, with no codec that fits, makes the whole offer unacceptable: a viewer that
-/// asked for video must not get a session that stays black.
+/// port 0. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
+/// stays black. Sound that does not fit, such as AAC for a browser, is left out.
 public struct SubscribeAnswer: Sendable {
     /// The accepted tracks, with our SSRC and CNAME, in the order of their sections.
     public let tracks: [NegotiatedTrack]
@@ -25,7 +25,7 @@ public struct SubscribeAnswer: Sendable {
         let read = try ReadDescription(offer)
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
-        var unplayable: MediaKind?
+        var unplayable: Set<MediaKind> = []
         var answered: [AnswerSection] = []
         var accepted: [OfferedSection] = []
         var tracks: [NegotiatedTrack] = []
@@ -41,7 +41,7 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             guard let chosen = Self.choice(section.codecs, open[wanted].codec) else {
-                unplayable = kind
+                unplayable.insert(kind)
                 answered.append(AnswerSection(section, accepted: nil))
                 continue
             }
@@ -51,9 +51,9 @@ public struct SubscribeAnswer: Sendable {
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
         }
-        if let unplayable, !tracks.contains(where: { $0.kind == unplayable }) {
-            throw .unacceptable("no common \(unplayable) codec")
-        }
+        unplayable.subtract(tracks.map(\.kind))
+        if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
+        if tracks.isEmpty, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
         guard !tracks.isEmpty else { throw .unacceptable("nothing of the stream is asked for") }
         remote = try read.transport(accepted: accepted)
         ourSetup = remote.setup == .passive ? .active : .passive
@@ -96,6 +96,10 @@ public struct SubscribeAnswer: Sendable {
     /// The viewer's own parameters; for Opus with `stereo`, without which Chrome's player mixes down (RFC 7587 section 7.1).
     private static func parameters(_ codec: Codec, source: Codec) -> String {
         let rule = CodecRule.named(codec.name)
+        // These tell what is sent, which the viewer could not know (RFC 3640 4.1).
+        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" {
+            return FormatParameters(source.fmtp).text(keeping: rule?.answered ?? [])
+        }
         guard codec.name == "opus" else { return FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? []) }
         let kept = FormatParameters(codec.fmtp).text(keeping: (rule?.answered ?? []).subtracting(["stereo", "sprop-stereo"]))
         let isMono = source.parameter("sprop-stereo") == "0" || source.parameter("stereo") == "0"

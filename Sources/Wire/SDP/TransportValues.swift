@@ -14,15 +14,12 @@ public struct ICECredentials: Sendable, Hashable {
     /// Mints credentials from letters and digits only: some clients refuse `_` and `-`.
     ///
     /// 8 characters carry 47 bits for the demultiplexer, 24 carry 142 bits of secret (RFC 8445 section 5.3 asks for 24 and 128).
-    public static func random(using generator: inout some RandomNumberGenerator) -> ICECredentials {
+    public static func random() -> ICECredentials {
         let alphabet = Array("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789".utf8)
-        func text(_ count: Int, _ generator: inout some RandomNumberGenerator) -> String {
-            var bytes: [UInt8] = []
-            for _ in 0..<count { bytes.append(alphabet[Int.random(in: 0..<alphabet.count, using: &generator)]) }
-            return String(decoding: bytes, as: UTF8.self)
+        func text(_ count: Int) -> String {
+            String(decoding: (0..<count).map { _ in alphabet[Int.random(in: 0..<alphabet.count)] }, as: UTF8.self)
         }
-        let ufrag = text(8, &generator)
-        return ICECredentials(ufrag: ufrag, password: text(24, &generator))
+        return ICECredentials(ufrag: text(8), password: text(24))
     }
 
     /// Lengths and characters as RFC 8839 section 5.4 has them.

@@ -8,8 +8,7 @@ struct ClientIdentity {
 
     init(certificate: DTLSCertificate) {
         self.certificate = certificate
-        var random = SystemRandomNumberGenerator()
-        ice = .random(using: &random)
+        ice = .random()
     }
 
     /// For the offer: no candidates, the server learns our address from our checks.

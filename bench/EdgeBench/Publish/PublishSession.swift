@@ -18,6 +18,8 @@ final class PublishSession {
     private let transport: PeerTransport
     private let socket: PeerSocket
     private let feed: SampleFeed
+    private let patienceNs: UInt64
+    private var heardNs = tributary_monotonic_ns()
     /// By track of the input; nil where the server took none.
     private let streams: [OutgoingStream?]
     private let isVideo: [Bool]
@@ -30,7 +32,10 @@ final class PublishSession {
     private var keyframeRequests = 0
     private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 16)
 
-    init(_ session: NegotiatedSession, identity: ClientIdentity, tracks: [MediaTrack], feed: SampleFeed) throws(TransportError) {
+    init(_ session: NegotiatedSession, identity: ClientIdentity, tracks: [MediaTrack], feed: SampleFeed, patienceSeconds: Int?)
+        throws(TransportError)
+    {
+        patienceNs = patienceSeconds.map { UInt64($0) * 1_000_000_000 } ?? .max
         guard let socket = PeerSocket() else { throw .crypto("no UDP socket") }
         self.socket = socket
         self.feed = feed
@@ -52,6 +57,7 @@ final class PublishSession {
             transport.handleTimeout(now: now, output: &output)
             socket.flush(&output)
             if case .closed(let reason) = transport.state { return .lost(reason.rawValue) }
+            if now &- heardNs > patienceNs, now > heardNs { return .lost("nothing heard") }
             var wake = min(transport.nextDeadlineNs, endNs)
             if transport.state == .connected {
                 if !isAnnounced {
@@ -127,6 +133,7 @@ final class PublishSession {
             guard let (count, from) = socket.receive(scratch) else { break }
             let datagram = UnsafeMutableRawBufferPointer(rebasing: scratch[..<count])
             let received = transport.receive(datagram, from: from, now: now, output: &output)
+            if case .dropped = received {} else { heardNs = now }
             if case .rtcp(let count) = received {
                 ControlPackets.parse(UnsafeRawBufferPointer(rebasing: scratch[..<count])) { handle($0) }
             }

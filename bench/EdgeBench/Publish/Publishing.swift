@@ -71,7 +71,12 @@ struct Publishing {
         do {
             let negotiated = try offer.accept(answer: SessionDescription(parsing: answer.sdp))
             result = await BlockingThread.run {
-                Result { try PublishSession(negotiated, identity: identity, tracks: tracks, feed: feed).run(endNs: endNs) }
+                Result {
+                    try PublishSession(
+                        negotiated, identity: identity, tracks: tracks, feed: feed, patienceSeconds: options.patienceSeconds
+                    )
+                    .run(endNs: endNs)
+                }
             }
         } catch {
             result = .failure(error)

@@ -80,6 +80,9 @@ export async function json(path, options) {
 
 export const nodes = (options) => json("/api/nodes", options);
 export const streams = (options) => json("/api/streams", options);
+/** Takes a node out of service, or puts it back. */
+export const setDraining = (alias, isDraining) =>
+  json(`/api/nodes/${encodeURIComponent(alias)}/${isDraining ? "drain" : "undrain"}`, { method: "POST" });
 export const recordedStreams = (options) => json("/api/playback", options);
 
 /** The days of a stream, newest first, and the address of the next page if there is one. */

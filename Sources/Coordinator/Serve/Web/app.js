@@ -3,7 +3,10 @@
 import { session, signals } from "./api.js";
 import { cluster } from "./cluster.js";
 import { h, icon, notice } from "./dom.js";
+import { history } from "./history.js";
+import { journal } from "./journal.js";
 import { Router } from "./router.js";
+import { clusterView } from "./views/clusterview.js";
 import { loginView } from "./views/login.js";
 import { overviewView } from "./views/overview.js";
 import { publishView } from "./views/publish.js";
@@ -12,6 +15,7 @@ import { watchView } from "./views/watch.js";
 
 const SECTIONS = [
   ["overview", "#/", "grid", "Overview"],
+  ["cluster", "#/cluster", "chart", "Cluster"],
   ["publish", "#/publish", "camera", "Publish"],
   ["recordings", "#/recordings", "film", "Recordings"],
 ];
@@ -63,6 +67,7 @@ router.fallback = () => {
 
 router
   .add("/", "overview", overviewView)
+  .add("/cluster", "cluster", clusterView)
   .add("/publish", "publish", publishView)
   .add("/publish/:stream", "publish", publishView)
   .add("/watch/:stream", "watch", watchView)
@@ -76,5 +81,8 @@ signals.addEventListener("unauthorized", () => {
 });
 cluster.addEventListener("change", showState);
 showState();
+// Both remember while other views are open.
+history.follow(cluster);
+journal.follow(cluster);
 cluster.start();
 router.start();

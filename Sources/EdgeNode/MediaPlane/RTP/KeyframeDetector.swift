@@ -16,7 +16,7 @@ enum KeyframeDetector {
         case .vp8: vp8(payload)
         case .vp9: vp9(payload)
         case .av1: av1(payload)
-        case .opus, .pcmu, .pcma, .g722, .aac: []
+        case .opus, .multiopus, .pcmu, .pcma, .g722, .aac: []
         }
     }
 

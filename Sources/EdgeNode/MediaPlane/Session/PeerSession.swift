@@ -63,8 +63,7 @@ struct PeerSession: ~Copyable {
         case .viewer(let spec):
             name = spec.session
             let side = UnsafeMutablePointer<ViewerSide>.allocate(capacity: 1)
-            var random = SystemRandomNumberGenerator()
-            side.initialize(to: ViewerSide(spec, random: &random))
+            side.initialize(to: ViewerSide(spec))
             viewer = side
         }
     }
@@ -130,15 +129,15 @@ struct ViewerSide: ~Copyable {
         var sentNs: UInt64 = 0
     }
 
-    /// - Parameter random: makes initial sequence numbers and timestamp offsets (RFC 3550 §5.1).
-    init(_ spec: ViewerSpec, random: inout some RandomNumberGenerator) {
+    /// Sequence numbers and timestamps begin anywhere (RFC 3550 §5.1).
+    init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
         tracks = .allocate(capacity: MediaLimits.tracksPerStream)
         for index in 0..<trackCount {
             (tracks + index).initialize(
                 to: OutgoingTrack(
-                    spec.tracks[index], initialSequence: UInt16.random(in: 0...32767, using: &random),
-                    timestampOffset: UInt32.random(in: .min ... .max, using: &random)))
+                    spec.tracks[index], initialSequence: UInt16.random(in: 0...32767),
+                    timestampOffset: UInt32.random(in: .min ... .max)))
         }
     }
 

@@ -31,6 +31,12 @@ struct TrackInput {
             clock = TrackClock(rate: 48_000)
             soundFormat = .opus(channels: track.channels == 1 ? 1 : 2)
             depacketizer = OpusDepacketizer()
+        case .multiopus:
+            guard let layout = OpusLayout(fmtp: track.fmtp, channels: Int(track.channels)) else { return nil }
+            kind = .audio
+            clock = TrackClock(rate: 48_000)
+            soundFormat = .multiopus(layout)
+            depacketizer = OpusDepacketizer()
         case .aac:
             guard let aac = AACDepacketizer(fmtp: track.fmtp, clockRate: Int(track.clockRate)) else { return nil }
             kind = .audio

@@ -1,10 +1,11 @@
 import Log
 import Store
+import Synchronization
 
 /// Asks the places in their order and keeps what the first one gave.
 ///
-/// Temporary credentials are replaced five minutes before their end, by one request however many ask; until the real end the old
-/// ones are handed out meanwhile, also when no new ones can be had.
+/// Temporary credentials are replaced five minutes before their end, or when half of what they are good for is over where that is
+/// later, by one request however many ask; until the real end the old ones are handed out meanwhile, also when no new ones can be had.
 actor CredentialProvider {
     private static let log = Logger("buckets")
     /// How long before their end credentials are replaced.
@@ -14,7 +15,12 @@ actor CredentialProvider {
 
     private let sources: [any CredentialSource]
     private let nowUs: @Sendable () -> Int64
-    private var current: BucketCredentials?
+    /// Also read without waiting for this actor.
+    private let kept = Mutex<BucketCredentials?>(nil)
+    private var current: BucketCredentials? {
+        get { kept.withLock { $0 } }
+        set { kept.withLock { $0 = newValue } }
+    }
     private var fetching: Task<Result<BucketCredentials, StoreError>, Never>?
     private var nextTryUs: Int64 = 0
     private var lastFailure: StoreError?
@@ -24,15 +30,15 @@ actor CredentialProvider {
     }
 
     /// Credentials that are good now. Throws `denied` when no place has any, `unavailable` when one can't be reached.
-    func credentials() async throws(StoreError) -> BucketCredentials {
+    nonisolated func credentials() async throws(StoreError) -> BucketCredentials {
+        if let kept = kept.withLock({ $0 }), kept.expiresUs.map({ $0 - nowUs() > Self.earlyUs }) ?? true { return kept }
+        return try await checked()
+    }
+
+    private func checked() async throws(StoreError) -> BucketCredentials {
         let now = nowUs()
-        guard let current, let expiresUs = current.expiresUs, expiresUs - now <= Self.earlyUs else {
-            if let current { return current }
-            if let lastFailure, fetching == nil, now < nextTryUs { throw lastFailure }
-            return try await fetched()
-        }
-        if expiresUs > now {
-            if fetching == nil, now >= nextTryUs { _ = startFetching() }
+        if let current, (current.expiresUs ?? .max) > now {
+            if current.expiresUs != nil, fetching == nil, now >= nextTryUs { _ = startFetching() }
             return current
         }
         if let lastFailure, fetching == nil, now < nextTryUs { throw lastFailure }
@@ -59,7 +65,13 @@ actor CredentialProvider {
         let result = await Self.firstFound(sources)
         fetching = nil
         switch result {
-        case .success(let found): (current, lastFailure) = (found, nil)
+        case .success(let found):
+            (current, lastFailure) = (found, nil)
+            if let expiresUs = found.expiresUs {
+                let now = nowUs()
+                // Not at every request from now on: some services give the same ones again until shortly before their end.
+                nextTryUs = max(expiresUs - Self.earlyUs, now + (expiresUs - now) / 2)
+            }
         case .failure(let error):
             Self.log.warning("no new credentials", ["reason": "\(error)"])
             (lastFailure, nextTryUs) = (error, nowUs() + Self.pauseUs)
