@@ -13,6 +13,7 @@ import Store
 /// that wrote them. What never changes is fetched once for all who ask at a time; see ``ObjectCache``.
 public struct ObjectProxy: Sendable {
     private let holders: ObjectHolders
+    private let index: RecordingIndex
     /// Fetches objects from nodes, however long that takes.
     public let client: HTTPClient
     /// The storage all nodes share; nil when each has its own.
@@ -35,6 +36,7 @@ public struct ObjectProxy: Sendable {
     ) {
         self.cache = cache
         self.redirectSeconds = redirectSeconds
+        self.index = index
         holders = ObjectHolders(index: index, directory: directory)
         self.client = client
         self.store = store
