@@ -3,7 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-slow test-cluster interop bench bench-playback bench-record bench-serve bench-clip bench-routing sanitize lint setup setup-test clean
+.PHONY: help build run test test-slow test-cluster interop bench bench-playback bench-record bench-serve bench-clip bench-registry \
+  bench-routing sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -35,7 +36,7 @@ test-slow: setup-test build ## The tests that take minutes each, such as a store
 test-cluster: setup-test build ## Each fault of a cluster with a publisher, a viewer, a recording and a player (root; ARGS="-k Redis --update")
 	@.venv-test/bin/python -m pytest Tests/Cluster/Lab -m "slow or not slow" $(ARGS)
 
-bench: bench-record bench-serve bench-clip bench-routing bench-playback ## All benchmarks, one after the other; tables at the end of each
+bench: bench-record bench-serve bench-clip bench-playback bench-registry bench-routing ## All benchmarks; tables at the end of each
 
 bench-playback: build ## How long the manifest of a month takes
 	@.build/release/PlaybackBench 30
@@ -49,6 +50,10 @@ bench-serve: build ## What serving objects costs beside nginx (ARGS="--only file
 
 bench-clip: build ## How soon an hour-long clip begins (ARGS="--update")
 	@python3 bench/clip.py $(ARGS)
+
+bench-registry: build ## What following a thousand nodes through Redis costs a coordinator (ARGS="--nodes 100 --update")
+	@scripts/setup bench
+	@python3 bench/registry.py $(ARGS)
 
 bench-routing: setup-test build ## What asking a coordinator costs over asking an edge, and how evenly it spreads viewers (ARGS="--update")
 	@scripts/setup bench

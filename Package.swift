@@ -64,11 +64,12 @@ let package = Package(
         module("Buckets", path: "Sources/Wire/Buckets", ["Store", "HTTP", "Config", "COpenSSL", "CLinux", "Log"]),
         module("Cluster", path: "Sources/Wire/Cluster"),
         module("Presentation", path: "Sources/Wire/Presentation", ["Media", "Cluster", "HTTP"]),
+        module("Journal", path: "Sources/Wire/Journal", ["Media", "Store", "Cluster"]),
         module("Redis", path: "Sources/Wire/Redis", ["CHiredis", "COpenSSL", "CLinux", "Config", "Log"]),
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module(
             "Program", path: "Sources/Wire/Program",
-            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Log"]),
+            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
@@ -76,7 +77,9 @@ let package = Package(
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
             "Record", path: "Sources/EdgeNode/Record",
-            ["Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log"]),
+            [
+                "Journal", "Presentation", "MediaPlane", "Media", "Store", "Cluster", "HTTP", "COpenSSL", "CLinux", "Log",
+            ]),
         module("State", path: "Sources/EdgeNode/State", ["Cluster", "Redis", "Log"]),
         module(
             "EdgeServe", path: "Sources/EdgeNode/Serve",
@@ -92,10 +95,10 @@ let package = Package(
         module("Route", path: "Sources/Coordinator/Route", ["Nodes", "Cluster"]),
         module(
             "Records", path: "Sources/Coordinator/Records",
-            ["Nodes", "Cluster", "Presentation", "Media", "HTTP", "CSQLite", "CPostgreSQL", "Log"]),
+            ["Nodes", "Cluster", "Presentation", "Journal", "Media", "Store", "HTTP", "CSQLite", "CPostgreSQL", "Log"]),
         module(
             "Playback", path: "Sources/Coordinator/Playback",
-            ["Records", "Presentation", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
+            ["Records", "Presentation", "Journal", "Nodes", "Program", "Cluster", "Store", "HTTP", "Log"]),
         module(
             "CoordinatorServe", path: "Sources/Coordinator/Serve",
             [
@@ -135,7 +138,8 @@ let package = Package(
         .target(name: "RedisFixtures", dependencies: ["Redis"], path: "Tests/RedisFixtures", swiftSettings: strict),
         // A PostgreSQL server of the tests' own.
         .target(
-            name: "PostgresFixtures", dependencies: ["CPostgreSQL", "RedisFixtures"], path: "Tests/PostgresFixtures", swiftSettings: strict),
+            name: "PostgresFixtures", dependencies: ["CPostgreSQL", "RedisFixtures"], path: "Tests/PostgresFixtures",
+            swiftSettings: strict),
         tests(of: "Redis", ["TestThreads", "Log", "RedisFixtures"]),
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.
@@ -152,7 +156,11 @@ let package = Package(
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Cascade", ["Streams", "SDP"]),
         tests(of: "EdgeBench", ["SDP"]),
-        tests(of: "Record", ["TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
+        // A store that fails as told, and journals for it.
+        .target(
+            name: "StoreFixtures", dependencies: ["Store", "Journal"], path: "Tests/StoreFixtures", swiftSettings: strict),
+        tests(
+            of: "Record", ["Journal", "StoreFixtures", "TestThreads", "Media", "Store", "MediaPlane", "MediaFixtures", "HTTP"]),
         tests(of: "State", ["TestThreads", "Cluster", "Redis", "RedisFixtures"]),
         tests(
             of: "EdgeServe",
@@ -167,14 +175,17 @@ let package = Package(
         tests(of: "Route", ["Nodes", "Cluster", "EdgeFixtures"]),
         tests(
             of: "Records",
-            ["Record", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures", "PostgresFixtures"]),
+            [
+                "Record", "Journal", "Store", "StoreFixtures", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures",
+                "PostgresFixtures",
+            ]),
         tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",
             [
                 "TestThreads", "Nodes", "Records", "HTTP", "Cluster", "Config", "ConfigFixtures", "Auth", "Redis", "EdgeFixtures",
-                "RedisFixtures", "PostgresFixtures",
+                "RedisFixtures", "PostgresFixtures", "Store", "StoreFixtures",
             ]),
     ],
     swiftLanguageModes: [.v6],

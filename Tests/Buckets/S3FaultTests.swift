@@ -110,6 +110,53 @@ struct S3FaultTests {
         await service.stop()
     }
 
+    @Test(
+        "passed on, a body that breaks is taken up again unseen, and breaks when the object is another", arguments: [true, false])
+    func relayed(_ isSame: Bool) async throws {
+        let service = try FakeService { seen, number in
+            guard number == 0 else { return isSame ? Self.object(seen) : .refusal(412, "PreconditionFailed") }
+            return .stream(contentType: "video/mp4", length: Int64(Self.bytes.count), headers: ["ETag": Self.tag]) { writer in
+                try await writer.write(Array(Self.bytes.prefix(200_000)))
+                throw CancellationError()
+            }
+        }
+        let store = try store(service)
+        let front = try FakeService { _, _ in
+            let object = try await store.relay(try ObjectKey("a"), range: nil)
+            return HTTPResponse(headers: ["ETag": object.info.etag], body: try await object.answer())
+        }
+        let answer = try await client.send(HTTPClientRequest(.get, front.url))
+        #expect(answer.headers["Content-Length"] == "300000")
+        if isSame {
+            #expect(try await answer.collect() == Self.bytes)
+        } else {
+            await #expect(throws: HTTPClientError.self) { try await answer.collect() }
+        }
+        #expect(service.seen.count == 2 && service.seen[1].headers["If-Match"] == Self.tag)
+        await front.stop()
+        await service.stop()
+    }
+
+    @Test("a small object that breaks is asked for again before anything of it is passed on")
+    func relayedSmall() async throws {
+        let service = try FakeService { seen, number in
+            let headers: HTTPHeaders = ["ETag": Self.tag]
+            guard number == 0 else { return .bytes(Array(Self.bytes.prefix(1_000)), contentType: "video/mp4", headers: headers) }
+            return .stream(contentType: "video/mp4", length: 1_000, headers: headers) { writer in
+                try await writer.write([1, 2, 3])
+                throw CancellationError()
+            }
+        }
+        let object = try await store(service).relay(try ObjectKey("a"), range: nil)
+        guard case .shared(let whole, _) = try await object.answer() else {
+            Issue.record("not sent in one piece")
+            return
+        }
+        #expect(whole.isComplete && whole.count == 1_000)
+        #expect(service.seen.map(\.method) == [.get, .get])
+        await service.stop()
+    }
+
     @Test("a server without ranges, and one that says 200 beside Content-Range", arguments: [false, true])
     func ranges(_ isTold: Bool) async throws {
         let service = try FakeService { _, _ in

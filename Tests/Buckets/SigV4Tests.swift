@@ -102,6 +102,38 @@ struct SigV4Tests {
         }
     }
 
+    @Test("a key that is remembered signs as one that is derived anew, over days, regions and secrets")
+    func rememberedKey() {
+        let keys = SigningKey.Memo()
+        let seconds: [Int64] = [Self.seconds, Self.seconds + 1, Self.seconds + 86_400, Self.seconds]
+        for (region, secret) in [("a", "b"), ("a", "b"), ("ab", ""), ("a", "c"), ("b", "c")] {
+            for second in seconds {
+                let credentials = BucketCredentials(accessKeyID: "id", secret: secret)
+                let kept = SigV4(region: region, credentials: credentials, atSeconds: second, keys: keys)
+                let anew = SigV4(region: region, credentials: credentials, atSeconds: second)
+                #expect(
+                    kept.presignedQuery(.get, host: "h", path: "/a", query: [], seconds: 9)
+                        == anew.presignedQuery(.get, host: "h", path: "/a", query: [], seconds: 9))
+                let (own, other) = (
+                    OSSV4(region: region, credentials: credentials, atSeconds: second, keys: keys),
+                    OSSV4(region: region, credentials: credentials, atSeconds: second)
+                )
+                #expect(
+                    own.signature(.get, resource: "/b/k", query: [], headers: [:])
+                        == other.signature(.get, resource: "/b/k", query: [], headers: [:]))
+            }
+        }
+    }
+
+    @Test("fields of one name are signed as one, in their order, without blanks that don't count")
+    func canonicalFields() {
+        var headers: HTTPHeaders = ["X-B": " 2  3 ", "host": "h", "x-a": "1"]
+        headers.add("x-B", "4")
+        let canonical = SigV4.Canonical(method: .get, path: "/p", query: [], headers: headers, payloadHash: "hash")
+        #expect(canonical.signedNames == "host;x-a;x-b")
+        #expect(canonical.text == "GET\n/p\n\nhost:h\nx-a:1\nx-b:2 3,4\n\nhost;x-a;x-b\nhash")
+    }
+
     @Test("a name without value gets its equals sign, and order goes by encoded bytes")
     func query() {
         let query: [BucketRequest.Parameter] = [

@@ -37,7 +37,7 @@ struct Bench {
     }
 
     /// Runs `body` before these edges, which all answer by then, and stops everything whatever happens.
-    /// - Parameter foreign: how many nodes more `extra` names, which must answer, too.
+    /// - Parameter foreign: how many nodes more `extra` leads to, which must answer, too.
     static func run(
         _ edges: [TestEdge], extra: String = "", foreign: Int = 0, token: String? = nil, database: String? = nil,
         web: String? = nil,

@@ -2,6 +2,7 @@ import CoordinatorServe
 import EdgeFixtures
 import Foundation
 import HTTP
+import Synchronization
 import Testing
 
 @Suite("Objects through the coordinator (RFC 9110 sections 13 and 14)", .timeLimit(.minutes(5)))
@@ -164,6 +165,85 @@ struct ObjectRouteTests {
             defer { chmod(bench.folder.file("objects"), 0o700) }
             if getuid() != 0 { #expect(try await bench.get("/api/storage/ping").status == 503) }
         }
+    }
+
+    /// A bucket of S3 with two objects, a small and a large one; the first answer with the large one breaks off.
+    private static func bucket(_ seen: Seen) throws -> HTTPServer {
+        var router = Router()
+        router.get("/recordings/root/demo/1/{name}", RouteDescription("object")) { request in
+            let number = seen.add(request)
+            let isLarge = request.parameter("name") == "seg_0002.m4s"
+            let bytes = isLarge ? Self.large : Self.bytes
+            let headers: HTTPHeaders = ["ETag": "\"tag\"", "Last-Modified": "Sat, 21 Nov 2026 03:04:05 GMT"]
+            guard isLarge, number == 0, request.method == .get else {
+                return HTTPResponse(headers: headers, body: .shared(SharedBody(bytes), owner: nil))
+            }
+            return .stream(contentType: "a/b", length: Int64(bytes.count), headers: headers) { writer in
+                try await writer.write(Array(bytes[..<200_000]))
+                throw CancellationError()
+            }
+        }
+        let server = try HTTPServer(HTTPServerSettings(), router: router)
+        try server.start()
+        return server
+    }
+
+    /// What the bucket was asked.
+    private final class Seen: Sendable {
+        private let all = Mutex<[(method: HTTPMethod, range: String?)]>([])
+
+        /// How many there were before.
+        func add(_ request: HTTPRequest) -> Int {
+            all.withLock { all in
+                all.append((request.method, request.headers["Range"]))
+                return all.count - 1
+            }
+        }
+
+        func taken() -> [(method: HTTPMethod, range: String?)] {
+            all.withLock { all in
+                defer { all = [] }
+                return all
+            }
+        }
+    }
+
+    private static let large = (0..<300_000).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ ($0 >> 8)) }
+
+    @Test("past the cache from a bucket: one request each, and a break on the way is not seen")
+    func bucket() async throws {
+        let seen = Seen()
+        let origin = try Self.bucket(seen)
+        let settings = """
+            playback.cache_bytes = 0
+            recorder.storage.type = "s3"
+            recorder.storage.bucket = "recordings"
+            recorder.storage.root = "root"
+            recorder.storage.region = "us-east-1"
+            recorder.storage.endpoint = "\(origin.url)"
+            recorder.storage.access_key_id = "a"
+            recorder.storage.secret_access_key = "b"
+            """
+        try await Bench.run([], extra: settings) { bench in
+            let (small, large) = ("/api/record/object/demo/1/seg_0001.m4s", "/api/record/object/demo/1/seg_0002.m4s")
+            #expect(try await bench.get(large).body == Self.large)
+            #expect(seen.taken().map(\.method) == [.get, .get])
+            let whole = try await bench.get(small)
+            #expect(whole.status == 200 && whole.body == Self.bytes && whole.headers["ETag"] == "\"tag\"")
+            #expect(seen.taken().map(\.method) == [.get])
+            let part = try await bench.get(small, ["Range": "bytes=10-19"])
+            #expect(part.status == 206 && part.body == Array(Self.bytes[10...19]))
+            #expect(part.headers["Content-Range"] == "bytes 10-19/1000" && part.headers["Content-Type"] == "video/mp4")
+            #expect(seen.taken().map(\.range) == ["bytes=10-19"])
+            let head = try await bench.send(.head, large)
+            #expect(head.status == 200 && head.body.isEmpty && head.headers["Content-Length"] == "300000")
+            let known = try await bench.get(small, ["If-None-Match": "\"tag\""])
+            #expect(known.status == 304 && known.body.isEmpty)
+            #expect(seen.taken().map(\.method) == [.head, .head])
+            #expect(try await bench.get(small, ["Range": "bytes=1000-"]).status == 416)
+            #expect(try await bench.get("/api/record/object/demo/2/seg_0001.m4s").status == 404)
+        }
+        await origin.stop()
     }
 
     @Test("without a shared store the storage routes say so")

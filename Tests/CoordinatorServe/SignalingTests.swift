@@ -1,4 +1,6 @@
+import Auth
 import EdgeFixtures
+import Foundation
 import HTTP
 import Testing
 
@@ -198,6 +200,21 @@ struct SignalingTests {
             let answer = try await bench.offer("/whip/demo")
             #expect(answer.status == 307)
             #expect(answer.headers["Location"] == "\(edge.url)/whip/demo")
+        }
+    }
+
+    @Test("with a grant where we have a token for the node: only the node can make use of it")
+    func redirectsWithGrant() async throws {
+        let edge = try TestEdge("edge-1", token: "node-token", startedAtMs: 77)
+        try await Bench.run([edge], extra: "routing.mode = \"redirect\"") { bench in
+            let answer = try await bench.offer("/whip/demo")
+            let parts = try #require(answer.headers["Location"]).split(separator: "?grant=")
+            #expect(parts.first.map(String.init) == "\(edge.url)/whip/demo" && answer.headers["Cache-Control"] == "no-store")
+            let node = Authorizer(AuthSettings(tokens: ["node-token"]))
+            let now = Int64(Date().timeIntervalSince1970)
+            let text = String(try #require(parts.last))
+            let principal = try node.redeem(text, for: .publish(stream: "demo"), node: "edge-1", startedAtMs: 77, now: now)
+            #expect(principal.rights == .publish && principal.id == "demo")
         }
     }
 

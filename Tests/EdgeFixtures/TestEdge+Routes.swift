@@ -31,6 +31,15 @@ extension TestEdge {
                 let edge = try late.get()
                 return try await edge.noted(request, edge.state.withLock { $0.recordStatus })
             }
+            router.on(method, "/api/cascade/{stream}", RouteDescription("cascade")) { request in
+                let edge = try late.get()
+                return try await edge.noted(request, edge.state.withLock { $0.cascadeStatus })
+            }
+            router.on(method, "/api/drain", RouteDescription("drain")) { request in
+                let edge = try late.get()
+                edge.setStatus(request.method == .post ? .draining : .running, drained: false)
+                return try await edge.noted(request, .ok)
+            }
             router.on(method, "/api/streams/{stream}", RouteDescription("stream")) { try await late.get().noted($0, .noContent) }
         }
         addRecordings(&router, late)
@@ -55,6 +64,15 @@ extension TestEdge {
                 throw HTTPError(.notFound, "no such recording")
             }
             return .bytes(try ClusterJSON.encode(detail), contentType: "application/json")
+        }
+        router.on(.delete, "/api/recordings/{id}", RouteDescription("remove")) { request in
+            let edge = try late.get()
+            let id = request.parameter("id")
+            let isThere = edge.state.withLock { state in
+                defer { state.rows.removeAll { $0.id == id } }
+                return state.rows.contains { $0.id == id }
+            }
+            return try await edge.noted(request, isThere ? .noContent : .notFound)
         }
         router.get("/api/record/object/{path*}", RouteDescription("object")) { request in
             let edge = try late.get()

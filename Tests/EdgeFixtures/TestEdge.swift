@@ -26,6 +26,7 @@ package final class TestEdge: Sendable {
         var nextSession = 0
         var whipStatus: HTTPStatus = .created
         var recordStatus: HTTPStatus = .ok
+        var cascadeStatus: HTTPStatus = .ok
         var brokenBodies = 0
         var isSilent = false
         var token: String?
@@ -90,6 +91,14 @@ package final class TestEdge: Sendable {
 
     /// What requests to record answer from now on.
     package func setRecordStatus(_ status: HTTPStatus) { state.withLock { $0.recordStatus = status } }
+
+    /// What requests for a cascade answer from now on.
+    package func setCascadeStatus(_ status: HTTPStatus) { state.withLock { $0.cascadeStatus = status } }
+
+    /// What the node says of itself from now on.
+    package func setStatus(_ status: NodeStatus, drained: Bool) {
+        state.withLock { ($0.node.status, $0.node.drained) = (status, drained) }
+    }
 
     /// Stays connected but says nothing any more.
     package func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }

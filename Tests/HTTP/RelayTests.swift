@@ -21,7 +21,8 @@ struct RelayTests {
                 router.get("/relay", RouteDescription("relay")) { _ in
                     let answer = try await client.send(HTTPClientRequest(.get, origin.url + "/origin"))
                     return HTTPResponse(
-                        headers: ["Content-Type": "a/b"], body: .relay(length: saysLength ? length : nil, answer.body))
+                        headers: ["Content-Type": "a/b"],
+                        body: .relay(RelayedBody(answer.body, length: saysLength ? length : nil)))
                 }
             } _: {
                 try await body($0)

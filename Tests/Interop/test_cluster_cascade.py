@@ -26,12 +26,12 @@ def film(tmp_path_factory):
 
 @pytest.fixture
 def trio(tmp_path):
-    """Makes a cluster of nodes that know each other by Redis only; by default one of three with room for one viewer on edge-a."""
+    """Makes a cluster of nodes that know each other by Redis only; by default three, with room for one viewer on edge-a."""
     started: list[Cluster] = []
 
     def make(each: dict[str, dict[str, str]] | None = None, aliases: tuple[str, ...] = ALIASES, **coordinator: str) -> Cluster:
         cluster = Cluster(
-            tmp_path, Redis(tmp_path), coordinator_settings={"COORDINATOR_CASCADE_IDLE_SECONDS": "2"} | coordinator,
+            tmp_path, Redis(tmp_path), coordinator_settings={"COORDINATOR_CASCADE_IDLE_SECONDS": "1"} | coordinator,
             aliases=aliases, each={"edge-a": {"EDGE_NODE_SUB_MAX": "1"}} if each is None else each)
         started.append(cluster)
         cluster.start()
@@ -176,7 +176,7 @@ def test_viewer_in_another_region_is_served_there(trio, encoder, peers):
     assert node_of(peers.play(f"{cluster.url}/whep/demo?region=mars"), cluster).alias in ALIASES
 
 
-@pytest.mark.parametrize("mode", ["pull", "push"])
+@pytest.mark.parametrize("mode", ["pull", pytest.param("push", marks=pytest.mark.slow)])
 def test_source_that_is_killed_is_replaced_and_viewers_stay(trio, encoder, peers, mode):
     cluster = trio(COORDINATOR_CASCADE_MODE=mode)
     a, b = cluster.edge("edge-a"), cluster.edge("edge-b")
@@ -325,3 +325,34 @@ def test_redirected_client_needs_no_credential_of_the_node(trio, encoder, peers)
     session = edge.url + made.headers["Location"]
     assert call("DELETE", session, headers={"Authorization": "Bearer guest-too"}).status == 401
     assert call("DELETE", session, headers=guest).status == 200
+
+
+@pytest.mark.parametrize("stream", ["rec-demo", "by-hand"])
+def test_publisher_of_a_killed_node_lands_elsewhere_and_its_recording_goes_on(trio, peers, stream):
+    """Recorded because the nodes' rules say so, or because somebody asked for it."""
+    short = {"EDGE_RECORDER_SEGMENT_SECONDS": "1"}
+    cluster = trio({"edge-a": short, "edge-b": short}, aliases=("edge-a", "edge-b"))
+    a, b = cluster.edges
+    peers.publish(f"{cluster.url}/api/whip/edge-a/{stream}")
+    published(cluster, stream, a)
+    if stream == "by-hand":
+        assert call("POST", f"{cluster.url}/api/record/{stream}").status == 200
+    eventually("the coordinator knows a segment", lambda: any(row["duration"] > 0.5 for row in cluster.recordings(stream)), 20, every=0.2)
+    a.kill()
+    eventually("found out", lambda: cluster.status("edge-a") == "lost", 6, every=0.02)
+    lost = time.monotonic()
+
+    def is_taken() -> bool:
+        with contextlib.suppress(AssertionError):
+            peers.publish(f"{cluster.url}/whip/{stream}")
+            return True
+        return False
+
+    eventually("taken elsewhere", is_taken, 6, every=0.1)
+    took = time.monotonic() - lost
+    assert took <= 3, f"{took:.1f} s after the death was noticed"
+    published(cluster, stream, b)
+    manifest = lambda: call("GET", f"{cluster.url}/api/playback/{stream}/manifest.mpd")  # noqa: E731
+    # One timeline: the dead node's recording, and the living one's behind it.
+    eventually("both", lambda: {row["node_alias"] for row in cluster.recordings(stream)} == {"edge-a", "edge-b"}, 20, every=0.2)
+    eventually("on one timeline", lambda: all(f"?node={edge.alias}" in manifest().text for edge in (a, b)), 20, every=0.2)

@@ -63,7 +63,7 @@ struct AudioSpecificConfigTests {
         #expect(throws: BitstreamError.self) { try AudioSpecificConfig(bytes) }
     }
 
-    @Test("made from a rate and channels", arguments: [8000, 44_100, 48_000, 96_000], 1...6)
+    @Test("made from a rate and channels", arguments: [8000, 44_100, 48_000, 96_000], [1, 2, 3, 4, 5, 6, 8])
     func made(sampleRate: Int, channels: Int) throws {
         let made = try #require(AudioSpecificConfig(sampleRate: sampleRate, channels: channels))
         #expect(try AudioSpecificConfig(made.bytes) == made)

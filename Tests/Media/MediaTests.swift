@@ -119,6 +119,18 @@ struct FragmentWriterTests {
         #expect(OpusLayout(surround: 2) == nil && OpusLayout(surround: 9) == nil)
     }
 
+    @Test("damaged descriptions of surround sound make no layout that can't be written", arguments: 0..<4 as Range<UInt64>)
+    func mutatedLayouts(seed: UInt64) throws {
+        var generator = SeededGenerator(seed: seed)
+        let whole = Array("channel_mapping=0,4,1,2,3,5;coupled_streams=2;num_streams=4".utf8)
+        for _ in 0..<500 {
+            let text = String(decoding: whole.mutated(by: &generator), as: UTF8.self)
+            guard let layout = OpusLayout(fmtp: text, channels: 6) else { continue }
+            #expect(layout.channels == 6 && layout.mapping.allSatisfy { Int($0) < layout.streams + layout.coupled || $0 == 255 })
+            #expect(OpusPacket.duration(of: layout.silence) == OpusPacket.silenceDuration)
+        }
+    }
+
     @Test("a sample that does not continue is refused")
     func continuity() throws {
         let writer = try FragmentWriter(format: .opus(channels: 1))

@@ -64,6 +64,24 @@ struct NodeTableTests {
         #expect(table.view(nowNs: 2 * second).node("a")?.status == .running)
     }
 
+    @Test("nodes are listed and found by their names, in whatever order they came and went")
+    func order() {
+        var table = NodeTable()
+        for alias in ["m", "c", "z", "a", "x"] { table.heard(record(alias, updated: 1), from: .registry, nowNs: second) }
+        table.configure(alias: "k", url: "http://k", token: nil)
+        table.remove("x")
+        table.heard(record("c", updated: 2), from: .registry, nowNs: second)
+        let view = table.view(nowNs: second)
+        #expect(view.nodes.map(\.alias) == ["a", "c", "k", "m", "z"])
+        for alias in ["a", "c", "k", "m", "z"] {
+            #expect(view.node(alias)?.alias == alias)
+            #expect(table.node(alias, nowNs: second) == view.node(alias))
+        }
+        for alias in ["", "b", "x", "zz"] { #expect(view.node(alias) == nil) }
+        table.forgetOld(nowNs: 2 * second + NodeTable.forgetNs)
+        #expect(table.view(nowNs: second).nodes.map(\.alias) == ["k"])
+    }
+
     @Test("reading the same record from Redis again proves no life")
     func staleRegistryRecord() {
         var table = NodeTable()
@@ -113,6 +131,19 @@ struct NodeTableTests {
         #expect(table.view(nowNs: second).node("a")?.status == .running)
         table.heard(record("a", updated: 2, status: .draining), from: .events, nowNs: second)
         #expect(table.view(nowNs: second).node("a")?.status == .draining)
+    }
+
+    @Test("a node is gone after a minute without a word; nobody is before there was a minute to hear of it")
+    func presence() {
+        var table = table()
+        table.heard(record("b", updated: 1), from: .events, nowNs: 10 * second)
+        func presence(_ alias: String, at seconds: UInt64) -> NodePresence {
+            table.presences(sinceNs: 5 * second, nowNs: seconds * second)[alias]
+        }
+        #expect(["a", "b", "nobody"].map { presence($0, at: 11) } == [.away, .here, .away])
+        #expect(["a", "b", "nobody"].map { presence($0, at: 64) } == [.away, .away, .away])
+        #expect(["a", "b", "nobody"].map { presence($0, at: 65) } == [.gone, .away, .gone])
+        #expect(presence("b", at: 70) == .gone)
     }
 
     @Test("a lost node's streams are still shown, marked with its alias, but nobody holds them")

@@ -344,6 +344,7 @@ struct LivePlaylistTests {
             Silence(codecs: "mp4a.40.29", sampleRate: 44_100, channels: 1)?.query == "codecs=mp4a.40.29&rate=44100&channels=1")
         #expect(Silence(codecs: "mp4a.40.29", sampleRate: 44_100, channels: 2) == nil)
         #expect(Silence(codecs: "mp4a.40.2", sampleRate: 44_100, channels: 6)?.timescale == 44_100)
+        #expect(Silence(codecs: "mp4a.40.2", sampleRate: 48_000, channels: 8)?.query == "codecs=mp4a.40.2&rate=48000&channels=8")
         #expect(Silence(codecs: "mp4a.40.2", sampleRate: 44_101, channels: 2) == nil)
         let silence = try #require(Silence(codecs: "opus", sampleRate: 48_000, channels: 1))
         #expect(throws: FragmentWriterError.unsupported) { try silence.segment(time: -1, duration: 1) }

@@ -1,4 +1,5 @@
 import Cluster
+import Journal
 import Media
 import MediaFixtures
 import MediaPlane

@@ -1,6 +1,7 @@
 import Cluster
 import Foundation
 import HTTP
+import Journal
 import MediaFixtures
 import Synchronization
 import TestThreads
@@ -46,9 +47,13 @@ private final class Sink: Sendable {
 }
 
 private final class WeakSink: Sendable {
-    private let value = Mutex<Sink?>(nil)
-    var sink: Sink? { value.withLock { $0 } }
-    func set(_ sink: Sink) { value.withLock { $0 = sink } }
+    private struct Reference {
+        weak var sink: Sink?
+    }
+
+    private let value = Mutex(Reference())
+    var sink: Sink? { value.withLock { $0.sink } }
+    func set(_ sink: Sink) { value.withLock { $0.sink = sink } }
 }
 
 @Suite("Hooks are told of recordings", .offThePool)

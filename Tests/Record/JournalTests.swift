@@ -1,5 +1,6 @@
 import Cluster
 import Foundation
+import Journal
 import Media
 import MediaFixtures
 import Presentation
@@ -103,7 +104,7 @@ struct JournalTests {
         let open = try #require(RecordedSession.read(lines.dropLast().flatMap { $0 }, directory: directory.path)).session
         let growing = try #require(DayManifest.render([open], publishUs: 7, segmentSeconds: 4))
         #expect(growing.location == "manifest.mpd?gaps=keep")
-        try place.store.putNow(try directory.appending(SessionDirectory.journalName("abc")), journal(), ifAbsent: true)
+        try place.store.putNow(try directory.appending(JournalName.of("abc")), journal(), ifAbsent: true)
         let recorder = try place.recorder([:])
         try await recorder.recover()
         let key = try directory.appending(DayManifest.name)

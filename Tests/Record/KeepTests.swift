@@ -1,5 +1,6 @@
 import Cluster
 import Foundation
+import Journal
 import MediaFixtures
 import TestThreads
 import Testing

@@ -1,7 +1,9 @@
 import Cluster
 import Foundation
+import Journal
 import MediaFixtures
 import Presentation
+import StoreFixtures
 import Synchronization
 import TestThreads
 import Testing
@@ -21,47 +23,13 @@ struct OutlineTests {
     private func lines(
         _ id: String, segments: Int, directory: String = "demo/2026/11/20", hasRow: Bool = true
     ) throws -> (lines: [JournalLine], session: RecordedSession) {
-        var at = Self.startUs
-        var lines: [JournalLine] = []
-        func add(_ event: JournalLine.Event, _ change: (inout JournalLine) -> Void) {
-            at += 1
-            var line = JournalLine(event, at: at)
-            change(&line)
-            lines.append(line)
-        }
-        add(.session) { ($0.id, $0.stream, $0.node, $0.startUs, $0.version) = (id, "demo", "edge-a", Self.startUs, 1) }
-        add(.period) { ($0.period, $0.startUs) = (1, Self.startUs) }
-        for kind in LaneKind.allCases {
-            add(.track) { line in
-                (line.period, line.kind, line.timescale) = (1, kind, kind == .video ? 90_000 : 48_000)
-                line.codecs = kind == .video ? "avc1.42e01f" : "opus"
-                (line.initialization, line.prefix) = ("\(kind)_\(id).m4s", "\(kind)_\(id)_")
-                (line.width, line.height, line.channels) = (320, 180, 2)
-            }
-        }
-        var times: [LaneKind: Int64] = [:]
-        for number in 1...segments {
-            for kind in LaneKind.allCases {
-                let ticks: Int64 = (kind == .video ? 360_000 : 192_000) + Int64(number * 7 % 90)
-                add(.segment) { line in
-                    (line.period, line.kind, line.number) = (1, kind, number)
-                    (line.time, line.duration) = (times[kind, default: 0], ticks)
-                    (line.bytes, line.samples) = (50_000, 120)
-                    if kind == .video, number % 5 == 0 { line.sync = false }
-                }
-                times[kind, default: 0] += ticks
-            }
-        }
-        add(.periodEnd) { $0.period = 1 }
-        let open = try #require(RecordedSession.read(lines.flatMap { $0.encoded() }, directory: directory)).session
-        at += 1
-        lines.append(hasRow ? open.closingLine(at: at, reason: nil) : JournalLine(.end, at: at))
-        let session = try #require(RecordedSession.read(lines.flatMap { $0.encoded() }, directory: directory)).session
-        return (lines, session)
+        var text = JournalText(id, segments: segments, end: hasRow ? .row : .plain)
+        text.directory = directory
+        return (text.lines, try #require(RecordedSession.read(text.bytes, directory: directory)).session)
     }
 
     private func write(_ bytes: [UInt8], _ id: String, directory: String = "demo/2026/11/20") throws -> ObjectKey {
-        let key = try ObjectKey("\(directory)/\(SessionDirectory.journalName(id))")
+        let key = try ObjectKey("\(directory)/\(JournalName.of(id))")
         try place.store.putNow(key, bytes, ifAbsent: false)
         return key
     }
@@ -152,7 +120,7 @@ struct OutlineTests {
             let key = try write(lines[0].encoded(), "s\(number)", directory: "demo/2026/10/\(number)")
             let tail = lines.dropFirst(lines.count - 2).flatMap { $0.encoded() }
             let handle = try #require(FileHandle(forUpdatingAtPath: place.store.root + "/" + key.path))
-            try handle.seek(toOffset: UInt64(SessionDirectory.journalBytesMax) + 4096)
+            try handle.seek(toOffset: UInt64(JournalName.bytesMax) + 4096)
             try handle.write(contentsOf: Data([0x0A] + tail))
             try handle.close()
         }

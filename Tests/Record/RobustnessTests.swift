@@ -1,4 +1,5 @@
 import Foundation
+import Journal
 import Media
 import MediaFixtures
 import MediaPlane

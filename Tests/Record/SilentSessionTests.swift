@@ -1,5 +1,6 @@
 import Cluster
 import Foundation
+import Journal
 import MediaFixtures
 import TestThreads
 import Testing
@@ -34,7 +35,7 @@ struct SilentSessionTests {
     /// A recording that a node of another name left open, so many hours ago.
     private func left(hours: Double) async throws -> ObjectKey {
         let row = try await record()
-        let key = try ObjectKey("archive/" + SessionDirectory.journalName(row.id))
+        let key = try ObjectKey("archive/" + JournalName.of(row.id))
         let text = String(decoding: try place.bytes(key.path), as: UTF8.self)
             .replacingOccurrences(of: "\"node\":\"edge-a\"", with: "\"node\":\"edge-gone\"")
         let open = text.split(separator: "\n").filter { !$0.contains("\"end\"") && !$0.contains("period_end") }

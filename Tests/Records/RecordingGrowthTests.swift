@@ -1,6 +1,7 @@
 import Cluster
 import EdgeFixtures
 import HTTP
+import Journal
 import Nodes
 import Presentation
 import Synchronization

@@ -114,7 +114,10 @@ struct RecordingIndexTests {
         try await index.setCursor(SyncCursor(sinceUs: 7, incarnationMs: 8), node: "edge-1")
         await index.close()
         try home.connect().run(
-            "ALTER TABLE spans DROP COLUMN unsynced; PRAGMA user_version = \(IndexSchema.sqliteSteps.count - 1)")
+            """
+            DROP TABLE journals; DROP TABLE removed; DROP INDEX recordings_by_place;
+            ALTER TABLE recordings DROP COLUMN from_store; ALTER TABLE spans DROP COLUMN unsynced; PRAGMA user_version = 5
+            """)
         let again = try await home.open()
         #expect(try await again.cursor(node: "edge-1") == nil)
         #expect(try await again.upsert(recording("a")))

@@ -98,6 +98,29 @@ struct StatePublisherTests {
         await subscriber.close()
     }
 
+    @Test("figures are written with each heartbeat, but only what is more than figures has another version and is told")
+    func versions() async throws {
+        node.change { $0.streams = [StreamRecord(id: "s", createdAt: 1)] }
+        let publisher = publisher()
+        let subscriber = RedisSubscriber(server.address, channels: [keys.changed])
+        var events = subscriber.events.makeAsyncIterator()
+        #expect(await events.next() == .subscribed)
+        publisher.start()
+        #expect(await events.next() == .message(channel: "test:changed", payload: Array("edge-1".utf8)))
+        let first = try #require(try await storedNode()?.streamsVersion)
+        node.change { state in
+            state.node.load.cpu = 0.5
+            state.streams[0].stats.publish.bytes = 77
+        }
+        #expect(await eventually { try await storedStreams()?.first?.stats.publish.bytes == 77 })
+        #expect(try await storedNode()?.streamsVersion == first)
+        node.change { $0.streams[0].recording = true }
+        #expect(await events.next() == .message(channel: "test:changed", payload: Array("edge-1".utf8)))
+        #expect(await eventually { try await storedNode()?.streamsVersion == first + 1 })
+        await publisher.stop()
+        await subscriber.close()
+    }
+
     @Test(
         "Redis killed and started again, with and without data: the records are back without anyone's doing",
         arguments: [true, false])

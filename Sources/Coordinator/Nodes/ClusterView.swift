@@ -53,14 +53,24 @@ public struct NodeView: Sendable, Equatable {
 
 /// All nodes at an instant, sorted by alias.
 public struct ClusterView: Sendable, Equatable {
-    /// Every node that is configured or was seen, lost ones included.
+    /// Every node that is configured or was seen, lost ones included, sorted by alias.
     public var nodes: [NodeView]
 
     /// A view of these nodes.
     public init(nodes: [NodeView] = []) { self.nodes = nodes.sorted { $0.alias < $1.alias } }
 
+    /// A view of nodes that are in order.
+    init(sorted nodes: [NodeView]) { self.nodes = nodes }
+
     /// The node called `alias`.
-    public func node(_ alias: String) -> NodeView? { nodes.first { $0.alias == alias } }
+    public func node(_ alias: String) -> NodeView? {
+        var (low, high) = (0, nodes.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if nodes[middle].alias < alias { low = middle + 1 } else { high = middle }
+        }
+        return low < nodes.count && nodes[low].alias == alias ? nodes[low] : nil
+    }
 
     /// Nodes that answer: running or draining.
     public var reachable: [NodeView] { nodes.filter { $0.status != .lost } }

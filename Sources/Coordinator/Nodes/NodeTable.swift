@@ -32,6 +32,8 @@ struct NodeTable {
     /// What nodes are shown that nobody configured: the cluster's shared token, if it has one.
     let sharedToken: String?
     private var entries: [String: Entry] = [:]
+    /// The aliases, sorted: a view is made too often to sort all nodes for each.
+    private var order: [String] = []
     private var isRegistryDown = false
     /// Until then, Redis may have come back without what was in it.
     private var graceUntilNs: UInt64 = 0
@@ -47,7 +49,7 @@ struct NodeTable {
         entry.isConfigured = true
         entry.token = token
         entry.record.url = url
-        entries[alias] = entry
+        set(entry, alias)
     }
 
     /// The node said how it is. A record that is not newer than the one we have proves nothing: in Redis it may be a dead one's.
@@ -69,7 +71,7 @@ struct NodeTable {
         // The configured address is the one that works from here; what the node calls itself may not.
         if entry.isConfigured { entry.record.url = url }
         if isNews || source == .events { alive(&entry, source, nowNs) }
-        entries[record.alias] = entry
+        set(entry, record.alias)
     }
 
     /// The node said which streams it has.
@@ -123,7 +125,15 @@ struct NodeTable {
     }
 
     /// Forgets a node altogether.
-    mutating func remove(_ alias: String) { entries[alias] = nil }
+    mutating func remove(_ alias: String) {
+        entries[alias] = nil
+        order.removeAll { $0 == alias }
+    }
+
+    private mutating func set(_ entry: Entry, _ alias: String) {
+        guard entries.updateValue(entry, forKey: alias) == nil else { return }
+        order.insert(alias, at: order.firstIndex { $0 > alias } ?? order.count)
+    }
 
     /// Whether the alias is configured or was seen.
     func knows(_ alias: String) -> Bool { entries[alias] != nil }
@@ -133,22 +143,36 @@ struct NodeTable {
 
     /// Drops nodes that were only ever in the registry and have been silent for long.
     mutating func forgetOld(nowNs: UInt64) {
-        entries = entries.filter { _, entry in
-            entry.isConfigured || isAlive(entry, nowNs) || nowNs < entry.lastHeardNs &+ Self.forgetNs
+        let old = entries.filter { _, entry in
+            !entry.isConfigured && !isAlive(entry, nowNs) && nowNs >= entry.lastHeardNs &+ Self.forgetNs
         }
+        for alias in old.keys { remove(alias) }
     }
 
     /// All nodes as they are now.
-    func view(nowNs: UInt64) -> ClusterView {
-        ClusterView(
-            nodes: entries.map { alias, entry in
-                let status: NodeStatus =
-                    !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
-                return NodeView(
-                    record: entry.record, status: status, streams: entry.streams, software: entry.software,
-                    token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms,
-                    lastHeardNs: entry.lastHeardNs == 0 ? nil : entry.lastHeardNs)
-            })
+    func view(nowNs: UInt64) -> ClusterView { ClusterView(sorted: order.compactMap { node($0, nowNs: nowNs) }) }
+
+    /// One node as it is now; nil when there is none of that alias.
+    func node(_ alias: String, nowNs: UInt64) -> NodeView? {
+        guard let entry = entries[alias] else { return nil }
+        let status: NodeStatus = !isAlive(entry, nowNs) ? .lost : drained.contains(alias) ? .draining : entry.record.status
+        return NodeView(
+            record: entry.record, status: status, streams: entry.streams, software: entry.software,
+            token: entry.isConfigured ? entry.token : sharedToken, clockOffsetMs: entry.clock.ms,
+            lastHeardNs: entry.lastHeardNs == 0 ? nil : entry.lastHeardNs)
+    }
+
+    /// Who answers and who is away, of a table that is in use since `sinceNs`.
+    func presences(sinceNs: UInt64, nowNs: UInt64) -> NodePresences {
+        var presences = NodePresences(knowsAll: nowNs >= sinceNs &+ NodePresences.goneNs)
+        for (alias, entry) in entries {
+            if isAlive(entry, nowNs) {
+                presences.here.insert(alias)
+            } else if nowNs < max(entry.lastHeardNs, sinceNs) &+ NodePresences.goneNs {
+                presences.away.insert(alias)
+            }
+        }
+        return presences
     }
 
     private func alive(_ entry: inout Entry, _ source: NodeSource, _ nowNs: UInt64) {

@@ -5,12 +5,18 @@ import Redis
 /// The nodes that write themselves into Redis: one key a node with its record, one with its streams, both short-lived,
 /// and a channel that tells whose have changed.
 public final class RedisRegistry: NodeRegistry, NodeMemory {
-    /// All keys are read this often. A dead node's key lives up to three seconds, but its record stops changing at once.
+    /// All nodes' records are read this often. A dead node's key lives up to three seconds, but its record stops changing at once.
     static let poll = Duration.milliseconds(500)
+    /// Streams are read when a node says that they are others. Of so many nodes each time, in turn, they are read anyhow for the sake of
+    /// their figures: of a small cluster that is all of them.
+    static let refreshed = 10
+    /// Of so many nodes the streams are read at once: more would only fill memory.
+    static let streamsAtOnce = 50
 
     private let keys: StateKeys
     private let connection: RedisConnection
     private let subscriber: RedisSubscriber
+    private let reader = RegistryReader()
     private let log = Logger("registry")
 
     /// Starts to connect; Redis need not be there yet.
@@ -101,7 +107,9 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
                 let found = try await self.scan()
                 await directory.registryIsUp()
                 let gone = Set(await directory.registeredAliases).subtracting(found)
-                try await self.read(found.union(gone).sorted(), into: directory)
+                let aliases = found.union(gone).sorted()
+                self.reader.refresh(aliases, Self.refreshed)
+                try await self.read(aliases, into: directory)
                 await directory.take(try await self.readDecisions())
             }
             try? await Task.sleep(for: Self.poll)
@@ -121,7 +129,7 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
         var found: Set<String> = []
         var cursor = "0"
         repeat {
-            let answer = try await connection.send(RedisCommand("SCAN", cursor, "MATCH", keys.nodePattern, "COUNT", "500"))
+            let answer = try await connection.send(RedisCommand("SCAN", cursor, "MATCH", keys.nodePattern, "COUNT", "5000"))
             guard let parts = answer.elements, parts.count == 2, let next = parts[0].text else { return found }
             for key in parts[1].elements ?? [] {
                 if let alias = key.text.flatMap({ keys.alias(ofNodeKey: $0) }) { found.insert(alias) }
@@ -132,30 +140,52 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
     }
 
     private func read(_ aliases: [String], into directory: NodeDirectory) async throws(RedisError) {
-        let commands = aliases.flatMap { alias in
-            [RedisCommand("GET", keys.node(alias)), RedisCommand("GET", keys.streams(alias))]
-        }
-        guard !commands.isEmpty else { return }
-        let answers = try await connection.send(commands)
-        for (index, alias) in aliases.enumerated() where answers.count >= 2 * index + 2 {
-            switch answers[2 * index] {
-            case .bytes(let bytes): await take(bytes, answers[2 * index + 1].bytes, alias, directory)
-            case .null: await directory.unregistered(alias)
+        var wanted: [String] = []
+        for (alias, value) in zip(aliases, try await connection.send(aliases.map { RedisCommand("GET", keys.node($0)) })) {
+            switch value {
+            case .bytes(let bytes):
+                if await take(node: bytes, alias, directory) { wanted.append(alias) }
+            case .null:
+                reader.forget(alias)
+                await directory.unregistered(alias)
             // Such as LOADING while Redis reads its file: nothing is known of the key.
             default: await directory.registryIsDown()
             }
         }
+        for first in stride(from: 0, to: wanted.count, by: Self.streamsAtOnce) {
+            let part = wanted[first..<min(first + Self.streamsAtOnce, wanted.count)]
+            let answers = try await connection.send(part.map { RedisCommand("GET", keys.streams($0)) })
+            await withTaskGroup(of: Void.self) { group in
+                for (alias, value) in zip(part, answers) {
+                    if let bytes = value.bytes { group.addTask { await self.take(streams: bytes, alias, directory) } }
+                }
+            }
+        }
     }
 
-    private func take(_ node: [UInt8], _ streams: [UInt8]?, _ alias: String, _ directory: NodeDirectory) async {
+    /// - Returns: whether its streams have to be read.
+    private func take(node bytes: [UInt8], _ alias: String, _ directory: NodeDirectory) async -> Bool {
+        guard reader.isNew(bytes, alias) else { return reader.wantsStreams(alias) }
         do throws(ClusterJSONError) {
-            var record = try ClusterJSON.decode(NodeRecord.self, from: node)
+            var record = try ClusterJSON.decode(NodeRecord.self, from: bytes)
             record.alias = alias
-            await directory.heard(record, from: .registry)
-            guard let streams else { return }
-            await directory.heard(try ClusterJSON.decode([StreamRecord].self, from: streams), alias: alias, from: .registry)
+            reader.noteVersion(of: record)
+            if await directory.heard(record, from: .registry) { reader.forgetStreams(alias) }
+            return reader.wantsStreams(alias)
         } catch {
-            log.warning("a node's keys can't be read", ["node": alias, "reason": error.description])
+            log.warning("a node's record can't be read", ["node": alias, "reason": error.description])
+            return false
+        }
+    }
+
+    private func take(streams bytes: [UInt8], _ alias: String, _ directory: NodeDirectory) async {
+        let version = reader.version(alias)
+        do throws(ClusterJSONError) {
+            let streams = try ClusterJSON.decode([StreamRecord].self, from: bytes)
+            await directory.heard(streams, alias: alias, from: .registry)
+            reader.hasRead(alias, version)
+        } catch {
+            log.warning("a node's streams can't be read", ["node": alias, "reason": error.description])
         }
     }
 

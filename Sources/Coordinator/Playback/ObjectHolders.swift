@@ -17,6 +17,11 @@ final class ObjectHolders: Sendable {
     struct Holder: Sendable {
         let stream: String
         let node: String
+        /// Those in the directory that have not ended, or of which nobody knows how; now or a second ago.
+        let unended: [IndexedRecording]
+
+        /// The manifest may grow.
+        var isRunning: Bool { unended.contains { $0.endUs == nil } }
     }
 
     private static let directoryMs: UInt64 = 1_000
@@ -46,7 +51,8 @@ final class ObjectHolders: Sendable {
             }
             return nil
         }
-        let found = Holder(stream: recording.stream, node: recording.node)
+        let found = Holder(
+            stream: recording.stream, node: recording.node, unended: try await index.unended(inDirectory: path))
         state.withLock { state in
             if state.directories.count >= Self.directoriesMax { state.directories = [:] }
             state.directories[path] = (found, now + Self.directoryMs)

@@ -1,6 +1,7 @@
 import Cluster
 import Foundation
 import HTTP
+import Journal
 import Log
 import Nodes
 import Presentation
@@ -11,12 +12,12 @@ import Store
 /// Brings recorded objects to players from wherever they are: the shared store when there is one here, else the node
 /// that wrote them. What never changes is fetched once for all who ask at a time; see ``ObjectCache``.
 public struct ObjectProxy: Sendable {
-    private let index: RecordingIndex
     private let holders: ObjectHolders
     /// Fetches objects from nodes, however long that takes.
     public let client: HTTPClient
     /// The storage all nodes share; nil when each has its own.
     public let store: (any ObjectStore)?
+    private let manifests: UnfinishedManifests?
     private static let log = Logger("objects")
 
     /// Objects in memory; nil when every request goes to where they are.
@@ -34,10 +35,10 @@ public struct ObjectProxy: Sendable {
     ) {
         self.cache = cache
         self.redirectSeconds = redirectSeconds
-        self.index = index
         holders = ObjectHolders(index: index, directory: directory)
         self.client = client
         self.store = store
+        manifests = store.map { UnfinishedManifests($0) }
     }
 
     /// Answers a GET or HEAD of an object.
@@ -60,8 +61,9 @@ public struct ObjectProxy: Sendable {
         guard let store else { return try await proxied(request, key, try await holder(of: key, alias: alias)) }
         // A manifest that grows, or keeps its gaps, is only with its node; what the store can't give, the node that wrote it still may.
         if !ObjectKind(key.name).isImmutable {
+            if let answer = await unfinished(request, key) { return answer }
             var isMade = Self.keepsGaps(request, key)
-            if !isMade { isMade = try await isActive(key) }
+            if !isMade { isMade = try await mayGrow(key, alias) }
             if isMade, let answer = try? await fromNode(request, key, alias) { return answer }
         }
         let failure: StoreError
@@ -88,14 +90,29 @@ public struct ObjectProxy: Sendable {
         key.name.hasSuffix(".mpd") && request.query.first("gaps") == "keep"
     }
 
-    private func isActive(_ key: ObjectKey) async throws -> Bool {
+    /// The manifest of a directory in which nothing grows any more, only nobody could say so: the stored one would have players wait.
+    private func unfinished(_ request: HTTPRequest, _ key: ObjectKey) async -> HTTPResponse? {
+        guard key.name == DayManifest.name, let directory = key.parent, let manifests,
+            let holder = try? await holders.holder(ofDirectory: directory.path), !holder.unended.isEmpty
+        else { return nil }
+        let live = await holders.view().liveAliases
+        guard !holder.unended.contains(where: { live.contains($0.node) && $0.status == .active }),
+            let bytes = await manifests.manifest(
+                of: directory, stream: holder.stream, live: live, keepsGaps: Self.keepsGaps(request, key))
+        else { return nil }
+        let kind = ObjectKind(key.name)
+        return .bytes(bytes, contentType: kind.contentType, headers: kind.headers)
+    }
+
+    /// What the index does not know may grow at the node that the client names.
+    private func mayGrow(_ key: ObjectKey, _ alias: String?) async throws -> Bool {
         guard let parent = key.parent else { return false }
-        return try await index.recording(inDirectory: parent.path)?.endUs == nil
+        return try await holders.holder(ofDirectory: parent.path, mayBeLate: true)?.isRunning ?? (alias != nil)
     }
 
     /// The stream an object belongs to, for deciding who may read it: its recording's, else its first folder.
     public func stream(ofPath path: String) async -> String {
-        let directory = path.split(separator: "/").dropLast().joined(separator: "/")
+        let directory = path.utf8.lastIndex(of: 0x2F).map { String(path[..<$0]) } ?? ""
         if let holder = try? await holders.holder(ofDirectory: directory, mayBeLate: true) { return holder.stream }
         return path.split(separator: "/").first.map(String.init) ?? ""
     }
@@ -173,25 +190,15 @@ public struct ObjectProxy: Sendable {
             headers["Content-Type"] = nil
             return HTTPResponse(.notModified, headers: headers)
         }
-        let length = answer.headers["Content-Length"].flatMap { Int64($0) }
-        if request.method == .get, let length, length <= Int64(Self.wholeBytesMax) {
-            // All there: it is passed on in one piece. Not gzipped anew, as nothing is that a node sends.
-            let whole = SharedBody(count: Int(length))
-            do throws(HTTPClientError) {
-                while let chunk = try await answer.body.next() { whole.append(chunk) }
-            } catch {
-                throw NodeRequest.failure(error, of: node)
-            }
-            return HTTPResponse(answer.status, headers: headers, body: .shared(whole, owner: nil))
+        // When the player is gone this is let go of, which ends the transfer from the node. Nothing is gzipped anew.
+        let body = RelayedBody(answer.body, length: answer.headers["Content-Length"].flatMap { Int64($0) })
+        do {
+            return HTTPResponse(
+                answer.status, headers: headers, body: request.method == .get ? try await body.passed() : .relay(body))
+        } catch {
+            throw NodeRequest.failure(error as? HTTPClientError ?? .cancelled, of: node)
         }
-        return HTTPResponse(
-            answer.status, headers: headers,
-            // When the player is gone this is let go of, which ends the transfer from the node.
-            body: .relay(length: length, answer.body))
     }
-
-    /// Bodies up to this size are passed on whole.
-    private static let wholeBytesMax = 64 << 10
 
     /// What the node answers when it gives the object, a part of it or 304.
     /// - Parameters:
@@ -211,7 +218,7 @@ public struct ObjectProxy: Sendable {
         outgoing.connectMs = NodeRequest.connectMs
         // A slow player is no reason to give up; a node that sends nothing is, unless the next part is waited for.
         outgoing.totalMs = nil
-        outgoing.wholeBytesMax = Self.wholeBytesMax
+        outgoing.wholeBytesMax = RelayedBody.wholeBytesMax
         if part != nil { outgoing.idleSeconds = Self.partIdleSeconds }
         let answer: HTTPClientResponse
         do throws(HTTPClientError) {

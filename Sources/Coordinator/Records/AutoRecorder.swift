@@ -23,7 +23,8 @@ public struct AutoRecordRules: Sendable {
         self.maxSeconds = maxSeconds
     }
 
-    func covers(_ stream: String) -> Bool { patterns.contains { $0.matches(stream) } }
+    /// Whether a stream is recorded by these rules.
+    public func covers(_ stream: String) -> Bool { patterns.contains { $0.matches(stream) } }
 
     /// The directory asked for; nil leaves it to the node. The stream's name and the day, which the node puts in, are in it, so that
     /// recordings of two streams or days never share one.

@@ -56,6 +56,14 @@ extension RecordingIndex {
         ).first
     }
 
+    /// The recordings in a directory that have not ended, or of which nobody knows how.
+    /// - Parameter directory: key of the directory without a trailing slash.
+    public func unended(inDirectory directory: String) throws(IndexError) -> [IndexedRecording] {
+        try database().rows(
+            "SELECT \(Self.columns) FROM recordings WHERE record_dir = ?1 AND (end_us IS NULL OR status = 'incomplete')",
+            [.text(directory)], Self.recording)
+    }
+
     /// The recording with this identifier on this node.
     public func recording(node: String, session: String) throws(IndexError) -> IndexedRecording? {
         try database().rows(

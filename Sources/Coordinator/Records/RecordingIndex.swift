@@ -122,10 +122,15 @@ public actor RecordingIndex {
 
     // MARK: what the sync writes
 
-    /// Stores a record, new or changed. An older version of a known record (by `updatedUs`) changes nothing.
+    /// Stores a record of a node, new or changed. An older version of a known record (by `updatedUs`) changes nothing. What was known from
+    /// the store alone gives way: a node knows its own recordings best.
     /// - Returns: true when the record's detail should be fetched because it is newer than the stored one.
     public func upsert(_ record: IndexedRecording) throws(IndexError) -> Bool {
         let database = try database()
+        // A journal may call its node by another name than we do.
+        try database.query(
+            "DELETE FROM recordings WHERE record_dir = ?1 AND session = ?2 AND node <> ?3 AND from_store = 1",
+            [.text(record.recordDir), .text(record.session), .text(record.node)])
         try database.query(
             """
             INSERT INTO recordings
@@ -133,15 +138,11 @@ public actor RecordingIndex {
             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
             ON CONFLICT (stream, day, node, session) DO UPDATE SET
                 start_us = ?5, end_us = ?6, duration_ms = ?7, status = ?8, mpd_path = ?9, record_dir = ?10,
-                updated_us = ?11
-            WHERE recordings.updated_us <= ?11
-            """,
-            [
-                .text(record.stream), .text(record.day), .text(record.node), .text(record.session),
-                .integer(record.startUs), SQLValue(record.endUs), SQLValue(record.durationMs),
-                .text(record.status.rawValue), .text(record.mpdPath), .text(record.recordDir),
-                .integer(record.updatedUs),
-            ])
+                updated_us = ?11, from_store = 0,
+                detail_us = CASE recordings.from_store WHEN 0 THEN recordings.detail_us END,
+                detail_next = CASE recordings.from_store WHEN 0 THEN recordings.detail_next END
+            WHERE recordings.updated_us <= ?11 OR recordings.from_store = 1
+            """, Self.values(of: record))
         let stale = try database.rows(
             """
             SELECT CASE WHEN detail_us IS NULL OR detail_us < updated_us THEN 1 ELSE 0 END FROM recordings
@@ -150,6 +151,15 @@ public actor RecordingIndex {
             [.text(record.stream), .text(record.day), .text(record.node), .text(record.session)]
         ) { $0.integer(0) != 0 }
         return stale.first ?? false
+    }
+
+    /// The columns of a new row, in the order of the statement above.
+    static func values(of record: IndexedRecording) -> [SQLValue] {
+        [
+            .text(record.stream), .text(record.day), .text(record.node), .text(record.session), .integer(record.startUs),
+            SQLValue(record.endUs), SQLValue(record.durationMs), .text(record.status.rawValue), .text(record.mpdPath),
+            .text(record.recordDir), .integer(record.updatedUs),
+        ]
     }
 
     /// Stores what a recording consists of. Segments already known are left alone, so a growing recording costs what
@@ -165,18 +175,22 @@ public actor RecordingIndex {
         try database.transaction { () throws(IndexError) in
             guard let stored = try stored(node, session, in: database), stored.detailUs ?? .min <= updatedUs else { return }
             let recording = stored.row
-            for period in periods {
-                for (place, track) in period.tracks.enumerated() {
-                    let id = try trackRow(recording, period, place, track, in: database)
-                    try store(track.segments, ofTrack: id, in: database)
-                }
-            }
+            try store(periods, of: recording, in: database)
             try database.query(
                 "DELETE FROM tracks WHERE recording = ?1 AND period >= ?2",
                 [.integer(recording), .integer(Int64((periods.map(\.ordinal).max() ?? -1) + 1))])
             try database.query(
                 "UPDATE recordings SET detail_us = ?2, detail_next = ?3 WHERE id = ?1",
                 [.integer(recording), .integer(updatedUs), SQLValue(next)])
+        }
+    }
+
+    func store(_ periods: [IndexedPeriod], of recording: Int64, in database: any SQLConnection) throws(IndexError) {
+        for period in periods {
+            for (place, track) in period.tracks.enumerated() {
+                let id = try trackRow(recording, period, place, track, in: database)
+                try store(track.segments, ofTrack: id, in: database)
+            }
         }
     }
 

@@ -19,6 +19,8 @@ public actor RecordingSync {
 
     /// Growing recordings are asked for this often when nothing calls for it sooner.
     static let interval = Duration.seconds(2)
+    /// Nodes on which nothing has happened for so many of these intervals are asked only in each of as many: of a thousand nodes most rest.
+    static let restingIntervals = 5
     static let pageRows = 200
     /// Rows that share one `updated_at` must fit a page to be got past.
     static let pageRowsMax = 12_800
@@ -27,7 +29,11 @@ public actor RecordingSync {
     private struct Worker {
         let task: Task<Void, Never>
         let kick: AsyncStream<Void>.Continuation
-        var recording: [String]
+        var streams: [StreamRecord] = []
+        var recording: [String] = []
+        var recordings = 0
+        /// Intervals since something happened.
+        var rest = 0
     }
 
     private let directory: NodeDirectory
@@ -36,6 +42,8 @@ public actor RecordingSync {
     private let log = Logger("records")
     private var workers: [String: Worker] = [:]
     private var states: [String: Status] = [:]
+    /// Nodes that answer and have told of everything they have.
+    private var read: Set<String> = []
     private var follow: Task<Void, Never>?
 
     /// A sync of all nodes of `directory` into `index`, which must be open. Nothing runs before `start()`.
@@ -70,31 +78,48 @@ public actor RecordingSync {
     /// How each node's sync stands, by alias.
     public func status() -> [String: Status] { states }
 
+    /// Whether a node has told of all its recordings since it was last away.
+    func hasRead(_ alias: String) -> Bool { read.contains(alias) }
+
     private func see(_ view: ClusterView) {
-        let reachable = view.reachable
-        for (alias, worker) in workers where !reachable.contains(where: { $0.alias == alias }) {
+        let live = view.liveAliases
+        read.formIntersection(live)
+        for (alias, worker) in workers where !live.contains(alias) {
             worker.task.cancel()
             worker.kick.finish()
             workers[alias] = nil
         }
-        for node in reachable {
-            let recording = node.streams.filter(\.recording).map(\.id).sorted()
-            if let worker = workers[node.alias] {
+        for node in view.reachable {
+            var worker = workers[node.alias] ?? startWorker(node.alias)
+            // Mostly the very same array, which takes no time to find out.
+            if worker.streams != node.streams || worker.recordings != node.record.recordings {
+                let recording = node.streams.filter(\.recording).map(\.id).sorted()
+                let isChange = worker.recording != recording || worker.recordings != node.record.recordings
+                (worker.streams, worker.recording, worker.recordings) = (node.streams, recording, node.record.recordings)
                 // A recording that began or ended is worth asking for at once.
-                if worker.recording != recording { worker.kick.yield() }
-                workers[node.alias]?.recording = recording
-            } else {
-                workers[node.alias] = startWorker(node.alias, recording)
+                if isChange {
+                    worker.rest = 0
+                    worker.kick.yield()
+                }
             }
+            workers[node.alias] = worker
         }
     }
 
-    private func startWorker(_ alias: String, _ recording: [String]) -> Worker {
+    /// Once each interval.
+    private func tick(_ alias: String) {
+        guard var worker = workers[alias] else { return }
+        worker.rest = worker.recordings > 0 || !worker.recording.isEmpty ? 0 : worker.rest + 1
+        workers[alias] = worker
+        if worker.rest <= Self.restingIntervals || worker.rest % Self.restingIntervals == 0 { worker.kick.yield() }
+    }
+
+    private func startWorker(_ alias: String) -> Worker {
         let (kicks, kick) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-        let ticker = Task {
+        let ticker = Task { [weak self] in
             while !Task.isCancelled {
                 try? await Task.sleep(for: Self.interval)
-                kick.yield()
+                await self?.tick(alias)
             }
         }
         kick.onTermination = { _ in ticker.cancel() }
@@ -105,14 +130,18 @@ public actor RecordingSync {
                 await self.round(alias)
             }
         }
-        return Worker(task: task, kick: kick, recording: recording)
+        return Worker(task: task, kick: kick)
     }
 
     private func round(_ alias: String) async {
-        guard let node = await directory.view().node(alias), node.status != .lost else { return }
+        guard let node = await directory.node(alias), node.status != .lost else { return }
         var state = states[alias] ?? Status()
         do {
-            state.rows += try await sync(node)
+            let rows = try await sync(node)
+            state.rows += rows
+            read.insert(alias)
+            // The last one is always told again.
+            if rows > 1 { workers[alias]?.rest = 0 }
             if state.lastFailure != nil { log.info("recordings are read again", ["node": alias]) }
             state.lastFailure = nil
         } catch {
@@ -155,6 +184,7 @@ public actor RecordingSync {
 
     private func store(_ row: RecordingRecord, of node: NodeView) async throws {
         if row.status == .deleted { return try await index.remove(node: node.alias, session: row.id) }
+        if try await index.isRemoved(directory: row.recordDir, session: row.id) { return await remove(row, from: node) }
         guard let recording = IndexedRecording(row, node: node.alias) else {
             log.warning("a recording's row makes no sense and is left out", ["node": node.alias, "recording": row.id])
             return
@@ -165,6 +195,22 @@ public actor RecordingSync {
             try await replace(row, of: node)
         } catch HTTPClientError.status(.notFound) {
             // Deleted between the two requests.
+        }
+    }
+
+    /// The recording was removed from the store while its node was away. One that still grows is left out until it ends.
+    private func remove(_ row: RecordingRecord, from node: NodeView) async {
+        guard row.status != .active else { return }
+        let request = HTTPClientRequest(
+            .delete, node.record.url + Self.path(row), headers: NodeRequest.headers(token: node.token))
+        do throws(HTTPClientError) {
+            let answer = try await client.send(request)
+            guard answer.status.isSuccess || answer.status == .notFound else { throw .status(answer.status) }
+            log.info("a node was told to remove a recording", ["node": node.alias, "recording": row.id])
+        } catch {
+            log.warning(
+                "a node keeps a recording that was removed",
+                ["node": node.alias, "recording": row.id, "reason": String(describing: error)])
         }
     }
 

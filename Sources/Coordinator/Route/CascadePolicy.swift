@@ -28,7 +28,9 @@ extension RoutePolicy {
     public static func moves(in view: ClusterView, depthMax: Int) -> [CascadeMove] {
         view.nodes.filter { $0.status == .running && $0.takesCascades }.flatMap { node in
             node.streams.compactMap { record -> CascadeMove? in
-                guard let isUrgent = needsSource(record, in: view),
+                // Of a hundred thousand streams nearly all are published where they are, which has to cost nothing.
+                let isPlainOriginal = record.upstream.isEmpty && record.publish.leaveAt == 0 && !record.publish.sessions.isEmpty
+                guard !isPlainOriginal, let isUrgent = needsSource(record, in: view),
                     let source = source(of: record.id, for: node.alias, in: view, depthMax: depthMax),
                     isSound(source, record.id, in: view)
                 else { return nil }

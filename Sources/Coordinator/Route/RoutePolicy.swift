@@ -80,13 +80,12 @@ public enum RoutePolicy {
         let answering = candidates.filter { !excluding.contains($0.alias) && !busy.contains($0.alias) }
         let roomy = answering.filter { $0.hasRoomForViewer(pending: pending) }
         let running = roomy.filter { $0.status == .running }
-        let move =
-            live.isEmpty
-            ? nil
-            : cascade(
+        if !live.isEmpty, running.isEmpty || !preference.isNear(running),
+            let move = cascade(
                 stream, in: view, preference: preference, pending: pending, excluding: excluding, busy: busy, depthMax: depthMax,
-                turn: turn)
-        if let move, running.isEmpty || (!preference.isNear(running) && preference.isNear([view.node(move.onto)])) {
+                turn: turn),
+            running.isEmpty || preference.isNear([view.node(move.onto)])
+        {
             return .cascade(onto: move.onto, from: move.from)
         }
         let usable = running.isEmpty ? roomy : running

@@ -29,34 +29,30 @@ actor CascadeKeeper {
     private let desk: RouteDesk
     private let depthMax: Int
     private var attempts: [Key: Attempt] = [:]
-    private var tasks: [Task<Void, Never>] = []
+    private var task: Task<Void, Never>?
 
     init(directory: NodeDirectory, desk: RouteDesk, depthMax: Int) {
         (self.directory, self.desk, self.depthMax) = (directory, desk, depthMax)
     }
 
-    /// Looks whenever the view changes, and twice a second for what has to be tried again.
+    /// Looks whenever the view changes, which it does each second as long as there is a node.
     func start() async {
-        guard tasks.isEmpty else { return }
+        guard task == nil else { return }
         let changes = await directory.changes()
-        tasks = [
-            Task { [weak self] in
-                for await view in changes { await self?.look(view) }
-            },
-            Task { [weak self, directory] in
-                while !Task.isCancelled {
-                    try? await Task.sleep(for: .milliseconds(500))
-                    await self?.look(await directory.view())
-                }
-            },
-        ]
+        task = Task { [weak self] in
+            for await view in changes {
+                await self?.look(view)
+                // Many nodes change all the time; the newest view has all that happened meanwhile.
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+        }
     }
 
     func stop() async {
-        let running = tasks
-        tasks = []
-        for task in running { task.cancel() }
-        for task in running { await task.value }
+        let running = task
+        task = nil
+        running?.cancel()
+        await running?.value
     }
 
     private func look(_ view: ClusterView) {

@@ -32,8 +32,8 @@ struct CascadeStarter: CascadeStarting {
         let path = "/\(settings.mode == .pull ? "whep" : "whip")/\(PercentCoding.encode(move.stream))"
         // Who connects shows the other one's token.
         let (asked, other) = settings.mode == .pull ? (target, source) : (source, target)
-        // live777 sends what it is given as it is.
-        let token = asked.software == nil ? other.token : other.token.map { "Bearer \($0)" }
+        // With its scheme, as live777 wants it.
+        let token = other.token.flatMap { $0.isEmpty ? nil : "Bearer \($0)" }
         var order = Order(token: token, idleSeconds: settings.idleSeconds, replace: move.isReplacing)
         if settings.mode == .pull { order.sourceUrl = other.record.url + path } else { order.targetUrl = other.record.url + path }
         let outcome = await ask(asked, order, move.stream)
@@ -57,7 +57,9 @@ struct CascadeStarter: CascadeStarting {
         request.totalMs = Self.totalMs
         do throws(HTTPClientError) {
             let answer = try await caller.send(request, to: node)
-            if answer.status.isSuccess { return .up }
+            // Somebody else was faster, such as another coordinator: what the viewer wants is there.
+            let isThere = answer.status == .conflict && settings.mode == .pull && !order.replace
+            if answer.status.isSuccess || isThere { return .up }
             let words = (try? ClusterJSON.decode(Refusal.self, from: answer.body))?.error ?? ""
             return .failed("\(node.alias) answered \(answer.status.rawValue) \(words)")
         } catch {

@@ -42,7 +42,7 @@ struct ClusterPlayback: PlaybackSource {
                 return try await pieces.next()
             }
         }
-        guard let node = await directory.view().node(alias) else {
+        guard let node = await directory.node(alias) else {
             throw HTTPError(
                 .serviceUnavailable, "\(alias), which has this object, is not known here now", headers: ["Retry-After": "5"])
         }

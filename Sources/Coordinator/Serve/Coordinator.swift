@@ -21,11 +21,13 @@ public final class Coordinator: Server {
     private let directory: NodeDirectory
     private let index: RecordingIndex
     private let sync: RecordingSync
+    private let storeSync: StoreSync?
     private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
     private let clocks: ClockKeeper
     private let cascades: CascadeKeeper
     private let drains: DrainKeeper
+    private let handover: RecordingHandover
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -56,8 +58,11 @@ public final class Coordinator: Server {
         }
         let web = webFolder.map { WebFolder($0) } ?? WebFolder.find()
         if web == nil { log.warning("the web page's files are not found; only the API is served") }
+        let store = try Self.store(config.storage, objectClient)
+        let stored = store.map { [index] in StoredRecordings(store: $0, index: index, nowUs: wallUs) }
+        storeSync = stored.map { [directory, sync] in StoreSync($0, directory: directory, sync: sync) }
         let objects = ObjectProxy(
-            index: index, directory: directory, client: objectClient, store: try Self.store(config.storage, objectClient),
+            index: index, directory: directory, client: objectClient, store: store,
             redirectSeconds: config.playback.isSignedRedirect ? config.playback.signedTTLSeconds : nil,
             cache: ObjectCache.make(bytes: config.playback.cacheBytes))
         follower = LiveFollower(
@@ -66,7 +71,12 @@ public final class Coordinator: Server {
         let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
         cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
         drains = DrainKeeper(directory: directory, caller: caller)
-        let router = Self.router(config, desk, caller, directory, index, sync, objects, follower, registry, web)
+        let rules = AutoRecordRules(config.autoRecord)
+        handover = RecordingHandover(directory: directory, caller: caller) { rules?.covers($0) ?? false }
+        let metrics = CoordinatorMetrics(
+            directory: directory, desk: desk, index: index, sync: sync, storeSync: storeSync, registry: registry,
+            cache: objects.cache)
+        let router = Self.router(config, desk, caller, directory, index, objects, stored, follower, metrics, web)
         server = try HTTPServer(HTTPServerSettings(config.http), router: router)
     }
 
@@ -74,20 +84,24 @@ public final class Coordinator: Server {
     public func start() async throws {
         await directory.start()
         await sync.start()
+        await storeSync?.start()
         await clocks.start()
         await autoRecorder?.start()
         await cascades.start()
         await drains.start()
+        await handover.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
+        await handover.stop()
         await drains.stop()
         await cascades.stop()
         await autoRecorder?.stop()
         await clocks.stop()
+        await storeSync?.stop()
         await sync.stop()
         await directory.stop()
         await follower.stop()
@@ -103,7 +117,7 @@ public final class Coordinator: Server {
 
     private static func router(
         _ config: CoordinatorConfig, _ desk: RouteDesk, _ caller: NodeCaller, _ directory: NodeDirectory, _ index: RecordingIndex,
-        _ sync: RecordingSync, _ objects: ObjectProxy, _ follower: LiveFollower, _ registry: RedisRegistry?,
+        _ objects: ObjectProxy, _ stored: StoredRecordings?, _ follower: LiveFollower, _ metrics: CoordinatorMetrics,
         _ web: WebFolder?
     ) -> Router {
         let gate = Gate(Authorizer(AuthSettings(config.auth)))
@@ -119,12 +133,10 @@ public final class Coordinator: Server {
         let recorded = ClusterPlayback(
             catalog: PlaybackCatalog(index: index, directory: directory), directory: directory, client: objects.client,
             store: objects.store, follower: follower)
-        RecordedRoutes(source: recorded, objects: objects, index: index, caller: caller).add(to: &router)
+        RecordedRoutes(source: recorded, objects: objects, index: index, stored: stored, caller: caller).add(to: &router)
         StorageRoutes(store: objects.store).add(to: &router)
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }
-        let metrics = CoordinatorMetrics(
-            directory: directory, desk: desk, index: index, sync: sync, registry: registry, cache: objects.cache)
         let system = SystemRoutes(
             CoordinatorProgram.description, requests: requests,
             health: {

@@ -32,6 +32,10 @@ enum CoordinatorMetric {
     static let syncFailures = counter("sync_failures_total", "Rounds of reading a node's recordings that failed.")
     static let syncRows = counter("sync_rows_total", "Rows read from a node's recordings.")
 
+    static let storeFailures = counter("store_sync_failures_total", "Looks at the shared store's journals that failed.")
+    static let storeJournals = counter("store_sync_journals_total", "Journals read from the shared store.")
+    static let storeRecordings = counter("store_sync_recordings_total", "Recordings taken from journals in the shared store.")
+
     private static func counter(_ name: String, _ help: String) -> Metric { .counter("\(prefix)_\(name)", help) }
     private static func gauge(_ name: String, _ help: String) -> Metric { .gauge("\(prefix)_\(name)", help) }
 }
@@ -42,6 +46,7 @@ struct CoordinatorMetrics: Sendable {
     let desk: RouteDesk
     let index: RecordingIndex
     let sync: RecordingSync
+    let storeSync: StoreSync?
     let registry: RedisRegistry?
     let cache: ObjectCache?
 
@@ -80,5 +85,10 @@ struct CoordinatorMetrics: Sendable {
         let nodes = await sync.status().sorted { $0.key < $1.key }
         text.add(CoordinatorMetric.syncFailures, nodes.map { MetricSample(["node": $0.key], Double($0.value.failures)) })
         text.add(CoordinatorMetric.syncRows, nodes.map { MetricSample(["node": $0.key], Double($0.value.rows)) })
+        if let status = await storeSync?.status() {
+            text.add(CoordinatorMetric.storeFailures, Double(status.failures))
+            text.add(CoordinatorMetric.storeJournals, Double(status.journals))
+            text.add(CoordinatorMetric.storeRecordings, Double(status.recordings))
+        }
     }
 }

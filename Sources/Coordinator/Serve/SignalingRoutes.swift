@@ -103,6 +103,7 @@ struct SignalingRoutes: Sendable {
         let stream = try request.streamName()
         let node = try await directory.node(called: alias)
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
+        if kind == .whip { await makeWay(for: stream, on: node) }
         if redirects(to: node) { return redirect(request, kind, stream, to: node, path) }
         let answer = try await caller.forward(request, to: node, path: path)
         if answer.status.isSuccess {
@@ -128,7 +129,7 @@ struct SignalingRoutes: Sendable {
             if redirects(to: node) { return redirect(request, kind, stream, to: node, path) }
             let offer = if let body { body } else { try await request.body.bytes(limit: caller.bodyBytesMax) }
             body = offer
-            switch await attempt(caller.request(request, body: offer, node: node, path: path), node) {
+            switch await attempt(kind, caller.request(request, body: offer, node: node, path: path), node) {
             case .answered(let answer):
                 if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
                 return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
@@ -219,15 +220,24 @@ struct SignalingRoutes: Sendable {
         case failed(HTTPError, isThere: Bool, mayTryAnother: Bool)
     }
 
-    private func attempt(_ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
+    private func attempt(_ kind: Kind, _ outgoing: HTTPClientRequest, _ node: NodeView) async -> Attempt {
         let began = Monotonic.nowNs()
         do throws(HTTPClientError) {
             let answer = try await caller.send(outgoing, to: node)
-            guard answer.status == .serviceUnavailable else { return .answered(answer) }
-            let retryAfter = answer.headers["Retry-After"] ?? "5"
-            return .failed(
-                HTTPError(.serviceUnavailable, "\(node.alias) takes no more", headers: ["Retry-After": retryAfter]),
-                isThere: true, mayTryAnother: true)
+            switch (answer.status, kind) {
+            case (.serviceUnavailable, _):
+                let retryAfter = answer.headers["Retry-After"] ?? "5"
+                let failure = HTTPError(
+                    .serviceUnavailable, "\(node.alias) takes no more", headers: ["Retry-After": retryAfter])
+                return .failed(failure, isThere: true, mayTryAnother: true)
+            // Our own token may do everything, so what is forbidden is one viewer more of this stream.
+            case (.forbidden, .whep) where !(node.token ?? "").isEmpty:
+                return .failed(HTTPError(.forbidden, "the stream takes no more viewers"), isThere: true, mayTryAnother: true)
+            // The stream has just gone from there.
+            case (.notFound, .whep):
+                return .failed(HTTPError(.notFound, "no such stream"), isThere: false, mayTryAnother: true)
+            default: return .answered(answer)
+            }
         } catch {
             Self.log.warning("node did not answer", ["node": node.alias, "reason": error.description])
             return .failed(
@@ -274,7 +284,7 @@ struct SignalingRoutes: Sendable {
 
     private func passOn(_ request: HTTPRequest, suffix: String) async throws -> HTTPResponse {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
-            let node = await directory.view().node(address.alias)
+            let node = await directory.node(address.alias)
         else { throw HTTPError(.notFound, "unknown session") }
         return try await caller.forward(request, to: node, path: address.nodePath + suffix).response
     }
@@ -300,7 +310,7 @@ extension RoutePreference {
 extension NodeDirectory {
     /// The node of an alias; throws 404 when there is none.
     func node(called alias: String) throws(HTTPError) -> NodeView {
-        guard let node = view().node(alias) else { throw HTTPError(.notFound, "no node is called \(alias)") }
+        guard let node = node(alias) else { throw HTTPError(.notFound, "no node is called \(alias)") }
         return node
     }
 }

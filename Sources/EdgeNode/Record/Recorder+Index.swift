@@ -1,4 +1,5 @@
 import Cluster
+import Journal
 import Log
 import Store
 import Synchronization
@@ -20,7 +21,7 @@ extension Recorder {
 
     private static func recoverNow(_ environment: RecorderEnvironment) throws(StoreError) -> (recordings: Int, repaired: Int) {
         let journals = try environment.store.keysNow(
-            prefix: SessionDirectory.journalPrefix, suffix: SessionDirectory.journalSuffix)
+            prefix: JournalName.prefix, suffix: JournalName.suffix)
         var recordings = 0
         var others: [String: Int] = [:]
         environment.shipper?.start()
@@ -61,7 +62,7 @@ extension Recorder {
     private static func addRow(to journal: ObjectKey, _ environment: RecorderEnvironment) throws(StoreError) {
         guard let directory = journal.parent else { return }
         try environment.store.withLockNow(directory) { () throws(StoreError) in
-            let bytes = try environment.store.readNow(journal, limit: SessionDirectory.journalBytesMax)
+            let bytes = try environment.store.readNow(journal, limit: JournalName.bytesMax)
             guard let (session, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count,
                 session.isEnded, session.closing == nil, session.hasSegments, !session.isDeleting
             else { return }
@@ -139,7 +140,7 @@ extension Recorder {
             }
             let environment = environment
             let result = await BlockingWork.run { () throws(StoreError) -> RecordedSession? in
-                let key = try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
+                let key = try ObjectKey(row.recordDir + "/" + JournalName.of(row.id))
                 // Under the lock, because a shorter journal may take the place of this one.
                 try environment.store.withLockNow(try ObjectKey(row.recordDir)) { () throws(StoreError) in
                     let line = JournalLine(event, at: environment.clock.next())

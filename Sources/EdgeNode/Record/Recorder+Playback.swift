@@ -1,4 +1,5 @@
 import Cluster
+import Journal
 import Presentation
 import Store
 
@@ -38,14 +39,14 @@ extension RecorderEnvironment {
     /// Nil when there is no journal of it there.
     func session(_ row: RecordingRecord) async -> Result<RecordedSession?, StoreError> {
         let local = await BlockingWork.run { [store] () throws(StoreError) -> (key: ObjectKey, session: RecordedSession?) in
-            let key = try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
-            let bytes = try store.readNow(key, limit: SessionDirectory.journalBytesMax)
+            let key = try ObjectKey(row.recordDir + "/" + JournalName.of(row.id))
+            let bytes = try store.readNow(key, limit: JournalName.bytesMax)
             return (key, RecordedSession.read(bytes, directory: row.recordDir)?.session)
         }
         do throws(StoreError) {
             let (key, session) = try local.get()
             guard let session, session.isOutline, let shipper else { return .success(session) }
-            let bytes = try await shipper.remote.read(key, limit: SessionDirectory.journalBytesMax)
+            let bytes = try await shipper.remote.read(key, limit: JournalName.bytesMax)
             let sent = RecordedSession.read(bytes, directory: row.recordDir)?.session
             return .success(sent.map { session.with($0.periods) })
         } catch {

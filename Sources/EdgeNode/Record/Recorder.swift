@@ -1,5 +1,6 @@
 import Cluster
 import HTTP
+import Journal
 import Log
 import MediaPlane
 import Store

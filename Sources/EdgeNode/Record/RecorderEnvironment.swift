@@ -1,3 +1,4 @@
+import Journal
 import Log
 import MediaPlane
 import Store

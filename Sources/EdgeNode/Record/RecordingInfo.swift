@@ -1,3 +1,5 @@
+import Journal
+
 /// What a recording is doing.
 public enum RecordingState: String, Sendable, Encodable {
     /// Media is being written.

@@ -1,3 +1,5 @@
+import Journal
+
 extension StreamTask {
     /// Tells status, metrics and hooks what an action that was performed means to others.
     ///

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Journal
 import Log
 import MediaPlane
 import Store
@@ -271,7 +272,7 @@ final class StreamTask {
                 if let session {
                     environment.index.put(session)
                     announceEnd(session, reason: nil)
-                } else if let id = RecordingLayout.id(ofJournal: key) {
+                } else if let id = JournalName.id(of: key) {
                     environment.index.remove(id)
                 }
                 try environment.shipper?.adoptNow(key)

@@ -59,9 +59,10 @@ struct ObjectRoutes {
         // Who may watch a stream may read its recordings; most stand under its name, others where they were asked to be.
         let stream = key.parent.flatMap { recorder.stream(ofDirectory: $0.path) } ?? key.firstComponent
         try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
-        guard let type = Self.mediaType(of: key) else { throw HTTPError(.notFound, "no such object") }
+        let name = key.name
+        guard let type = Self.mediaType(name) else { throw HTTPError(.notFound, "no such object") }
         return Object(
-            key: key, type: type, isManifest: key.name.hasSuffix(".mpd") || key.name.hasSuffix(".m3u8"),
+            key: key, type: type, isManifest: name.hasSuffix(".mpd") || name.hasSuffix(".m3u8"),
             gaps: request.query.first("gaps"))
     }
 
@@ -114,8 +115,8 @@ struct ObjectRoutes {
     }
 
     /// What a player may ask for; journals and unfinished files are nobody's business.
-    static func mediaType(of key: ObjectKey) -> String? {
-        let kind = ObjectKind(key.name)
+    static func mediaType(_ name: String) -> String? {
+        let kind = ObjectKind(name)
         return kind.isForPlayers ? kind.contentType : nil
     }
 }

@@ -17,8 +17,9 @@ public struct AliasClash: Error, Sendable, Hashable, CustomStringConvertible {
 /// The steps on a node's keys that must not be torn apart. Each is one script: whoever owns the alias writes, nobody else.
 enum AliasScript {
     /// Writes both records unless another process owns the alias; then its owner and what is left of its time to live.
+    /// - Parameter isNews: tell the channel. Who reads the keys all the same needs no word for each heartbeat.
     static func write(
-        _ keys: StateKeys, alias: String, owner: String, node: [UInt8], streams: [UInt8]
+        _ keys: StateKeys, alias: String, owner: String, node: [UInt8], streams: [UInt8], isNews: Bool
     ) -> RedisCommand {
         RedisCommand(
             script: """
@@ -27,12 +28,12 @@ enum AliasScript {
                 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[4])
                 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[4])
                 redis.call('SET', KEYS[3], ARGV[3], 'PX', ARGV[4])
-                redis.call('PUBLISH', ARGV[5], ARGV[6])
+                if ARGV[7] == '1' then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
                 return 1
                 """, keys: [keys.owner(alias), keys.node(alias), keys.streams(alias)],
             arguments: [
                 Array(owner.utf8), node, streams, Array(String(StateKeys.timeToLiveMs).utf8), Array(keys.changed.utf8),
-                Array(alias.utf8),
+                Array(alias.utf8), isNews ? [0x31] : [0x30],
             ])
     }
 

@@ -1,7 +1,7 @@
 import Cluster
 
 /// What a node tells the cluster of itself at one moment.
-public struct NodeState: Sendable {
+public struct NodeState: Sendable, Equatable {
     /// The node; its `alias` names the keys.
     public var node: NodeRecord
     /// Its streams.
@@ -14,6 +14,9 @@ public struct NodeState: Sendable {
         self.node = node
         self.streams = streams
     }
+
+    /// What it tells apart from what changes all the time.
+    var withoutFigures: NodeState { NodeState(node: node.withoutFigures, streams: streams.map(\.withoutFigures)) }
 }
 
 /// Whether the cluster hears of this node through Redis.

@@ -6,9 +6,9 @@ import Synchronization
 
 /// Writes a node's records into Redis: each second, and soon after a change.
 ///
-/// Every write sets the node's and the streams' key with a time to live and tells the node's alias on the channel, so a
-/// restart of Redis, with or without its data, is made good by the next heartbeat. Nothing here ever delays or fails the
-/// node: without Redis the state is `degraded` and visible, and that is all. Any thread.
+/// Every write sets the node's and the streams' key with a time to live, so a restart of Redis, with or without its data, is made good
+/// by the next heartbeat; what is more than new figures tells the node's alias on the channel. Nothing here ever delays or fails
+/// the node: without Redis the state is `degraded` and visible, and that is all. Any thread.
 public final class StatePublisher: Sendable {
     /// Changes within this time are written together.
     static let coalesce = Duration.milliseconds(50)
@@ -18,6 +18,9 @@ public final class StatePublisher: Sendable {
         var tasks: [Task<Void, Never>] = []
         var isStopped = false
         var hasWritten = false
+        /// What was written last, without figures, and how often that was something else.
+        var written: NodeState?
+        var version: Int64 = 0
     }
 
     private let keys: StateKeys
@@ -125,15 +128,23 @@ public final class StatePublisher: Sendable {
     @discardableResult
     private func writeOnce() async -> Outcome {
         guard case .ready = redis.status else { return .failed }
-        let now = await state()
+        var now = await state()
         guard !Task.isCancelled else { return .failed }
+        let plain = now.withoutFigures
+        let isNews = run.withLock { run in
+            let isNews = run.written != plain
+            if isNews { run.version += 1 }
+            now.node.streamsVersion = run.version
+            return isNews
+        }
         do {
             let node = try ClusterJSON.encode(now.node)
             let streams = try ClusterJSON.encode(now.streams)
             let answer = try await redis.send(
-                AliasScript.write(keys, alias: now.node.alias, owner: owner(now.node), node: node, streams: streams))
+                AliasScript.write(
+                    keys, alias: now.node.alias, owner: owner(now.node), node: node, streams: streams, isNews: isNews))
             guard let other = answer.elements, let owner = other.first?.text, case .integer(let leftMs)? = other.last else {
-                succeed()
+                succeed(plain)
                 return .written
             }
             let clash = AliasClash(alias: now.node.alias, url: owner.split(separator: " ").last.map(String.init) ?? "")
@@ -157,9 +168,9 @@ public final class StatePublisher: Sendable {
         _ = try? await redis.send(AliasScript.remove(keys, alias: own.alias, owner: owner(own)))
     }
 
-    private func succeed() {
+    private func succeed(_ written: NodeState) {
         let before = run.withLock { run in
-            defer { (run.status, run.hasWritten) = (.connected, true) }
+            defer { (run.status, run.hasWritten, run.written) = (.connected, true, written) }
             return run.status
         }
         if before != .connected { log.info("the cluster hears of this node through Redis") }

@@ -28,12 +28,15 @@ public struct NodeRecord: Sendable, Hashable, Codable {
     public var drained: Bool
     /// UDP ports its media loops listen on.
     public var mediaPorts: [UInt16]
+    /// Another number as soon as the node's streams are others, apart from their figures; nil: nobody has counted. Only to be compared
+    /// while `startedAtMs` stays the same.
+    public var streamsVersion: Int64?
 
     /// Makes a record of the current version.
     public init(
         alias: String, url: String, region: String = "", labels: [String: String] = [:], status: NodeStatus = .running,
         startedAtMs: Int64, updatedAtMs: Int64, load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0,
-        recordings: Int = 0, drained: Bool = false, mediaPorts: [UInt16] = []
+        recordings: Int = 0, drained: Bool = false, mediaPorts: [UInt16] = [], streamsVersion: Int64? = nil
     ) {
         version = .current
         self.alias = alias
@@ -49,6 +52,7 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         self.recordings = recordings
         self.drained = drained
         self.mediaPorts = mediaPorts
+        self.streamsVersion = streamsVersion
     }
 
     /// Reads a record; only `alias` and `url` must be there. Throws when the alias isn't valid.
@@ -70,12 +74,22 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         subMax = try container.value(.subMax, or: 0)
         recordings = try container.value(.recordings, or: 0)
         drained = try container.value(.drained, or: false)
+        streamsVersion = try container.decodeIfPresent(Int64.self, forKey: .streamsVersion)
         // Read wide: a number out of range would otherwise be reported as broken JSON without its place.
         let ports: [Int] = try container.value(.mediaPorts, or: [])
         mediaPorts = ports.compactMap(UInt16.init(exactly:))
         guard mediaPorts.count == ports.count else {
             throw DecodingError.dataCorruptedError(forKey: .mediaPorts, in: container, debugDescription: "not a UDP port")
         }
+    }
+}
+
+extension NodeRecord {
+    /// What it says apart from what changes all the time.
+    public var withoutFigures: NodeRecord {
+        var record = self
+        (record.load, record.updatedAtMs) = (NodeLoad(), 0)
+        return record
     }
 }
 

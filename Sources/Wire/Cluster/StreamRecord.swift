@@ -88,6 +88,17 @@ extension StreamRecord {
     }
 }
 
+extension StreamRecord {
+    /// What it says apart from what changes all the time.
+    public var withoutFigures: StreamRecord {
+        var record = self
+        record.stats = StreamStats()
+        for index in record.publish.sessions.indices { record.publish.sessions[index].stats = TrafficStats() }
+        for index in record.subscribe.sessions.indices { record.subscribe.sessions[index].stats = TrafficStats() }
+        return record
+    }
+}
+
 extension SessionRecord {
     fileprivate mutating func shortenID() { id = String(id.prefix(8)) }
 }

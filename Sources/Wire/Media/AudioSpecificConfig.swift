@@ -39,27 +39,28 @@ public struct AudioSpecificConfig: Equatable, Sendable {
         objectType = shown
     }
 
-    /// AAC in access units of 1024 samples; nil for a sampling rate without an index, channels other than 1 to 6, or another profile.
+    /// AAC in access units of 1024 samples; nil for a sampling rate without an index, channels other than 1 to 6 and 8, or another
+    /// profile.
     /// - Parameters:
     ///   - sampleRate: of the core, samples a second.
     ///   - objectType: 2 for AAC LC; 5 or 29 for a core at half the rate that is heard, and with 29 in one channel.
     public init?(sampleRate: Int, channels: Int, objectType: Int = 2) {
-        guard let index = Self.frequencies.firstIndex(of: sampleRate), (1...6).contains(channels),
-            [2, 5, 29].contains(objectType),
-            objectType != 29 || channels == 1
+        guard let index = Self.frequencies.firstIndex(of: sampleRate), [1, 2, 3, 4, 5, 6, 8].contains(channels),
+            [2, 5, 29].contains(objectType), objectType != 29 || channels == 1
         else { return nil }
+        let configuration = min(channels, 7)
         var bits = BitWriter()
         bits.append(UInt32(objectType), count: 5)
         bits.append(UInt32(index), count: 4)
-        bits.append(UInt32(channels), count: 4)
+        bits.append(UInt32(configuration), count: 4)
         if objectType != 2 {
             guard let heard = Self.frequencies.firstIndex(of: 2 * sampleRate) else { return nil }
             bits.append(UInt32(heard), count: 4)
             bits.append(2, count: 5)
         }
         bits.append(0, count: 3)
-        (bytes, self.sampleRate, channelConfiguration, frameLength) = (bits.bytes, sampleRate, channels, 1024)
-        self.objectType = objectType
+        (bytes, self.sampleRate, channelConfiguration) = (bits.bytes, sampleRate, configuration)
+        (frameLength, self.objectType) = (1024, objectType)
     }
 
     /// The object type that is told behind a configuration of AAC LC, where older decoders don't look (1.6.5.1, 1.6.6.1): 5 or 29 for

@@ -10,6 +10,8 @@ public enum PlaybackStatus: String, Sendable, Codable, CaseIterable {
     case failed
     /// Active when its node was last heard of, and the node is gone: incomplete, but playable up to there.
     case lost
+    /// Known from the shared store alone, where nothing says how it ended: its end is that of the last segment there.
+    case incomplete
 }
 
 /// One recording session: what one node wrote of one stream between one start and one stop.

@@ -24,7 +24,7 @@ public struct PlaybackRow: Sendable, Equatable, Encodable {
     public let duration: Double?
     /// Seconds between the end of the recording before it and its start; below zero they overlap; null for the oldest.
     public let gap: Double?
-    /// `active`, `completed`, `failed` or `lost`.
+    /// `active`, `completed`, `failed`, `lost` or `incomplete`.
     public let status: PlaybackStatus
 
     private enum CodingKeys: String, CodingKey {

@@ -9,7 +9,7 @@ public struct Silence: Sendable, Equatable {
     /// - Parameters:
     ///   - codecs: `opus`, `mp4a.40.2`, `mp4a.40.5` or `mp4a.40.29` (RFC 6381).
     ///   - sampleRate: the track's timescale, samples a second; Opus has 48,000 whatever is said.
-    ///   - channels: 1 to 8 for Opus, 1 to 6 for AAC.
+    ///   - channels: 1 to 8 for Opus, 1 to 6 and 8 for AAC.
     public init?(codecs: String, sampleRate: Int, channels: Int) {
         switch codecs.lowercased() {
         case "opus" where (1...2).contains(channels): format = .opus(channels: channels)

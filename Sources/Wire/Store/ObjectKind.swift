@@ -10,12 +10,9 @@ public struct ObjectKind: Sendable, Equatable {
     /// The kind of the object with this last component.
     public init(_ name: String) {
         let isAudio = name.hasPrefix("audio_")
-        isForPlayers =
-            switch name.split(separator: ".").last.map({ $0.lowercased() }) ?? "" {
-            case "mpd", "m3u8", "m4s", "mp4", "webm": !name.hasPrefix(".")
-            default: false
-            }
-        switch name.split(separator: ".").last.map({ $0.lowercased() }) {
+        let ending = Self.ending(name)
+        isForPlayers = ["mpd", "m3u8", "m4s", "mp4", "webm"].contains(ending) && !name.hasPrefix(".")
+        switch ending {
         case "mpd": (contentType, isImmutable) = ("application/dash+xml", false)
         case "m3u8": (contentType, isImmutable) = ("application/vnd.apple.mpegurl", false)
         case "m4s", "mp4": (contentType, isImmutable) = (isAudio ? "audio/mp4" : "video/mp4", true)
@@ -26,6 +23,13 @@ public struct ObjectKind: Sendable, Equatable {
         case "txt": (contentType, isImmutable) = ("text/plain; charset=utf-8", false)
         default: (contentType, isImmutable) = ("application/octet-stream", false)
         }
+    }
+
+    /// What stands behind the last dot, in lower case; dots at the end are passed over.
+    private static func ending(_ name: String) -> String {
+        guard let last = name.utf8.lastIndex(where: { $0 != 0x2E }) else { return "" }
+        let stem = name[...last]
+        return stem.utf8.lastIndex(of: 0x2E).map { stem[stem.utf8.index(after: $0)...].lowercased() } ?? stem.lowercased()
     }
 
     /// How long a copy may be kept (RFC 9111). Private, because a token may have been needed to get it.

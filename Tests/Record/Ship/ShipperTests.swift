@@ -1,6 +1,8 @@
 import Cluster
 import Foundation
+import Journal
 import MediaFixtures
+import StoreFixtures
 import Synchronization
 import TestThreads
 import Testing

@@ -1,6 +1,8 @@
 import Cluster
 import Foundation
+import Journal
 import MediaFixtures
+import StoreFixtures
 import Synchronization
 import TestThreads
 import Testing
@@ -57,7 +59,7 @@ struct ShortJournalTests {
         await recorder.stopAll()
         #expect(isShipped(recorder))
         let row = try #require(recorder.recordings().sessions.last)
-        return (row, try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id)))
+        return (row, try ObjectKey(row.recordDir + "/" + JournalName.of(row.id)))
     }
 
     @Test("the journal shrinks to what does not grow with the recording; detail and playback come from the remote one")

@@ -34,7 +34,16 @@ extension IndexSchema {
         CREATE TABLE clocks (node TEXT NOT NULL, at_us BIGINT NOT NULL, offset_us BIGINT NOT NULL, PRIMARY KEY (node, at_us));
         CREATE TABLE added_nodes (alias TEXT COLLATE "C" PRIMARY KEY, url TEXT NOT NULL, token TEXT);
         CREATE TABLE drained_nodes (alias TEXT COLLATE "C" PRIMARY KEY);
+        """,
+        // What was read from journals in the shared store: which of them, and which recordings nobody but they tell of.
         """
+        ALTER TABLE recordings ADD COLUMN from_store BIGINT NOT NULL DEFAULT 0;
+        CREATE INDEX recordings_by_place ON recordings (record_dir, session);
+        CREATE TABLE journals (path TEXT COLLATE "C" PRIMARY KEY, tag TEXT NOT NULL, updated_us BIGINT NOT NULL);
+        CREATE TABLE removed (
+            record_dir TEXT NOT NULL, session TEXT NOT NULL, at_us BIGINT NOT NULL, PRIMARY KEY (record_dir, session)
+        );
+        """,
     ]
 
     /// The advisory lock that coordinators take while they look at the schema: "tributar" in ASCII.

@@ -72,6 +72,15 @@ enum IndexSchema {
         UPDATE recordings SET detail_us = NULL, detail_next = NULL;
         DELETE FROM cursors;
         """,
+        // What was read from journals in the shared store: which of them, and which recordings nobody but they tell of.
+        """
+        ALTER TABLE recordings ADD COLUMN from_store INTEGER NOT NULL DEFAULT 0;
+        CREATE INDEX recordings_by_place ON recordings (record_dir, session);
+        CREATE TABLE journals (path TEXT PRIMARY KEY, tag TEXT NOT NULL, updated_us INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+        CREATE TABLE removed (
+            record_dir TEXT NOT NULL, session TEXT NOT NULL, at_us INTEGER NOT NULL, PRIMARY KEY (record_dir, session)
+        ) STRICT, WITHOUT ROWID;
+        """,
     ]
 
     static func migrate(_ connection: SQLiteConnection) throws(IndexError) {

@@ -186,7 +186,8 @@ extension PostgresConnection {
     private func lost() -> IndexError {
         isOpen = false
         // One line: libpq tells of each address that it has tried.
-        let words = String(cString: PQerrorMessage(handle)).split(separator: "\n").joined(separator: "; ")
+        let words = String(cString: PQerrorMessage(handle)).split(separator: "\n")
+            .map { $0.drop(while: \.isWhitespace) }.joined(separator: "; ")
         return IndexError(message: words.isEmpty ? "the connection to PostgreSQL is lost" : words, isAway: true)
     }
 

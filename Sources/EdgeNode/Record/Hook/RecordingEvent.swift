@@ -1,4 +1,5 @@
 import Foundation
+import Journal
 
 /// Something that happened to a recording, as hooks are told of it. Times are Unix microseconds.
 public struct RecordingEvent: Sendable, Equatable, Encodable {

@@ -1,4 +1,5 @@
 import Cluster
+import Journal
 import Log
 import Store
 import Synchronization
@@ -64,7 +65,7 @@ final class Keeper: Sendable {
         for recording in oldestFirst where !Task.isCancelled {
             let row = recording.row
             if row.status == .deleted, !recording.isLeftToRemove {
-                guard row.updatedAt < nowUs - SessionRemoval.noticeUs else { continue }
+                guard row.updatedAt < nowUs - StoredRemoval.noticeUs else { continue }
                 _ = await attempt(row) { () async throws(StoreError) in
                     try await SessionRemoval(environment).forget(row)
                     return true

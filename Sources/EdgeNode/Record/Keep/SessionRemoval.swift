@@ -1,4 +1,5 @@
 import Cluster
+import Journal
 import Media
 import Store
 
@@ -12,9 +13,6 @@ struct SessionRemoval {
     init(_ environment: RecorderEnvironment) {
         self.environment = environment
     }
-
-    /// How long the notice stays, so that indexes that were away hear of it: seven days.
-    static let noticeUs: Int64 = 7 * 86_400_000_000
 
     /// Removes what is left of a session. False when its writer lives or someone else is removing it.
     func remove(_ row: RecordingRecord) async throws(StoreError) -> Bool {
@@ -53,7 +51,7 @@ struct SessionRemoval {
         let key = try Self.journalKey(row)
         let journal = try environment.store.appendingNow(key, exclusively: false)
         guard journal.claim() else { return nil }
-        let bytes = try environment.store.readNow(key, limit: SessionDirectory.journalBytesMax)
+        let bytes = try environment.store.readNow(key, limit: JournalName.bytesMax)
         guard let (read, wholeBytes) = RecordedSession.read(bytes, directory: row.recordDir) else { throw .notFound }
         var session = read
         guard session.isEnded || session.isDeleting else { return nil }
@@ -69,7 +67,7 @@ struct SessionRemoval {
     }
 
     private static func journalKey(_ row: RecordingRecord) throws(StoreError) -> ObjectKey {
-        try ObjectKey(row.recordDir + "/" + SessionDirectory.journalName(row.id))
+        try ObjectKey(row.recordDir + "/" + JournalName.of(row.id))
     }
 
     /// The steps after the mark, in their order; every one may be done again.
@@ -95,42 +93,12 @@ struct SessionRemoval {
         }
 
         func leaveNotice() throws(StoreError) {
-            let last = JournalLine(.deleted, at: environment.clock.next())
-            var first = JournalLine(.session, at: last.at)
-            first.version = 1
-            first.id = session.id
-            first.stream = session.stream
-            first.node = session.node
-            first.startUs = session.startUs
-            try environment.store.putNow(
-                try directory.object(SessionDirectory.journalName(session.id)), first.encoded() + last.encoded(), ifAbsent: false)
-            var notice = session
-            notice.apply(last)
-            environment.index.put(notice)
+            let notice = session.notice(.deleted, clock: environment.clock)
+            let key = try directory.object(JournalName.of(session.id))
+            try environment.store.putNow(key, notice.flatMap { $0.encoded() }, ifAbsent: false)
+            var deleted = session
+            for line in notice { deleted.apply(line) }
+            environment.index.put(deleted)
         }
-    }
-}
-
-/// Which names in a directory are a session's: its initialization objects, everything numbered with its prefixes, and the log of what was
-/// shipped.
-struct OwnedNames {
-    private let initializations: Set<String>
-    private let prefixes: Set<String>
-    private let uploads: String
-
-    init(_ session: RecordedSession) {
-        let tracks = session.periods.flatMap(\.tracks)
-        initializations = Set(tracks.map(\.initialization))
-        prefixes = Set(tracks.map(\.prefix))
-        uploads = UploadLog.prefix + session.id + SessionDirectory.journalSuffix
-    }
-
-    func contains(_ name: String) -> Bool {
-        if name == uploads || initializations.contains(name) { return true }
-        let plain = name.hasSuffix(FileStore.temporarySuffix) ? String(name.dropLast(FileStore.temporarySuffix.count)) : name
-        guard let cut = plain.lastIndex(of: "_"), let dot = plain.lastIndex(of: "."), cut < dot else { return false }
-        let number = plain[plain.index(after: cut)..<dot]
-        return !number.isEmpty && number.utf8.allSatisfy { (0x30...0x39).contains($0) }
-            && prefixes.contains(String(plain[...cut]))
     }
 }

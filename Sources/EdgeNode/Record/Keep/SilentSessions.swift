@@ -1,4 +1,5 @@
 import Cluster
+import Journal
 import Log
 import Store
 import Synchronization
@@ -53,26 +54,13 @@ struct SilentSessions {
         var keys = environment.others.withLock { $0 }
         let recent = environment.index.kept.filter { ($0.row.endTs ?? .max) > nowUs - Self.lookBackUs }
         for directory in Set(recent.map(\.row.recordDir)) {
-            let prefix = directory + "/" + SessionDirectory.journalPrefix
+            let prefix = directory + "/" + JournalName.prefix
             guard let page = try? environment.store.listNow(prefix: prefix, after: nil, limit: 10_000) else { continue }
             for info in page.objects where info.modifiedUs < nowUs - RecordedSession.silenceUs {
-                guard let id = RecordingLayout.id(ofJournal: info.key), !environment.index.has(id) else { continue }
+                guard let id = JournalName.id(of: info.key), !environment.index.has(id) else { continue }
                 keys.insert(info.key)
             }
         }
         return keys
-    }
-}
-
-extension RecordedSession {
-    /// A node that has not said anything of a recording for so long is not recording it any more: a day and an hour.
-    static let silenceUs: Int64 = 25 * 3_600_000_000
-
-    /// The session as it is shown when its journal was changed last at that time: ended, when that is too long ago.
-    func shown(modifiedUs: Int64, nowUs: Int64) -> RecordedSession {
-        guard !isEnded, modifiedUs < nowUs - Self.silenceUs else { return self }
-        var ended = self
-        ended.apply(JournalLine(.end, at: updatedUs))
-        return ended
     }
 }

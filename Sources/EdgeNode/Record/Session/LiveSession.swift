@@ -1,5 +1,6 @@
 import Cluster
 import HTTP
+import Journal
 import Media
 import Presentation
 import Synchronization

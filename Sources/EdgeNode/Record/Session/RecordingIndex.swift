@@ -1,5 +1,6 @@
 import Cluster
 import HTTP
+import Journal
 import Store
 import Synchronization
 

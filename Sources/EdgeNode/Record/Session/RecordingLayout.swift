@@ -1,3 +1,4 @@
+import Journal
 import Media
 import Store
 import Synchronization
@@ -32,37 +33,8 @@ enum RecordingLayout {
         return String(max(0, atUs / 1_000_000), radix: 36) + String(repeating: "0", count: 6 - random.count) + random
     }
 
-    /// The session a journal belongs to.
-    static func id(ofJournal key: ObjectKey) -> String? {
-        guard SessionDirectory.isJournal(key) else { return nil }
-        return String(key.name.dropFirst(SessionDirectory.journalPrefix.count).dropLast(SessionDirectory.journalSuffix.count))
-    }
-
     private static func padded(_ value: Int, _ width: Int) -> String {
         let digits = String(value)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits
-    }
-}
-
-/// Hands out times of change, Unix microseconds, each one only once, because an index asks for what changed since one of them.
-final class UpdateClock: Sendable {
-    private let last = Mutex<Int64>(0)
-    /// The time of day, Unix microseconds.
-    let now: @Sendable () -> Int64
-
-    init(now: @escaping @Sendable () -> Int64) {
-        self.now = now
-    }
-
-    func next() -> Int64 {
-        last.withLock { last in
-            last = max(last + 1, now())
-            return last
-        }
-    }
-
-    /// Times up to this one have been used, by an earlier process.
-    func skip(past time: Int64) {
-        last.withLock { $0 = max($0, time) }
     }
 }

@@ -1,3 +1,4 @@
+import Journal
 import Media
 import Store
 
@@ -6,11 +7,6 @@ import Store
 struct SessionDirectory {
     let store: FileStore
     let key: ObjectKey
-
-    static let journalPrefix = "session_"
-    static let journalSuffix = ".jsonl"
-    /// A day of short segments is some 10 MB; more is no journal of ours.
-    static let journalBytesMax = 256 << 20
 
     private var cache: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
     private var relistNs: UInt64 = 0
@@ -23,12 +19,6 @@ struct SessionDirectory {
     init(store: FileStore, key: ObjectKey) {
         self.store = store
         self.key = key
-    }
-
-    static func journalName(_ id: String) -> String { journalPrefix + id + journalSuffix }
-
-    static func isJournal(_ key: ObjectKey) -> Bool {
-        key.name.hasPrefix(journalPrefix) && key.name.hasSuffix(journalSuffix) && key.parent != nil
     }
 
     func object(_ name: String) throws(StoreError) -> ObjectKey {
@@ -51,11 +41,11 @@ struct SessionDirectory {
     /// changed are not read again.
     mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
         var found: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
-        for info in try journals() where info.key.name != own.map(Self.journalName) {
+        for info in try journals() where info.key.name != own.map(JournalName.of) {
             if let known = cache[info.key], known.etag == info.etag {
                 found[info.key] = known
             } else if let (session, _) = RecordedSession.read(
-                try store.readNow(info.key, limit: Self.journalBytesMax), directory: key.path)
+                try store.readNow(info.key, limit: JournalName.bytesMax), directory: key.path)
             {
                 found[info.key] = (info.etag, info.modifiedUs, session)
             }
@@ -68,8 +58,8 @@ struct SessionDirectory {
     private mutating func journals() throws(StoreError) -> [ObjectInfo] {
         let nowNs = WallClock.monotonicNs()
         if nowNs < relistNs { return cache.keys.compactMap { try? store.headNow($0) } }
-        let listed = try store.listNow(prefix: key.path + "/" + Self.journalPrefix, after: nil, limit: 10_000).objects
-            .filter { Self.isJournal($0.key) }
+        let listed = try store.listNow(prefix: key.path + "/" + JournalName.prefix, after: nil, limit: 10_000).objects
+            .filter { JournalName.isOne($0.key) }
         let listedNs = WallClock.monotonicNs()
         relistNs = listedNs &+ min(Self.relistNsMax, (listedNs &- nowNs) &* Self.rest)
         return listed
@@ -125,6 +115,6 @@ struct SessionDirectory {
             try store.deleteNow(try object(track.initialization))
         }
         try store.deleteNow(try object(UploadLog.name(session.id)))
-        try store.deleteNow(try object(Self.journalName(session.id)))
+        try store.deleteNow(try object(JournalName.of(session.id)))
     }
 }

@@ -1,3 +1,4 @@
+import Journal
 import Media
 import Store
 
@@ -22,7 +23,7 @@ struct SessionRepair {
             return nil
         }
         guard journal.claim() else { return nil }
-        let bytes = try store.readNow(journalKey, limit: SessionDirectory.journalBytesMax)
+        let bytes = try store.readNow(journalKey, limit: JournalName.bytesMax)
         guard let (read, wholeBytes) = RecordedSession.read(bytes, directory: parent.path) else {
             try store.deleteNow(journalKey)
             return nil
@@ -102,7 +103,7 @@ struct SessionRepair {
             guard let period = session.periods.last else { return }
             for track in period.tracks {
                 var number = (track.segments.last?.number ?? 0) + 1
-                var expected = track.segments.last.map { $0.time + $0.duration }
+                var expected = track.endTicks
                 while let next = try salvage(track, number: number, period: period.number, expected: expected) {
                     expected = next
                     number += 1
@@ -122,11 +123,9 @@ struct SessionRepair {
             let source = isFinished ? key : temporary
             let bytes = try repair.store.readNow(source, limit: SessionRepair.segmentBytesMax)
             let scan = FragmentScanner(bytes)
-            // WebM counts in milliseconds.
-            let tolerance: Int64 = track.container == .webm ? 90 : 0
-            guard let extent = scan.extent, extent.duration > 0, abs(extent.time - (expected ?? extent.time)) <= tolerance,
-                !isFinished || scan.wholeBytes == bytes.count
-            else {
+            let found = track.line(
+                salvaging: scan, number: number, ofPeriod: period, after: expected, at: repair.clock.next())
+            guard let line = found, !isFinished || scan.wholeBytes == bytes.count else {
                 try repair.store.deleteNow(source)
                 return nil
             }
@@ -135,15 +134,8 @@ struct SessionRepair {
             } else {
                 try repair.store.adoptNow(temporaryName: temporary.name, as: key, size: Int64(scan.wholeBytes))
             }
-            var line = line(.segment, period, track.kind, number: number)
-            let time = expected ?? extent.time
-            line.time = time
-            line.duration = extent.duration
-            line.bytes = Int64(scan.wholeBytes)
-            line.samples = scan.fragments.map(\.samples).reduce(0, +)
-            line.sync = scan.fragments.first?.startsWithSync ?? true ? nil : false
             try write(line)
-            return time + extent.duration
+            return line.time.flatMap { time in line.duration.map { time + $0 } }
         }
     }
 }

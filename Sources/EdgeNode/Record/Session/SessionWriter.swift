@@ -1,3 +1,4 @@
+import Journal
 import Media
 import Store
 
@@ -61,7 +62,7 @@ final class SessionWriter {
 
     /// Where the open session is kept track of; nil when there is none.
     var journalKey: ObjectKey? {
-        live.flatMap { try? directory.object(SessionDirectory.journalName($0.id)) }
+        live.flatMap { try? directory.object(JournalName.of($0.id)) }
     }
 
     private struct EndedSegment {
@@ -100,7 +101,7 @@ final class SessionWriter {
         guard try directory.sessions().allSatisfy({ $0.stream == stream }) else { throw .exists }
         let names = try directory.names()
         hasPlainNames = !names.contains {
-            $0.hasPrefix(SessionDirectory.journalPrefix) || SegmentContainer.holds($0) || $0 == DayManifest.name
+            $0.hasPrefix(JournalName.prefix) || SegmentContainer.holds($0) || $0 == DayManifest.name
         }
         let claimed = shipper?.takeClaim(directory.key, stream: stream)
         for _ in 0..<4 {
@@ -115,7 +116,7 @@ final class SessionWriter {
             line.node = node
             line.startUs = startUs
             do throws(StoreError) {
-                let file = try store.appendingNow(try directory.object(SessionDirectory.journalName(id)), exclusively: true)
+                let file = try store.appendingNow(try directory.object(JournalName.of(id)), exclusively: true)
                 guard file.claim() else { throw .exists }
                 try file.append(line.encoded())
                 journal = file

@@ -1,3 +1,4 @@
+import Journal
 import Store
 import Synchronization
 
@@ -23,7 +24,7 @@ extension Shipper {
         let remote = remote
         let answer = await Deadline.run(within: bound) { () -> Bool? in
             do throws(StoreError) {
-                let key = try directory.appending(SessionDirectory.journalName(id))
+                let key = try directory.appending(JournalName.of(id))
                 try await remote.put(key, marker, condition: .none)
                 let found = try await remote.list(prefix: directory.path + "/", after: nil, limit: 2).objects
                 return found.map(\.key) == [key]

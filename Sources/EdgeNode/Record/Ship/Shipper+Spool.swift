@@ -1,3 +1,4 @@
+import Journal
 import Store
 import Synchronization
 
@@ -5,14 +6,14 @@ import Synchronization
 extension Shipper {
     /// Takes up an ended recording where it was left. Blocks.
     func adoptNow(_ journal: ObjectKey) throws(StoreError) {
-        guard let directory = journal.parent, let id = RecordingLayout.id(ofJournal: journal) else { return }
+        guard let directory = journal.parent, let id = JournalName.id(of: journal) else { return }
         let bytes: [UInt8]
         let log = try UploadLog(store: local, journal: journal).read()
         do throws(StoreError) {
             // Of what is complete only the size is asked for: there may be many thousands.
             let size = try local.headNow(journal).size
             if log.isComplete { return size > Self.shortBytes ? try shortenNow(journal) : () }
-            bytes = try local.readNow(journal, limit: SessionDirectory.journalBytesMax)
+            bytes = try local.readNow(journal, limit: JournalName.bytesMax)
         } catch {
             guard error == .notFound else { throw error }
             // Nothing of it was worth keeping.
@@ -44,7 +45,7 @@ extension Shipper {
     func shortenNow(_ journal: ObjectKey) throws(StoreError) {
         guard let directory = journal.parent else { return }
         try local.withLockNow(directory) { () throws(StoreError) in
-            let bytes = try local.readNow(journal, limit: SessionDirectory.journalBytesMax)
+            let bytes = try local.readNow(journal, limit: JournalName.bytesMax)
             guard let (session, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count,
                 session.isEnded, !session.isDeleting, session.hasSegments
             else { return }
@@ -65,34 +66,15 @@ extension Shipper {
     /// again. Every step may be done again.
     func remove(_ session: RecordedSession) async throws(StoreError) {
         try await letGo(session.id)
-        let directory = try ObjectKey(session.directory)
-        let journal = try directory.appending(SessionDirectory.journalName(session.id))
-        try await remote.put(journal, notice(.deleting, of: session), condition: .none)
-        _ = try await writeManifest(directory, stream: session.stream)
-        let own = OwnedNames(session)
-        var after: String?
-        repeat {
-            let page = try await remote.list(prefix: directory.path + "/", after: after, limit: 1000)
-            let keys = page.objects.map(\.key).filter { $0.parent == directory && own.contains($0.name) }
-            if !keys.isEmpty { try await remote.deleteAll(keys) }
-            after = page.continuation
-        } while after != nil
-        try await remote.put(journal, notice(.deleted, of: session), condition: .none)
+        let removal = try StoredRemoval(session, from: remote, clock: clock)
+        try await removal.mark()
+        _ = try await writeManifest(try ObjectKey(session.directory), stream: session.stream)
+        try await removal.removeObjects()
     }
 
     /// Removes the notice.
     func forgetNotice(directory: ObjectKey, id: String) async throws(StoreError) {
-        try await remote.delete(try directory.appending(SessionDirectory.journalName(id)))
-    }
-
-    private func notice(_ event: JournalLine.Event, of session: RecordedSession) -> [UInt8] {
-        var first = JournalLine(.session, at: clock.next())
-        first.version = 1
-        first.id = session.id
-        first.stream = session.stream
-        first.node = session.node
-        first.startUs = session.startUs
-        return first.encoded() + JournalLine(event, at: clock.next()).encoded()
+        try await remote.delete(try directory.appending(JournalName.of(id)))
     }
 
     /// Sends nothing more of a recording; what is under way is waited for, or it would arrive after its removal.

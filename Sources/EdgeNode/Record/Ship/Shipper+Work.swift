@@ -1,4 +1,5 @@
 import Glibc
+import Journal
 import Media
 import Store
 import Synchronization
@@ -79,7 +80,7 @@ extension Shipper {
         case .failure(let error): throw ShipError(local: error)
         }
         let done = await BlockingWork.run { [local] () throws(StoreError) in
-            let journal = try directory.appending(SessionDirectory.journalName(task.id))
+            let journal = try directory.appending(JournalName.of(task.id))
             // Someone removed the recording meanwhile, and the object goes with it.
             guard (try? local.headNow(journal)) != nil else { return }
             try UploadLog(store: local, journal: journal).add(object.name, bytes: size)
@@ -102,11 +103,11 @@ extension Shipper {
         _ task: ShipPlan.Task, _ directory: ObjectKey, journalBytes: Int64, isFinal: Bool
     ) async throws(ShipError) -> ShipPlan.Outcome {
         let journal: ObjectKey
-        do throws(StoreError) { journal = try directory.appending(SessionDirectory.journalName(task.id)) } catch {
+        do throws(StoreError) { journal = try directory.appending(JournalName.of(task.id)) } catch {
             throw ShipError(local: error)
         }
         let read = await BlockingWork.run { [local] () throws(StoreError) in
-            try local.readNow(journal, limit: SessionDirectory.journalBytesMax)
+            try local.readNow(journal, limit: JournalName.bytesMax)
         }
         let bytes: [UInt8]
         switch read {
@@ -147,7 +148,7 @@ extension Shipper {
 
     private func withdraw(_ task: ShipPlan.Task, _ directory: ObjectKey) async throws(ShipError) {
         do throws(StoreError) {
-            try await remote.delete(try directory.appending(SessionDirectory.journalName(task.id)))
+            try await remote.delete(try directory.appending(JournalName.of(task.id)))
         } catch {
             throw ShipError(remote: error)
         }
@@ -159,49 +160,11 @@ extension Shipper {
     ///
     /// - Returns: bytes written.
     func writeManifest(_ directory: ObjectKey, stream: String) async throws(StoreError) -> Int64 {
-        var shelf = state.withLock { $0.shelves[directory.path] } ?? RemoteShelf(directory: directory)
-        var cost: Int64 = 0
-        var isWritten = false
-        for _ in 0..<Self.manifestAttempts {
-            try await shelf.read(remote)
-            guard let bytes = try await put(stream, &shelf) else {
-                isWritten = false
-                continue
-            }
-            cost += bytes
-            isWritten = true
-            // Another node may have put its journal between our look and our manifest, and its manifest before ours.
-            if try await shelf.isUnchanged(remote) { break }
-        }
+        var shelf = state.withLock { $0.shelves[directory.path] } ?? JournalShelf(directory: directory)
+        let cost = try await shelf.writeManifest(
+            stream: stream, segmentSeconds: segmentSeconds, to: remote, clock: clock)
         let read = shelf
         state.withLock { $0.shelves[directory.path] = read }
-        guard isWritten else { throw .unavailable(reason: "other nodes keep writing the manifest in \(directory.path)") }
         return cost
-    }
-
-    private static let manifestAttempts = 8
-
-    /// Puts the manifest of a shelf where the one it was read beside still is.
-    ///
-    /// - Returns: bytes written; nil when another node was faster, so that its journal must be read first.
-    private func put(_ stream: String, _ shelf: inout RemoteShelf) async throws(StoreError) -> Int64? {
-        let key = try shelf.directory.appending(DayManifest.name)
-        let sessions = shelf.sessions(stream: stream, nowUs: clock.now())
-        guard let mpd = DayManifest.render(sessions, publishUs: clock.next(), segmentSeconds: segmentSeconds) else {
-            if sessions.isEmpty {
-                try await remote.delete(key)
-                shelf.manifest = .absent
-            }
-            return 0
-        }
-        let bytes = mpd.utf8
-        do throws(StoreError) {
-            shelf.manifest = .matches(try await remote.put(key, bytes, condition: shelf.manifest).etag)
-            return Int64(bytes.count)
-        } catch {
-            guard error == .exists || error == .preconditionFailed else { throw error }
-            shelf.manifest = .none
-            return nil
-        }
     }
 }

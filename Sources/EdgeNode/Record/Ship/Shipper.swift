@@ -1,3 +1,4 @@
+import Journal
 import Log
 import Store
 import Synchronization
@@ -23,7 +24,7 @@ final class Shipper: Sendable {
         /// When an object of a stream last arrived, of streams with something in the plan.
         var lastUploads: [String: Int64] = [:]
         /// What is known of the journals in remote directories.
-        var shelves: [String: RemoteShelf] = [:]
+        var shelves: [String: JournalShelf] = [:]
         var tasks: [Int: Task<Void, Never>] = [:]
         var nextTask = 0
         var isStopping = false

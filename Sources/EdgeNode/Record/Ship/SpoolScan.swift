@@ -1,4 +1,5 @@
 import Foundation
+import Journal
 
 /// What of a recording in the spool is still to be sent, read from its journal and its upload log.
 struct SpoolScan {

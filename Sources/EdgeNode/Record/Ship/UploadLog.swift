@@ -1,4 +1,5 @@
 import Foundation
+import Journal
 import Store
 
 /// What of a recording is in the remote store, kept beside its journal: a line for each object, written before the local file goes.
@@ -30,17 +31,17 @@ struct UploadLog {
     /// - Parameter journal: the recording's journal.
     init(store: FileStore, journal: ObjectKey) throws(StoreError) {
         self.store = store
-        guard let id = RecordingLayout.id(ofJournal: journal), let parent = journal.parent else { throw .notFound }
+        guard let id = JournalName.id(of: journal), let parent = journal.parent else { throw .notFound }
         key = try parent.appending(Self.name(id))
     }
 
-    static func name(_ id: String) -> String { prefix + id + SessionDirectory.journalSuffix }
+    static func name(_ id: String) -> String { prefix + id + JournalName.suffix }
 
     /// Empty when there is none.
     func read() throws(StoreError) -> Contents {
         let bytes: [UInt8]
         do throws(StoreError) {
-            bytes = try store.readNow(key, limit: SessionDirectory.journalBytesMax)
+            bytes = try store.readNow(key, limit: JournalName.bytesMax)
         } catch {
             guard error == .notFound else { throw error }
             return Contents()

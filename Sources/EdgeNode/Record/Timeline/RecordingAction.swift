@@ -1,9 +1,5 @@
+import Journal
 import Media
-
-/// Video or audio.
-enum LaneKind: String, Sendable, CaseIterable, Codable {
-    case video, audio
-}
 
 /// What the recording of a stream wants done; in this order and without leaving one out.
 enum RecordingAction: Equatable {

@@ -1,3 +1,4 @@
+import Journal
 import Media
 
 /// One track of an open Period: samples in, chunks and segments out. A sample is written when the next one's time is known,

@@ -1,16 +1,34 @@
 import HTTP
 import Store
 
-extension RemoteBucket {
+extension RemoteBucket: RelayingStore {
     /// Opens an object; its bytes come as they are read, and the store is held back meanwhile. A connection that breaks on the way
     /// is replaced by another one for the rest, as long as the object is the same.
     public func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
         if let range, range.isEmpty || range.lowerBound < 0 { return try await none(of: key, range) }
-        let answer = try await open(key, from: range, tag: nil)
-        let reader = BodyReader(answer) { (rest, tag) throws(StoreError) in try await self.open(key, from: rest, tag: tag) }
+        let object = try await opened(key, range, wholeBytesMax: 0)
         return ObjectBody(
-            info: answer.info, range: answer.range,
-            chunks: ObjectChunks { () async throws(StoreError) in try await reader.next() })
+            info: object.info, range: object.range,
+            chunks: ObjectChunks { () async throws(StoreError) in try await object.next() })
+    }
+
+    /// Like `get`, for answers; small objects come whole.
+    public func relay(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> RelayedObject {
+        if let range, range.isEmpty || range.lowerBound < 0 { throw .rangeNotSatisfiable(size: try await head(key).size) }
+        return try await opened(key, range, wholeBytesMax: RelayedBody.wholeBytesMax)
+    }
+
+    private func opened(
+        _ key: ObjectKey, _ range: Range<Int64>?, wholeBytesMax: Int
+    ) async throws(StoreError) -> RelayedObject {
+        let open = try await open(key, from: range, tag: nil, wholeBytesMax: wholeBytesMax)
+        let (tag, wanted) = (open.info.etag, open.range)
+        let reopen: RelayedBody.Reopen = { position in
+            try await self.open(key, from: (wanted.lowerBound + position)..<wanted.upperBound, tag: tag).rest
+        }
+        // Without a tag nothing says that the rest is of the same object.
+        let body = RelayedBody(open.rest, length: Int64(wanted.count), reopen: tag.isEmpty ? nil : reopen)
+        return RelayedObject(info: open.info, range: wanted, body: body)
     }
 
     /// No bytes, which HTTP's ranges can't ask for.
@@ -20,8 +38,11 @@ extension RemoteBucket {
         return ObjectBody(info: info, range: range.lowerBound..<range.lowerBound, chunks: ObjectChunks { nil })
     }
 
-    private func open(_ key: ObjectKey, from range: Range<Int64>?, tag: String?) async throws(StoreError) -> OpenBody {
+    private func open(
+        _ key: ObjectKey, from range: Range<Int64>?, tag: String?, wholeBytesMax: Int = 0
+    ) async throws(StoreError) -> OpenBody {
         var request = BucketRequest(.get, name(key))
+        request.wholeBytesMax = wholeBytesMax
         if let range {
             let end = range.upperBound == .max ? "" : String(range.upperBound - 1)
             request.headers["Range"] = "bytes=\(range.lowerBound)-\(end)"
@@ -50,7 +71,10 @@ extension RemoteBucket {
         guard sent.lowerBound <= wanted.lowerBound, sent.upperBound >= wanted.upperBound else {
             throw .unavailable(reason: "GET answered another range than was asked for")
         }
-        return OpenBody(info: info, range: wanted, skip: wanted.lowerBound - sent.lowerBound, body: response.body)
+        return OpenBody(
+            info: info, range: wanted,
+            rest: RelayedBody.Rest(
+                response.body, skip: wanted.lowerBound - sent.lowerBound, hasMore: sent.upperBound > wanted.upperBound))
     }
 
     /// What the body holds. Looked for also beside 200, where some servers put it instead of saying 206.
@@ -65,64 +89,9 @@ extension RemoteBucket {
 }
 
 /// A body whose header is there.
-struct OpenBody: Sendable {
+private struct OpenBody {
     let info: ObjectInfo
     /// The bytes that are wanted, counted in the object.
     let range: Range<Int64>
-    /// Bytes of the body before them.
-    let skip: Int64
-    let body: HTTPClientBody
-}
-
-/// Reads a body to its promised end, over more than one connection if need be. One consumer.
-actor BodyReader {
-    /// Opens the rest of the object if it still has this entity tag.
-    typealias Reopen = @Sendable (Range<Int64>, String) async throws(StoreError) -> OpenBody
-    /// How often a body is taken up again that broke without bringing anything since.
-    private static let breaksMax = 3
-
-    private let tag: String
-    private let reopen: Reopen
-    private var body: HTTPClientBody
-    private var rest: Range<Int64>
-    private var skip: Int64
-    private var breaks = 0
-
-    init(_ open: OpenBody, reopen: @escaping Reopen) {
-        (tag, body, rest, skip, self.reopen) = (open.info.etag, open.body, open.range, open.skip, reopen)
-    }
-
-    /// The next piece; nil after the last. Throws `unavailable` when the rest can't be had, `preconditionFailed` when the object is
-    /// another by now.
-    func next() async throws(StoreError) -> [UInt8]? {
-        while !rest.isEmpty {
-            let broken: StoreError
-            do throws(HTTPClientError) {
-                if let chunk = try await body.next() {
-                    let piece = take(chunk)
-                    if piece.isEmpty { continue }
-                    breaks = 0
-                    return piece
-                }
-                broken = .unavailable(reason: "the body ended \(rest.count) bytes early")
-            } catch {
-                broken = BucketTransport.storeError(error)
-            }
-            breaks += 1
-            guard breaks <= Self.breaksMax, !tag.isEmpty, !Task.isCancelled else { throw broken }
-            let again = try await reopen(rest, tag)
-            (body, skip) = (again.body, again.skip)
-        }
-        body.cancel()
-        return nil
-    }
-
-    /// The part of a chunk that is wanted.
-    private func take(_ chunk: [UInt8]) -> [UInt8] {
-        let passed = Int(min(skip, Int64(chunk.count)))
-        skip -= Int64(passed)
-        let wanted = chunk.dropFirst(passed).prefix(Int(clamping: rest.count))
-        rest = (rest.lowerBound + Int64(wanted.count))..<rest.upperBound
-        return Array(wanted)
-    }
+    let rest: RelayedBody.Rest
 }

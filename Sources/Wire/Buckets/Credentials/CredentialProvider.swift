@@ -1,5 +1,6 @@
 import Log
 import Store
+import Synchronization
 
 /// Asks the places in their order and keeps what the first one gave.
 ///
@@ -14,7 +15,12 @@ actor CredentialProvider {
 
     private let sources: [any CredentialSource]
     private let nowUs: @Sendable () -> Int64
-    private var current: BucketCredentials?
+    /// Also read without waiting for this actor.
+    private let kept = Mutex<BucketCredentials?>(nil)
+    private var current: BucketCredentials? {
+        get { kept.withLock { $0 } }
+        set { kept.withLock { $0 = newValue } }
+    }
     private var fetching: Task<Result<BucketCredentials, StoreError>, Never>?
     private var nextTryUs: Int64 = 0
     private var lastFailure: StoreError?
@@ -24,7 +30,12 @@ actor CredentialProvider {
     }
 
     /// Credentials that are good now. Throws `denied` when no place has any, `unavailable` when one can't be reached.
-    func credentials() async throws(StoreError) -> BucketCredentials {
+    nonisolated func credentials() async throws(StoreError) -> BucketCredentials {
+        if let kept = kept.withLock({ $0 }), kept.expiresUs.map({ $0 - nowUs() > Self.earlyUs }) ?? true { return kept }
+        return try await checked()
+    }
+
+    private func checked() async throws(StoreError) -> BucketCredentials {
         let now = nowUs()
         if let current, (current.expiresUs ?? .max) > now {
             if current.expiresUs != nil, fetching == nil, now >= nextTryUs { _ = startFetching() }

@@ -49,6 +49,7 @@ final class OSSDialect: BucketDialect {
     private let provider: CredentialProvider
     private let way: Mutex<Way>
     private let lastUsed = Mutex<BucketCredentials?>(nil)
+    private let keys = SigningKey.Memo()
 
     /// Throws `denied` for an endpoint that is none.
     init(_ settings: StorageSettings.OSS, provider: CredentialProvider) throws(StoreError) {
@@ -78,7 +79,7 @@ final class OSSDialect: BucketDialect {
         let query = request.query.filter { $0.value != "" }
         let headers =
             if let region = way.region {
-                OSSV4(region: region, credentials: credentials, atSeconds: seconds).headers(
+                OSSV4(region: region, credentials: credentials, atSeconds: seconds, keys: keys).headers(
                     request.method, resource: resource, query: query, headers: request.headers)
             } else {
                 OSSV1(credentials: credentials, atSeconds: seconds).headers(

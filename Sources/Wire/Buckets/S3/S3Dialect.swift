@@ -40,6 +40,9 @@ final class S3Dialect: BucketDialect {
     private let provider: CredentialProvider
     private let region: Mutex<String?>
     private let lastUsed = Mutex<BucketCredentials?>(nil)
+    private let keys = SigningKey.Memo()
+    /// Where the bucket is in the region that was asked for last.
+    private let lastAddress = Mutex<(region: String, address: S3Address)?>(nil)
 
     /// Throws `denied` for an endpoint that is none.
     init(
@@ -58,7 +61,7 @@ final class S3Dialect: BucketDialect {
         lastUsed.withLock { $0 = credentials }
         let region = await knownRegion()
         let address = try address(region)
-        let signer = SigV4(region: region, credentials: credentials, atSeconds: seconds)
+        let signer = SigV4(region: region, credentials: credentials, atSeconds: seconds, keys: keys)
         let headers = signer.headers(
             request.method, host: address.host, path: address.path(request.key), query: request.query, headers: request.headers,
             payloadHash: request.digest.sha256)
@@ -114,8 +117,11 @@ final class S3Dialect: BucketDialect {
     }
 
     private func address(_ region: String) throws(StoreError) -> S3Address {
-        try S3Address(
+        if let last = lastAddress.withLock({ $0 }), last.region == region { return last.address }
+        let address = try S3Address(
             bucket: settings.bucket, endpoint: endpoint, region: region, isVirtualHostStyle: settings.isVirtualHostStyle)
+        lastAddress.withLock { $0 = (region, address) }
+        return address
     }
 
     /// Said somewhere, or asked of the bucket once: without a signature it is refused, and the refusal names the region.

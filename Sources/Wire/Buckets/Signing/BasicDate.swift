@@ -12,13 +12,22 @@ enum BasicDate {
         var time = time_t(clamping: seconds)
         var parts = tm()
         guard gmtime_r(&time, &parts) != nil else { return text(0, dash, colon) }
-        func padded(_ value: Int32, _ width: Int) -> String {
-            let digits = String(value)
-            return String(repeating: "0", count: max(0, width - digits.utf8.count)) + digits
+        // Written byte by byte: each request that is signed has one.
+        var out: [UInt8] = []
+        out.reserveCapacity(20)
+        func put(_ value: Int32, _ width: Int, _ end: String) {
+            let digits = String(value).utf8
+            for _ in 0..<max(0, width - digits.count) { out.append(0x30) }
+            out += digits
+            out += end.utf8
         }
-        let day = [padded(parts.tm_year + 1900, 4), padded(parts.tm_mon + 1, 2), padded(parts.tm_mday, 2)]
-        let clock = [parts.tm_hour, parts.tm_min, parts.tm_sec].map { padded($0, 2) }
-        return day.joined(separator: dash) + "T" + clock.joined(separator: colon) + "Z"
+        put(parts.tm_year + 1900, 4, dash)
+        put(parts.tm_mon + 1, 2, dash)
+        put(parts.tm_mday, 2, "T")
+        put(parts.tm_hour, 2, colon)
+        put(parts.tm_min, 2, colon)
+        put(parts.tm_sec, 2, "Z")
+        return String(decoding: out, as: UTF8.self)
     }
 
     /// Unix microseconds of RFC 3339 in UTC, such as `2026-11-21T03:04:05.678Z`; nil for anything else.

@@ -16,9 +16,13 @@ enum Digest {
 
     /// Lower-case hexadecimal digits.
     static func hex(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef".utf8)
         var out: [UInt8] = []
-        for byte in bytes { out += [digits[Int(byte >> 4)], digits[Int(byte & 15)]] }
+        out.reserveCapacity(2 * bytes.underestimatedCount)
+        func digit(_ half: UInt8) -> UInt8 { half < 10 ? 0x30 + half : 0x57 + half }
+        for byte in bytes {
+            out.append(digit(byte >> 4))
+            out.append(digit(byte & 15))
+        }
         return String(decoding: out, as: UTF8.self)
     }
 
@@ -36,20 +40,22 @@ enum Digest {
     }
 
     private static func hash(_ bytes: [UInt8], _ kind: OpaquePointer?) -> [UInt8] {
-        var out = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
-        var count: UInt32 = 0
-        let isDone = EVP_Digest(bytes, bytes.count, &out, &count, kind, nil) == 1
-        precondition(isDone, "a digest that OpenSSL always has")
-        return Array(out.prefix(Int(count)))
+        [UInt8](unsafeUninitializedCapacity: Int(EVP_MAX_MD_SIZE)) { out, filled in
+            var count: UInt32 = 0
+            let isDone = EVP_Digest(bytes, bytes.count, out.baseAddress, &count, kind, nil) == 1
+            precondition(isDone, "a digest that OpenSSL always has")
+            filled = Int(count)
+        }
     }
 
     private static func hmac(_ key: [UInt8], _ bytes: [UInt8], _ kind: OpaquePointer?) -> [UInt8] {
-        var out = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
-        var count: UInt32 = 0
-        // An empty key is a key; OpenSSL wants an address for it.
-        let result = HMAC(kind, key.isEmpty ? [0] : key, Int32(key.count), bytes, bytes.count, &out, &count)
-        precondition(result != nil, "a digest that OpenSSL always has")
-        return Array(out.prefix(Int(count)))
+        [UInt8](unsafeUninitializedCapacity: Int(EVP_MAX_MD_SIZE)) { out, filled in
+            var count: UInt32 = 0
+            // An empty key is a key; OpenSSL wants an address for it.
+            let result = HMAC(kind, key.isEmpty ? [0] : key, Int32(key.count), bytes, bytes.count, out.baseAddress, &count)
+            precondition(result != nil, "a digest that OpenSSL always has")
+            filled = Int(count)
+        }
     }
 }
 

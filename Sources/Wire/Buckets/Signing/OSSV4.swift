@@ -18,10 +18,13 @@ struct OSSV4: Sendable {
     let credentials: BucketCredentials
     /// Such as `20231203T121212Z`.
     let date: String
+    private let keys: SigningKey.Memo
 
-    /// - Parameter seconds: Unix seconds of the signature's date.
-    init(region: String, credentials: BucketCredentials, atSeconds seconds: Int64) {
-        (self.region, self.credentials) = (region, credentials)
+    /// - Parameters:
+    ///   - seconds: Unix seconds of the signature's date.
+    ///   - keys: saves deriving the key anew.
+    init(region: String, credentials: BucketCredentials, atSeconds seconds: Int64, keys: SigningKey.Memo = .init()) {
+        (self.region, self.credentials, self.keys) = (region, credentials, keys)
         date = BasicDate.format(seconds)
     }
 
@@ -41,10 +44,8 @@ struct OSSV4: Sendable {
             Self.payload,
         ].joined(separator: "\n")
         let text = [Self.algorithm, date, scope, Digest.hex(Digest.sha256(Array(canonical.utf8)))].joined(separator: "\n")
-        let key = [String(date.prefix(8)), region, "oss", "aliyun_v4_request"].reduce(
-            Array("aliyun_v4\(credentials.secret)".utf8)
-        ) { Digest.hmacSHA256($0, Array($1.utf8)) }
-        return Digest.hex(Digest.hmacSHA256(key, Array(text.utf8)))
+        let key = keys.key(["aliyun_v4\(credentials.secret)", String(date.prefix(8)), region, "oss", "aliyun_v4_request"])
+        return Digest.hex(Digest.hmacSHA256(key.bytes, Array(text.utf8)))
     }
 
     /// The fields of a signed request: those given, the date, the token and `Authorization`.

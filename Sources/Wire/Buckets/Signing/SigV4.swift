@@ -19,10 +19,16 @@ struct SigV4: Sendable {
     let credentials: BucketCredentials
     /// Such as `20130524T000000Z`.
     let date: String
+    private let keys: SigningKey.Memo
 
-    /// - Parameter seconds: Unix seconds of the signature's date.
-    init(region: String, service: String = "s3", credentials: BucketCredentials, atSeconds seconds: Int64) {
-        (self.region, self.service, self.credentials) = (region, service, credentials)
+    /// - Parameters:
+    ///   - seconds: Unix seconds of the signature's date.
+    ///   - keys: saves deriving the key anew.
+    init(
+        region: String, service: String = "s3", credentials: BucketCredentials, atSeconds seconds: Int64,
+        keys: SigningKey.Memo = .init()
+    ) {
+        (self.region, self.service, self.credentials, self.keys) = (region, service, credentials, keys)
         date = BasicDate.format(seconds)
     }
 
@@ -33,42 +39,85 @@ struct SigV4: Sendable {
         let path: String
         /// The query, not encoded.
         let query: [BucketRequest.Parameter]
-        /// Every field to sign, `Host` among them.
-        let headers: HTTPHeaders
         /// In hexadecimal, or `UNSIGNED-PAYLOAD`.
         let payloadHash: String
-
+        /// Every field to sign, by lower-case names in order; values of one name in the order they came.
+        private let fields: [(name: String, value: String)]
         /// Lower-case names in order, joined by `;`.
-        var signedNames: String { names.joined(separator: ";") }
+        let signedNames: String
 
-        private var names: [String] { Set(headers.map { $0.name.lowercased() }).sorted() }
+        /// - Parameter headers: every field to sign, `Host` among them.
+        init(
+            method: HTTPMethod, path: String, query: [BucketRequest.Parameter], headers: HTTPHeaders, payloadHash: String
+        ) {
+            (self.method, self.path, self.query, self.payloadHash) = (method, path, query, payloadHash)
+            var fields: [(name: String, value: String)] = []
+            fields.reserveCapacity(headers.count)
+            for field in headers {
+                let name = field.name.lowercased()
+                // There are few, and none moves past others of its name.
+                let place = fields.lastIndex { $0.name <= name }.map { $0 + 1 } ?? 0
+                fields.insert((name, Self.collapsed(field.value)), at: place)
+            }
+            var names = ""
+            for (index, field) in fields.enumerated() where index == 0 || fields[index - 1].name != field.name {
+                if index > 0 { names += ";" }
+                names += field.name
+            }
+            (self.fields, signedNames) = (fields, names)
+        }
 
         /// The text that is hashed.
-        var text: String {
-            let fields = names.map { name in "\(name):\(headers.all(name).map(Self.collapsed).joined(separator: ","))\n" }
-            return [method.rawValue, path, SigV4.encoded(query), fields.joined(), signedNames, payloadHash].joined(
-                separator: "\n")
+        var text: String { String(decoding: bytes, as: UTF8.self) }
+
+        /// The same in UTF-8. Written byte by byte, since every request that is passed on is signed.
+        var bytes: [UInt8] {
+            var out: [UInt8] = []
+            out.reserveCapacity(512)
+            out.append(line: method.rawValue)
+            out.append(line: path)
+            out.append(line: SigV4.encoded(query))
+            for (index, field) in fields.enumerated() {
+                if index > 0, fields[index - 1].name == field.name {
+                    out[out.count - 1] = 0x2C
+                } else {
+                    out += field.name.utf8
+                    out.append(0x3A)
+                }
+                out.append(line: field.value)
+            }
+            out.append(line: "")
+            out.append(line: signedNames)
+            out += payloadHash.utf8
+            return out
         }
 
         /// Without blanks at the ends and with one for each run inside.
         private static func collapsed(_ value: String) -> String {
-            value.utf8.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).map { String(Substring($0)) }.joined(separator: " ")
+            // Most values have none.
+            guard value.utf8.contains(where: { $0 == 0x20 || $0 == 0x09 }) else { return value }
+            return value.utf8.split(whereSeparator: { $0 == 0x20 || $0 == 0x09 }).map { String(Substring($0)) }
+                .joined(separator: " ")
         }
     }
 
     private var scope: String { "\(date.prefix(8))/\(region)/\(service)/aws4_request" }
 
     /// The text whose code is the signature.
-    func stringToSign(_ canonical: Canonical) -> String {
-        [Self.algorithm, date, scope, Digest.hex(Digest.sha256(Array(canonical.text.utf8)))].joined(separator: "\n")
+    func stringToSign(_ canonical: Canonical) -> String { String(decoding: bytesToSign(canonical), as: UTF8.self) }
+
+    private func bytesToSign(_ canonical: Canonical) -> [UInt8] {
+        var out: [UInt8] = []
+        out.reserveCapacity(192)
+        for line in [Self.algorithm, date, scope] { out.append(line: line) }
+        out += Digest.hex(Digest.sha256(canonical.bytes)).utf8
+        return out
     }
 
     /// 64 hexadecimal digits.
     func signature(_ canonical: Canonical) -> String {
-        let key = [String(date.prefix(8)), region, service, "aws4_request"].reduce(Array("AWS4\(credentials.secret)".utf8)) {
-            Digest.hmacSHA256($0, Array($1.utf8))
-        }
-        return Digest.hex(Digest.hmacSHA256(key, Array(stringToSign(canonical).utf8)))
+        let key = keys.key(["AWS4\(credentials.secret)", String(date.prefix(8)), region, service, "aws4_request"])
+        return Digest.hex(Digest.hmacSHA256(key.bytes, bytesToSign(canonical)))
     }
 
     /// The fields of a signed request: those given, `x-amz-date`, `x-amz-content-sha256`, the token and `Authorization`.
@@ -109,11 +158,20 @@ struct SigV4: Sendable {
 
     /// A query as it is signed and sent: encoded, then sorted by bytes; a name alone gets its `=`.
     static func encoded(_ query: [BucketRequest.Parameter]) -> String {
-        query.map { (PercentCoding.encode($0.name), PercentCoding.encode($0.value ?? "")) }
+        if query.isEmpty { return "" }
+        return query.map { (PercentCoding.encode($0.name), PercentCoding.encode($0.value ?? "")) }
             .sorted { left, right in
                 left.0 == right.0
                     ? left.1.utf8.lexicographicallyPrecedes(right.1.utf8) : left.0.utf8.lexicographicallyPrecedes(right.0.utf8)
             }
             .map { "\($0.0)=\($0.1)" }.joined(separator: "&")
+    }
+}
+
+extension [UInt8] {
+    /// A text and the end of its line.
+    fileprivate mutating func append(line: String) {
+        self += line.utf8
+        append(0x0A)
     }
 }

@@ -32,6 +32,8 @@ struct BucketRequest: Sendable {
     var query: [Parameter] = []
     /// More header fields than the signature's own; all are signed.
     var headers: HTTPHeaders = [:]
+    /// An answer of at most so many bytes is given when all of it has come.
+    var wholeBytesMax = 0
     /// The body.
     private(set) var body = Body.none
     /// Of the body.

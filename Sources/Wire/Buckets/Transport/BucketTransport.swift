@@ -148,6 +148,7 @@ final class BucketTransport: Sendable {
         var outgoing = HTTPClientRequest(request.method, signed.url, headers: signed.headers)
         // A body may take as long as it keeps moving; an answer in memory may not.
         outgoing.totalMs = nil
+        outgoing.wholeBytesMax = request.wholeBytesMax
         outgoing.idleSeconds = 30
         outgoing.slow = HTTPClientRequest.Slowness(bytesPerSecond: 256, seconds: 30)
         switch request.body {

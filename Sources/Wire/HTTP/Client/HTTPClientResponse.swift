@@ -1,4 +1,5 @@
 import FoundationEssentials
+import Synchronization
 
 /// An answer whose body is still coming.
 public struct HTTPClientResponse: Sendable {
@@ -34,13 +35,17 @@ public struct HTTPClientResponse: Sendable {
 public final class HTTPClientBody: AsyncSequence, Sendable {
     let pipe: BytePipe
     private let giveUp: @Sendable () -> Void
+    private let isAllRead = Atomic<Bool>(false)
 
     init(pipe: BytePipe, giveUp: @escaping @Sendable () -> Void) {
         (self.pipe, self.giveUp) = (pipe, giveUp)
     }
 
     // A transfer that is over needs no giving up, which would wake its thread.
-    deinit { if !pipe.isOver { giveUp() } }
+    deinit { if !isAllRead.load(ordering: .relaxed), !pipe.isOver { giveUp() } }
+
+    /// The last byte was taken. The transfer ends by itself then, maybe a moment later.
+    func isRead() { isAllRead.store(true, ordering: .relaxed) }
 
     /// The next piece, or nil at the end. Throws what broke the transfer.
     public func next() async throws(HTTPClientError) -> [UInt8]? {

@@ -91,11 +91,11 @@ final class Transfer: Sendable {
         let finished = state.withLock { state -> Bool in
             // What comes after the body is a trailer.
             guard !state.isHeadDone else { return false }
-            if line.starts(with: "HTTP/".utf8) {
+            if let status = Self.status(line) {
                 state.lastActivityNs = ConnectionWatcher.now()
                 state.headers = HTTPHeaders()
-                let words = line.split(separator: 0x20)
-                state.status = words.count > 1 ? Int(String(decoding: words[1], as: UTF8.self)) ?? 0 : 0
+                state.headers.reserve(16)
+                state.status = status
             } else if let colon = line.firstIndex(of: 0x3A) {
                 state.headers.add(Self.text(line[..<colon]), Self.text(line[(colon + 1)...]))
             } else if line.isEmpty {
@@ -108,6 +108,17 @@ final class Transfer: Sendable {
             return false
         }
         if finished { deliverHead() }
+    }
+
+    /// The number in a status line (RFC 9112 section 4), 0 when it has none; nil for any other line.
+    private static func status(_ line: Slice<UnsafeRawBufferPointer>) -> Int? {
+        guard line.first == 0x48, line.starts(with: "HTTP/".utf8) else { return nil }
+        let digits = line.drop { $0 != 0x20 }.drop { $0 == 0x20 }.prefix { $0 != 0x20 }
+        guard digits.count == 3 else { return 0 }
+        return digits.reduce(Int?(0)) { sum, byte in
+            guard let sum, (0x30...0x39).contains(byte) else { return nil }
+            return sum * 10 + Int(byte - 0x30)
+        } ?? 0
     }
 
     /// A name or value; a carriage return inside of it could end a line for someone else (RFC 9110 section 5.5).

@@ -47,14 +47,22 @@ public enum HTTPDate {
     /// Unix seconds of an IMF-fixdate; nil for anything else, the two obsolete forms included.
     /// Deviation: RFC 9110 wants those read too; no client of this project sends them.
     public static func parse(_ text: String) -> Int64? {
-        let words = text.split(separator: " ")
-        guard words.count == 6, words[5] == "GMT", words[0].utf8.count == 4, words[0].hasSuffix(","),
-            let month = months.firstIndex(of: String(words[2])), words[3].utf8.count == 4,
-            let day = Int32(words[1]), let year = Int32(words[3]), (1...31).contains(day), year >= 1970
-        else { return nil }
-        let clock = words[4].split(separator: ":", omittingEmptySubsequences: false).map { $0.utf8.count == 2 ? Int32($0) : nil }
-        guard clock.count == 3, let hour = clock[0], let minute = clock[1], let second = clock[2],
-            (0...23).contains(hour), (0...59).contains(minute), (0...60).contains(second)
+        // Read in place: each object that comes from a bucket has one. Its 29 bytes have their places.
+        text.utf8.withContiguousStorageIfAvailable { parse($0) } ?? Array(text.utf8).withUnsafeBufferPointer { parse($0) }
+    }
+
+    private static func parse(_ text: UnsafeBufferPointer<UInt8>) -> Int64? {
+        guard text.count == 29, text[3...4].elementsEqual(", ".utf8), text[25...].elementsEqual(" GMT".utf8) else { return nil }
+        guard [7, 11, 16].allSatisfy({ text[$0] == 0x20 }), text[19] == 0x3A, text[22] == 0x3A else { return nil }
+        func number(_ range: Range<Int>) -> Int32? {
+            text[range].reduce(Int32(0)) { sum, byte in
+                guard let sum, (0x30...0x39).contains(byte) else { return nil }
+                return sum * 10 + Int32(byte - 0x30)
+            }
+        }
+        guard let month = months.firstIndex(where: { text[8..<11].elementsEqual($0.utf8) }),
+            let day = number(5..<7), let year = number(12..<16), let hour = number(17..<19), let minute = number(20..<22),
+            let second = number(23..<25), (1...31).contains(day), year >= 1970, hour < 24, minute < 60, second <= 60
         else { return nil }
         var parts = tm()
         (parts.tm_year, parts.tm_mon, parts.tm_mday) = (year - 1900, Int32(month), day)

@@ -20,6 +20,9 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
         for element in elements { fields.append(Field(name: element.0, value: element.1)) }
     }
 
+    /// Makes room for so many field lines.
+    mutating func reserve(_ count: Int) { fields.reserveCapacity(count) }
+
     /// The number of field lines.
     public var count: Int { fields.count }
 

@@ -17,8 +17,8 @@ public struct HTTPResponse: Sendable {
         /// number of bytes breaks the connection; so does one that throws.
         case stream(length: Int64?, @Sendable (HTTPBodyWriter) async throws -> Void)
         /// Another server's answer as it comes in; no task stands between the two connections, and one buffer serves both. Its end before
-        /// `length` breaks the connection.
-        case relay(length: Int64?, HTTPClientBody)
+        /// its length breaks the connection.
+        case relay(RelayedBody)
         /// The connection becomes a WebSocket; it closes when the closure returns.
         case webSocket(@Sendable (WebSocket) async throws -> Void)
     }

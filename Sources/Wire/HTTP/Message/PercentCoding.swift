@@ -21,12 +21,21 @@ public enum PercentCoding {
 
     /// Encodes everything but unreserved characters; `/` is kept when `keepSlash`.
     public static func encode(_ text: some StringProtocol, keepSlash: Bool = false) -> String {
+        func isPlain(_ byte: UInt8) -> Bool {
+            switch byte {
+            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: true
+            case 0x2F: keepSlash
+            default: false
+            }
+        }
+        // Most texts hold nothing to encode.
+        if text.utf8.allSatisfy(isPlain) { return String(text) }
         var out: [UInt8] = []
         for byte in text.utf8 {
-            switch byte {
-            case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x7E: out.append(byte)
-            case 0x2F where keepSlash: out.append(byte)
-            default: out += [0x25, hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]]
+            if isPlain(byte) {
+                out.append(byte)
+            } else {
+                out += [0x25, hexDigits[Int(byte >> 4)], hexDigits[Int(byte & 15)]]
             }
         }
         return String(decoding: out, as: UTF8.self)

@@ -45,16 +45,27 @@ public final class SharedBody: @unchecked Sendable {  // why: bytes below `fille
     public func append(_ bytes: [UInt8]) -> Bool { bytes.withUnsafeBytes { append($0) } }
 
     func append(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        var fits = false
+        fill { room in
+            fits = bytes.count <= room.count
+            guard fits else { return 0 }
+            room.copyMemory(from: bytes)
+            return bytes.count
+        }
+        return fits
+    }
+
+    /// Lets `write` put bytes into what room there is, and say how many; not called when the body has failed.
+    func fill(_ write: (UnsafeMutableRawBufferPointer) -> Int) {
         let start = state.withLock { $0.isFailed ? nil : $0.filled }
-        guard let start, bytes.count <= count - start else { return false }
-        UnsafeMutableRawBufferPointer(start: block + start, count: bytes.count).copyMemory(from: bytes)
+        guard let start else { return }
+        let written = write(UnsafeMutableRawBufferPointer(start: block + start, count: count - start))
         let waiting = state.withLock { state -> [Exchange.Waker] in
-            state.filled = start + bytes.count
+            state.filled = start + written
             defer { state.waiting = [] }
             return state.waiting
         }
         for waker in waiting { waker.wake() }
-        return true
     }
 
     /// No more bytes will come: answers that are being sent break. No effect once all are there.

@@ -53,8 +53,7 @@ enum ResponseMaker {
             let made = MHD_create_response_from_callback(size, readerBlockBytes, readBody, context.toOpaque(), releaseBody)
             if made == nil { context.release() }
             return made
-        case .relay(let length, let body):
-            return makeRelay(Relay(body: body, exchange: exchange), length)
+        case .relay(let body): return makeRelay(Relay(body: body, exchange: exchange))
         case .webSocket(let body):
             let webSocket = WebSocketConnection(core: exchange.core, body: body)
             exchange.state.withLock { $0.webSocket = webSocket }
@@ -84,9 +83,9 @@ extension ResponseMaker {
 }
 
 extension ResponseMaker {
-    private static func makeRelay(_ relay: Relay, _ length: Int64?) -> OpaquePointer? {
+    private static func makeRelay(_ relay: Relay) -> OpaquePointer? {
         let context = Unmanaged.passRetained(relay)
-        let size = length.map { UInt64(clamping: $0) } ?? cmicrohttpd_size_unknown()
+        let size = relay.body.length.map { UInt64(clamping: $0) } ?? cmicrohttpd_size_unknown()
         let made = MHD_create_response_from_callback(size, readerBlockBytes, readRelay, context.toOpaque(), releaseOwner)
         if made == nil { context.release() }
         return made
@@ -95,10 +94,10 @@ extension ResponseMaker {
 
 /// Another server's body on its way to a client. Letting go of it gives the transfer up.
 private final class Relay: Sendable {
-    let body: HTTPClientBody
+    let body: RelayedBody
     let exchange: Exchange
 
-    init(body: HTTPClientBody, exchange: Exchange) { (self.body, self.exchange) = (body, exchange) }
+    init(body: RelayedBody, exchange: Exchange) { (self.body, self.exchange) = (body, exchange) }
 }
 
 /// The library asks for bytes of another server's answer.
@@ -108,7 +107,7 @@ private func readRelay(
     guard let context, let buffer else { return cmicrohttpd_broken() }
     let relay = Unmanaged<Relay>.fromOpaque(context).takeUnretainedValue()
     guard !relay.exchange.isAborted else { return cmicrohttpd_broken() }
-    switch relay.body.pipe.take(into: UnsafeMutableRawBufferPointer(start: buffer, count: room)) {
+    switch relay.body.take(into: UnsafeMutableRawBufferPointer(start: buffer, count: room)) {
     case .bytes(let count): return count
     case .finished: return cmicrohttpd_end()
     case .failed: return cmicrohttpd_broken()
@@ -116,7 +115,7 @@ private func readRelay(
         let waker = relay.exchange.waker
         waker.suspend()
         // Who aborts the exchange wakes it afterwards, or has done so before this.
-        if !relay.body.pipe.parkReader({ waker.wake() }) || relay.exchange.isAborted { waker.wake() }
+        if !relay.body.park({ waker.wake() }) || relay.exchange.isAborted { waker.wake() }
         return 0
     }
 }

@@ -13,7 +13,7 @@ enum SilenceRoutes {
     static func all(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
         let kind: [RouteParameter] = [
             .query("codecs", "opus, mp4a.40.2, mp4a.40.5 or mp4a.40.29"), .query("rate", "Samples a second", kind: .integer),
-            .query("channels", "1 to 6, of Opus to 8", kind: .integer),
+            .query("channels", "1 to 8", kind: .integer),
         ]
         func route(
             _ name: String, _ summary: String, _ more: [RouteParameter],

@@ -1,3 +1,4 @@
+import Buckets
 import HTTP
 import Store
 
@@ -16,8 +17,7 @@ public enum StoredObject {
         let wanted = request.headers["Range"].flatMap(Self.start)
         // One round trip where the answer cannot depend on what the object is.
         if request.method == .get, !isConditional, request.headers["Range"] == nil || wanted != nil {
-            let body = try await store.get(key, range: wanted)
-            return answer(body, isPart: wanted != nil, contentType, headers)
+            return answer(try await opened(key, store, wanted), isPart: wanted != nil, contentType, headers)
         }
         let info = try await store.head(key)
         let validators = described(info, headers)
@@ -32,22 +32,42 @@ public enum StoredObject {
         }
     }
 
-    private static func body(
-        _ request: HTTPRequest, _ key: ObjectKey, _ store: any ObjectStore, _ info: ObjectInfo, _ range: Range<Int64>?
-    ) async throws(StoreError) -> ObjectBody {
-        guard request.method == .head else { return try await store.get(key, range: range) }
-        return ObjectBody(info: info, range: range ?? 0..<info.size, chunks: ObjectChunks { () throws(StoreError) in nil })
+    /// What is sent of an object.
+    private struct Opened {
+        let info: ObjectInfo
+        let range: Range<Int64>
+        let body: HTTPResponse.Body
     }
 
-    private static func answer(_ body: ObjectBody, isPart: Bool, _ type: String, _ headers: HTTPHeaders) -> HTTPResponse {
-        var headers = described(body.info, headers)
-        if isPart { headers["Content-Range"] = "bytes \(body.range.lowerBound)-\(body.range.upperBound - 1)/\(body.info.size)" }
-        return .stream(
-            status: isPart ? .partialContent : .ok, contentType: type, length: body.range.upperBound - body.range.lowerBound,
-            headers: headers
-        ) { writer in
-            for try await chunk in body.chunks { try await writer.write(chunk) }
+    private static func body(
+        _ request: HTTPRequest, _ key: ObjectKey, _ store: any ObjectStore, _ info: ObjectInfo, _ range: Range<Int64>?
+    ) async throws(StoreError) -> Opened {
+        guard request.method == .head else { return try await opened(key, store, range) }
+        let range = range ?? 0..<info.size
+        return Opened(info: info, range: range, body: .stream(length: Int64(range.count)) { _ in })
+    }
+
+    private static func opened(
+        _ key: ObjectKey, _ store: any ObjectStore, _ range: Range<Int64>?
+    ) async throws(StoreError) -> Opened {
+        if let store = store as? any RelayingStore {
+            let object = try await store.relay(key, range: range)
+            return Opened(info: object.info, range: object.range, body: try await object.answer())
         }
+        let object = try await store.get(key, range: range)
+        return Opened(
+            info: object.info, range: object.range,
+            body: .stream(length: Int64(object.range.count)) { writer in
+                for try await chunk in object.chunks { try await writer.write(chunk) }
+            })
+    }
+
+    private static func answer(_ object: Opened, isPart: Bool, _ type: String, _ headers: HTTPHeaders) -> HTTPResponse {
+        var headers = described(object.info, headers)
+        headers["Content-Type"] = type
+        let range = object.range
+        if isPart { headers["Content-Range"] = "bytes \(range.lowerBound)-\(range.upperBound - 1)/\(object.info.size)" }
+        return HTTPResponse(isPart ? .partialContent : .ok, headers: headers, body: object.body)
     }
 
     private static func described(_ info: ObjectInfo, _ headers: HTTPHeaders) -> HTTPHeaders {

@@ -8,7 +8,7 @@ import { createTheatre } from "./theatre.js";
 
 const REFRESH_MS = 5000;
 const STATUS = { active: ["rec", "recording"], recording: ["rec", "recording"], completed: ["good", "complete"], failed: ["bad", "failed"],
-  lost: ["warn", "node lost"] };
+  lost: ["warn", "node lost"], incomplete: ["warn", "incomplete"] };
 
 export function recordedStreamsView(_params, signal) {
   document.title = "Recordings · Tributary";

@@ -1,47 +1,54 @@
-import MediaFixtures
+import Store
 import Synchronization
 
-@testable import Store
-
 /// A remote store in a directory that can go away, refuse, be slow, and counts what is written.
-final class FaultyStore: ObjectStore {
-    let files: FileStore
+package final class FaultyStore: ObjectStore {
+    package let files: FileStore
     private let state = Mutex<State>(State())
 
-    struct State {
-        var fault: StoreError?
+    package struct State {
+        package var fault: StoreError?
+        /// After so many requests all fail.
+        package var failsAfter: Int?
         /// Fails a write after it was done: the answer was lost.
-        var losesAnswers = 0
-        var delay: Duration?
-        var puts: [(key: String, bytes: Int64)] = []
-        var attempts = 0
-        var underWay = 0
-        var underWayMax = 0
+        package var losesAnswers = 0
+        package var delay: Duration?
+        package var puts: [(key: String, bytes: Int64)] = []
+        package var attempts = 0
+        package var underWay = 0
+        package var underWayMax = 0
         /// What another does just before a write.
-        var interloper: (@Sendable (ObjectKey) async -> Void)?
+        package var interloper: (@Sendable (ObjectKey) async -> Void)?
+        /// Objects that were asked for, and how many pages of listings.
+        package var gets: [String] = []
+        package var lists = 0
         /// Writes whose condition did not hold.
-        var refusals = 0
+        package var refusals = 0
     }
 
-    init(root: String) throws {
+    package init(root: String) throws {
         files = try FileStore(root: root)
     }
 
-    func set(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
-    var puts: [(key: String, bytes: Int64)] { state.withLock { $0.puts } }
-    var attempts: Int { state.withLock { $0.attempts } }
-    var refusals: Int { state.withLock { $0.refusals } }
-    var underWayMax: Int { state.withLock { $0.underWayMax } }
+    package func set(_ change: (inout State) -> Void) { state.withLock { change(&$0) } }
+    package var puts: [(key: String, bytes: Int64)] { state.withLock { $0.puts } }
+    package var gets: [String] { state.withLock { $0.gets } }
+    package var lists: Int { state.withLock { $0.lists } }
+    package var attempts: Int { state.withLock { $0.attempts } }
+    package var refusals: Int { state.withLock { $0.refusals } }
+    package var underWayMax: Int { state.withLock { $0.underWayMax } }
 
     /// Names of media in the order in which they arrived.
-    func media(_ prefix: String = "") -> [String] {
+    package func media(_ prefix: String = "") -> [String] {
         puts.map(\.key).filter { $0.hasSuffix(".m4s") && $0.hasPrefix(prefix) }
     }
 
     private func enter() async throws(StoreError) {
         let (fault, delay) = state.withLock { state in
             state.attempts += 1
-            return (state.fault, state.delay)
+            guard let left = state.failsAfter else { return (state.fault, state.delay) }
+            state.failsAfter = max(0, left - 1)
+            return (left > 0 ? state.fault : .unavailable(reason: "enough"), state.delay)
         }
         if let delay { try? await Task.sleep(for: delay) }
         if let fault { throw fault }
@@ -57,7 +64,7 @@ final class FaultyStore: ObjectStore {
         return info
     }
 
-    func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
+    package func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
         try await enter()
         await state.withLock { $0.interloper }?(key)
         do throws(StoreError) {
@@ -68,7 +75,7 @@ final class FaultyStore: ObjectStore {
         }
     }
 
-    func put(
+    package func put(
         _ key: ObjectKey, file: LocalFile, contentType: String?, ifAbsent: Bool
     ) async throws(StoreError) -> ObjectInfo {
         state.withLock { state in
@@ -80,27 +87,29 @@ final class FaultyStore: ObjectStore {
         return try written(try await files.put(key, file: file, contentType: contentType, ifAbsent: ifAbsent))
     }
 
-    func supportsConditions() async throws(StoreError) -> Bool { true }
+    package func supportsConditions() async throws(StoreError) -> Bool { true }
 
-    func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
+    package func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
         try await enter()
+        state.withLock { $0.gets.append(key.path) }
         return try await files.get(key, range: range)
     }
 
-    func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo {
+    package func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo {
         try await enter()
         return try await files.head(key)
     }
 
-    func list(prefix: String, after: String?, limit: Int) async throws(StoreError) -> ObjectPage {
+    package func list(prefix: String, after: String?, limit: Int) async throws(StoreError) -> ObjectPage {
         try await enter()
+        state.withLock { $0.lists += 1 }
         return try await files.list(prefix: prefix, after: after, limit: limit)
     }
 
-    func delete(_ key: ObjectKey) async throws(StoreError) {
+    package func delete(_ key: ObjectKey) async throws(StoreError) {
         try await enter()
         try await files.delete(key)
     }
 
-    func ping() async throws(StoreError) { try await enter() }
+    package func ping() async throws(StoreError) { try await enter() }
 }

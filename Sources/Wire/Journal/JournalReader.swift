@@ -6,7 +6,7 @@ extension RecordedSession {
     /// Reads a journal; nil when not even its first line is whole.
     ///
     /// - Returns: the session, and how many bytes of the journal are whole lines.
-    static func read(_ journal: [UInt8], directory: String) -> (session: RecordedSession, wholeBytes: Int)? {
+    package static func read(_ journal: [UInt8], directory: String) -> (session: RecordedSession, wholeBytes: Int)? {
         var session: RecordedSession?
         var whole = 0
         let decoder = JSONDecoder()
@@ -30,17 +30,17 @@ extension RecordedSession {
 
     /// What the first and the last lines of a journal tell: of one that was closed, everything but its periods. Others are read whole.
     /// Nil when not even the first line is whole. Blocks.
-    static func outline(_ key: ObjectKey, in store: FileStore) throws(StoreError) -> RecordedSession? {
+    package static func outline(_ key: ObjectKey, in store: FileStore) throws(StoreError) -> RecordedSession? {
         guard let directory = key.parent else { return nil }
         let ends = try store.endsNow(key, count: outlineBytes)
         if ends.size > Int64(2 * outlineBytes), let known = closed(head: ends.head, tail: ends.tail, directory: directory.path) {
             return known
         }
-        return read(try store.readNow(key, limit: SessionDirectory.journalBytesMax), directory: directory.path)?.session
+        return read(try store.readNow(key, limit: JournalName.bytesMax), directory: directory.path)?.session
     }
 
     /// More than a session's first line, and more than is ever written behind its row.
-    static let outlineBytes = 4096
+    package static let outlineBytes = 4096
 
     /// Nil when the lines do not tell enough.
     private static func closed(head: [UInt8], tail: [UInt8], directory: String) -> RecordedSession? {
@@ -60,15 +60,15 @@ extension RecordedSession {
 }
 
 /// The lines of a journal that end.
-struct JournalLines {
+package struct JournalLines {
     private let bytes: UnsafeRawBufferPointer
     /// Where the next line begins.
-    private(set) var position = 0
+    package private(set) var position = 0
 
-    init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+    package init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
     /// Without its line feed; nil when no whole line is left.
-    mutating func next() -> UnsafeRawBufferPointer? {
+    package mutating func next() -> UnsafeRawBufferPointer? {
         guard position < bytes.count, let base = bytes.baseAddress,
             let feed = memchr(base + position, 0x0A, bytes.count - position)
         else { return nil }
@@ -80,7 +80,7 @@ struct JournalLines {
 
 extension JournalLines {
     /// A journal without what it tells of segments.
-    static func withoutSegments(_ journal: [UInt8]) -> [UInt8] {
+    package static func withoutSegments(_ journal: [UInt8]) -> [UInt8] {
         let decoder = JSONDecoder()
         return journal.withUnsafeBytes { bytes in
             var kept: [UInt8] = []
@@ -97,15 +97,15 @@ extension JournalLines {
 }
 
 /// A line about a segment.
-struct SegmentLine {
-    var at: Int64
-    var period: Int
-    var kind: LaneKind
-    var segment: RecordedSession.Segment
+package struct SegmentLine {
+    package var at: Int64
+    package var period: Int
+    package var kind: LaneKind
+    package var segment: RecordedSession.Segment
 
     /// Reads a line as `JournalLine.encoded()` writes it, some fifty times as fast as the decoder. Nil for every other line, among them
     /// correct ones, which the decoder understands.
-    init?(_ line: UnsafeRawBufferPointer) {
+    package init?(_ line: UnsafeRawBufferPointer) {
         var text = LineText(line)
         guard text.skip("{\"at\":"), let at = text.number(), text.skip(",\"bytes\":"), let bytes = text.number(),
             text.skip(",\"d\":"), let duration = text.number(), text.skip(",\"event\":\"segment\",\"kind\":\"")

@@ -1,12 +1,16 @@
 import Foundation
-import Media
+
+/// Video or audio.
+package enum LaneKind: String, Sendable, CaseIterable, Codable {
+    case video, audio
+}
 
 /// One line of a session's journal: what has become durable, or is about to be written.
 ///
 /// The journal, not the manifest, is the truth about a session. It is appended to, flushed line by line, and can be read up to a torn
 /// last line; manifest and index are made from it.
-struct JournalLine: Codable, Equatable, Sendable {
-    enum Event: String, Codable, Sendable {
+package struct JournalLine: Codable, Equatable, Sendable {
+    package enum Event: String, Codable, Sendable {
         /// The session exists.
         case session
         /// A Period begins.
@@ -31,44 +35,44 @@ struct JournalLine: Codable, Equatable, Sendable {
         case deleted
     }
 
-    var event: Event
+    package var event: Event
     /// When the line was written, Unix microseconds; unique on the node.
-    var at: Int64
+    package var at: Int64
 
-    var version: Int?
-    var id: String?
-    var stream: String?
-    var node: String?
-    var startUs: Int64?
+    package var version: Int?
+    package var id: String?
+    package var stream: String?
+    package var node: String?
+    package var startUs: Int64?
 
-    var period: Int?
+    package var period: Int?
     /// True when a Period goes on where the one before it on this node ended, in the media.
-    var continues: Bool?
-    var kind: LaneKind?
-    var codecs: String?
-    var timescale: Int?
-    var width: Int?
-    var height: Int?
-    var channels: Int?
-    var initialization: String?
-    var prefix: String?
+    package var continues: Bool?
+    package var kind: LaneKind?
+    package var codecs: String?
+    package var timescale: Int?
+    package var width: Int?
+    package var height: Int?
+    package var channels: Int?
+    package var initialization: String?
+    package var prefix: String?
 
-    var number: Int?
-    var time: Int64?
-    var duration: Int64?
-    var bytes: Int64?
-    var samples: Int?
+    package var number: Int?
+    package var time: Int64?
+    package var duration: Int64?
+    package var bytes: Int64?
+    package var samples: Int?
     /// False when the segment does not start with a sync sample.
-    var sync: Bool?
+    package var sync: Bool?
 
-    var failed: Bool?
-    var reason: String?
+    package var failed: Bool?
+    package var reason: String?
     /// With `end`: the row, so that nobody has to read the lines between the first and this one for it.
-    var endUs: Int64?
-    var durationMs: Int64?
-    var segments: Int64?
+    package var endUs: Int64?
+    package var durationMs: Int64?
+    package var segments: Int64?
 
-    enum CodingKeys: String, CodingKey {
+    package enum CodingKeys: String, CodingKey {
         case event, at, version, id, stream, node, period, continues, kind, codecs, timescale, width, height, channels, prefix,
             bytes,
             samples, sync
@@ -82,13 +86,13 @@ struct JournalLine: Codable, Equatable, Sendable {
         case duration = "d"
     }
 
-    init(_ event: Event, at: Int64) {
+    package init(_ event: Event, at: Int64) {
         self.event = event
         self.at = at
     }
 
     /// The line with its line feed.
-    func encoded() -> [UInt8] {
+    package func encoded() -> [UInt8] {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         // Only integers and strings are in it, which always encode.

@@ -2,14 +2,14 @@ import Cluster
 
 extension RecordedSession {
     /// The answer to `GET /api/recordings/{id}`, all of it.
-    var detail: RecordingDetail { SessionDetail(self).answer(after: nil, next: nil) }
+    package var detail: RecordingDetail { SessionDetail(self).answer(after: nil, next: nil) }
 
     /// The same, or only what came after an earlier answer when it goes on from there.
     ///
     /// - Parameters:
     ///   - token: `next` of the earlier answer.
     ///   - life: the process that answers: what another one said, before a repair perhaps, is not gone on from.
-    func detail(after token: String?, life: String) -> RecordingDetail {
+    package func detail(after token: String?, life: String) -> RecordingDetail {
         let detail = SessionDetail(self)
         let cut = token.flatMap { DetailCut($0, life: life) }.flatMap { detail.holds($0) ? $0 : nil }
         return detail.answer(after: cut, next: detail.end(life: life)?.token)
@@ -17,14 +17,14 @@ extension RecordedSession {
 }
 
 /// Up to where an answer told of a recording: all periods before `ordinal`, and so many segments of each of that one's tracks.
-struct DetailCut: Equatable {
-    let life: String
-    let ordinal: Int
-    let counts: [Int]
+package struct DetailCut: Equatable {
+    package let life: String
+    package let ordinal: Int
+    package let counts: [Int]
     /// Of everything in front of the cut, so that a change there is noticed.
-    let digest: UInt
+    package let digest: UInt
 
-    init(life: String, ordinal: Int, counts: [Int], digest: UInt) {
+    package init(life: String, ordinal: Int, counts: [Int], digest: UInt) {
         self.life = life
         self.ordinal = ordinal
         self.counts = counts
@@ -32,7 +32,7 @@ struct DetailCut: Equatable {
     }
 
     /// Nil for what is no token of this life.
-    init?(_ token: String, life: String) {
+    package init?(_ token: String, life: String) {
         let parts = token.split(separator: ".", omittingEmptySubsequences: false)
         guard parts.count == 4, parts[0] == life, let ordinal = Int(parts[1]), let digest = UInt(parts[3], radix: 36) else {
             return nil
@@ -43,7 +43,7 @@ struct DetailCut: Equatable {
         guard self.token == token else { return nil }
     }
 
-    var token: String {
+    package var token: String {
         "\(life).\(ordinal).\(counts.map(String.init).joined(separator: "-")).\(String(digest, radix: 36))"
     }
 }

@@ -6,17 +6,17 @@ import Media
 /// taken back. Once all have ended it is static, and Periods follow each other without the gaps between them: most players
 /// stop at a gap. The time of day of each Period stays in it. Who began with gaps is led to a version that keeps them (5.3.1.2), or all
 /// positions would jump when the recording ends.
-enum DayManifest {
-    static let name = "manifest.mpd"
+package enum DayManifest {
+    package static let name = "manifest.mpd"
     /// What of an address asks for the version that keeps gaps.
-    static let gapsQuery = (name: "gaps", value: "keep")
+    package static let gapsQuery = (name: "gaps", value: "keep")
     /// No presentation is longer, whatever journals say: some thirty thousand years.
     private static let longestUs: Int64 = 1_000_000_000_000_000_000
 
     /// Nil when there is nothing to play yet.
     ///
     /// - Parameter keepsGaps: Periods stay where the clock had them also when all is finished.
-    static func render(
+    package static func render(
         _ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double, keepsGaps: Bool = false
     ) -> MPD? {
         let sorted = sessions.sorted { ($0.startUs, $0.id) < ($1.startUs, $1.id) }

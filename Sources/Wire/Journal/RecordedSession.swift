@@ -3,64 +3,64 @@ import Media
 import Store
 
 /// What is known of a session: its journal, read.
-struct RecordedSession: Equatable, Sendable {
-    let id: String
-    let stream: String
-    let node: String
-    let directory: String
-    let startUs: Int64
-    private(set) var periods: [Period] = []
-    private(set) var isEnded = false
-    private(set) var isFailed = false
-    private(set) var isAcked = false
-    private(set) var isForgotten = false
+package struct RecordedSession: Equatable, Sendable {
+    package let id: String
+    package let stream: String
+    package let node: String
+    package let directory: String
+    package let startUs: Int64
+    package private(set) var periods: [Period] = []
+    package private(set) var isEnded = false
+    package private(set) var isFailed = false
+    package private(set) var isAcked = false
+    package private(set) var isForgotten = false
     /// Removal has begun: no manifest names it any more.
-    private(set) var isDeleting = false
+    package private(set) var isDeleting = false
     /// Nothing is left but the journal's notice.
-    private(set) var isDeleted = false
-    private(set) var reason: String?
-    private(set) var updatedUs: Int64
+    package private(set) var isDeleted = false
+    package private(set) var reason: String?
+    package private(set) var updatedUs: Int64
     /// The row as it was when the session was closed; nil before, and in old journals.
-    private(set) var closing: Closing?
+    package private(set) var closing: Closing?
 
-    struct Closing: Equatable, Sendable {
-        let endUs: Int64
-        let durationMs: Int64
-        let segments: Int64
+    package struct Closing: Equatable, Sendable {
+        package let endUs: Int64
+        package let durationMs: Int64
+        package let segments: Int64
     }
 
-    struct Period: Equatable, Sendable {
-        let number: Int
-        let startUs: Int64
+    package struct Period: Equatable, Sendable {
+        package let number: Int
+        package let startUs: Int64
         /// No media lie between it and the Period before, which may be another session's.
-        var continues = false
-        var isEnded = false
-        var tracks: [Track] = []
+        package var continues = false
+        package var isEnded = false
+        package var tracks: [Track] = []
     }
 
-    struct Track: Equatable, Sendable {
-        let kind: LaneKind
-        let codecs: String
-        let timescale: Int
-        let width: Int
-        let height: Int
-        let channels: Int
-        let initialization: String
-        let prefix: String
-        var segments: [Segment] = []
+    package struct Track: Equatable, Sendable {
+        package let kind: LaneKind
+        package let codecs: String
+        package let timescale: Int
+        package let width: Int
+        package let height: Int
+        package let channels: Int
+        package let initialization: String
+        package let prefix: String
+        package var segments: [Segment] = []
     }
 
-    struct Segment: Equatable, Sendable {
-        let number: Int
-        let time: Int64
-        let duration: Int64
-        let bytes: Int64
-        let samples: Int
-        let startsWithSync: Bool
+    package struct Segment: Equatable, Sendable {
+        package let number: Int
+        package let time: Int64
+        package let duration: Int64
+        package let bytes: Int64
+        package let samples: Int
+        package let startsWithSync: Bool
     }
 
     /// Nil when the line does not begin a session.
-    init?(_ line: JournalLine, directory: String) {
+    package init?(_ line: JournalLine, directory: String) {
         guard line.event == .session, let id = line.id, let stream = line.stream, let startUs = line.startUs,
             JournalBounds.times.contains(startUs), JournalBounds.times.contains(line.at)
         else { return nil }
@@ -73,7 +73,7 @@ struct RecordedSession: Equatable, Sendable {
     }
 
     /// Takes the next line; one that makes no sense here changes nothing.
-    mutating func apply(_ line: JournalLine) {
+    package mutating func apply(_ line: JournalLine) {
         guard JournalBounds.times.contains(line.at) else { return }
         updatedUs = max(updatedUs, line.at)
         let index = periods.firstIndex { $0.number == line.period }
@@ -112,7 +112,7 @@ struct RecordedSession: Equatable, Sendable {
     }
 
     /// The same for a line that is most of a journal.
-    mutating func apply(_ line: SegmentLine) {
+    package mutating func apply(_ line: SegmentLine) {
         guard JournalBounds.times.contains(line.at) else { return }
         updatedUs = max(updatedUs, line.at)
         guard
@@ -130,7 +130,7 @@ struct RecordedSession: Equatable, Sendable {
     }
 
     /// The line that closes the session.
-    func closingLine(at: Int64, reason: String?, isFailed: Bool = false) -> JournalLine {
+    package func closingLine(at: Int64, reason: String?, isFailed: Bool = false) -> JournalLine {
         var line = JournalLine(.end, at: at)
         line.reason = reason
         line.failed = isFailed ? true : nil
@@ -141,21 +141,56 @@ struct RecordedSession: Equatable, Sendable {
     }
 
     /// The line that closes it, for an old journal that has none with a row. It changes nothing else.
-    func closedAgain() -> JournalLine { closingLine(at: updatedUs, reason: reason, isFailed: isFailed) }
+    package func closedAgain() -> JournalLine { closingLine(at: updatedUs, reason: reason, isFailed: isFailed) }
 
     /// The same session with other periods.
-    func with(_ periods: [Period]) -> RecordedSession {
+    package func with(_ periods: [Period]) -> RecordedSession {
         var copy = self
         copy.periods = periods
         return copy
     }
 
     /// Something of it can be played.
-    var hasSegments: Bool { periods.contains { $0.hasSegments } }
+    package var hasSegments: Bool { periods.contains { $0.hasSegments } }
 
     /// There are segments, and this does not know them: it was read from the ends of a journal, or of a journal whose middle is only in
     /// the remote store.
-    var isOutline: Bool { (closing?.segments ?? 0) > 0 && !hasSegments }
+    package var isOutline: Bool { (closing?.segments ?? 0) > 0 && !hasSegments }
+}
+
+extension RecordedSession {
+    /// A node that has not said anything of a recording for so long is not recording it any more: a day and an hour.
+    package static let silenceUs: Int64 = 25 * 3_600_000_000
+
+    /// The session as it is shown when its journal was changed last at that time: ended, when that is too long ago.
+    package func shown(modifiedUs: Int64, nowUs: Int64) -> RecordedSession {
+        modifiedUs < nowUs - Self.silenceUs ? ended : self
+    }
+
+    /// The same session when nothing more can be expected of its writer.
+    package var ended: RecordedSession {
+        guard !isEnded else { return self }
+        var ended = self
+        ended.apply(JournalLine(.end, at: updatedUs))
+        return ended
+    }
+
+    /// What takes the place of the journal of a session that is removed: who it was, and until its objects are gone their names.
+    package func notice(_ event: JournalLine.Event, clock: UpdateClock) -> [JournalLine] {
+        var first = JournalLine(.session, at: clock.next())
+        (first.version, first.id, first.stream, first.node, first.startUs) = (1, id, stream, node, startUs)
+        var lines = [first]
+        if event == .deleting {
+            for period in periods {
+                var line = JournalLine(.period, at: clock.next())
+                (line.period, line.startUs) = (period.number, period.startUs)
+                lines.append(line)
+                lines += period.tracks.map { $0.line(ofPeriod: period.number, at: clock.next()) }
+            }
+        }
+        lines.append(JournalLine(event, at: clock.next()))
+        return lines
+    }
 }
 
 /// What numbers in a journal may be, so that no sum or product of them overflows: a file may have been damaged, or made by someone.
@@ -175,7 +210,7 @@ extension RecordedSession.Track {
     fileprivate init?(_ line: JournalLine) {
         guard let kind = line.kind, let codecs = line.codecs, let timescale = line.timescale,
             JournalBounds.timescales.contains(timescale),
-            let initialization = line.initialization, let prefix = line.prefix
+            let initialization = line.initialization, let prefix = line.prefix, Self.isName(initialization), Self.isName(prefix)
         else { return nil }
         self.kind = kind
         self.codecs = codecs
@@ -187,6 +222,20 @@ extension RecordedSession.Track {
         self.prefix = prefix
     }
 
+    /// Whether it names something in the session's own directory.
+    private static func isName(_ text: String) -> Bool {
+        !text.isEmpty && text.utf8.count <= 200 && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && $0 != 0x2F && $0 != 0x5C }
+    }
+
+    /// The line that announces it.
+    fileprivate func line(ofPeriod period: Int, at: Int64) -> JournalLine {
+        var line = JournalLine(.track, at: at)
+        (line.period, line.kind, line.codecs, line.timescale) = (period, kind, codecs, timescale)
+        (line.width, line.height, line.channels) = (width, height, channels)
+        (line.initialization, line.prefix) = (initialization, prefix)
+        return line
+    }
+
     /// Numbers and times go on where they were.
     fileprivate func canBeFollowed(by segment: RecordedSession.Segment) -> Bool {
         guard (segment.time + segment.duration) / Int64(timescale) <= JournalBounds.periodSecondsMax else { return false }
@@ -195,16 +244,16 @@ extension RecordedSession.Track {
     }
 
     /// What its objects are.
-    var container: SegmentContainer { SegmentContainer(codecs: codecs) }
+    package var container: SegmentContainer { SegmentContainer(codecs: codecs) }
 
     /// The name of a segment, in the session's directory.
-    func objectName(_ number: Int) -> String {
+    package func objectName(_ number: Int) -> String {
         let digits = String(number)
         return prefix + String(repeating: "0", count: max(0, 4 - digits.count)) + digits + ".\(container.suffix)"
     }
 
     /// Where the last segment ends, in microseconds of the Period.
-    var endUs: Int64 {
+    package var endUs: Int64 {
         guard let last = segments.last else { return 0 }
         let end = last.time + last.duration
         // Rounded up: no sample may lie past the end of its Period.
@@ -213,7 +262,7 @@ extension RecordedSession.Track {
     }
 
     /// Bits a second of the segment that has most; very short ones at the end of a Period say nothing.
-    var bandwidth: Int {
+    package var bandwidth: Int {
         var longest: Int64 = 0
         for segment in segments { longest = max(longest, segment.duration) }
         var peak: Int64 = 1
@@ -225,7 +274,7 @@ extension RecordedSession.Track {
     }
 
     /// Pictures a second: what most segments have, because losses and corrections make some differ. Nil when unknown.
-    var frameRate: String? {
+    package var frameRate: String? {
         guard kind == .video else { return nil }
         var counts: [Int64: Int] = [:]
         var run: (rate: Int64, count: Int) = (0, 0)
@@ -255,7 +304,7 @@ extension RecordedSession.Segment {
     }
 
     /// Nil when a number cannot be meant.
-    init?(checking number: Int, time: Int64, duration: Int64, bytes: Int64, samples: Int?, startsWithSync: Bool) {
+    package init?(checking number: Int, time: Int64, duration: Int64, bytes: Int64, samples: Int?, startsWithSync: Bool) {
         guard JournalBounds.numbers.contains(number), JournalBounds.ticks.contains(time), duration > 0,
             JournalBounds.ticks.contains(duration), JournalBounds.bytes.contains(bytes),
             JournalBounds.numbers.contains(samples ?? 1)
@@ -281,19 +330,19 @@ extension RecordedSession.Closing {
 }
 
 extension RecordedSession.Period {
-    var hasSegments: Bool { tracks.contains { !$0.segments.isEmpty } }
+    package var hasSegments: Bool { tracks.contains { !$0.segments.isEmpty } }
 
     /// Until the end of the track that is longest.
-    var durationUs: Int64 { tracks.map(\.endUs).max() ?? 0 }
+    package var durationUs: Int64 { tracks.map(\.endUs).max() ?? 0 }
 }
 
 // MARK: What others see
 
 extension RecordedSession {
-    var mpdPath: String { directory + "/" + DayManifest.name }
+    package var mpdPath: String { directory + "/" + DayManifest.name }
 
     /// The time of day of the last sample's end.
-    var endUs: Int64 {
+    package var endUs: Int64 {
         periods.last { $0.hasSegments }.map { $0.startUs + $0.durationUs } ?? closing?.endUs ?? startUs
     }
 
@@ -302,7 +351,7 @@ extension RecordedSession {
         return periods.map(\.durationUs).reduce(0, +) / 1000
     }
 
-    var status: RecordingStatus {
+    package var status: RecordingStatus {
         if isDeleting { return .deleted }
         if !isEnded { return .active }
         if isAcked { return .acked }
@@ -310,7 +359,7 @@ extension RecordedSession {
     }
 
     /// The row of `GET /api/recordings`.
-    var row: RecordingRecord {
+    package var row: RecordingRecord {
         RecordingRecord(
             id: id, stream: stream, record: id, startTs: startUs, endTs: isEnded ? endUs : nil,
             durationMs: durationMs, mpdPath: mpdPath, recordDir: directory, status: status,
@@ -319,7 +368,7 @@ extension RecordedSession {
 }
 
 extension RecordedSession.Track {
-    var properties: RecordingTrack {
+    package var properties: RecordingTrack {
         let isVideo = kind == .video
         return RecordingTrack(
             kind: kind.rawValue, codecs: codecs, mimeType: container.mediaType(isVideo: isVideo), timescale: timescale,

@@ -1,0 +1,111 @@
+import Auth
+import Cluster
+import HTTP
+import Log
+import Nodes
+import Presentation
+import Route
+
+/// Lets a recording that somebody asked for go on where its publisher goes when the node that wrote it dies or is drained. What is recorded
+/// automatically needs no one for that.
+///
+/// Each recording is handed on once: whoever stops it afterwards has stopped it.
+actor RecordingHandover {
+    /// As long as a node takes to begin what it records automatically, and its record to show it.
+    private static let graceNs: UInt64 = 3_000_000_000
+    private static let pauseNs: UInt64 = 5_000_000_000
+    private static let attemptsMax = 12
+
+    /// A recording on a node that was running, by that node's start.
+    private struct Left: Hashable {
+        let stream: String
+        let alias: String
+        let startedAtMs: Int64
+    }
+
+    private struct State {
+        /// When the publisher was first seen elsewhere, and not recorded.
+        var notBeforeNs: UInt64?
+        var attempts = 0
+        var isDone = false
+    }
+
+    private let directory: NodeDirectory
+    private let caller: NodeCaller
+    private let isAutomatic: @Sendable (String) -> Bool
+    private let log = Logger("handover")
+    private var left: [Left: State] = [:]
+    private var task: Task<Void, Never>?
+
+    /// - Parameter isAutomatic: whether a stream is recorded without being asked, by the coordinator's own rules.
+    init(directory: NodeDirectory, caller: NodeCaller, isAutomatic: @escaping @Sendable (String) -> Bool) {
+        (self.directory, self.caller, self.isAutomatic) = (directory, caller, isAutomatic)
+    }
+
+    func start() async {
+        guard task == nil else { return }
+        let changes = await directory.changes()
+        task = Task { [weak self] in
+            for await view in changes {
+                await self?.look(view)
+                try? await Task.sleep(for: .milliseconds(200))
+            }
+        }
+    }
+
+    func stop() async {
+        let running = task
+        task = nil
+        running?.cancel()
+        await running?.value
+    }
+
+    private func look(_ view: ClusterView) {
+        let leaving = view.nodes.filter { $0.status != .running }
+        for node in leaving {
+            for stream in node.streams where stream.recording && !isAutomatic(stream.id) {
+                let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
+                left[key] = left[key] ?? State()
+            }
+        }
+        let starts = Dictionary(leaving.map { ($0.alias, $0.record.startedAtMs) }) { $1 }
+        left = left.filter { starts[$0.key.alias] == $0.key.startedAtMs }
+        for (key, state) in left where !state.isDone { advance(key, state, view) }
+    }
+
+    private func advance(_ key: Left, _ state: State, _ view: ClusterView) {
+        let nowNs = Monotonic.nowNs()
+        let running = view.nodes.filter { $0.status == .running }
+        if running.contains(where: { $0.stream(key.stream)?.recording == true }) {
+            left[key]?.isDone = true
+            return
+        }
+        guard let node = running.first(where: { $0.stream(key.stream)?.presence == .original }) else { return }
+        guard let notBeforeNs = state.notBeforeNs else {
+            left[key]?.notBeforeNs = nowNs &+ Self.graceNs
+            return
+        }
+        guard nowNs >= notBeforeNs else { return }
+        left[key]?.notBeforeNs = nowNs &+ Self.pauseNs
+        left[key]?.attempts += 1
+        left[key]?.isDone = state.attempts + 1 >= Self.attemptsMax
+        Task { await self.handOn(key, to: node) }
+    }
+
+    private func handOn(_ key: Left, to node: NodeView) async {
+        var request = HTTPClientRequest(
+            .post, "\(node.record.url)/api/record/\(PercentCoding.encode(key.stream))",
+            headers: NodeRequest.headers(token: node.token), body: .bytes(Array("{}".utf8)))
+        request.headers["Content-Type"] = "application/json"
+        request.connectMs = NodeRequest.connectMs
+        request.totalMs = NodeCaller.totalMs
+        do throws(HTTPClientError) {
+            let answer = try await caller.send(request, to: node)
+            guard answer.status.isSuccess else { throw .status(answer.status) }
+            left[key]?.isDone = true
+            log.info("recording goes on elsewhere", ["stream": key.stream, "from": key.alias, "onto": node.alias])
+        } catch {
+            log.warning("a recording does not go on", ["stream": key.stream, "onto": node.alias, "reason": error.description])
+        }
+    }
+}
