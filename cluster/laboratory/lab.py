@@ -67,9 +67,10 @@ class Lab:
 
     def down(self) -> None:
         """Ends every process in the lab's namespaces and removes them; safe to call for what a killed lab left behind."""
-        self.heal()
-        everybody = {member: self._processes(member) for member in self.network.members()}
-        pids = [pid for found in everybody.values() for pid in found]
+        # Links and filters go with their namespaces, of which some may be half made; who is frozen would not hear SIGTERM.
+        for member in self.network.members():
+            self.thaw(member)
+        pids = [pid for member in self.network.members() for pid in self._processes(member)]
         for number in (signal.SIGTERM, signal.SIGKILL):
             for pid in pids:
                 _signal(pid, number)

@@ -279,8 +279,3 @@ def publishers(coordinators: Coordinators, stream: str, alive: set[str]) -> list
 
 def rows(coordinators: Coordinators, stream: str) -> list[dict]:
     return coordinators.json(f"/api/playback/{stream}") or []
-
-
-def seconds(text: str | None) -> float:
-    """RFC 3339 to Unix seconds."""
-    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()

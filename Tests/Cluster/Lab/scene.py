@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 import sources
-from clients import HEADERS, Coordinators, Encoder, Player, Viewer, Watchman, objects, pictures, publishers, rows, seconds
+from clients import HEADERS, Coordinators, Encoder, Player, Viewer, Watchman, objects, pictures, publishers, rows
 from laboratory import Lab
 from programs import eventually
 from wire import call
@@ -109,8 +109,8 @@ class Scene:
         found = eventually("the recordings are closed", self._closed, 40, every=0.3)
         names = objects(self.coordinators, LIVE)
         missing = [name for name in names if not _is_there(self.coordinators, name)]
-        began = min(seconds(row["start"]) for row in found)
-        return Recorded(ended - began, pictures(self.coordinators, LIVE) / sources.FPS, {row["node_alias"] for row in found}, len(names), missing)
+        # By the encoder's clock: in a lab where nodes' clocks are wrong, the recordings' times are only as right as the coordinators make them.
+        return Recorded(ended - self.encoder.began[0], pictures(self.coordinators, LIVE) / sources.FPS, {row["node_alias"] for row in found}, len(names), missing)
 
     def _closed(self) -> list[dict] | None:
         found = rows(self.coordinators, LIVE)

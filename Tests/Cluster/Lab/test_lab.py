@@ -44,7 +44,7 @@ def said(process: subprocess.Popen) -> str:
 def test_a_lab_that_was_killed_on_its_way_up_leaves_nothing(by_hand):
     lab = Lab(NAME)
     process = by_hand("up", "--no-postgres")
-    eventually("something runs", lambda: lab.network.exists and any(lab.network.processes(member) for member in lab.network.members()), 20)
+    eventually("a node was started", lambda: (lab.folder / "edge-1.log").exists() and lab.network.processes("edge-1"), 60)
     process.kill()
     process.wait()
     pids = [pid for member in lab.network.members() for pid in lab.network.processes(member)]
