@@ -20,8 +20,8 @@ struct RouteDeskTests {
                     view.nodes[index].record.load.publishers = placed[view.nodes[index].alias] ?? 0
                 }
             }
-            let decision = await desk.publish("s\(number)", in: view, preference: RoutePreference(), nowNs: nowNs)
-            if case .node(let alias) = decision { placed[alias, default: 0] += 1 }
+            let pick = await desk.publish("s\(number)", in: view, preference: RoutePreference(), nowNs: nowNs)
+            if case .node(let alias) = pick.decision { placed[alias, default: 0] += 1 }
         }
         return placed
     }
@@ -46,8 +46,12 @@ struct RouteDeskTests {
         let view = ClusterView(nodes: (1...5).map { node("n\($0)") })
         let first = await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second)
         for _ in 0..<10 {
-            #expect(await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second) == first)
+            let another = await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second)
+            #expect(another.decision == first.decision)
+            // The node has refused it, which is nothing to the first.
+            await desk.release(another)
         }
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == first.decision)
     }
 
     @Test("a viewer that comes before the node's record shows the stream finds it")
@@ -56,7 +60,7 @@ struct RouteDeskTests {
         let view = ClusterView(nodes: (1...5).map { node("n\($0)") })
         #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .noSuchStream)
         let published = await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second)
-        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == published)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == published.decision)
         let later = second + 4 * second
         #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: later).decision == .noSuchStream)
     }
@@ -73,11 +77,12 @@ struct RouteDeskTests {
     func releaseAndDeath() async {
         let desk = RouteDesk()
         let view = ClusterView(nodes: [node("a"), node("b", cpu: 0.5)])
-        #expect(await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second) == .node("a"))
-        await desk.release("demo", node: "a", isPublisher: true)
+        let pick = await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second)
+        #expect(pick.decision == .node("a"))
+        await desk.release(pick)
         #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .noSuchStream)
-        #expect(await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second) == .node("a"))
+        #expect(await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .node("a"))
         let afterwards = ClusterView(nodes: [node("a", status: .lost), node("b", cpu: 0.5)])
-        #expect(await desk.publish("demo", in: afterwards, preference: RoutePreference(), nowNs: second) == .node("b"))
+        #expect(await desk.publish("demo", in: afterwards, preference: RoutePreference(), nowNs: second).decision == .node("b"))
     }
 }

@@ -7,11 +7,13 @@ public struct RoutePick: Sendable {
     public let decision: RouteDecision
     /// Brings the stream to the node; nil when it is there.
     public let arrival: Task<CascadeOutcome, Never>?
+    /// What `release` takes back; nil when nothing new is counted, as for a publisher of a name that another has just been sent away with.
+    public let claim: Int?
 
-    /// A decision; without `arrival` it may be acted on at once.
-    public init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil) {
+    init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil, claim: Int? = nil) {
         self.decision = decision
         self.arrival = arrival
+        self.claim = claim
     }
 }
 
@@ -24,6 +26,7 @@ public actor RouteDesk {
     static let viewerNs: UInt64 = 1_500_000_000
 
     private struct Pick {
+        let number: Int
         let alias: String
         let stream: String
         let isPublisher: Bool
@@ -31,6 +34,7 @@ public actor RouteDesk {
     }
 
     private var picks: [Pick] = []
+    private var lastNumber = 0
     private var turn = 0
     private let cascades: (any CascadeStarting)?
     private var flights = CascadeFlights()
@@ -45,17 +49,17 @@ public actor RouteDesk {
     public func publish(
         _ stream: String, in view: ClusterView, preference: RoutePreference, excluding: Set<String> = [],
         nowNs: UInt64
-    ) -> RouteDecision {
+    ) -> RoutePick {
         expire(nowNs)
         let claim = picks.last { $0.isPublisher && $0.stream == stream && !excluding.contains($0.alias) }
-        if let claim, view.node(claim.alias).map({ $0.status != .lost }) ?? false { return .node(claim.alias) }
+        if let claim, view.node(claim.alias).map({ $0.status != .lost }) ?? false {
+            return RoutePick(.node(claim.alias))
+        }
         turn &+= 1
         let decision = RoutePolicy.publish(
             stream, in: view, preference: preference, pending: unseenPublishers(in: view), excluding: excluding, turn: turn)
-        if case .node(let alias) = decision {
-            picks.append(Pick(alias: alias, stream: stream, isPublisher: true, atNs: nowNs))
-        }
-        return decision
+        guard case .node(let alias) = decision else { return RoutePick(decision) }
+        return RoutePick(decision, claim: count(stream, on: alias, isPublisher: true, nowNs))
     }
 
     /// The node for a new viewer. A publisher that was sent to a node a moment ago counts as being there, and so does a stream that is
@@ -82,24 +86,25 @@ public actor RouteDesk {
         {
             decision = .node(claim.alias)
         }
-        if case .node(let alias) = decision {
-            picks.append(Pick(alias: alias, stream: stream, isPublisher: false, atNs: nowNs))
-            return RoutePick(decision, arrival: flights.task(stream, onto: alias))
-        }
-        return RoutePick(decision)
+        guard case .node(let alias) = decision else { return RoutePick(decision) }
+        return RoutePick(
+            decision, arrival: flights.task(stream, onto: alias), claim: count(stream, on: alias, isPublisher: false, nowNs))
     }
 
     /// Counts a session that went to a node the client named, so that whoever comes next finds it there.
     /// - Parameter nowNs: monotonic nanoseconds.
     public func note(_ stream: String, on alias: String, isPublisher: Bool, nowNs: UInt64) {
         expire(nowNs)
-        picks.append(Pick(alias: alias, stream: stream, isPublisher: isPublisher, atNs: nowNs))
+        _ = count(stream, on: alias, isPublisher: isPublisher, nowNs)
     }
 
-    /// Takes back one pick that came to nothing.
-    public func release(_ stream: String, node alias: String, isPublisher: Bool) {
-        let index = picks.lastIndex { $0.alias == alias && $0.stream == stream && $0.isPublisher == isPublisher }
-        if let index { picks.remove(at: index) }
+    /// Takes back what a pick counted, because it came to nothing.
+    public func release(_ pick: RoutePick) { picks.removeAll { $0.number == pick.claim } }
+
+    private func count(_ stream: String, on alias: String, isPublisher: Bool, _ nowNs: UInt64) -> Int {
+        lastNumber += 1
+        picks.append(Pick(number: lastNumber, alias: alias, stream: stream, isPublisher: isPublisher, atNs: nowNs))
+        return lastNumber
     }
 
     // MARK: Cascades

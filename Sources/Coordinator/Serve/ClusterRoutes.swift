@@ -167,9 +167,9 @@ struct ClusterRoutes: Sendable {
         let name = try request.streamName()
         let view = await directory.view()
         guard view.holders(of: name).isEmpty else { throw HTTPError(.conflict, "there is a stream of that name") }
-        let decision = await desk.publish(
+        let pick = await desk.publish(
             name, in: view, preference: RoutePreference(nodes: request.set("node", "nodes")), nowNs: Monotonic.nowNs())
-        guard case .node(let alias) = decision, let node = view.node(alias) else {
+        guard case .node(let alias) = pick.decision, let node = view.node(alias) else {
             throw HTTPError(.serviceUnavailable, "no node can take it now", headers: ["Retry-After": "2"])
         }
         return try await caller.forward(request, to: node, path: "/api/streams/\(PercentCoding.encode(name))").response

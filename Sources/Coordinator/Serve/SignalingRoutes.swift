@@ -119,9 +119,9 @@ struct SignalingRoutes: Sendable {
         try await checkLimits(kind, stream)
         var body: [UInt8]?
         var tries = Tries()
-        while tries.mayGoOn, let (node, arrival) = try await pick(kind, stream, preference, tries) {
-            if case .failed(let why) = await arrival?.value {
-                await desk.release(stream, node: node.alias, isPublisher: false)
+        while tries.mayGoOn, let (node, pick) = try await pick(kind, stream, preference, tries) {
+            if case .failed(let why) = await pick.arrival?.value {
+                await desk.release(pick)
                 tries.noteCascade(onto: node.alias, why)
                 continue
             }
@@ -131,10 +131,10 @@ struct SignalingRoutes: Sendable {
             body = offer
             switch await attempt(kind, caller.request(request, body: offer, node: node, path: path), node) {
             case .answered(let answer):
-                if !answer.status.isSuccess { await desk.release(stream, node: node.alias, isPublisher: kind == .whip) }
+                if !answer.status.isSuccess { await desk.release(pick) }
                 return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
             case .failed(let failure, let isThere, let mayTryAnother):
-                await desk.release(stream, node: node.alias, isPublisher: kind == .whip)
+                await desk.release(pick)
                 guard mayTryAnother else { throw failure }
                 tries.note(node.alias, failure, isThere: isThere)
             }
@@ -257,21 +257,20 @@ struct SignalingRoutes: Sendable {
 
     private func pick(
         _ kind: Kind, _ stream: String, _ preference: RoutePreference, _ tries: Tries
-    ) async throws(HTTPError) -> (node: NodeView, arrival: Task<CascadeOutcome, Never>?)? {
+    ) async throws(HTTPError) -> (node: NodeView, pick: RoutePick)? {
         let view = await directory.view()
         let nowNs = Monotonic.nowNs()
         let pick: RoutePick
         switch kind {
         case .whip:
-            let decision = await desk.publish(
+            pick = await desk.publish(
                 stream, in: view, preference: preference, excluding: tries.silent.union(tries.busy), nowNs: nowNs)
-            pick = RoutePick(decision)
         case .whep:
             pick = await desk.watch(
                 stream, in: view, preference: preference, excluding: tries.silent, busy: tries.busy, nowNs: nowNs)
         }
         switch pick.decision {
-        case .node(let alias), .cascade(let alias, _): return view.node(alias).map { ($0, pick.arrival) }
+        case .node(let alias), .cascade(let alias, _): return view.node(alias).map { ($0, pick) }
         case .noSuchStream: throw tries.last ?? HTTPError(.notFound, "no such stream")
         case .full:
             throw tries.last
