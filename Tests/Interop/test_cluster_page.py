@@ -24,7 +24,7 @@ def test_cluster_page(own_cluster, browsers, peers):
     peers.play(f"{copy.url}/whep/rec-demo")
 
     tree = TREE.format("rec-demo")
-    page.until("the copy under its source", f"{tree}?.querySelector('[data-place={source.alias}] [data-place={copy.alias}][data-state=copy]') !== null")
+    page.until("the copy under its source", f"{tree}?.querySelector('[data-place={source.alias}] [data-place={copy.alias}][data-state=copy]') != null")
     assert page.script(f"return {tree}.querySelector('[data-place={source.alias}]').dataset.state") == "source"
     page.until("the viewer where it is", f"{tree}.querySelector('[data-place={copy.alias}] .num').textContent === '1 viewer'")
     page.until("curves", f"Number(document.querySelector('[data-alias={copy.alias}] [data-curve=viewers] svg').dataset.points) >= 3")
