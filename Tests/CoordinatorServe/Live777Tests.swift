@@ -86,8 +86,7 @@ struct Live777Tests {
             #expect(try await bench.send(.delete, viewer).status == 204)
             #expect(try await bench.send(.delete, publisher).status == 204)
             try await eventually("the stream is gone") { try await bench.get("/api/streams").text == "[]" }
-            // For three seconds a publisher is believed to be where it was sent.
-            try await eventually("nobody is sent there") { try await bench.offer("/whep/demo").status == 404 }
+            #expect(try await bench.offer("/whep/demo").status == 404)
         }
     }
 

@@ -73,6 +73,18 @@ struct RouteDeskTests {
         #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .node("n4"))
     }
 
+    @Test("a publisher whose session has ended is not believed to be where it was sent")
+    func ended() async {
+        let desk = RouteDesk()
+        let view = ClusterView(nodes: [node("a")])
+        let pick = await desk.publish("demo", in: view, preference: RoutePreference(), nowNs: second)
+        await desk.opened("s1", pick)
+        await desk.ended("s2", on: "a")
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .node("a"))
+        await desk.ended("s1", on: "a")
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .noSuchStream)
+    }
+
     @Test("a released pick is forgotten, and a claim on a node that died is not honoured")
     func releaseAndDeath() async {
         let desk = RouteDesk()

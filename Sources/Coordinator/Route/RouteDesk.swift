@@ -31,6 +31,8 @@ public actor RouteDesk {
         let stream: String
         let isPublisher: Bool
         let atNs: UInt64
+        /// The node's name for what came of it.
+        var session: String?
     }
 
     private var picks: [Pick] = []
@@ -93,9 +95,20 @@ public actor RouteDesk {
 
     /// Counts a session that went to a node the client named, so that whoever comes next finds it there.
     /// - Parameter nowNs: monotonic nanoseconds.
-    public func note(_ stream: String, on alias: String, isPublisher: Bool, nowNs: UInt64) {
+    @discardableResult
+    public func note(_ stream: String, on alias: String, isPublisher: Bool, nowNs: UInt64) -> RoutePick {
         expire(nowNs)
-        _ = count(stream, on: alias, isPublisher: isPublisher, nowNs)
+        return RoutePick(.node(alias), claim: count(stream, on: alias, isPublisher: isPublisher, nowNs))
+    }
+
+    /// A session came of a pick; `session` is the node's name for it.
+    public func opened(_ session: String, _ pick: RoutePick) {
+        if let index = picks.firstIndex(where: { $0.number == pick.claim }) { picks[index].session = session }
+    }
+
+    /// A session has ended: what was counted for it isn't there, though the node's record may still say so.
+    public func ended(_ session: String, on alias: String) {
+        picks.removeAll { $0.session == session && $0.alias == alias }
     }
 
     /// Takes back what a pick counted, because it came to nothing.

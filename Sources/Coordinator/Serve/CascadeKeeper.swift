@@ -25,37 +25,13 @@ actor CascadeKeeper {
         var failures: UInt64 = 0
     }
 
-    private let directory: NodeDirectory
     private let desk: RouteDesk
     private let depthMax: Int
     private var attempts: [Key: Attempt] = [:]
-    private var task: Task<Void, Never>?
 
-    init(directory: NodeDirectory, desk: RouteDesk, depthMax: Int) {
-        (self.directory, self.desk, self.depthMax) = (directory, desk, depthMax)
-    }
+    init(desk: RouteDesk, depthMax: Int) { (self.desk, self.depthMax) = (desk, depthMax) }
 
-    /// Looks whenever the view changes, which it does each second as long as there is a node.
-    func start() async {
-        guard task == nil else { return }
-        let changes = await directory.changes()
-        task = Task { [weak self] in
-            for await view in changes {
-                await self?.look(view)
-                // Many nodes change all the time; the newest view has all that happened meanwhile.
-                try? await Task.sleep(for: .milliseconds(200))
-            }
-        }
-    }
-
-    func stop() async {
-        let running = task
-        task = nil
-        running?.cancel()
-        await running?.value
-    }
-
-    private func look(_ view: ClusterView) {
+    func look(_ view: ClusterView) {
         let nowNs = Monotonic.nowNs()
         let moves = RoutePolicy.moves(in: view, depthMax: depthMax)
         let wanted = Set(moves.map { Key(stream: $0.stream, alias: $0.onto) })

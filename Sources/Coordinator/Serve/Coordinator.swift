@@ -25,9 +25,7 @@ public final class Coordinator: Server {
     private let follower: LiveFollower
     private let autoRecorder: AutoRecorder?
     private let clocks: ClockKeeper
-    private let cascades: CascadeKeeper
-    private let drains: DrainKeeper
-    private let handover: RecordingHandover
+    private let watch: ViewWatch
     private let log = Logger("coordinator")
 
     /// `http://host:port` it listens on.
@@ -69,10 +67,15 @@ public final class Coordinator: Server {
             directory: directory, client: objectClient, firstVersion: wallUs())
         let caller = NodeCaller(client: client, bodyBytesMax: config.http.maxBody)
         let desk = RouteDesk(cascades: CascadeStarter(caller: caller, settings: config.cascade))
-        cascades = CascadeKeeper(directory: directory, desk: desk, depthMax: config.cascade.depthMax)
-        drains = DrainKeeper(directory: directory, caller: caller)
+        let cascades = CascadeKeeper(desk: desk, depthMax: config.cascade.depthMax)
+        let drains = DrainKeeper(caller: caller)
         let rules = AutoRecordRules(config.autoRecord)
-        handover = RecordingHandover(directory: directory, caller: caller) { rules?.covers($0) ?? false }
+        let handover = RecordingHandover(caller: caller) { rules?.covers($0) ?? false }
+        watch = ViewWatch(directory) { view in
+            await cascades.look(view)
+            await drains.look(view)
+            await handover.look(view)
+        }
         let metrics = CoordinatorMetrics(
             directory: directory, desk: desk, index: index, sync: sync, storeSync: storeSync, registry: registry,
             cache: objects.cache)
@@ -87,18 +90,14 @@ public final class Coordinator: Server {
         await storeSync?.start()
         await clocks.start()
         await autoRecorder?.start()
-        await cascades.start()
-        await drains.start()
-        await handover.start()
+        await watch.start()
         try server.start()
     }
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
         // The feeds end first: an event stream would otherwise hold the server open.
-        await handover.stop()
-        await drains.stop()
-        await cascades.stop()
+        await watch.stop()
         await autoRecorder?.stop()
         await clocks.stop()
         await storeSync?.stop()

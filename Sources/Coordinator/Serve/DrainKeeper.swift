@@ -7,33 +7,15 @@ import Nodes
 actor DrainKeeper {
     private static let pauseNs: UInt64 = 2_000_000_000
 
-    private let directory: NodeDirectory
     private let caller: NodeCaller
     private let log = Logger("drain")
     private var askedNs: [String: UInt64] = [:]
     /// When nodes started that know no drain: such a node just gets nothing new.
     private var unable: [String: Int64] = [:]
-    private var task: Task<Void, Never>?
 
-    init(directory: NodeDirectory, caller: NodeCaller) { (self.directory, self.caller) = (directory, caller) }
+    init(caller: NodeCaller) { self.caller = caller }
 
-    func start() async {
-        guard task == nil else { return }
-        let changes = await directory.changes()
-        task = Task { [weak self] in
-            // A node's record changes each second, so what failed is tried again.
-            for await view in changes { await self?.look(view) }
-        }
-    }
-
-    func stop() async {
-        let running = task
-        task = nil
-        running?.cancel()
-        await running?.value
-    }
-
-    private func look(_ view: ClusterView) {
+    func look(_ view: ClusterView) {
         let nowNs = Monotonic.nowNs()
         for node in view.nodes where node.status == .draining && node.record.status == .running {
             guard unable[node.alias] != node.record.startedAtMs, nowNs >= (askedNs[node.alias] ?? 0) &+ Self.pauseNs else {

@@ -30,37 +30,17 @@ actor RecordingHandover {
         var isDone = false
     }
 
-    private let directory: NodeDirectory
     private let caller: NodeCaller
     private let isAutomatic: @Sendable (String) -> Bool
     private let log = Logger("handover")
     private var left: [Left: State] = [:]
-    private var task: Task<Void, Never>?
 
     /// - Parameter isAutomatic: whether a stream is recorded without being asked, by the coordinator's own rules.
-    init(directory: NodeDirectory, caller: NodeCaller, isAutomatic: @escaping @Sendable (String) -> Bool) {
-        (self.directory, self.caller, self.isAutomatic) = (directory, caller, isAutomatic)
+    init(caller: NodeCaller, isAutomatic: @escaping @Sendable (String) -> Bool) {
+        (self.caller, self.isAutomatic) = (caller, isAutomatic)
     }
 
-    func start() async {
-        guard task == nil else { return }
-        let changes = await directory.changes()
-        task = Task { [weak self] in
-            for await view in changes {
-                await self?.look(view)
-                try? await Task.sleep(for: .milliseconds(200))
-            }
-        }
-    }
-
-    func stop() async {
-        let running = task
-        task = nil
-        running?.cancel()
-        await running?.value
-    }
-
-    private func look(_ view: ClusterView) {
+    func look(_ view: ClusterView) {
         let leaving = view.nodes.filter { $0.status != .running }
         for node in leaving {
             for stream in node.streams where stream.recording && !isAutomatic(stream.id) {

@@ -107,7 +107,8 @@ struct SignalingRoutes: Sendable {
         if redirects(to: node) { return redirect(request, kind, stream, to: node, path) }
         let answer = try await caller.forward(request, to: node, path: path)
         if answer.status.isSuccess {
-            await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
+            let pick = await desk.note(stream, on: node.alias, isPublisher: kind == .whip, nowNs: Monotonic.nowNs())
+            await opened(answer, pick, stream, node)
         }
         return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
     }
@@ -131,7 +132,11 @@ struct SignalingRoutes: Sendable {
             body = offer
             switch await attempt(kind, caller.request(request, body: offer, node: node, path: path), node) {
             case .answered(let answer):
-                if !answer.status.isSuccess { await desk.release(pick) }
+                if answer.status.isSuccess {
+                    await opened(answer, pick, stream, node)
+                } else {
+                    await desk.release(pick)
+                }
                 return extraICE.adding(to: try SessionAddress.rewrite(answer, stream: stream, alias: node.alias), stream: stream)
             case .failed(let failure, let isThere, let mayTryAnother):
                 await desk.release(pick)
@@ -140,6 +145,11 @@ struct SignalingRoutes: Sendable {
             }
         }
         throw tries.last ?? HTTPError(.serviceUnavailable, "no node is up", headers: ["Retry-After": "2"])
+    }
+
+    private func opened(_ answer: NodeAnswer, _ pick: RoutePick, _ stream: String, _ node: NodeView) async {
+        let address = answer.headers["Location"].flatMap { SessionAddress(location: $0, stream: stream, alias: node.alias) }
+        if let address { await desk.opened(address.session, pick) }
     }
 
     /// Only an edge-node knows grants.
@@ -285,7 +295,11 @@ struct SignalingRoutes: Sendable {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
             let node = await directory.node(address.alias)
         else { throw HTTPError(.notFound, "unknown session") }
-        return try await caller.forward(request, to: node, path: address.nodePath + suffix).response
+        let answer = try await caller.forward(request, to: node, path: address.nodePath + suffix)
+        if request.method == .delete, suffix.isEmpty, answer.status.isSuccess {
+            await desk.ended(address.session, on: address.alias)
+        }
+        return answer.response
     }
 }
 

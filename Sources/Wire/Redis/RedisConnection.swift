@@ -18,11 +18,7 @@ public final class RedisConnection: Sendable {
         statusUpdates = updates
         loop = CommandLoop(address, continuation)
         startThread(loop)
-        watch = address.sentinels.map { [loop] sentinels in
-            let watch = SentinelWatch(sentinels) { loop.hearOfMaster($0) }
-            startThread(watch)
-            return watch
-        }
+        watch = SentinelWatch.start(address) { [loop] in loop.hearOfMaster($0) }
     }
 
     deinit {

@@ -60,6 +60,14 @@ final class SentinelWatch: RedisLoop {
         self.tell = tell
     }
 
+    /// Watches on a thread of its own; nil when the address names no Sentinels.
+    static func start(_ address: RedisAddress, tell: @escaping @Sendable (RedisAddress.Endpoint) -> Void) -> SentinelWatch? {
+        guard let sentinels = address.sentinels else { return nil }
+        let watch = SentinelWatch(sentinels, tell: tell)
+        startThread(watch)
+        return watch
+    }
+
     func stop() {
         isStopping.store(true, ordering: .relaxed)
         event.wake()

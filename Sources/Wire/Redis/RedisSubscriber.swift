@@ -24,11 +24,7 @@ public final class RedisSubscriber: Sendable {
         self.events = events
         loop = SubscriberLoop(address, channels, continuation)
         startThread(loop)
-        watch = address.sentinels.map { [loop] sentinels in
-            let watch = SentinelWatch(sentinels) { loop.hearOfMaster($0) }
-            startThread(watch)
-            return watch
-        }
+        watch = SentinelWatch.start(address) { [loop] in loop.hearOfMaster($0) }
     }
 
     deinit {
