@@ -85,6 +85,7 @@ class Peer:
         self._headers = owner.headers
         self.session: str | None = None
         self.frames = 0
+        self.size: tuple[int, int] | None = None
         self.samples = 0
         self.energy = 0.0
         self.last_frame_at = 0.0
@@ -136,6 +137,7 @@ class Peer:
                 if self.frames:
                     self.longest_pause = max(self.longest_pause, now - self.last_frame_at)
                 self.frames, self.last_frame_at = self.frames + 1, now
+                self.size = (frame.width, frame.height)
             else:
                 self.samples += frame.samples
                 self.energy += float(numpy.square(frame.to_ndarray().astype(numpy.float64) / 32768).sum())
