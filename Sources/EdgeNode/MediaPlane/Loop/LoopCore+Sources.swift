@@ -16,17 +16,18 @@ extension LoopCore {
             fanout, epoch: epoch, description: publisher.pointee.description, restarted: restarted,
             canAsk: publisher.pointee.canAskAny, now)
         fanout.pointee.outlets.forEach {
-            pushSource(publisher, to: $0, restarted: restarted)
+            pushSource(publisher, to: $0, restarted: restarted, canAsk: publisher.pointee.canAskAny)
         }
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
             if hasAudience(fanout) { publisher.pointee.tracks[track].keyframes.want() }
         }
     }
 
-    private func pushSource(_ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe, restarted: UInt64) {
+    private func pushSource(
+        _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe, restarted: UInt64, canAsk: Bool
+    ) {
         pipe.pushSource(
-            epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: restarted,
-            canAsk: publisher.pointee.canAskAny)
+            epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: restarted, canAsk: canAsk)
         pipe.publish()
     }
 
@@ -74,8 +75,12 @@ extension LoopCore {
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
-        pushSource(publisher, to: pipe, restarted: .max)
-        if replays { replay(fanout, publisher, to: pipe) }
+        let canAsk = !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
+        pushSource(publisher, to: pipe, restarted: .max, canAsk: canAsk)
+        if replays {
+            replay(
+                fanout, publisher, to: pipe, packetsMax: canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2)
+        }
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
             publisher.pointee.tracks[track].keyframes.want()
         }
@@ -83,15 +88,16 @@ extension LoopCore {
     }
 
     /// Fills a new pipe with what a joiner on the other loop may start from: video since the newest keyframe.
+    ///
+    /// - Parameter packetsMax: half of the pipe at most, so that what comes meanwhile still fits.
     private func replay(
-        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe
+        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,
+        packetsMax: Int
     ) {
-        // Half of the pipe, so that what comes meanwhile still fits.
-        let packetsMax = UInt64(MediaLimits.loopPipeSlots / 2)
         for source in 0..<publisher.pointee.trackCount {
             let place = Int(fanout.pointee.trackOfSource[source])
             guard place >= 0, fanout.pointee.tracks[place].kind == .video,
-                let first = fanout.pointee.tracks[place].cachedKeyframe(packetsMax: packetsMax)
+                let first = fanout.pointee.tracks[place].cachedKeyframe(packetsMax: UInt64(packetsMax))
             else { continue }
             let track = fanout.pointee.tracks + place
             for index in first...track.pointee.ring.highest {
@@ -185,6 +191,10 @@ extension LoopCore {
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
         fanout.pointee.ignoresRequests = !canAsk
+        for place in 0..<fanout.pointee.trackCount {
+            let track = fanout.pointee.tracks + place
+            track.pointee.keepsGroup = !canAsk && track.pointee.kind == .video
+        }
         for position in 0..<fanout.pointee.viewers.count {
             matchTracks(fanout.pointee.viewers[position], fanout, restarted: restarted, now)
         }
@@ -206,6 +216,7 @@ extension LoopCore {
         let isTaken = track.pointee.clock.report(
             timestamp: onTimeline, ntpNs: ntpNs, wallNs: ntpNs &+ UInt64(bitPattern: offset), arrivalNs: arrivalNs,
             clockRate: track.pointee.clockRate, mayJump: !track.pointee.isAnnounced)
-        if isTaken { fanout.pointee.clockOffsetNs = offset }
+        // Where the publisher's clock has jumped, all tracks go on from a new offset: each on its own they would drift apart.
+        fanout.pointee.clockOffsetNs = isTaken ? offset : nil
     }
 }
