@@ -139,11 +139,10 @@ extension LoopCore {
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
         let shift = outgoing.pointee.map.shift(of: sequence)
-        let headerCount = outgoing.pointee.writeHeader(
-            slot, sequence: sequence, timestampOffset: shift.timestamp, to: headerScratch)
+        let headerCount = outgoing.pointee.writeHeader(slot, sequence: sequence, to: headerScratch)
         let payload = payload(of: slot, shift, track)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
-        guard headerCount + payload.count + 16 <= room else {
+        guard headerCount + payload.count + SRTPProfile.tagBytesMax <= room else {
             counters.pointee.count(.oversized)
             return 0
         }

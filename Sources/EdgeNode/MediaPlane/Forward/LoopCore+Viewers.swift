@@ -5,7 +5,9 @@ extension LoopCore {
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
     static let keyframePatienceNs: UInt64 = 500_000_000
     /// The longest group of pictures that is sent to a joiner.
-    static let cachedPacketsMax: UInt64 = 1500
+    static let cachedPacketsMax = UInt64(MediaLimits.videoRingSlotsMax - FanoutTrack.catchUpRoom)
+    /// A joiner that waited this long without a keyframe in sight is sent what comes: the encoder may refresh pictures bit by bit.
+    static let refreshPatienceNs: UInt64 = 2_000_000_000
     static let fanoutTickNs: UInt64 = 50_000_000
 
     /// The viewer's transport is up: audio from now on, video from a keyframe on.
@@ -131,8 +133,19 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard now &- outgoing.pointee.waitingSinceNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        fanout.pointee.ignoresRequests = startCached(outgoing, session, fanout, now) || fanout.pointee.ignoresRequests
+        let waitedNs = now &- outgoing.pointee.waitingSinceNs
+        guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
+        if startCached(outgoing, session, fanout, now) {
+            fanout.pointee.ignoresRequests = true
+            fanout.pointee.tracks[outgoing.pointee.layer].keepsGroup = true
+            return
+        }
+        let target = outgoing.pointee.target
+        guard target >= 0, waitedNs >= Self.refreshPatienceNs else { return }
+        let track = fanout.pointee.tracks + target
+        if track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) {
+            _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
+        }
     }
 
     /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.
@@ -176,41 +189,14 @@ extension LoopCore {
         }
     }
 
-    /// Resends what a viewer misses and the ring still has, byte for byte as it was.
-    func viewerNack(_ first: UInt16, _ mask: UInt16, ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
-        guard let viewer = session.pointee.viewer else { return }
-        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
-            resend(first, viewer.pointee.tracks + place, session, now)
-            for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
-                resend(first &+ bit &+ 1, viewer.pointee.tracks + place, session, now)
-            }
-        }
-    }
-
-    private func resend(
-        _ number: UInt16, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
-        _ now: UInt64
+    /// A full intra request: a new command unless its number is the last one's (RFC 5104 §4.3.1.2).
+    func viewerCommandsKeyframe(
+        _ ssrc: UInt32, number: UInt8, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) {
-        session.pointee.counters.nacks &+= 1
-        let fanout = session.pointee.fanout
-        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence) else {
-            counters.pointee.count(.resendUnavailable)
-            return
+        guard let viewer = session.pointee.viewer else { return }
+        for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == ssrc {
+            if viewer.pointee.tracks[track].isNewCommand(number, now: now) { viewerWantsKeyframe(session, now) }
         }
-        // The layer that it was of then.
-        let track = fanout.pointee.tracks + Int(outgoing.pointee.map.shift(of: sequence).track)
-        guard let slot = track.pointee.ring.slot(at: index) else {
-            counters.pointee.count(.resendUnavailable)
-            return
-        }
-        let rtt = session.pointee.viewer?.pointee.rttNs ?? 0
-        guard outgoing.pointee.resends.take(sequence, bytes: Int(slot.pointee.payloadCount), now: now, rttNs: rtt) else {
-            counters.pointee.count(.resendLimited)
-            return
-        }
-        let bytes = transmit(slot, sequence: sequence, track, outgoing, session)
-        session.pointee.counters.resent &+= 1
-        session.pointee.counters.bytes &+= UInt64(bytes)
     }
 
     func viewerWantsKeyframe(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
