@@ -26,9 +26,14 @@ extension LoopCore {
             return
         }
         // The layer that it was of then.
-        let layer = Int(outgoing.pointee.map.shift(of: sequence).track)
-        let track = session.pointee.fanout.pointee.tracks + layer
+        let shift = outgoing.pointee.map.shift(of: sequence)
+        let track = session.pointee.fanout.pointee.tracks + Int(shift.track)
         guard let slot = track.pointee.ring.slot(at: index) else {
+            counters.pointee.count(.resendUnavailable)
+            return
+        }
+        // It said when it was sent, so it can't be sent again as it was.
+        if outgoing.pointee.repair == nil, outgoing.pointee.path != nil {
             counters.pointee.count(.resendUnavailable)
             return
         }
@@ -39,8 +44,8 @@ extension LoopCore {
         }
         let bytes =
             outgoing.pointee.repair == nil
-            ? transmit(slot, sequence: sequence, track, outgoing, session)
-            : retransmit(slot, original: sequence, track, outgoing, session)
+            ? transmit(slot, sequence: sequence, track, outgoing, session, now)
+            : retransmit(slot, original: sequence, shift, track, outgoing, session, now)
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
@@ -48,20 +53,22 @@ extension LoopCore {
 
     /// Sends a stored packet as a retransmission: a new packet of another source that carries the number it was sent under.
     private func retransmit(
-        _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
+        _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
         // A filler is all padding, which a retransmission leaves out (RFC 4588 §4): the number alone fills the viewer's gap.
-        let shift = outgoing.pointee.map.shift(of: original)
         let payload =
             slot.pointee.flags.contains(.filler)
-            ? UnsafeRawBufferPointer(start: nil, count: 0) : self.payload(of: slot, shift, track)
+            ? UnsafeRawBufferPointer(start: nil, count: 0) : payload(of: slot, shift, track)
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
+        let headerRoom = room - bodyCount - SRTPProfile.tagBytesMax
+        let mark = headerRoom < OutgoingTrack.headerBytesMax(slot) ? .none : mark(outgoing, now)
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, shift: shift, to: headerScratch, bytesMax: room - bodyCount - SRTPProfile.tagBytesMax)
+                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark,
+                descriptor: track.pointee.descriptor(of: slot, shift))
         else {
             counters.pointee.count(.oversized)
             return 0
@@ -80,6 +87,7 @@ extension LoopCore {
             $0.protectRTP(header: header, payload: plain, extendedSequence: sequence, into: place)
         }
         arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
+        if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }
 }
