@@ -11,7 +11,7 @@ struct DependencyDescriptor {
     /// Added to the frame number, so that a viewer's go on over switches.
     var frameShift: UInt16 = 0
 
-    static let none = DependencyDescriptor()
+    static var none: DependencyDescriptor { DependencyDescriptor() }
 
     /// The number of the frame; nil for bytes that are no descriptor.
     static func frameNumber(_ bytes: UnsafeRawBufferPointer) -> UInt16? {
