@@ -9,6 +9,7 @@ import pytest
 
 import inspection
 import sources
+from browser import PLAYER
 from programs import eventually
 from wire import call
 
@@ -16,9 +17,10 @@ from wire import call
 class WHIPMuxer(threading.Thread):
     """`av.open(url, "w", format="whip")` fed at the pace of its own clock."""
 
-    def __init__(self, url: str, seconds: float):
+    def __init__(self, url: str, seconds: float, picture=sources.picture, size=sources.SIZE, bit_rate: int = 600_000, key_seconds: int = 1):
         super().__init__(daemon=True)
         self.url, self.seconds = url, seconds
+        self._picture, self._size, self._bit_rate, self._key_seconds = picture, size, bit_rate, key_seconds
         self.error: Exception | None = None
         self.leave = threading.Event()
 
@@ -31,10 +33,10 @@ class WHIPMuxer(threading.Thread):
     def _publish(self) -> None:
         with av.open(self.url, "w", format="whip") as output:
             video = output.add_stream("libx264", rate=sources.FPS, options={
-                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(sources.FPS), "bf": "0"})
-            video.width, video.height = sources.SIZE
+                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(self._key_seconds * sources.FPS), "bf": "0"})
+            video.width, video.height = self._size
             video.pix_fmt = "yuv420p"
-            video.bit_rate = 600_000
+            video.bit_rate = self._bit_rate
             video.codec_context.time_base = fractions.Fraction(1, sources.FPS)
             audio = output.add_stream("libopus", rate=sources.RATE, layout="stereo")
             audio.bit_rate = 64_000
@@ -45,7 +47,7 @@ class WHIPMuxer(threading.Thread):
                 if now > self.seconds:
                     break
                 while pictures / sources.FPS <= now:
-                    output.mux(video.encode(sources.picture(pictures)))
+                    output.mux(video.encode(self._picture(pictures)))
                     pictures += 1
                 while sounds * sources.SAMPLES / sources.RATE <= now:
                     output.mux(audio.encode(sources.sound(sounds)))
@@ -64,8 +66,8 @@ class WHIPMuxer(threading.Thread):
 def muxer():
     started: list[WHIPMuxer] = []
 
-    def make(url: str, seconds: float = 60) -> WHIPMuxer:
-        started.append(WHIPMuxer(url, seconds))
+    def make(url: str, seconds: float = 60, **picture) -> WHIPMuxer:
+        started.append(WHIPMuxer(url, seconds, **picture))
         started[-1].start()
         return started[-1]
 
@@ -73,6 +75,20 @@ def muxer():
     for each in started:
         each.leave.set()
         each.join(20)
+
+
+def test_who_joins_far_from_a_key_frame_sees_a_picture_at_once(cluster, browsers, peers, muxer, name):
+    """FFmpeg makes none when asked, and the next one is a minute away: joiners are sent all there was since the last one."""
+    stream = name("group")
+    muxer(f"{cluster.url}/whip/{stream}", picture=sources.noise, size=sources.NOISE_SIZE, bit_rate=2_500_000, key_seconds=60)
+    # More packets than a ring holds at first.
+    eventually("2500 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 2500, 40, every=0.2)
+    # On different loops: a node puts each viewer where the fewest sessions are.
+    for viewer in [peers.play(f"{cluster.url}/whep/{stream}") for _ in range(2)]:
+        eventually("pictures long before the next key frame", lambda viewer=viewer: viewer.frames > 200, 15)
+    page = browsers()
+    page.watch(stream, frames=300, seconds=15, has_sound=False)
+    assert page.stats(PLAYER, "inbound-rtp")["video"]["packetsLost"] == 0
 
 
 def test_whip_muxer_to_browser_and_aiortc(cluster, browsers, peers, muxer, name):

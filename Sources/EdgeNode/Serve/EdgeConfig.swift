@@ -98,6 +98,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var iceUDPAddresses: [String]
     /// `loops`: media threads; 0: one per core.
     public var loops: Int
+    /// `publisher_bitrate_max`: bit/s that publishers who know REMB only are told to keep below.
+    public var publisherBitrateMax: UInt64
     /// `path_reports`: which viewers are asked to tell what their path carries (transport-wide congestion control, REMB).
     public var pathReports: PathReportPolicy
     /// `[[webrtc.ice_servers]]`.
@@ -114,6 +116,9 @@ public struct WebRTCSettings: Sendable, Hashable {
         }
         loops = webrtc.integer("loops", default: 0, in: 0...256)
         if Int(udpPort) + max(loops, 1) - 1 > 65_535 { webrtc.problem("udp_port", "leaves no port for each of \(loops) loops") }
+        publisherBitrateMax = UInt64(
+            webrtc.integer(
+                "publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
         pathReports = webrtc.choice("path_reports", default: .layers)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
