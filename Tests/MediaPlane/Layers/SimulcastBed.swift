@@ -68,7 +68,7 @@ struct LayeredEncoder {
     mutating func picture(_ peer: TestPeer, _ rids: [String] = ["q", "h", "f"], keyOf: Set<String> = [], named: Bool = true) {
         for index in layers.indices where rids.contains(layers[index].rid) {
             for packet in 0..<layers[index].packets { send(peer, index, packet, keyOf, named) }
-            layers[index].pictureID = (layers[index].pictureID &+ 1) & 0x7FFF
+            layers[index].pictureID = (layers[index].pictureID &+ 1) & (codec == .vp8 ? 0x7FFF : 0xFFFF)
             layers[index].baseLayerIndex &+= 1
         }
         clock &+= 3000
