@@ -1,3 +1,5 @@
+import MediaPlane
+
 /// What is wrong with the command line.
 enum OptionError: Error, CustomStringConvertible {
     case unknown(String)
@@ -54,6 +56,8 @@ struct PlayOptions {
     /// How long after its first picture a viewer leaves; nil: at the end.
     var stayMs: Int?
     var json = false
+    /// What DTLS offers for SRTP.
+    var profiles = SRTPProfile.allCases
 }
 
 /// The command line.
@@ -68,7 +72,7 @@ enum Command {
           with 1 to N in the URL for {n}. A session that is lost, or silent for so many seconds, is asked for again.
           --stamp tells in every seventh picture when it was sent (user data SEI), from which viewers measure delays.
         edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--rate PER_S] [--settle S] [--stay MS] [--duration S]
-            [--json]
+            [--profile gcm|sha1] [--json]
           Joins N viewers, the n-th with n in the URL for {n}, decrypts everything and reports packets, loss, order, key frames, join
           times and the delays of stamped pictures. Progress is on standard error. --settle counts, and lets the duration begin, only
           once all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture.
@@ -122,6 +126,12 @@ enum Command {
             case "--stay": options.stayMs = try scanner.number(option, 0...600_000)
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
             case "--json": options.json = true
+            case "--profile":
+                switch try scanner.value(option) {
+                case "gcm": options.profiles = [.aeadAES128GCM]
+                case "sha1": options.profiles = [.aes128CMSHA1_80]
+                case let other: throw .badValue(option: option, value: other)
+                }
             default: throw .unknown(option)
             }
         }

@@ -138,7 +138,9 @@ package final class MediaReader {
 
 extension MediaReader {
     /// Opens `input` on a thread of its own, which goes on reading into the feed it returns.
-    package static func start(_ input: String, loops: Bool) async -> Result<(tracks: [MediaTrack], feed: SampleFeed), MediaReaderError> {
+    package static func start(_ input: String, loops: Bool) async -> Result<
+        (tracks: [MediaTrack], feed: SampleFeed), MediaReaderError
+    > {
         await withCheckedContinuation { continuation in
             let isStarted = BlockingThread.start {
                 do throws(MediaReaderError) {

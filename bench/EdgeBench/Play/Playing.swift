@@ -54,7 +54,7 @@ struct Playing {
 
     private func join(_ client: SessionClient, _ certificate: DTLSCertificate, _ queue: JoinQueue, number: Int) async {
         let url = options.url.replacing(PublishOptions.placeholder, with: String(number))
-        let identity = ClientIdentity(certificate: certificate)
+        let identity = ClientIdentity(certificate: certificate, profiles: options.profiles)
         let offer = SubscribeOffer(codecs: Self.codecs)
         let sdp = offer.sdp(local: identity.local)
         do {
