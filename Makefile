@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-slow test-cluster interop bench bench-playback bench-record bench-serve bench-clip bench-registry \
+.PHONY: help build run test test-slow test-cluster interop bench bench-all bench-playback bench-record bench-serve bench-clip bench-registry \
   bench-routing sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
@@ -36,7 +36,11 @@ test-slow: setup-test build ## The tests that take minutes each, such as a store
 test-cluster: setup-test build ## Each fault of a cluster with a publisher, a viewer, a recording and a player (root; ARGS="-k Redis --update")
 	@.venv-test/bin/python -m pytest Tests/Cluster/Lab -m "slow or not slow" $(ARGS)
 
-bench: bench-record bench-serve bench-clip bench-playback bench-registry bench-routing ## All benchmarks; tables at the end of each
+bench: build    ## What a packet costs with so many viewers, beside the cheapest sender (root; ARGS="--viewers 100 --update", BENCH_WHEP=…)
+	@scripts/setup bench
+	@python3 bench/fanout.py $(ARGS)
+
+bench-all: bench bench-record bench-serve bench-clip bench-playback bench-registry bench-routing ## All benchmarks; tables at the end of each
 
 bench-playback: build ## How long the manifest of a month takes
 	@.build/release/PlaybackBench 30

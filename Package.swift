@@ -36,6 +36,7 @@ let package = Package(
         .executable(name: "edge-node", targets: ["EdgeNode"]),
         .executable(name: "coordinator", targets: ["Coordinator"]),
         .executable(name: "edge-bench", targets: ["EdgeBench"]),
+        .executable(name: "floor", targets: ["Floor"]),
     ],
     targets: [
         // Debian's C libraries.
@@ -111,7 +112,11 @@ let package = Package(
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe", "Program"]),
 
         // The load generator, which is also the demo's publisher.
-        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
+        program("EdgeBench", path: "bench/EdgeBench", ["SampleMedia", "MediaPlane", "SDP", "HTTP", "CLinux", "Log"]),
+        // The cheapest sender of the same traffic, to measure against.
+        program("Floor", path: "bench/Floor", ["SampleMedia", "MediaPlane", "SDP", "HTTP", "COpenSSL", "CLinux"]),
+        // Films, cut into packets, for both.
+        module("SampleMedia", path: "bench/SampleMedia", ["SDP", "CAVFormat"]),
 
         // How long a month's manifest takes.
         program(
@@ -155,7 +160,7 @@ let package = Package(
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Cascade", ["Streams", "SDP"]),
-        tests(of: "EdgeBench", ["SDP"]),
+        tests(of: "EdgeBench", ["SampleMedia", "SDP"]),
         // A store that fails as told, and journals for it.
         .target(
             name: "StoreFixtures", dependencies: ["Store", "Journal"], path: "Tests/StoreFixtures", swiftSettings: strict),

@@ -250,3 +250,22 @@ package final class PeerTransport {
         return body(UnsafeRawBufferPointer(rebasing: datagram[range]))
     }
 }
+
+/// The keys that one direction's RTP is encrypted and signed with (RFC 3711 section 4.3).
+package struct SRTPSessionKeys {
+    package let cipher: [UInt8]
+    package let authentication: [UInt8]
+    package let salt: [UInt8]
+}
+
+extension PeerTransport {
+    /// Our direction's keys, for a sender that encrypts by itself; nil before the handshake is done.
+    package var sendingKeys: SRTPSessionKeys? {
+        guard let profile, let master = try? dtls.exportKeys(profile).ours else { return nil }
+        func key(_ label: UInt8, _ count: Int) -> [UInt8]? { try? SRTPCipher.derive(master, label: label, count: count) }
+        guard let cipher = key(0, SRTPProfile.keyBytes), let authentication = key(1, HMACSHA1.bytes),
+            let salt = key(2, profile.saltBytes)
+        else { return nil }
+        return SRTPSessionKeys(cipher: cipher, authentication: authentication, salt: salt)
+    }
+}
