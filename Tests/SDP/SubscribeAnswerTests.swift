@@ -8,6 +8,10 @@ struct SubscribeAnswerTests {
         SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus),
     ]
 
+    /// Chrome's offer in the corpus has retransmissions for it.
+    private static let baseline = SourceTrack(
+        kind: .video, codec: Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=42001f"))
+
     private static func counter() -> () -> UInt32 {
         var next: UInt32 = 1000
         return {
@@ -27,8 +31,7 @@ struct SubscribeAnswerTests {
         #expect(answer.tracks.count == 2)
         #expect(Set(answer.tracks.map(\.cname)).count == 1)
         #expect(Set(answer.tracks.compactMap(\.ssrc)).count == 2)
-        #expect(
-            answer.tracks.allSatisfy { $0.rtxPayloadType == nil && $0.extensions.transportCC == nil && !$0.feedback.transportCC })
+        #expect(answer.tracks.allSatisfy { $0.extensions.transportCC == nil && !$0.feedback.transportCC })
         let text = answer.sdp(local: OfferCorpus.local)
         try checkAnswer(text, to: offer, direction: "sendonly", setup: answer.ourSetup)
         let sections = try SessionDescription(parsing: text).media.filter { $0.port != 0 }
@@ -36,9 +39,40 @@ struct SubscribeAnswerTests {
         #expect(Set(streamIDs).count == 1 && streamIDs.count == 2)
         for (section, track) in zip(sections, answer.tracks) {
             let ssrc = try #require(track.ssrc)
-            #expect(section.all("ssrc").allSatisfy { $0.hasPrefix("\(ssrc) ") && $0.contains(":") })
             #expect(section.all("ssrc").first == "\(ssrc) cname:\(track.cname)")
+            #expect(section.all("ssrc").allSatisfy { $0.contains(":") })
+            try Self.checkRetransmission(section, track)
         }
+    }
+
+    /// Declared are the media's SSRC and that of its retransmissions, in this order and no other (RFC 4588 section 8.8, RFC 5576).
+    private static func checkRetransmission(_ section: MediaDescription, _ track: NegotiatedTrack) throws {
+        let declared = section.all("ssrc").map { $0.prefix { $0 != " " } }.reduce(into: [Substring]()) {
+            if !$0.contains($1) { $0.append($1) }
+        }
+        #expect(declared == [track.ssrc, track.rtxSSRC].compactMap { $0.map { "\($0)" } })
+        #expect((track.rtxSSRC == nil) == (track.rtxPayloadType == nil))
+        #expect(section.formats == [track.payloadType, track.rtxPayloadType].compactMap { $0.map { "\($0)" } })
+        guard let rtx = track.rtxPayloadType, let ssrc = track.ssrc, let rtxSSRC = track.rtxSSRC else {
+            #expect(section.all("ssrc-group").isEmpty && !section.all("rtpmap").contains { $0.contains("rtx/") })
+            return
+        }
+        #expect(section.all("ssrc-group") == ["FID \(ssrc) \(rtxSSRC)"])
+        #expect(section.all("rtpmap").contains("\(rtx) rtx/90000"))
+        #expect(section.all("fmtp").contains("\(rtx) apt=\(track.payloadType)"))
+    }
+
+    @Test(
+        "retransmissions are answered when they are offered for the payload type taken, and can be asked for",
+        arguments: [
+            ("a=mid:1", "a=mid:1", UInt8?(104)), ("a=fmtp:104 apt=103", "a=fmtp:104 apt=107", nil),
+            ("a=fmtp:104 apt=103", nil, nil), ("a=rtpmap:104 rtx/90000", nil, nil), ("a=rtcp-fb:103 nack", nil, nil),
+        ] as [(String, String?, UInt8?)])
+    func retransmission(_ line: String, _ other: String?, _ expected: UInt8?) throws {
+        let offer = OfferCorpus.chromePlayer.text.replacingLine(line, with: other)
+        let track = try #require(try answer(offer, [Self.baseline]).tracks.first)
+        #expect(track.payloadType == 103 && track.rtxPayloadType == expected)
+        #expect((track.rtxSSRC == nil) == (expected == nil))
     }
 
     @Test("a data channel before the media is rejected and the bundle leaves it out")
@@ -155,7 +189,8 @@ struct SubscribeAnswerTests {
     @Test("a generator that repeats itself still yields distinct SSRCs, none of them 0")
     func uniqueSources() throws {
         let result = try SubscribeAnswer(
-            offer: SessionDescription(parsing: OfferCorpus.chromePlayer.text), stream: Self.stream, randomSSRC: { 0 })
-        #expect(result.tracks.map(\.ssrc) == [1, 2])
+            offer: SessionDescription(parsing: OfferCorpus.chromePlayer.text), stream: [Self.baseline, Self.stream[1]],
+            randomSSRC: { 0 })
+        #expect(result.tracks.flatMap { [$0.ssrc, $0.rtxSSRC] } == [1, 2, 3, nil])
     }
 }

@@ -4,7 +4,7 @@
 /// port 0. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
 /// stays black. Sound that does not fit, such as AAC for a browser, is left out.
 public struct SubscribeAnswer: Sendable {
-    /// The accepted tracks, with our SSRC and CNAME, in the order of their sections.
+    /// The accepted tracks, with our SSRCs and CNAME, in the order of their sections.
     public let tracks: [NegotiatedTrack]
     /// The viewer's transport.
     public let remote: RemoteTransport
@@ -72,17 +72,19 @@ public struct SubscribeAnswer: Sendable {
         let (ids, extensionLines) = section.extensionIDs(extensions, weSend: true, allowLongIDs: false)
         let agreed = chosen.feedback.intersection(feedback)
         let ssrc = identity.nextSSRC(randomSSRC)
+        // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6).
+        let rtx = agreed.nack ? chosen.rtxPayloadType : nil
+        let rtxSSRC = rtx.map { _ in identity.nextSSRC(randomSSRC) }
         let track = NegotiatedTrack(
             kind: source.kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType,
-            rtxPayloadType: nil, ssrc: ssrc, rtxSSRC: nil, extensions: ids, feedback: agreed, cname: identity.cname)
+            rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: rtxSSRC, extensions: ids, feedback: agreed, cname: identity.cname)
         let parameters = Self.parameters(chosen.codec, source: source.codec)
         let lines =
             extensionLines.map { SDPAttribute("extmap", $0) }
-            + identity.attributes(kind: source.kind, ssrc: ssrc)
-            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: nil, parameters: parameters, feedback: agreed)
-        return (
-            track, AnswerSection.Accepted(formats: [chosen.payloadType], attributes: lines, direction: .sendonly)
-        )
+            + identity.attributes(kind: source.kind, ssrc: ssrc, rtx: rtxSSRC)
+            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
+        let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
+        return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
     }
 
     /// The closest codec of the offer; among equals the viewer's first.
@@ -130,11 +132,13 @@ struct SendingIdentity {
         return ssrc
     }
 
-    func attributes(kind: MediaKind, ssrc: UInt32) -> [SDPAttribute] {
+    /// Declares a track's source and that of its retransmissions, the primary one first: some peers take the first for the media
+    /// whatever the group says.
+    func attributes(kind: MediaKind, ssrc: UInt32, rtx: UInt32? = nil) -> [SDPAttribute] {
         let msid = "\(streamID) \(kind.rawValue)"
-        return [
-            SDPAttribute("msid", msid), SDPAttribute("ssrc", "\(ssrc) cname:\(cname)"),
-            SDPAttribute("ssrc", "\(ssrc) msid:\(msid)"),
-        ]
+        let group = rtx.map { [SDPAttribute("ssrc-group", "FID \(ssrc) \($0)")] } ?? []
+        let sources = [ssrc] + (rtx.map { [$0] } ?? [])
+        return [SDPAttribute("msid", msid)] + group
+            + sources.flatMap { [SDPAttribute("ssrc", "\($0) cname:\(cname)"), SDPAttribute("ssrc", "\($0) msid:\(msid)")] }
     }
 }

@@ -152,7 +152,7 @@ extension LoopCore {
             slot.pointee.flags.contains(.filler)
             ? UnsafeRawBufferPointer(start: fillerPayload, count: 1) : track.pointee.ring.payload(of: slot)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
-        guard headerCount + payload.count + 16 <= room else {
+        guard headerCount + payload.count + SRTPProfile.tagBytesMax <= room else {
             counters.pointee.count(.oversized)
             return 0
         }
