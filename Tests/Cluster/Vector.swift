@@ -34,7 +34,8 @@ struct Vector: Sendable, CustomStringConvertible {
             sessions: [
                 SessionRecord(
                     id: "p1", createdAt: 2, state: .connected, cascade: CascadeRecord(sourceURL: "http://a/whep/demo"),
-                    stats: TrafficStats(bytes: 10, packets: 1, bitrate: 80))
+                    stats: TrafficStats(bytes: 10, packets: 1, bitrate: 80),
+                    layers: [LayerRecord(rid: "h", active: true, bitrate: 5, width: 640, height: 360)])
             ]),
         subscribe: StreamSide(leaveAt: 7), codecs: [CodecRecord(kind: "video", codec: "H264", fmtp: "a=1;b=\"2\"")],
         stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, fence: 7,
@@ -76,7 +77,8 @@ struct Vector: Sendable, CustomStringConvertible {
             "stream", stream: stream,
             #"{"codecs":[{"codec":"H264","fmtp":"a=1;b=\"2\"","kind":"video"}],"createdAt":1,"fence":7,"id":"demo","node":"edge-1","#
                 + #""onDemand":false,"provisioned":false,"publish":{"leaveAt":0,"sessions":[{"cascade":{"sourceUrl":"http://a/whep/demo"},"#
-                + #""createdAt":2,"hasDataChannel":false,"id":"p1","leaveAt":0,"state":"connected","#
+                + #""createdAt":2,"hasDataChannel":false,"id":"p1","#
+                + #""layers":[{"active":true,"bitrate":5,"height":360,"rid":"h","width":640}],"leaveAt":0,"state":"connected","#
                 + #""stats":{"bitrate":80,"bytes":10,"packets":1}}]},"recording":true,"stats":{"publish":{"bitrate":80,"bytes":10,"packets":1},"#
                 + #""subscribe":{"bitrate":0,"bytes":0,"packets":0}},"statsScope":"node","subscribe":{"leaveAt":7,"sessions":[]},"#
                 + #""upstream":["edge-2","edge-3"],"version":"1.0"}"#),

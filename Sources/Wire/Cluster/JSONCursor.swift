@@ -112,6 +112,8 @@ struct JSONCursor {
 
     mutating func read(_ field: inout Int64) throws(ClusterJSONError) { if !isNull() { field = try integer() } }
 
+    mutating func read(_ field: inout Int) throws(ClusterJSONError) { if !isNull() { field = Int(try integer()) } }
+
     mutating func read(_ field: inout Bool) throws(ClusterJSONError) { if !isNull() { field = try bool() } }
 
     mutating func read<T: JSONReadable>(_ field: inout T) throws(ClusterJSONError) { if !isNull() { field = try T(from: &self) } }
@@ -124,6 +126,13 @@ struct JSONCursor {
         guard !isNull() else { return }
         var elements: [T] = []
         try array { cursor throws(ClusterJSONError) in elements.append(try T(from: &cursor)) }
+        field = elements
+    }
+
+    mutating func read<T: JSONReadable>(_ field: inout [T]?) throws(ClusterJSONError) {
+        guard !isNull() else { return }
+        var elements: [T] = []
+        try read(&elements)
         field = elements
     }
 

@@ -53,6 +53,7 @@ extension SessionRecord: JSONReadable {
             case "cascade": try cursor.read(&cascade)
             case "hasDataChannel": try cursor.read(&hasDataChannel)
             case "stats": try cursor.read(&stats)
+            case "layers": try cursor.read(&layers)
             default: try cursor.skip()
             }
         }
@@ -76,6 +77,25 @@ extension CascadeRecord: JSONReadable {
             case nil: try cursor.skip()
             }
         }
+    }
+}
+
+extension LayerRecord: JSONReadable {
+    /// Only `rid` must be there.
+    init(from cursor: inout JSONCursor) throws(ClusterJSONError) {
+        self.init(rid: "")
+        var hasRID = false
+        try cursor.object { name, cursor throws(ClusterJSONError) in
+            switch name {
+            case "rid": (rid, hasRID) = (try cursor.string(), true)
+            case "active": try cursor.read(&active)
+            case "bitrate": try cursor.read(&bitrate)
+            case "width": try cursor.read(&width)
+            case "height": try cursor.read(&height)
+            default: try cursor.skip()
+            }
+        }
+        guard hasRID else { throw .malformed(path: "rid", reason: "missing") }
     }
 }
 

@@ -3,25 +3,27 @@ extension LoopCore {
     /// Answers one item of a generic NACK (RFC 4585 §6.2.1); `ssrc` is the viewer's media source.
     func viewerNack(_ first: UInt16, _ mask: UInt16, ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         guard let viewer = session.pointee.viewer else { return }
-        let fanout = session.pointee.fanout
-        for track in 0..<fanout.pointee.trackCount {
-            let place = Int(viewer.pointee.trackOfFanout[track])
-            guard place >= 0, viewer.pointee.tracks[place].ssrc == ssrc else { continue }
-            resend(first, fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, now)
+        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
+            resend(first, viewer.pointee.tracks + place, session, now)
             for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
-                resend(first &+ bit &+ 1, fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, now)
+                resend(first &+ bit &+ 1, viewer.pointee.tracks + place, session, now)
             }
         }
     }
 
     private func resend(
-        _ number: UInt16, _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+        _ number: UInt16, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ now: UInt64
     ) {
         session.pointee.counters.nacks &+= 1
-        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence),
-            let slot = track.pointee.ring.slot(at: index)
-        else {
+        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence) else {
+            counters.pointee.count(.resendUnavailable)
+            return
+        }
+        // The layer that it was of then.
+        let shift = outgoing.pointee.map.shift(of: sequence)
+        let track = session.pointee.fanout.pointee.tracks + Int(shift.track)
+        guard let slot = track.pointee.ring.slot(at: index) else {
             counters.pointee.count(.resendUnavailable)
             return
         }
@@ -33,7 +35,7 @@ extension LoopCore {
         let bytes =
             outgoing.pointee.repair == nil
             ? transmit(slot, sequence: sequence, track, outgoing, session)
-            : retransmit(slot, original: sequence, track, outgoing, session)
+            : retransmit(slot, original: sequence, shift, track, outgoing, session)
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
@@ -41,19 +43,19 @@ extension LoopCore {
 
     /// Sends a stored packet as a retransmission: a new packet of another source that carries the number it was sent under.
     private func retransmit(
-        _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
         // A filler is all padding, which a retransmission leaves out (RFC 4588 §4): the number alone fills the viewer's gap.
         let payload =
             slot.pointee.flags.contains(.filler)
-            ? UnsafeRawBufferPointer(start: nil, count: 0) : track.pointee.ring.payload(of: slot)
+            ? UnsafeRawBufferPointer(start: nil, count: 0) : payload(of: slot, shift, track)
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, to: headerScratch, bytesMax: room - bodyCount - SRTPProfile.tagBytesMax)
+                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: room - bodyCount - SRTPProfile.tagBytesMax)
         else {
             counters.pointee.count(.oversized)
             return 0

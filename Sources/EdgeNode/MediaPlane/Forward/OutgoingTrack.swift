@@ -1,7 +1,7 @@
 /// One track on its way to one viewer: SSRC, numbering, timestamps and what to send of it.
 struct OutgoingTrack {
     enum State {
-        /// The stream has no track for it, or in another codec.
+        /// The stream has no track for it, or in another codec, or the viewer wants none.
         case unmatched
         /// Nothing may be sent before a keyframe starts.
         case waiting
@@ -19,21 +19,29 @@ struct OutgoingTrack {
     let cname: ShortText
     let extensions: ExtensionIDs
     private let isTwoByte: Bool
-    private let timestampOffset: UInt32
+    /// Of the first stretch that is sent.
+    private let firstTimestampOffset: UInt32
 
     var state: State = .unmatched
+    /// The fanout track that is sent; -1 while none is.
+    var layer = -1
+    /// The one that is to be sent from its next keyframe on: the same while nothing is to change, -1 for any.
+    var target = -1
+    /// The track follows one of several layers.
+    var isLayered = false
     var map: SequenceMap
     var resends = ResendLimiter()
     /// Where retransmissions go; nil for a viewer that gets the same packet again.
     private(set) var repair: RepairStream?
-    /// Up to this position packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
-    private var midLast: UInt64 = 0
-    private var midFirst: UInt64 = .max
+    /// Up to this number packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
+    private var midLast: UInt64 = .max
     static let midPackets: UInt64 = 256
 
     private(set) var packets: UInt64 = 0
     private(set) var octets: UInt64 = 0
+    /// Of the last packet sent: its timestamp on its layer's timeline, and its arrival.
     private(set) var lastTimestamp: UInt32 = 0
+    private(set) var lastArrivalNs: UInt64 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
     /// Of the track's flush with this serial, so many pending packets were sent already while catching up.
@@ -53,21 +61,23 @@ struct OutgoingTrack {
             max(
                 spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
                 spec.extensions.playoutDelay, spec.extensions.transportCC) > 14
-        self.timestampOffset = timestampOffset
+        firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
         if let ssrc = spec.rtxSSRC, let payloadType = spec.rtxPayloadType {
             repair = RepairStream(ssrc: ssrc, payloadType: payloadType, initial: initialRepair)
         }
     }
 
-    /// Begins to send at a position; false when that was passed already.
-    mutating func begin(at index: UInt64) -> Bool {
-        guard map.begin(at: index) else { return false }
-        if midFirst == .max {
-            midFirst = index
-            midLast = index &+ Self.midPackets
-        }
+    /// Begins to send a layer at a position; false when that was passed already.
+    mutating func begin(at index: UInt64, shift: LayerShift) -> Bool {
+        guard map.begin(at: index, shift: shift) else { return false }
+        if midLast == .max { midLast = map.highest &+ Self.midPackets }
         return true
+    }
+
+    /// How the first stretch of all is moved.
+    func firstShift(track: Int) -> LayerShift {
+        LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: firstTimestampOffset)
     }
 
     /// Room that a header needs at most: fixed part, extension block of five elements with a 32-byte mid.
@@ -75,16 +85,18 @@ struct OutgoingTrack {
 
     /// Writes the header of a packet under its number; depends on nothing that changes later, so a resend is the same bytes.
     @inline(__always)
-    func writeHeader(_ slot: UnsafePointer<PacketSlot>, sequence: UInt64, to place: UnsafeMutableRawPointer) -> Int {
-        let hasMid = slot.pointee.index >= midFirst && slot.pointee.index < midLast
+    func writeHeader(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, to place: UnsafeMutableRawPointer
+    ) -> Int {
+        let hasMid = sequence <= midLast
         let flags = slot.pointee.flags
         // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
         let fits =
             Int(slot.pointee.payloadCount) + Self.headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
         let extensionBytes = fits ? writeExtensions(slot, hasMid: hasMid, to: place + RTPHeader.fixedBytes) : 0
         writeFixed(
-            slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, hasExtensions: extensionBytes > 0,
-            hasPadding: flags.contains(.filler), to: place)
+            slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
         return RTPHeader.fixedBytes + extensionBytes
     }
 
@@ -93,7 +105,8 @@ struct OutgoingTrack {
     ///
     /// - Returns: the header's size and the number it was given; nil when there is no room or no repair stream.
     mutating func writeRepairHeader(
-        _ slot: UnsafePointer<PacketSlot>, to place: UnsafeMutableRawPointer, bytesMax: Int, transportSequence: UInt16? = nil
+        _ slot: UnsafePointer<PacketSlot>, timestampOffset: UInt32, to place: UnsafeMutableRawPointer, bytesMax: Int,
+        transportSequence: UInt16? = nil
     ) -> (count: Int, sequence: UInt64)? {
         guard bytesMax >= RTPHeader.fixedBytes, let repair, let sequence = self.repair?.nextSequence() else { return nil }
         var extensionBytes = 0
@@ -103,15 +116,15 @@ struct OutgoingTrack {
                 to: place + RTPHeader.fixedBytes)
         }
         writeFixed(
-            slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, hasExtensions: extensionBytes > 0,
-            hasPadding: false, to: place)
+            slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            hasExtensions: extensionBytes > 0, hasPadding: false, to: place)
         return (RTPHeader.fixedBytes + extensionBytes, sequence)
     }
 
     @inline(__always)
     private func writeFixed(
-        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, hasExtensions: Bool,
-        hasPadding: Bool, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, timestampOffset: UInt32,
+        hasExtensions: Bool, hasPadding: Bool, to place: UnsafeMutableRawPointer
     ) {
         let marker: UInt8 = slot.pointee.flags.contains(.marker) ? 0x80 : 0
         place.storeByte(0x80 | (hasExtensions ? 0x10 : 0) | (hasPadding ? 0x20 : 0), at: 0)
@@ -152,6 +165,7 @@ struct OutgoingTrack {
         packets &+= 1
         octets &+= UInt64(slot.pointee.payloadCount)
         lastTimestamp = slot.pointee.timestamp
+        lastArrivalNs = slot.pointee.arrivalNs
         resends.earn(bytes)
     }
 
@@ -165,6 +179,6 @@ struct OutgoingTrack {
     @inline(__always)
     func firstPending(serial: UInt64) -> Int { serial == caughtUpSerial ? caughtUpCount : 0 }
 
-    /// A timeline timestamp as this viewer sees it.
-    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ timestampOffset }
+    /// A timestamp on the timeline of the layer sent last, as this viewer sees it.
+    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ (map.newest?.shift.timestamp ?? firstTimestampOffset) }
 }
