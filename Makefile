@@ -3,8 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-slow test-cluster interop bench bench-all bench-playback bench-record bench-serve bench-clip bench-registry \
-  bench-routing sanitize lint setup setup-test clean
+.PHONY: help build run test test-clients test-slow test-cluster interop bench bench-all bench-playback bench-record bench-serve bench-clip \
+  bench-registry bench-routing sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -27,7 +27,11 @@ run: build      ## A coordinator, two edge nodes and a demo stream (REDIS=1, DEM
 test: setup-test ## Every test; the last line says how many passed and failed
 	@scripts/test
 
-interop: setup-test build ## Only the tests against real clients (ARGS="-k whip")
+interop: setup-test build ## Every real client with every other, by what was decoded (ARGS="-k Firefox --update")
+	@scripts/setup interop
+	@.venv-test/bin/python -m pytest Tests/Interop/matrix -m matrix $(ARGS)
+
+test-clients: setup-test build ## Only the tests with real clients (ARGS="-k whip")
 	@.venv-test/bin/python -m pytest Tests/Interop $(ARGS)
 
 test-slow: setup-test build ## The tests that take minutes each, such as a store that is away for ten

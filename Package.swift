@@ -128,7 +128,7 @@ let package = Package(
         .target(name: "CMutexTrace", path: "Tests/CMutexTrace"),
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
-        tests(of: "SDP"),
+        tests(of: "SDP", resources: [.copy("Offers")]),
         tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),

@@ -87,7 +87,7 @@ class Peer:
         self.frames = 0
         self.samples = 0
         self.energy = 0.0
-        self.last_frame_at = 0.0
+        self.started_at = self.first_frame_at = self.last_frame_at = 0.0
         self.longest_pause = 0.0
         self.lost = 0
         self.retransmitted = 0
@@ -118,6 +118,7 @@ class Peer:
 
     async def open(self) -> None:
         await self.prepare()
+        self.started_at = time.monotonic()
         async with aiohttp.ClientSession() as http:
             async with http.post(self._url, data=self.connection.localDescription.sdp, headers=self._headers | {"Content-Type": "application/sdp"}) as answer:
                 text = await answer.text()
@@ -135,6 +136,8 @@ class Peer:
                 now = time.monotonic()
                 if self.frames:
                     self.longest_pause = max(self.longest_pause, now - self.last_frame_at)
+                else:
+                    self.first_frame_at = now
                 self.frames, self.last_frame_at = self.frames + 1, now
             else:
                 self.samples += frame.samples

@@ -1,63 +1,12 @@
 """FFmpeg 8's own WHIP muxer publishes; it offers setup:passive, so the node has to be the DTLS client."""
 
-import fractions
-import threading
-import time
-
-import av
 import pytest
 
 import inspection
 import sources
+from muxers import WHIPMuxer
 from programs import eventually
 from wire import call
-
-
-class WHIPMuxer(threading.Thread):
-    """`av.open(url, "w", format="whip")` fed at the pace of its own clock."""
-
-    def __init__(self, url: str, seconds: float):
-        super().__init__(daemon=True)
-        self.url, self.seconds = url, seconds
-        self.error: Exception | None = None
-        self.leave = threading.Event()
-
-    def run(self) -> None:
-        try:
-            self._publish()
-        except Exception as error:  # Handed to the test, which raises it in its own thread.
-            self.error = error
-
-    def _publish(self) -> None:
-        with av.open(self.url, "w", format="whip") as output:
-            video = output.add_stream("libx264", rate=sources.FPS, options={
-                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(sources.FPS), "bf": "0"})
-            video.width, video.height = sources.SIZE
-            video.pix_fmt = "yuv420p"
-            video.bit_rate = 600_000
-            video.codec_context.time_base = fractions.Fraction(1, sources.FPS)
-            audio = output.add_stream("libopus", rate=sources.RATE, layout="stereo")
-            audio.bit_rate = 64_000
-            output.start_encoding()
-            started, pictures, sounds = time.monotonic(), 0, 0
-            while not self.leave.is_set():
-                now = time.monotonic() - started
-                if now > self.seconds:
-                    break
-                while pictures / sources.FPS <= now:
-                    output.mux(video.encode(sources.picture(pictures)))
-                    pictures += 1
-                while sounds * sources.SAMPLES / sources.RATE <= now:
-                    output.mux(audio.encode(sources.sound(sounds)))
-                    sounds += 1
-                time.sleep(0.005)
-
-    def finish(self) -> None:
-        self.leave.set()
-        self.join(20)
-        assert not self.is_alive(), "the muxer did not end"
-        if self.error:
-            raise self.error
 
 
 @pytest.fixture

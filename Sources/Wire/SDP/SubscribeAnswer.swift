@@ -140,8 +140,8 @@ public struct SubscribeAnswer: Sendable {
     /// The viewer's own parameters; for Opus with `stereo`, without which Chrome's player mixes down (RFC 7587 section 7.1).
     private static func parameters(_ codec: Codec, source: Codec) -> String {
         let rule = CodecRule.named(codec.name)
-        // These tell what is sent, which the viewer could not know (RFC 3640 4.1).
-        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" {
+        // These tell what is sent, which the viewer could not know (RFC 3640 4.1), or did not ask for.
+        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" || codec.name == "H264" && codec.fmtp.isEmpty {
             return FormatParameters(source.fmtp).text(keeping: rule?.answered ?? [])
         }
         guard codec.name == "opus" else { return FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? []) }
