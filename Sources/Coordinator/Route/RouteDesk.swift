@@ -8,9 +8,14 @@ public struct RoutePick: Sendable {
     /// Brings the stream to the node; nil when it is there.
     public let arrival: Task<CascadeOutcome, Never>?
     /// What `release` takes back; nil when nothing new is counted, as for a publisher of a name that another has just been sent away with.
-    public let claim: Int?
+    let claim: Claim?
 
-    init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil, claim: Int? = nil) {
+    enum Claim: Sendable, Equatable {
+        case publisher(number: Int)
+        case viewer(number: Int)
+    }
+
+    init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil, claim: Claim? = nil) {
         self.decision = decision
         self.arrival = arrival
         self.claim = claim
