@@ -24,6 +24,8 @@ public struct SessionSnapshot: Sendable {
     public var keyframeRequests: UInt64
     /// Round trip to the peer in nanoseconds; 0 while unknown.
     public var rttNs: UInt64
+    /// A publisher's simulcast layers from the lowest to the highest; empty without.
+    public var layers: [LayerSnapshot]
 }
 
 /// Numbers about one loop; counters only grow.

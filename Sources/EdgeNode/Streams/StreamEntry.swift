@@ -56,6 +56,8 @@ struct Session {
     var etag: String
     var state = Cluster.SessionState.new
     var stats = TrafficStats()
+    /// A publisher's simulcast layers.
+    var layers: [LayerSnapshot] = []
     /// When `stats` was sampled, for the bit rate.
     var sampledNs: UInt64 = 0
 
@@ -63,7 +65,8 @@ struct Session {
 
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
-            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats)
+            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats,
+            layers: layers.isEmpty ? nil : layers.map(LayerRecord.init))
     }
 }
 

@@ -96,6 +96,7 @@ extension StreamRegistry {
             session.stats.bytes = bytes
             session.stats.packets = Int64(clamping: sample.packets)
             session.sampledNs = now.monotonicNs
+            session.layers = sample.layers
             let isSilent = sample.lastReceivedNs > 0 && now.monotonicNs > sample.lastReceivedNs &+ StreamLimits.disconnectedNs
             let old = session.state
             switch session.state {

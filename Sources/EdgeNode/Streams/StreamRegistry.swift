@@ -78,7 +78,7 @@ public actor StreamRegistry {
                     PublisherSpec(
                         stream: entry.key, session: session.id,
                         transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
-                        tracks: answer.tracks.compactMap(IncomingTrackSpec.init)))
+                        tracks: IncomingTrackSpec.tracks(answer.tracks)))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             didPublish(name, answer.tracks, upstream: path ?? [])

@@ -14,11 +14,13 @@ public struct SessionRecord: Sendable, Hashable, Codable {
     public var hasDataChannel: Bool
     /// What went through it.
     public var stats: TrafficStats
+    /// A publisher's simulcast layers from the lowest to the highest; nil for media that is sent once.
+    public var layers: [LayerRecord]?
 
     /// Makes a record.
     public init(
         id: String, createdAt: Int64, leaveAt: Int64 = 0, state: SessionState = .new, cascade: CascadeRecord? = nil,
-        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats()
+        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats(), layers: [LayerRecord]? = nil
     ) {
         self.id = id
         self.createdAt = createdAt
@@ -27,6 +29,7 @@ public struct SessionRecord: Sendable, Hashable, Codable {
         self.cascade = cascade
         self.hasDataChannel = hasDataChannel
         self.stats = stats
+        self.layers = layers
     }
 
     /// Reads a record; only `id` must be there.
@@ -39,6 +42,7 @@ public struct SessionRecord: Sendable, Hashable, Codable {
         cascade = try container.decodeIfPresent(CascadeRecord.self, forKey: .cascade)
         hasDataChannel = try container.value(.hasDataChannel, or: false)
         stats = try container.value(.stats, or: TrafficStats())
+        layers = try container.decodeIfPresent([LayerRecord].self, forKey: .layers)
     }
 }
 

@@ -121,6 +121,8 @@ public struct NegotiatedTrack: Sendable, Equatable {
     public let kind: MediaKind
     /// The section's identification tag (RFC 5888); empty when the peer gave none.
     public let mid: String
+    /// The simulcast layers that were agreed on, as `a=rid` names them, in the sender's order; empty for media that is sent once.
+    public var layers: [String] = []
     /// The codec with the parameters that the sender of the media declared.
     public let codec: Codec
     /// The payload type on the wire.

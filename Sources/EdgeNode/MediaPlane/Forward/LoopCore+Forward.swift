@@ -55,7 +55,12 @@ extension LoopCore {
             for track in 0..<trackCount where fanout.pointee.tracks[track].pendingCount > 0 {
                 let place = Int(viewer.pointee.trackOfFanout[track])
                 guard place >= 0 else { continue }
-                forward(fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, fanout, now)
+                let outgoing = viewer.pointee.tracks + place
+                if outgoing.pointee.layer == track {
+                    forward(fanout.pointee.tracks + track, outgoing, session, fanout, now)
+                } else {
+                    startIfAwaited(track, outgoing, session, fanout, now)
+                }
             }
         }
         for track in 0..<trackCount {
@@ -81,22 +86,8 @@ extension LoopCore {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
             catchUp(track, outgoing, session, fanout, now)
-        case .waiting:
-            guard track.pointee.hasPendingKeyframe else { return }
-            start(outgoing, at: track.pointee.keyframeIndex, track, session, fanout, now)
-        case .unmatched:
-            counters.pointee.count(.codecMismatch, UInt64(track.pointee.pendingCount))
+        case .waiting, .unmatched: break
         }
-    }
-
-    /// Begins to send at a keyframe that the ring holds, and sends what of it is there.
-    func start(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
-    ) {
-        guard outgoing.pointee.begin(at: index) else { return }
-        outgoing.pointee.state = .catchingUp(next: index)
-        catchUp(track, outgoing, session, fanout, now)
     }
 
     /// Packets of a cached group of pictures for one viewer and tick: 64 each 10 ms are 60 Mb/s.
@@ -147,10 +138,10 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
-        let headerCount = outgoing.pointee.writeHeader(slot, sequence: sequence, to: headerScratch)
-        let payload =
-            slot.pointee.flags.contains(.filler)
-            ? UnsafeRawBufferPointer(start: fillerPayload, count: 1) : track.pointee.ring.payload(of: slot)
+        let shift = outgoing.pointee.map.shift(of: sequence)
+        let headerCount = outgoing.pointee.writeHeader(
+            slot, sequence: sequence, timestampOffset: shift.timestamp, to: headerScratch)
+        let payload = payload(of: slot, shift, track)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         guard headerCount + payload.count + 16 <= room else {
             counters.pointee.count(.oversized)

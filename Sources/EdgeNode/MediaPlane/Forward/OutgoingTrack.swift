@@ -1,7 +1,7 @@
 /// One track on its way to one viewer: SSRC, numbering, timestamps and what to send of it.
 struct OutgoingTrack {
     enum State {
-        /// The stream has no track for it, or in another codec.
+        /// The stream has no track for it, or in another codec, or the viewer wants none.
         case unmatched
         /// Nothing may be sent before a keyframe starts.
         case waiting
@@ -19,19 +19,27 @@ struct OutgoingTrack {
     let cname: ShortText
     let extensions: ExtensionIDs
     private let isTwoByte: Bool
-    private let timestampOffset: UInt32
+    /// Of the first stretch that is sent.
+    private let firstTimestampOffset: UInt32
 
     var state: State = .unmatched
+    /// The fanout track that is sent; -1 while none is.
+    var layer = -1
+    /// The one that is to be sent from its next keyframe on: the same while nothing is to change, -1 for any.
+    var target = -1
+    /// The track follows one of several layers.
+    var isLayered = false
     var map: SequenceMap
     var resends = ResendLimiter()
-    /// Up to this position packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
-    private var midLast: UInt64 = 0
-    private var midFirst: UInt64 = .max
+    /// Up to this number packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
+    private var midLast: UInt64 = .max
     static let midPackets: UInt64 = 256
 
     private(set) var packets: UInt64 = 0
     private(set) var octets: UInt64 = 0
+    /// Of the last packet sent: its timestamp on its layer's timeline, and its arrival.
     private(set) var lastTimestamp: UInt32 = 0
+    private(set) var lastArrivalNs: UInt64 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
     /// Of the track's flush with this serial, so many pending packets were sent already while catching up.
@@ -51,18 +59,20 @@ struct OutgoingTrack {
             max(
                 spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
                 spec.extensions.playoutDelay) > 14
-        self.timestampOffset = timestampOffset
+        firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
     }
 
-    /// Begins to send at a position; false when that was passed already.
-    mutating func begin(at index: UInt64) -> Bool {
-        guard map.begin(at: index) else { return false }
-        if midFirst == .max {
-            midFirst = index
-            midLast = index &+ Self.midPackets
-        }
+    /// Begins to send a layer at a position; false when that was passed already.
+    mutating func begin(at index: UInt64, shift: LayerShift) -> Bool {
+        guard map.begin(at: index, shift: shift) else { return false }
+        if midLast == .max { midLast = map.highest &+ Self.midPackets }
         return true
+    }
+
+    /// How the first stretch of all is moved.
+    func firstShift(track: Int) -> LayerShift {
+        LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: firstTimestampOffset)
     }
 
     /// Room that a header needs at most: fixed part, extension block of four elements with a 32-byte mid.
@@ -70,14 +80,16 @@ struct OutgoingTrack {
 
     /// Writes the header of a packet under its number; depends on nothing that changes later, so a resend is the same bytes.
     @inline(__always)
-    func writeHeader(_ slot: UnsafePointer<PacketSlot>, sequence: UInt64, to place: UnsafeMutableRawPointer) -> Int {
+    func writeHeader(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, to place: UnsafeMutableRawPointer
+    ) -> Int {
         let flags = slot.pointee.flags
         let marker: UInt8 = flags.contains(.marker) ? 0x80 : 0
         place.storeByte(payloadType | marker, at: 1)
         place.storeBigEndian(UInt16(truncatingIfNeeded: sequence), at: 2)
         place.storeBigEndian(slot.pointee.timestamp &+ timestampOffset, at: 4)
         place.storeBigEndian(ssrc, at: 8)
-        let extensionBytes = writeExtensions(slot, to: place + RTPHeader.fixedBytes)
+        let extensionBytes = writeExtensions(slot, sequence: sequence, to: place + RTPHeader.fixedBytes)
         var first: UInt8 = 0x80
         if extensionBytes > 0 { first |= 0x10 }
         if flags.contains(.filler) { first |= 0x20 }
@@ -86,9 +98,11 @@ struct OutgoingTrack {
     }
 
     @inline(__always)
-    private func writeExtensions(_ slot: UnsafePointer<PacketSlot>, to place: UnsafeMutableRawPointer) -> Int {
+    private func writeExtensions(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, to place: UnsafeMutableRawPointer
+    ) -> Int {
         let values = slot.pointee.extensions
-        let hasMid = extensions.mid != 0 && slot.pointee.index >= midFirst && slot.pointee.index < midLast
+        let hasMid = extensions.mid != 0 && sequence <= midLast
         guard hasMid || !values.present.isEmpty else { return 0 }
         // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
         guard Int(slot.pointee.payloadCount) + Self.headerBytesMax + 16 <= MediaLimits.datagramBytesMaxIPv6 else { return 0 }
@@ -112,6 +126,7 @@ struct OutgoingTrack {
         packets &+= 1
         octets &+= UInt64(slot.pointee.payloadCount)
         lastTimestamp = slot.pointee.timestamp
+        lastArrivalNs = slot.pointee.arrivalNs
         resends.earn(bytes)
     }
 
@@ -125,6 +140,6 @@ struct OutgoingTrack {
     @inline(__always)
     func firstPending(serial: UInt64) -> Int { serial == caughtUpSerial ? caughtUpCount : 0 }
 
-    /// A timeline timestamp as this viewer sees it.
-    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ timestampOffset }
+    /// A timestamp on the timeline of the layer sent last, as this viewer sees it.
+    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ (map.newest?.shift.timestamp ?? firstTimestampOffset) }
 }

@@ -11,12 +11,16 @@ extension LoopCore {
             done.resume(returning: restartICE(id, local: local, remote: remote, now))
         case .snapshot(let id, let done):
             done.resume(returning: sessions[id].map { sessionSnapshot($0) })
+        case .layers(let id, let done): done.resume(returning: sessions[id].flatMap { viewerLayers($0) })
+        case .chooseLayer(let id, let wish, let done):
+            if let session = sessions[id] { chooseLayer(wish, session, now) }
+            done.resume(returning: sessions[id]?.pointee.viewer != nil)
         case .openOutlet(let key, let pipe, let replays):
             if let fanout = fanouts[key] { openOutlet(fanout, pipe, replays: replays) }
         case .openInlet(let key, let pipe): openInlet(fanout(for: key), pipe)
         case .closeInlet(let key, let pipe): closeInlet(key, pipe, now)
-        case .requestKeyframe(let key):
-            if let fanout = fanouts[key] { wantKeyframes(fanout, now) }
+        case .requestKeyframe(let key, let sources):
+            if let fanout = fanouts[key] { askSources(sources ?? tapSources(fanout), fanout, now) }
         case .shutdown: stop()
         }
     }
@@ -28,6 +32,8 @@ extension LoopCore {
         case .remove(_, let done): done.resume()
         case .restartICE(_, _, _, let done): done.resume(returning: false)
         case .snapshot(_, let done): done.resume(returning: nil)
+        case .layers(_, let done): done.resume(returning: nil)
+        case .chooseLayer(_, _, let done): done.resume(returning: false)
         case .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
         }
     }
@@ -177,6 +183,7 @@ extension LoopCore {
             remoteAddress: session.pointee.withTransport { $0.selectedAddress?.description },
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,
-            keyframeRequests: counters.keyframeRequests, rttNs: rtt)
+            keyframeRequests: counters.keyframeRequests, rttNs: rtt,
+            layers: session.pointee.publisher == nil ? [] : session.pointee.fanout.pointee.layers.snapshots)
     }
 }

@@ -98,7 +98,7 @@ extension LoopCore {
         _ writer: inout RTCPWriter, _ session: UnsafeMutablePointer<PeerSession>, withBlocks: Bool, _ now: UInt64
     ) {
         guard let publisher = session.pointee.publisher else { return }
-        var latched = InlineArray<4, Int>(repeating: 0)
+        var latched = InlineArray<8, Int>(repeating: 0)
         var count = 0
         if withBlocks {
             for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].stats.received > 0 {
@@ -183,7 +183,7 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>,
         _ writer: inout RTCPWriter, _ now: UInt64
     ) {
-        var sources = InlineArray<4, UInt32>(repeating: 0)
+        var sources = InlineArray<8, UInt32>(repeating: 0)
         var count = 0
         for track in 0..<publisher.pointee.trackCount
         where publisher.pointee.tracks[track].isLatched && publisher.pointee.tracks[track].spec.feedback.remb {

@@ -24,6 +24,8 @@ final class LoopCore {
     let dialed: UnsafeMutablePointer<PointerList<PeerSession>>
     /// A header being written, and RTCP being put together.
     let headerScratch: UnsafeMutableRawPointer
+    /// A payload whose numbers are moved for one viewer.
+    let payloadScratch: UnsafeMutableRawPointer
     let reportScratch: UnsafeMutableRawPointer
     let nackScratch: UnsafeMutableBufferPointer<UInt16>
     /// The payload of a filler packet: one byte of padding that counts itself (RFC 3550 §5.1).
@@ -81,6 +83,7 @@ final class LoopCore {
         readyEvents = .allocate(capacity: MediaLimits.readyEvents)
         readyEvents.initialize(repeating: epoll_event())
         headerScratch = .allocate(byteCount: 128, alignment: 16)
+        payloadScratch = .allocate(byteCount: MediaLimits.payloadBytesMax, alignment: 16)
         reportScratch = .allocate(byteCount: MediaLimits.datagramBytesMax, alignment: 16)
         nackScratch = .allocate(capacity: 256)
         fillerPayload = .allocate(byteCount: 1, alignment: 1)
@@ -109,6 +112,7 @@ final class LoopCore {
         dialed.deallocate()
         readyEvents.deallocate()
         headerScratch.deallocate()
+        payloadScratch.deallocate()
         reportScratch.deallocate()
         nackScratch.deallocate()
         fillerPayload.deallocate()

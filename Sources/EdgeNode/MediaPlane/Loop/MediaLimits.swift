@@ -1,7 +1,10 @@
 /// The plane's numbers in one place, with where they come from.
 package enum MediaLimits {
-    /// Media sections one session may carry: audio, video and a few to spare; tables per viewer are this wide.
-    package static let tracksPerStream = 4
+    /// Tracks one session may carry: audio, and video in up to ``layersPerTrack`` layers, with a few to spare. Tables per viewer are
+    /// this wide; so are the `InlineArray<8, …>`, whose count must be a literal.
+    package static let tracksPerStream = 8
+    /// Simulcast layers of one track: browsers send three, OBS up to four.
+    package static let layersPerTrack = 4
     /// Slots a track's ring has. 5 Mb/s of 1200-byte packets is about 520 packets/s, so video is held for about 4 s,
     /// which covers NACKs (1 s asked) and one group of pictures for a joiner.
     package static let videoRingSlots = 2048
@@ -20,8 +23,8 @@ package enum MediaLimits {
     package static let receiveBatch = 64
     /// Payload room of a ring or pipe slot: a full datagram less the smallest RTP header and SRTP tag (12 + 10).
     package static let payloadBytesMax = 1472
-    /// Slots of a pipe between two loops: 1024 packets are 2 s of a 5 Mb/s stream.
-    package static let loopPipeSlots = 1024
+    /// Slots of a pipe between two loops: 2048 packets are 2 s of a 5 Mb/s stream with two lower layers beside it.
+    package static let loopPipeSlots = 2048
     /// Packets that waited longer in a pipe between loops are dropped: viewers are better served by what is current.
     package static let pipeAgeMaxNs: UInt64 = 1_000_000_000
     /// Slots of a pipe to the recorder: 4096 packets are 8 s of a 5 Mb/s stream, for a disk that hesitates.

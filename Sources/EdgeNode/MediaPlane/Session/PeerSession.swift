@@ -118,7 +118,9 @@ struct ViewerSide: ~Copyable {
     let tracks: UnsafeMutablePointer<OutgoingTrack>
     let trackCount: Int
     /// The viewer's track for each of the fanout's; -1 for none.
-    var trackOfFanout = InlineArray<4, Int8>(repeating: -1)
+    var trackOfFanout = InlineArray<8, Int8>(repeating: -1)
+    /// Which of a stream's layers it gets.
+    var follower = LayerFollower()
     var nextReportNs: UInt64 = .max
     var rttNs: UInt64 = 0
     private var reports = InlineArray<4, SentReport>(repeating: SentReport())
