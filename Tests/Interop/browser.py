@@ -33,12 +33,12 @@ peer.getStats().then((report) => {
 
 
 class Browser:
-    def __init__(self, base: str):
+    def __init__(self, base: str, more_flags: list[str] | None = None):
         self.base = base
         self._profile = tempfile.mkdtemp(prefix="tributary-chromium-")
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium")
-        for flag in [*FLAGS, f"--user-data-dir={self._profile}"]:
+        for flag in [*FLAGS, *(more_flags or []), f"--user-data-dir={self._profile}"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))

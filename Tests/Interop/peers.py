@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import threading
 import time
 from urllib.parse import urljoin
@@ -11,6 +12,7 @@ import aiohttp
 import numpy
 from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
+from aiortc.sdp import SessionDescription as RemoteDescription
 
 import sources
 
@@ -87,6 +89,8 @@ class Peer:
         self.energy = 0.0
         self.started_at = self.first_frame_at = self.last_frame_at = 0.0
         self.longest_pause = 0.0
+        self.lost = 0
+        self.retransmitted = 0
         self.connection: RTCPeerConnection | None = None
         self._tasks: list[asyncio.Task] = []
 
@@ -138,6 +142,23 @@ class Peer:
             else:
                 self.samples += frame.samples
                 self.energy += float(numpy.square(frame.to_ndarray().astype(numpy.float64) / 32768).sum())
+
+    def lose(self, share: float) -> None:
+        """From now on this share of the media that arrives is lost, retransmissions too; those that arrive are counted."""
+        sources = {
+            int(group.items[1]) for media in RemoteDescription.parse(self.connection.remoteDescription.sdp).media
+            for group in media.ssrc_group if group.semantic == "FID"}
+        transport = self.connection.getReceivers()[0].transport
+        taken, chance = transport._handle_rtp_data, random.Random(1)
+
+        async def take(data: bytes, arrival_time_ms: int) -> None:
+            if chance.random() < share:
+                self.lost += 1
+                return
+            self.retransmitted += int.from_bytes(data[8:12], "big") in sources
+            await taken(data, arrival_time_ms=arrival_time_ms)
+
+        transport._handle_rtp_data = take
 
     def hang_up(self) -> int:
         """DELETE of the session, then the end of this peer; the status of the answer."""

@@ -203,6 +203,10 @@ public struct OutgoingTrackSpec: Sendable {
     public var payloadType: UInt8
     /// Our SSRC for this viewer; unique within the viewer's transport.
     public var ssrc: UInt32
+    /// The viewer's payload type for retransmissions (RFC 4588), if agreed; needs ``rtxSSRC``.
+    public var rtxPayloadType: UInt8?
+    /// Our SSRC for retransmissions; without one a packet asked for again is sent again as it was.
+    public var rtxSSRC: UInt32?
     /// RTP clock in Hz.
     public var clockRate: UInt32
     /// The canonical name in our SDES; the same for both tracks of a viewer (RFC 7022).
@@ -216,13 +220,16 @@ public struct OutgoingTrackSpec: Sendable {
 
     /// All fields by name.
     public init(
-        kind: TrackKind, codec: CodecID, payloadType: UInt8, ssrc: UInt32, clockRate: UInt32, cname: String, mid: String = "",
-        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags()
+        kind: TrackKind, codec: CodecID, payloadType: UInt8, ssrc: UInt32, rtxPayloadType: UInt8? = nil, rtxSSRC: UInt32? = nil,
+        clockRate: UInt32, cname: String, mid: String = "", extensions: ExtensionIDs = ExtensionIDs(),
+        feedback: FeedbackFlags = FeedbackFlags()
     ) {
         self.kind = kind
         self.codec = codec
         self.payloadType = payloadType
         self.ssrc = ssrc
+        self.rtxPayloadType = rtxPayloadType
+        self.rtxSSRC = rtxSSRC
         self.clockRate = clockRate
         self.cname = cname
         self.mid = mid

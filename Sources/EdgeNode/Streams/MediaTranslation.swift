@@ -92,8 +92,9 @@ extension OutgoingTrackSpec {
     init?(_ track: NegotiatedTrack) {
         guard let codec = CodecID(track.codec), let ssrc = track.ssrc else { return nil }
         self.init(
-            kind: codec.kind, codec: codec, payloadType: track.payloadType, ssrc: ssrc, clockRate: UInt32(track.codec.clockRate),
-            cname: track.cname, mid: track.mid, extensions: ExtensionIDs(track.extensions),
+            kind: codec.kind, codec: codec, payloadType: track.payloadType, ssrc: ssrc, rtxPayloadType: track.rtxPayloadType,
+            rtxSSRC: track.rtxSSRC, clockRate: UInt32(track.codec.clockRate), cname: track.cname, mid: track.mid,
+            extensions: ExtensionIDs(track.extensions),
             feedback: FeedbackFlags(track.feedback))
     }
 }

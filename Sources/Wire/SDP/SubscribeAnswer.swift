@@ -4,7 +4,7 @@
 /// port 0. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
 /// stays black. Sound that does not fit, such as AAC for a browser, is left out.
 public struct SubscribeAnswer: Sendable {
-    /// The accepted tracks, with our SSRC and CNAME, in the order of their sections.
+    /// The accepted tracks, with our SSRCs and CNAME, in the order of their sections.
     public let tracks: [NegotiatedTrack]
     /// The viewer's transport.
     public let remote: RemoteTransport
@@ -19,10 +19,14 @@ public struct SubscribeAnswer: Sendable {
     ///
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
+    ///   - adapts: the stream comes in layers, so that it matters what the viewer's path carries.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
-    public init(offer: SessionDescription, stream: [SourceTrack], randomSSRC: () -> UInt32) throws(SDPError) {
+    public init(
+        offer: SessionDescription, stream: [SourceTrack], adapts: Bool = false, randomSSRC: () -> UInt32
+    ) throws(SDPError) {
         let read = try ReadDescription(offer)
+        let reports = adapts ? Self.pathReports(read.sections, stream) : .none
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
         var unplayable: Set<MediaKind> = []
@@ -46,7 +50,7 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             try section.checkUsable()
-            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, &identity, randomSSRC)
+            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, reports, &identity, randomSSRC)
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
@@ -66,23 +70,63 @@ public struct SubscribeAnswer: Sendable {
     public func sdp(local: LocalTransport) -> String { writer.text(local) }
 
     private static func track(
-        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ identity: inout SendingIdentity,
-        _ randomSSRC: () -> UInt32
+        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ reports: PathReports,
+        _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
-        let (ids, extensionLines) = section.extensionIDs(extensions, weSend: true, allowLongIDs: false)
-        let agreed = chosen.feedback.intersection(feedback)
+        var agreed = chosen.feedback.intersection(feedback)
+        // What a packet tells of its sending changes with each sending, so it must not be sent again as it was.
+        let isSentOnce = !agreed.nack || chosen.rtxPayloadType != nil
+        let timing = isSentOnce ? reports.extensions(kind: source.kind, chosen.feedback) : []
+        let (ids, extensionLines) = section.extensionIDs(extensions + timing, weSend: true, allowLongIDs: false)
+        agreed.transportCC = ids.transportCC != nil
+        agreed.remb = ids.absSendTime != nil
         let ssrc = identity.nextSSRC(randomSSRC)
+        // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6).
+        let rtx = agreed.nack ? chosen.rtxPayloadType : nil
+        let rtxSSRC = rtx.map { _ in identity.nextSSRC(randomSSRC) }
         let track = NegotiatedTrack(
             kind: source.kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType,
-            rtxPayloadType: nil, ssrc: ssrc, rtxSSRC: nil, extensions: ids, feedback: agreed, cname: identity.cname)
+            rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: rtxSSRC, extensions: ids, feedback: agreed, cname: identity.cname)
         let parameters = Self.parameters(chosen.codec, source: source.codec)
         let lines =
             extensionLines.map { SDPAttribute("extmap", $0) }
-            + identity.attributes(kind: source.kind, ssrc: ssrc)
-            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: nil, parameters: parameters, feedback: agreed)
-        return (
-            track, AnswerSection.Accepted(formats: [chosen.payloadType], attributes: lines, direction: .sendonly)
-        )
+            + identity.attributes(kind: source.kind, ssrc: ssrc, rtx: rtxSSRC)
+            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
+        let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
+        return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
+    }
+
+    /// How a viewer tells what its path carries.
+    private enum PathReports {
+        case none
+        /// Of each packet on the transport when it arrived (transport-wide congestion control).
+        case arrivals
+        /// A bit rate that it estimated itself (REMB).
+        case estimates
+
+        func extensions(kind: MediaKind, _ offered: FeedbackMessages) -> [HeaderExtension] {
+            switch self {
+            case .arrivals where offered.transportCC: [.transportCC]
+            // Sound is too little to estimate by.
+            case .estimates where offered.remb && kind == .video: [.absSendTime]
+            case .none, .arrivals, .estimates: []
+            }
+        }
+    }
+
+    /// The best way that the video's section offers; all sections share one transport.
+    private static func pathReports(_ sections: [OfferedSection], _ stream: [SourceTrack]) -> PathReports {
+        for section in sections where section.kind == .video && !section.isDisabled {
+            guard let source = stream.first(where: { $0.kind == .video }),
+                let chosen = choice(section.codecs, source.codec), chosen.feedback.nack, chosen.rtxPayloadType != nil
+            else { continue }
+            func offers(_ uri: HeaderExtension) -> Bool {
+                section.extensionIDs([uri], weSend: true, allowLongIDs: false).ids[uri] != nil
+            }
+            if chosen.feedback.transportCC, offers(.transportCC) { return .arrivals }
+            if chosen.feedback.remb, offers(.absSendTime) { return .estimates }
+        }
+        return .none
     }
 
     /// The closest codec of the offer; among equals the viewer's first.
@@ -130,11 +174,13 @@ struct SendingIdentity {
         return ssrc
     }
 
-    func attributes(kind: MediaKind, ssrc: UInt32) -> [SDPAttribute] {
+    /// Declares a track's source and that of its retransmissions, the primary one first: some peers take the first for the media
+    /// whatever the group says.
+    func attributes(kind: MediaKind, ssrc: UInt32, rtx: UInt32? = nil) -> [SDPAttribute] {
         let msid = "\(streamID) \(kind.rawValue)"
-        return [
-            SDPAttribute("msid", msid), SDPAttribute("ssrc", "\(ssrc) cname:\(cname)"),
-            SDPAttribute("ssrc", "\(ssrc) msid:\(msid)"),
-        ]
+        let group = rtx.map { [SDPAttribute("ssrc-group", "FID \(ssrc) \($0)")] } ?? []
+        let sources = [ssrc] + (rtx.map { [$0] } ?? [])
+        return [SDPAttribute("msid", msid)] + group
+            + sources.flatMap { [SDPAttribute("ssrc", "\($0) cname:\(cname)"), SDPAttribute("ssrc", "\($0) msid:\(msid)")] }
     }
 }

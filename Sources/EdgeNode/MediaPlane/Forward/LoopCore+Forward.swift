@@ -143,7 +143,7 @@ extension LoopCore {
             slot, sequence: sequence, timestampOffset: shift.timestamp, to: headerScratch)
         let payload = payload(of: slot, shift, track)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
-        guard headerCount + payload.count + 16 <= room else {
+        guard headerCount + payload.count + SRTPProfile.tagBytesMax <= room else {
             counters.pointee.count(.oversized)
             return 0
         }

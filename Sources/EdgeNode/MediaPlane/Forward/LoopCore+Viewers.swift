@@ -176,43 +176,6 @@ extension LoopCore {
         }
     }
 
-    /// Resends what a viewer misses and the ring still has, byte for byte as it was.
-    func viewerNack(_ first: UInt16, _ mask: UInt16, ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
-        guard let viewer = session.pointee.viewer else { return }
-        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
-            resend(first, viewer.pointee.tracks + place, session, now)
-            for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
-                resend(first &+ bit &+ 1, viewer.pointee.tracks + place, session, now)
-            }
-        }
-    }
-
-    private func resend(
-        _ number: UInt16, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
-        _ now: UInt64
-    ) {
-        session.pointee.counters.nacks &+= 1
-        let fanout = session.pointee.fanout
-        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence) else {
-            counters.pointee.count(.resendUnavailable)
-            return
-        }
-        // The layer that it was of then.
-        let track = fanout.pointee.tracks + Int(outgoing.pointee.map.shift(of: sequence).track)
-        guard let slot = track.pointee.ring.slot(at: index) else {
-            counters.pointee.count(.resendUnavailable)
-            return
-        }
-        let rtt = session.pointee.viewer?.pointee.rttNs ?? 0
-        guard outgoing.pointee.resends.take(sequence, bytes: Int(slot.pointee.payloadCount), now: now, rttNs: rtt) else {
-            counters.pointee.count(.resendLimited)
-            return
-        }
-        let bytes = transmit(slot, sequence: sequence, track, outgoing, session)
-        session.pointee.counters.resent &+= 1
-        session.pointee.counters.bytes &+= UInt64(bytes)
-    }
-
     func viewerWantsKeyframe(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.counters.keyframeRequests &+= 1
         guard let viewer = session.pointee.viewer else { return }

@@ -31,6 +31,8 @@ struct OutgoingTrack {
     var isLayered = false
     var map: SequenceMap
     var resends = ResendLimiter()
+    /// Where retransmissions go; nil for a viewer that gets the same packet again.
+    private(set) var repair: RepairStream?
     /// Up to this number packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
     private var midLast: UInt64 = .max
     static let midPackets: UInt64 = 256
@@ -46,7 +48,7 @@ struct OutgoingTrack {
     private var caughtUpSerial: UInt64 = .max
     private var caughtUpCount = 0
 
-    init(_ spec: OutgoingTrackSpec, initialSequence: UInt16, timestampOffset: UInt32) {
+    init(_ spec: OutgoingTrackSpec, initialSequence: UInt16, timestampOffset: UInt32, initialRepair: UInt16 = 0) {
         kind = spec.kind
         codec = spec.codec
         clockRate = max(spec.clockRate, 1)
@@ -58,9 +60,12 @@ struct OutgoingTrack {
         isTwoByte =
             max(
                 spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
-                spec.extensions.playoutDelay) > 14
+                spec.extensions.playoutDelay, spec.extensions.transportCC) > 14
         firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
+        if let ssrc = spec.rtxSSRC, let payloadType = spec.rtxPayloadType {
+            repair = RepairStream(ssrc: ssrc, payloadType: payloadType, initial: initialRepair)
+        }
     }
 
     /// Begins to send a layer at a position; false when that was passed already.
@@ -75,7 +80,7 @@ struct OutgoingTrack {
         LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: firstTimestampOffset)
     }
 
-    /// Room that a header needs at most: fixed part, extension block of four elements with a 32-byte mid.
+    /// Room that a header needs at most: fixed part, extension block of five elements with a 32-byte mid.
     static let headerBytesMax = 80
 
     /// Writes the header of a packet under its number; depends on nothing that changes later, so a resend is the same bytes.
@@ -83,30 +88,64 @@ struct OutgoingTrack {
     func writeHeader(
         _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, to place: UnsafeMutableRawPointer
     ) -> Int {
+        let hasMid = sequence <= midLast
         let flags = slot.pointee.flags
-        let marker: UInt8 = flags.contains(.marker) ? 0x80 : 0
+        // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
+        let fits =
+            Int(slot.pointee.payloadCount) + Self.headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
+        let extensionBytes = fits ? writeExtensions(slot, hasMid: hasMid, to: place + RTPHeader.fixedBytes) : 0
+        writeFixed(
+            slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
+        return RTPHeader.fixedBytes + extensionBytes
+    }
+
+    /// Writes the header of a retransmission of a packet under a number of its own: the same timestamp and marker, the
+    /// extensions as they are now (RFC 4588 §4). What doesn't fit `bytesMax` goes without extensions.
+    ///
+    /// - Returns: the header's size and the number it was given; nil when there is no room or no repair stream.
+    mutating func writeRepairHeader(
+        _ slot: UnsafePointer<PacketSlot>, timestampOffset: UInt32, to place: UnsafeMutableRawPointer, bytesMax: Int,
+        transportSequence: UInt16? = nil
+    ) -> (count: Int, sequence: UInt64)? {
+        guard bytesMax >= RTPHeader.fixedBytes, let repair, let sequence = self.repair?.nextSequence() else { return nil }
+        var extensionBytes = 0
+        if bytesMax >= Self.headerBytesMax {
+            extensionBytes = writeExtensions(
+                slot, hasMid: repair.packets < Self.midPackets, transportSequence: transportSequence,
+                to: place + RTPHeader.fixedBytes)
+        }
+        writeFixed(
+            slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            hasExtensions: extensionBytes > 0, hasPadding: false, to: place)
+        return (RTPHeader.fixedBytes + extensionBytes, sequence)
+    }
+
+    @inline(__always)
+    private func writeFixed(
+        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, timestampOffset: UInt32,
+        hasExtensions: Bool, hasPadding: Bool, to place: UnsafeMutableRawPointer
+    ) {
+        let marker: UInt8 = slot.pointee.flags.contains(.marker) ? 0x80 : 0
+        place.storeByte(0x80 | (hasExtensions ? 0x10 : 0) | (hasPadding ? 0x20 : 0), at: 0)
         place.storeByte(payloadType | marker, at: 1)
         place.storeBigEndian(UInt16(truncatingIfNeeded: sequence), at: 2)
         place.storeBigEndian(slot.pointee.timestamp &+ timestampOffset, at: 4)
         place.storeBigEndian(ssrc, at: 8)
-        let extensionBytes = writeExtensions(slot, sequence: sequence, to: place + RTPHeader.fixedBytes)
-        var first: UInt8 = 0x80
-        if extensionBytes > 0 { first |= 0x10 }
-        if flags.contains(.filler) { first |= 0x20 }
-        place.storeByte(first, at: 0)
-        return RTPHeader.fixedBytes + extensionBytes
     }
 
+    /// - Parameter transportSequence: for a packet that is written only once.
     @inline(__always)
     private func writeExtensions(
-        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, transportSequence: UInt16? = nil, to place: UnsafeMutableRawPointer
     ) -> Int {
         let values = slot.pointee.extensions
-        let hasMid = extensions.mid != 0 && sequence <= midLast
-        guard hasMid || !values.present.isEmpty else { return 0 }
-        // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
-        guard Int(slot.pointee.payloadCount) + Self.headerBytesMax + 16 <= MediaLimits.datagramBytesMaxIPv6 else { return 0 }
+        let hasMid = hasMid && extensions.mid != 0
+        guard hasMid || transportSequence != nil || !values.present.isEmpty else { return 0 }
         var writer = HeaderExtensionWriter(at: place, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
+        if let transportSequence {
+            writer.append(id: extensions.transportCC, value: UInt32(transportSequence), bytes: 2)
+        }
         if hasMid { mid.withBytes { writer.append(id: extensions.mid, bytes: $0) } }
         if values.present.contains(.audioLevel) {
             writer.append(id: extensions.audioLevel, value: UInt32(values.audioLevel), bytes: 1)

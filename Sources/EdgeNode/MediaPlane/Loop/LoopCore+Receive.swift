@@ -167,13 +167,14 @@ extension LoopCore {
                 rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
             placeMedia(header.sequence, header, payload, extensions.forwarded, session, publisher, track, false, now)
         case .track(let track, isRepair: true):
-            guard header.payloadCount > 2 else {
+            // Without even a number it is padding that probes for bandwidth.
+            guard header.payloadCount >= RepairStream.originalBytes else {
                 counters.pointee.count(.probe)
                 return
             }
             let original = bytes.bigEndian16(at: header.payloadOffset)
-            let payload = UnsafeRawBufferPointer(
-                rebasing: packet[(header.payloadOffset + 2)..<(header.payloadOffset + header.payloadCount)])
+            let first = header.payloadOffset + RepairStream.originalBytes
+            let payload = UnsafeRawBufferPointer(rebasing: packet[first..<(header.payloadOffset + header.payloadCount)])
             placeMedia(original, header, payload, extensions.forwarded, session, publisher, track, true, now)
         }
     }

@@ -139,7 +139,7 @@ struct ViewerSide: ~Copyable {
             (tracks + index).initialize(
                 to: OutgoingTrack(
                     spec.tracks[index], initialSequence: UInt16.random(in: 0...32767),
-                    timestampOffset: UInt32.random(in: .min ... .max)))
+                    timestampOffset: UInt32.random(in: .min ... .max), initialRepair: UInt16.random(in: 0...32767)))
         }
     }
 
