@@ -19,13 +19,49 @@ from laboratory.network import NAMESPACES, inside, run  # noqa: E402
 SERVER, LOAD = "10.78.0.1", "10.78.0.2"
 
 
-class Pair:
+class Here:
+    """No namespaces: the load runs where we are."""
+
+    load = None
+
+    def __init__(self):
+        self.started: list[subprocess.Popen] = []
+
+    def start(self, namespace: str | None, cores: set[int], *words: object, **more) -> subprocess.Popen:
+        """A process on one side, kept to some of the processors."""
+        with inside(NAMESPACES / namespace) if namespace else contextlib.nullcontext():
+            process = subprocess.Popen(
+                [str(word) for word in words], stdin=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, cores), **more)
+        self.started.append(process)
+        return process
+
+    def stop(self, process: subprocess.Popen) -> None:
+        if process in self.started:
+            self.started.remove(process)
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def kill(self, process: subprocess.Popen) -> None:
+        self.started.remove(process)
+        process.kill()
+        process.wait()
+
+    def close(self) -> None:
+        for process in reversed(self.started.copy()):
+            self.stop(process)
+
+
+class Pair(Here):
     """The two sides. Their names carry our process's number, so that runs don't meet; they go with `close`."""
 
     def __init__(self):
         prefix = f"tributary-bench-{os.getpid()}-"
         self.server, self.load = f"{prefix}server", f"{prefix}load"
-        self.started: list[subprocess.Popen] = []
+        super().__init__()
         try:
             for namespace in (self.server, self.load):
                 run("ip", "netns", "add", namespace)
@@ -38,14 +74,6 @@ class Pair:
             self.close()
             raise
 
-    def start(self, namespace: str, cores: set[int], *words: object, **more) -> subprocess.Popen:
-        """A process on one side, kept to some of the processors."""
-        with inside(NAMESPACES / namespace):
-            process = subprocess.Popen(
-                [str(word) for word in words], stdin=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, cores), **more)
-        self.started.append(process)
-        return process
-
     def get(self, url: str) -> str | None:
         """What the server answers to the load's side; None when it doesn't."""
         with inside(NAMESPACES / self.load), contextlib.suppress(OSError):
@@ -53,19 +81,8 @@ class Pair:
                 return answer.read().decode()
         return None
 
-    def stop(self, process: subprocess.Popen) -> None:
-        if process in self.started:
-            self.started.remove(process)
-        process.send_signal(signal.SIGINT)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
     def close(self) -> None:
-        for process in reversed(self.started.copy()):
-            self.stop(process)
+        super().close()
         for namespace in (self.server, self.load):
             if (NAMESPACES / namespace).exists():
                 run("ip", "netns", "delete", namespace)

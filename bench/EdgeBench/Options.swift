@@ -55,6 +55,10 @@ struct PlayOptions {
     var settleSeconds: Int?
     /// How long after its first picture a viewer leaves; nil: at the end.
     var stayMs: Int?
+    /// Viewers are there once they are connected: nothing is published.
+    var expectsNothing = false
+    /// Viewers read nothing once they are connected, so that a load of thousands costs no processor; they are given up after 30 s.
+    var isDeaf = false
     var json = false
     /// What DTLS offers for SRTP.
     var profiles = SRTPProfile.allCases
@@ -72,10 +76,11 @@ enum Command {
           with 1 to N in the URL for {n}. A session that is lost, or silent for so many seconds, is asked for again.
           --stamp tells in every seventh picture when it was sent (user data SEI), from which viewers measure delays.
         edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--rate PER_S] [--settle S] [--stay MS] [--duration S]
-            [--profile gcm|sha1] [--json]
+            [--profile gcm|sha1] [--idle] [--deaf] [--json]
           Joins N viewers, the n-th with n in the URL for {n}, decrypts everything and reports packets, loss, order, key frames, join
           times and the delays of stamped pictures. Progress is on standard error. --settle counts, and lets the duration begin, only
-          once all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture.
+          once all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture. --idle is
+          for streams that nobody publishes: being connected is enough. --deaf viewers read nothing once they are connected.
         Ctrl-C ends either and its sessions.
         """
 
@@ -126,6 +131,8 @@ enum Command {
             case "--stay": options.stayMs = try scanner.number(option, 0...600_000)
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
             case "--json": options.json = true
+            case "--idle": options.expectsNothing = true
+            case "--deaf": options.isDeaf = true
             case "--profile":
                 switch try scanner.value(option) {
                 case "gcm": options.profiles = [.aeadAES128GCM]

@@ -77,8 +77,9 @@ final class PlayLoop {
                 follow(now)
             }
             poller.wait(untilNs: min(nextTickNs, endNs)) { tag in
-                self.viewers[tag].receive(
-                    now: tributary_monotonic_ns(), batch: self.batch, delays: &self.delays, output: &self.output)
+                let viewer = self.viewers[tag]
+                viewer.receive(now: tributary_monotonic_ns(), batch: self.batch, delays: &self.delays, output: &self.output)
+                if self.options.isDeaf, viewer.connectedMs != nil { poller.remove(viewer.socket.descriptor) }
             }
         }
         let report = PlayReport(
@@ -122,7 +123,7 @@ final class PlayLoop {
     /// Begins to count when it is time, and shows progress.
     private func follow(_ now: UInt64) {
         if !isCounting, let seconds = options.settleSeconds {
-            let isThere = viewers.count + queue.failures >= options.viewers && viewers.allSatisfy(\.isSettled)
+            let isThere = viewers.count + queue.failures >= options.viewers && viewers.allSatisfy { $0.isSettled(options) }
             if isThere || now - startNs >= UInt64(seconds) * 1_000_000_000 { beginCounting(now) }
         }
         guard now - shownNs >= Self.progressNs else { return }
@@ -131,7 +132,7 @@ final class PlayLoop {
         let rate = Int(Double(counts.packets - shown.packets) / seconds)
         let delay = delays.percentileMs(0.99).map { ", delay p99 \(PlayReport.rounded($0)) ms" } ?? ""
         Console.error(
-            "\((now - startNs) / 1_000_000_000) s: \(viewers.count { $0.keyframeMs != nil }) of \(options.viewers) have a picture, "
+            "\((now - startNs) / 1_000_000_000) s: \(viewers.count { $0.isSettled(options) }) of \(options.viewers) are there, "
                 + "\(rate) packets/s, \(counts.lost) lost\(delay)")
         (shown, shownNs) = (counts, now)
     }

@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import HTTP
 import MediaPlane
 import SDP
@@ -32,10 +33,13 @@ struct Playing {
         async let joining: Void = joinAll(client, certificate, queue)
         let report = await BlockingThread.run { [options] in PlayLoop(queue: queue, options).run() }
         await joining
+        print(options.json ? report.json : report.text)
+        // Whoever reads this through a pipe need not wait for the sessions' ends.
+        fflush(nil)
         await leave(client, sessions: report.sessions + queue.take().map(\.session))
         await http.shutdown()
-        print(options.json ? report.json : report.text)
-        return report.withMedia == options.viewers ? 0 : 1
+        let reached = options.expectsNothing || options.isDeaf ? report.connected : report.withMedia
+        return reached == options.viewers ? 0 : 1
     }
 
     private func joinAll(_ client: SessionClient, _ certificate: DTLSCertificate, _ queue: JoinQueue) async {

@@ -37,8 +37,10 @@ final class ViewerSession {
         transport = try joined.identity.transport(joined.negotiated, now: tributary_monotonic_ns())
     }
 
-    /// Has a picture, or has gone.
-    var isSettled: Bool { keyframeMs != nil || closed != nil }
+    /// Has what it came for, or has gone.
+    func isSettled(_ options: PlayOptions) -> Bool {
+        closed != nil || (options.expectsNothing || options.isDeaf ? connectedMs : keyframeMs) != nil
+    }
 
     private func elapsedMs(_ now: UInt64) -> Double { Double(now - startNs) / 1_000_000 }
 
