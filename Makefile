@@ -3,8 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-clients test-slow test-cluster interop bench bench-all bench-playback bench-record bench-serve bench-clip \
-  bench-registry bench-routing sanitize lint setup setup-test clean
+.PHONY: help build run test test-clients test-slow test-loss test-cluster interop bench bench-all bench-playback bench-record bench-serve \
+  bench-clip bench-registry bench-routing sanitize lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -36,6 +36,9 @@ test-clients: setup-test build ## Only the tests with real clients (ARGS="-k whi
 
 test-slow: setup-test build ## The tests that take minutes each, such as a store that is away for ten
 	@.venv-test/bin/python -m pytest Tests/Interop -m slow $(ARGS)
+
+test-loss: setup-test build ## What comes through when 1, 5 and 10 % of all datagrams are lost each way: Chromium, a recording (root)
+	@.venv-test/bin/python -m pytest Tests/Cluster/Lab/test_loss.py -m slow -s $(ARGS)
 
 test-cluster: setup-test build ## Each fault of a cluster with a publisher, a viewer, a recording and a player (root; ARGS="-k Redis --update")
 	@.venv-test/bin/python -m pytest Tests/Cluster/Lab -m "slow or not slow" $(ARGS)

@@ -133,9 +133,9 @@ class Network:
     def set_link(self, member: str, is_up: bool) -> None:
         run("ip", "-n", self.namespace(member), "link", "set", INTERFACE, "up" if is_up else "down")
 
-    def drop_from(self, member: str, source: str | None, share: float = 1.0) -> None:
+    def drop_from(self, member: str, source: str | None, share: float = 1.0, protocol: str = "all") -> None:
         """Lets `member` not hear `source`, or anybody but itself: of each packet that arrives, with this probability."""
-        match = ["-s", source] if source else ["-i", INTERFACE]
+        match = ["-p", protocol, *(["-s", source] if source else ["-i", INTERFACE])]
         some = [] if share >= 1 else ["-m", "statistic", "--mode", "random", "--probability", f"{share:.4f}"]
         self._filter(member, "-A", "INPUT", *match, *some, "-j", "DROP")
 

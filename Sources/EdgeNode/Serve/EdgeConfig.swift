@@ -97,6 +97,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var iceUDPAddresses: [String]
     /// `loops`: media threads; 0: one per core.
     public var loops: Int
+    /// `publisher_bitrate_max`: bit/s that publishers who know REMB only are told to keep below.
+    public var publisherBitrateMax: UInt64
     /// `[[webrtc.ice_servers]]`.
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
@@ -111,6 +113,9 @@ public struct WebRTCSettings: Sendable, Hashable {
         }
         loops = webrtc.integer("loops", default: 0, in: 0...256)
         if Int(udpPort) + max(loops, 1) - 1 > 65_535 { webrtc.problem("udp_port", "leaves no port for each of \(loops) loops") }
+        publisherBitrateMax = UInt64(
+            webrtc.integer(
+                "publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
     }

@@ -3,6 +3,11 @@ extension LoopCore {
     /// Answers one item of a generic NACK (RFC 4585 §6.2.1); `ssrc` is the viewer's media source.
     func viewerNack(_ first: UInt16, _ mask: UInt16, ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         guard let viewer = session.pointee.viewer else { return }
+        let asked = 1 + mask.nonzeroBitCount
+        guard viewer.pointee.admitsNack(asked, now: now) else {
+            counters.pointee.count(.resendLimited, UInt64(asked))
+            return
+        }
         for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
             resend(first, viewer.pointee.tracks + place, session, now)
             for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {

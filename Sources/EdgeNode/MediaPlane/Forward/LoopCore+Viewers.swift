@@ -5,7 +5,9 @@ extension LoopCore {
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
     static let keyframePatienceNs: UInt64 = 500_000_000
     /// The longest group of pictures that is sent to a joiner.
-    static let cachedPacketsMax: UInt64 = 1500
+    static let cachedPacketsMax = UInt64(MediaLimits.videoRingSlotsMax - FanoutTrack.catchUpRoom)
+    /// A joiner that waited this long without a keyframe in sight is sent what comes: the encoder may refresh pictures bit by bit.
+    static let refreshPatienceNs: UInt64 = 2_000_000_000
     static let fanoutTickNs: UInt64 = 50_000_000
 
     /// The viewer's transport is up: audio from now on, video from a keyframe on.
@@ -131,8 +133,19 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard now &- outgoing.pointee.waitingSinceNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        fanout.pointee.ignoresRequests = startCached(outgoing, session, fanout, now) || fanout.pointee.ignoresRequests
+        let waitedNs = now &- outgoing.pointee.waitingSinceNs
+        guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
+        if startCached(outgoing, session, fanout, now) {
+            fanout.pointee.ignoresRequests = true
+            let track = fanout.pointee.tracks + outgoing.pointee.layer
+            track.pointee.keepsGroup = true
+            return
+        }
+        let target = outgoing.pointee.target
+        guard target >= 0, waitedNs >= Self.refreshPatienceNs,
+            fanout.pointee.tracks[target].mayRefresh(now: now, within: Self.refreshPatienceNs)
+        else { return }
+        _ = start(outgoing, at: fanout.pointee.tracks[target].ring.highest + 1, on: target, session, fanout, now)
     }
 
     /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.
@@ -173,6 +186,16 @@ extension LoopCore {
         for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == block.ssrc {
             viewer.pointee.tracks[track].lost = UInt64(max(0, block.cumulativeLost))
             viewer.pointee.noteBlock(block, now: now)
+        }
+    }
+
+    /// A full intra request: a new command unless its number is the last one's (RFC 5104 §4.3.1.2).
+    func viewerCommandsKeyframe(
+        _ ssrc: UInt32, number: UInt8, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) {
+        guard let viewer = session.pointee.viewer else { return }
+        for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == ssrc {
+            if viewer.pointee.tracks[track].isNewCommand(number, now: now) { viewerWantsKeyframe(session, now) }
         }
     }
 

@@ -44,6 +44,10 @@ struct OutgoingTrack {
     private(set) var lastArrivalNs: UInt64 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
+    /// The last full intra request's number, and when it came first.
+    private var command: (number: UInt8, atNs: UInt64)?
+    /// How long a number counts as a repeat: some senders never change it.
+    private static let commandNs: UInt64 = 1_000_000_000
     /// Of the track's flush with this serial, so many pending packets were sent already while catching up.
     private var caughtUpSerial: UInt64 = .max
     private var caughtUpCount = 0
@@ -167,6 +171,13 @@ struct OutgoingTrack {
         lastTimestamp = slot.pointee.timestamp
         lastArrivalNs = slot.pointee.arrivalNs
         resends.earn(bytes)
+    }
+
+    /// Whether a full intra request with this number is another one than the last.
+    mutating func isNewCommand(_ number: UInt8, now: UInt64) -> Bool {
+        if let command, command.number == number, now &- command.atNs < Self.commandNs { return false }
+        command = (number, now)
+        return true
     }
 
     /// Everything pending by now has been looked at.

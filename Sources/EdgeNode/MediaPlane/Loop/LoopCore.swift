@@ -42,6 +42,8 @@ final class LoopCore {
     /// What was sent through sockets that are closed.
     var retiredTotals = SendTotals()
 
+    /// What publishers that know REMB only are told to keep below, bit/s.
+    let publisherBitrateMax: UInt64
     /// What to add to the monotonic clock to get nanoseconds since 1900; fixed, so that a clock step can't reach viewers.
     let wallOffsetNs: UInt64
     private let startedNs: UInt64
@@ -54,6 +56,7 @@ final class LoopCore {
         self.directory = directory
         self.mailbox = mailbox
         self.status = status
+        publisherBitrateMax = max(settings.publisherBitrateMax, MediaSettings.publisherBitrateMin)
         let port = settings.udpPort == 0 ? 0 : settings.udpPort &+ UInt16(truncatingIfNeeded: index)
         socket = try UDPSocket(bindAddress: settings.bindAddress, port: port, bufferBytes: settings.socketBufferBytes)
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))

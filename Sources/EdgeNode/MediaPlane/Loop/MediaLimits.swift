@@ -23,8 +23,13 @@ package enum MediaLimits {
     package static let receiveBatch = 64
     /// Payload room of a ring or pipe slot: a full datagram less the smallest RTP header and SRTP tag (12 + 10).
     package static let payloadBytesMax = 1472
-    /// Slots of a pipe between two loops: 2048 packets are 2 s of a 5 Mb/s stream with two lower layers beside it.
-    package static let loopPipeSlots = 2048
+    /// Slots of a pipe between two loops, of which a joining loop's group of pictures takes half: 4096 packets are 15 s of a
+    /// 2.5 Mb/s stream; layers share them. Of the payloads' memory only what waits is ever touched.
+    package static let loopPipeSlots = 8192
+    /// Of a publisher that makes a keyframe when asked, a joining loop only gets a group of pictures that is shorter.
+    package static let shortGroupPackets = 512
+    /// Slots of a video ring that keeps whole groups of pictures for joiners, at most.
+    package static let videoRingSlotsMax = 8192
     /// Packets that waited longer in a pipe between loops are dropped: viewers are better served by what is current.
     package static let pipeAgeMaxNs: UInt64 = 1_000_000_000
     /// Slots of a pipe to the recorder: 4096 packets are 8 s of a 5 Mb/s stream, for a disk that hesitates.
@@ -53,8 +58,8 @@ package enum MediaLimits {
     package static let nackTries = 10
     /// Unknown SSRCs a publisher may show (RFC 9143 §9.2 leaves it open; a browser shows two per layer).
     package static let ssrcsPerPublisher = 32
-    /// Bitrate we let a publisher that only knows REMB send: no estimate of ours, a cap against absurd rates.
-    package static let rembBitsPerSecond: UInt64 = 20_000_000
+    /// Lost packets of one viewer looked up in a second: five times what 10 Mb/s with every tenth packet lost asks for, each ten times.
+    package static let nackedPerSecond = 5_000
     /// A session that hasn't finished ICE and DTLS by then is freed.
     package static let setupTimeoutNs: UInt64 = 30_000_000_000
 }

@@ -56,6 +56,18 @@ struct PacketRing: ~Copyable {
         payloads = MappedMemory(byteCount: runCount * Self.runBytes)
     }
 
+    /// A ring of another size with the packets of `other` that it has room for.
+    init(slots count: Int, copying other: borrowing PacketRing) {
+        self.init(slots: count)
+        guard other.highest > 0 else { return }
+        for index in other.oldest...other.highest {
+            guard let slot = other.slot(at: index) else { continue }
+            _ = store(slot.pointee, payload: other.payload(of: slot))
+        }
+        // Packets that other has seen and no longer holds must not come again as new ones.
+        highest = other.highest
+    }
+
     deinit {
         slots.deallocate()
         runs.deallocate()

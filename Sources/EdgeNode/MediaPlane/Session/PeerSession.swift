@@ -125,6 +125,8 @@ struct ViewerSide: ~Copyable {
     var rttNs: UInt64 = 0
     private var reports = InlineArray<4, SentReport>(repeating: SentReport())
     private var reportCount = 0
+    private var secondStartNs: UInt64 = 0
+    private var askedInSecond = 0
 
     private struct SentReport {
         var middle: UInt32 = 0
@@ -146,6 +148,16 @@ struct ViewerSide: ~Copyable {
     deinit {
         tracks.deinitialize(count: trackCount)
         tracks.deallocate()
+    }
+
+    /// Whether so many more lost packets may be looked up in this second; counts them.
+    mutating func admitsNack(_ asked: Int, now: UInt64) -> Bool {
+        if now &- secondStartNs >= 1_000_000_000 {
+            secondStartNs = now
+            askedInSecond = 0
+        }
+        askedInSecond += asked
+        return askedInSecond <= MediaLimits.nackedPerSecond
     }
 
     /// Remembers a sender report, so that the viewer's answer tells the round trip time.

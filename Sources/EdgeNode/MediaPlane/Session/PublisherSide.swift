@@ -163,6 +163,12 @@ struct PublisherSide: ~Copyable {
         tracks[track].isLatched && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir)
     }
 
+    /// Whether requests for a keyframe were sent and none came.
+    var ignoresRequests: Bool {
+        for track in 0..<trackCount where tracks[track].keyframes.isIgnored { return true }
+        return false
+    }
+
     /// Whether some video can be asked for a keyframe, by what was negotiated.
     var canAskAny: Bool {
         for track in 0..<trackCount
