@@ -7,19 +7,19 @@ import pytest
 from programs import eventually
 from wire import call
 
-LAYERS = {"q": (240, 135), "h": (480, 270), "f": (960, 540)}
+LAYERS = {"q": (240, 136), "h": (480, 272), "f": (960, 544)}
 
-# A moving picture in three sizes, sent with WHIP by the page itself.
+# A moving picture in three sizes and the fake microphone, sent with WHIP by the page itself.
 _PUBLISH = """
 const [url, mime, done] = arguments;
 (async () => {
   const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [960, 540];
+  [canvas.width, canvas.height] = [960, 544];
   const pen = canvas.getContext('2d');
   let count = 0;
   setInterval(() => {
     pen.fillStyle = `hsl(${count++ % 360} 60% 50%)`;
-    pen.fillRect(0, 0, 960, 540);
+    pen.fillRect(0, 0, 960, 544);
     for (let each = 0; each < 40; each++) {
       pen.fillStyle = `hsl(${each * 9} 80% 60%)`;
       pen.fillRect((count * (each % 7 + 1) * 3 + each * 50) % 960, each * 13, 60, 40);
@@ -36,6 +36,8 @@ const [url, mime, done] = arguments;
   });
   transceiver.setCodecPreferences(RTCRtpSender.getCapabilities('video').codecs.filter(
     (codec) => codec.mimeType === mime || codec.mimeType === 'video/rtx'));
+  const sound = await navigator.mediaDevices.getUserMedia({audio: true});
+  peer.addTransceiver(sound.getAudioTracks()[0], {direction: 'sendonly'});
   await peer.setLocalDescription();
   const answer = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: peer.localDescription.sdp});
   const sdp = await answer.text();
@@ -44,6 +46,47 @@ const [url, mime, done] = arguments;
   done(sdp);
 })().catch((error) => done(String(error)));
 """
+
+# A player that keeps its connection where the test finds it; gives the session's address.
+_PLAY = """
+const [url, done] = arguments;
+(async () => {
+  const peer = window.player = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
+  for (const kind of ['video', 'audio']) peer.addTransceiver(kind, {direction: 'recvonly'});
+  const video = document.body.appendChild(document.createElement('video'));
+  [video.muted, video.autoplay, video.srcObject] = [true, true, new MediaStream()];
+  peer.ontrack = ({track}) => video.srcObject.addTrack(track);
+  await peer.setLocalDescription();
+  const answer = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: peer.localDescription.sdp});
+  await peer.setRemoteDescription({type: 'answer', sdp: await answer.text()});
+  done(new URL(answer.headers.get('Location'), url).href);
+})().catch((error) => done(String(error)));
+"""
+
+_VIDEO = """
+const [done] = arguments;
+player.getStats().then((report) => {
+  for (const stat of report.values()) if (stat.type === 'inbound-rtp' && stat.kind === 'video') return done(stat);
+  done({});
+});
+"""
+
+
+class BrowserViewer:
+    """Chromium, whose decoder is given up on pictures whose numbers or timestamps jump."""
+
+    def __init__(self, page, url: str):
+        self._page = page
+        page.open("/")
+        self.session = page.driver.execute_async_script(_PLAY, url)
+
+    @property
+    def stats(self) -> dict:
+        return self._page.driver.execute_async_script(_VIDEO)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return (stats := self.stats).get("frameWidth"), stats.get("frameHeight")
 
 
 def layer_url(viewer) -> str:
@@ -106,3 +149,23 @@ def test_viewers_get_the_layer_they_choose_and_another_without_a_freeze(cluster,
     assert first.frames <= stopped + 2, "video goes on though it was turned off"
     choose(first, "h")
     eventually("video again", lambda: first.frames > stopped + 15 and first.size == LAYERS["h"], 15)
+
+
+@pytest.mark.parametrize("codec", ["VP8", "H264"])
+def test_a_browser_plays_on_over_every_switch(cluster, browsers, name, codec):
+    stream = name()
+    publish_layers(browsers, cluster, stream, codec)
+    viewer = BrowserViewer(browsers(), f"{cluster.url}/whep/{stream}")
+    eventually("three layers", lambda: sum(each["active"] for each in layers(viewer)) == 3, 40, 0.5)
+    choose(viewer, "q")
+    eventually("the lowest", lambda: viewer.size == LAYERS["q"], 15, 0.2)
+    before = viewer.stats
+    for rid in ("f", "q", "h", "f", "h", "q"):
+        choose(viewer, rid)
+        eventually(f"switched to {rid}", lambda: viewer.size == LAYERS[rid], 15, 0.1)
+        frames = viewer.stats["framesDecoded"]
+        eventually("a second of it", lambda: viewer.stats["framesDecoded"] > frames + 20, 10, 0.1)
+    after = viewer.stats
+    assert after["packetsLost"] == before["packetsLost"]
+    assert after["freezeCount"] - before["freezeCount"] <= 1, after
+    assert after["pliCount"] == before["pliCount"], "the decoder had to ask for a keyframe"

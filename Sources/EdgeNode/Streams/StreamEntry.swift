@@ -58,6 +58,9 @@ struct Session {
     var stats = TrafficStats()
     /// A publisher's simulcast layers.
     var layers: [LayerSnapshot] = []
+    /// What a viewer is sent of them, and what its path is thought to carry.
+    var layer: String?
+    var availableBitrate: Int64?
     /// When `stats` was sampled, for the bit rate.
     var sampledNs: UInt64 = 0
 
@@ -66,7 +69,7 @@ struct Session {
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
             id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats,
-            layers: layers.isEmpty ? nil : layers.map(LayerRecord.init))
+            layers: layers.isEmpty ? nil : layers.map(LayerRecord.init), layer: layer, availableBitrate: availableBitrate)
     }
 }
 

@@ -112,6 +112,8 @@ struct JSONCursor {
 
     mutating func read(_ field: inout Int64) throws(ClusterJSONError) { if !isNull() { field = try integer() } }
 
+    mutating func read(_ field: inout Int64?) throws(ClusterJSONError) { if !isNull() { field = try integer() } }
+
     mutating func read(_ field: inout Int) throws(ClusterJSONError) { if !isNull() { field = Int(try integer()) } }
 
     mutating func read(_ field: inout Bool) throws(ClusterJSONError) { if !isNull() { field = try bool() } }

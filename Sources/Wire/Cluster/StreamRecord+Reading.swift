@@ -54,6 +54,8 @@ extension SessionRecord: JSONReadable {
             case "hasDataChannel": try cursor.read(&hasDataChannel)
             case "stats": try cursor.read(&stats)
             case "layers": try cursor.read(&layers)
+            case "layer": try cursor.read(&layer)
+            case "availableBitrate": try cursor.read(&availableBitrate)
             default: try cursor.skip()
             }
         }

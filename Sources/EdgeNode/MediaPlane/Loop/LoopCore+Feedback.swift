@@ -52,7 +52,9 @@ extension LoopCore {
                 viewerCommandsKeyframe(item.ssrc, number: item.number, session, now)
                 index += 1
             }
-        case .estimatedBitrate, .transportCC, .other: break
+        case .transportCC: viewerArrivals(feedback, bytes, session, now)
+        case .estimatedBitrate: viewerEstimate(feedback, bytes, session, now)
+        case .other: break
         }
     }
 
