@@ -92,8 +92,8 @@ extension LoopCore {
         let canAsk = !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
         pushSource(fanout, publisher, to: pipe, restarted: .max, canAsk: canAsk)
         if replays {
-            replay(
-                fanout, publisher, to: pipe, packetsMax: canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2)
+            let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2
+            replay(fanout, publisher, to: pipe, packetsMax: packetsMax / max(1, fanout.pointee.layers.count))
         }
         wantFirstKeyframes(fanout, publisher)
         wheel.pointee.hasten(session.pointee.timer, to: 0)
@@ -106,7 +106,6 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,
         packetsMax: Int
     ) {
-        let packetsMax = packetsMax / max(1, fanout.pointee.layers.count)
         for source in 0..<publisher.pointee.trackCount {
             let place = Int(fanout.pointee.trackOfSource[source])
             guard place >= 0, fanout.pointee.tracks[place].kind == .video,
