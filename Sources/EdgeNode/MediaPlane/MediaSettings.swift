@@ -13,6 +13,9 @@ public struct MediaSettings: Sendable {
     /// Whether to use UDP_SEGMENT; turned off by itself where the kernel or a device refuses it.
     public var usesSegmentation = true
 
+    /// Whether peers may have data channels.
+    public var hasDataChannels = true
+
     /// Loopback-friendly defaults.
     public init() {}
 }

@@ -101,6 +101,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
     public var coturn: CoturnSettings
+    /// `data_channels`: whether messages pass between publishers and viewers.
+    public var dataChannels: Bool
 
     init(reading root: ConfigSection) {
         let webrtc = root.section("webrtc")
@@ -113,6 +115,7 @@ public struct WebRTCSettings: Sendable, Hashable {
         if Int(udpPort) + max(loops, 1) - 1 > 65_535 { webrtc.problem("udp_port", "leaves no port for each of \(loops) loops") }
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
+        dataChannels = webrtc.flag("data_channels", default: true)
     }
 
     func check(_ machine: ConfigChecks) {

@@ -187,6 +187,7 @@ public final class EdgeServices: Server {
         settings.udpPort = webrtc.udpPort
         settings.publicIPs = webrtc.publicIPs
         settings.loops = webrtc.loops
+        settings.hasDataChannels = webrtc.dataChannels
         if let address = webrtc.iceUDPAddresses.first(where: { $0 != "auto" }) { settings.bindAddress = address }
         do throws(MediaPlaneError) {
             return try MediaPlane(settings)
