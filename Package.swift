@@ -52,6 +52,7 @@ let package = Package(
         cLibrary("CJWT", apt: "libjwt-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
         .systemLibrary(name: "CLinux", path: "Sources/CLibraries/CLinux"),
+        .target(name: "CUSRSCTP", path: "Sources/CLibraries/CUSRSCTP", linkerSettings: [.linkedLibrary("usrsctp")]),
         .target(
             name: "CTomlPlusPlus", path: "Sources/CLibraries/CTomlPlusPlus"),
 
@@ -73,7 +74,7 @@ let package = Package(
             ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "Log"]),
 
         // The edge node.
-        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
+        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(

@@ -29,7 +29,9 @@ public final class MediaPlane: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         let (stream, continuation) = AsyncStream.makeStream(of: MediaEvent.self)
         events = stream
-        directory = PlaneDirectory(mailboxes: mailboxes, events: continuation)
+        let channels = settings.hasDataChannels ? try DataChannelThread.shared() : nil
+        directory = PlaneDirectory(
+            mailboxes: mailboxes, events: continuation, dataChannels: channels.map { ($0, $0.nextPlane()) })
         var loops: [MediaLoop] = []
         do throws(MediaPlaneError) {
             for index in 0..<count { loops.append(try MediaLoop(index: index, settings: settings, directory: directory)) }
@@ -45,6 +47,9 @@ public final class MediaPlane: Sendable {
 
     /// SHA-256 of our DTLS certificate, for `a=fingerprint`.
     public var fingerprint: [UInt8] { certificate.sha256Fingerprint }
+
+    /// The longest message that data channels carry, in bytes; nil when there are none.
+    public var dataMessageBytes: Int? { directory.dataChannels == nil ? nil : SCTPLimits.messageBytes }
 
     /// How many loops there are.
     public var loopCount: Int { loops.count }

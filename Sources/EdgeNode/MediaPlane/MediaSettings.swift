@@ -17,6 +17,8 @@ public struct MediaSettings: Sendable {
     public var publisherBitrateMax: UInt64 = 20_000_000
     /// Less stops some encoders altogether (draft-alvestrand-rmcat-remb-03 §2.2 gives 0 no other meaning).
     public static let publisherBitrateMin: UInt64 = 100_000
+    /// Whether peers may have data channels.
+    public var hasDataChannels = true
 
     /// Loopback-friendly defaults.
     public init() {}

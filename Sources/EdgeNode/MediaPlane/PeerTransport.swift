@@ -25,6 +25,8 @@ package final class PeerTransport {
 
     private var agent: ICEAgent
     private let dtls: DTLSSession
+    /// Set with ``receiveApplicationData(_:)``: a peer with data channels sends more than handshakes and alerts.
+    private var dataBucket: TokenBucket?
     private var dtlsBucket = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
     private var sender: SRTPSender?
     private var receiver: SRTPReceiver?
@@ -119,7 +121,7 @@ package final class PeerTransport {
     ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         if let reason = DTLSRecord.refusal(bytes, role: dtls.role) { return .dropped(reason) }
-        guard dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
+        guard dataBucket?.take(now: now) ?? dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
         let authentic = dtls.authenticCount
         dtls.receive(bytes, from: from, now: now, output: &output)
         switch dtls.status {
@@ -229,6 +231,18 @@ package final class PeerTransport {
         guard agent.role != .lite else { return }
         agent.add(candidates, now: now)
         reschedule()
+    }
+
+    /// From now on application data goes to `receiver`, which is called within ``receive(_:from:now:output:)`` and must not wait.
+    package func receiveApplicationData(_ receiver: @escaping (UnsafeRawBufferPointer) -> Void) {
+        dataBucket = TokenBucket(perSecond: SCTPLimits.recordsPerSecond, burst: SCTPLimits.recordBurst)
+        dtls.onApplicationData = receiver
+    }
+
+    /// Sends one record of application data; nothing when not connected.
+    package func sendApplicationData(_ bytes: UnsafeRawBufferPointer, output: inout TransportOutput) {
+        guard case .connected = state, let address = selectedAddress else { return }
+        dtls.send(bytes, to: address, output: &output)
     }
 
     /// Sends close_notify and ends.

@@ -106,6 +106,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
     public var coturn: CoturnSettings
+    /// `data_channels`: whether messages pass between publishers and viewers.
+    public var dataChannels: Bool
 
     init(reading root: ConfigSection) {
         let webrtc = root.section("webrtc")
@@ -122,6 +124,7 @@ public struct WebRTCSettings: Sendable, Hashable {
         pathReports = webrtc.choice("path_reports", default: .layers)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
+        dataChannels = webrtc.flag("data_channels", default: true)
     }
 
     func check(_ machine: ConfigChecks) {

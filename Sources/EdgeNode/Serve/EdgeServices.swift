@@ -184,6 +184,7 @@ public final class EdgeServices: Server {
         settings.publicIPs = webrtc.publicIPs
         settings.loops = webrtc.loops
         settings.publisherBitrateMax = webrtc.publisherBitrateMax
+        settings.hasDataChannels = webrtc.dataChannels
         if let address = webrtc.iceUDPAddresses.first(where: { $0 != "auto" }) { settings.bindAddress = address }
         do throws(MediaPlaneError) {
             return try MediaPlane(settings)

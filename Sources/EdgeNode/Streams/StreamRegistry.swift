@@ -60,13 +60,16 @@ public actor StreamRegistry {
         try checkOpen(name)
         if let path { try checkPath(path, publishing: name) }
         let answer = try Self.sdp { () throws(SDPError) in
-            try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
+            try PublishAnswer(
+                offer: SessionDescription(parsing: offer), supported: settings.codecs,
+                dataMessageBytes: plane.dataMessageBytes)
         }
         if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
         try await replacePublisher(of: name, key: entry.key, credential: credential, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0, idleNs: UInt64(max(0, idleSeconds ?? 0)) &* 1_000_000_000) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
@@ -107,13 +110,15 @@ public actor StreamRegistry {
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
-                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports,
+                dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
         guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
         do throws(MediaPlaneError) {

@@ -20,10 +20,12 @@ public struct SubscribeAnswer: Sendable {
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
     ///   - reports: whether the viewer is asked to tell what its path carries.
+    ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
-        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, randomSSRC: () -> UInt32
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers,
+        dataMessageBytes: Int? = nil, randomSSRC: () -> UInt32
     ) throws(SDPError) {
         let read = try ReadDescription(offer)
         let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none
@@ -59,7 +61,8 @@ public struct SubscribeAnswer: Sendable {
         if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
         if tracks.isEmpty, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
         guard !tracks.isEmpty else { throw .unacceptable("nothing of the stream is asked for") }
-        remote = try read.transport(accepted: accepted)
+        let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
+        remote = try read.transport(accepted: accepted, dataChannels: channels)
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
@@ -93,7 +96,7 @@ public struct SubscribeAnswer: Sendable {
             + identity.attributes(kind: source.kind, ssrc: ssrc, rtx: rtxSSRC)
             + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
         let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
-        return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
+        return (track, AnswerSection.Accepted(formats: formats.map(String.init), attributes: lines, direction: .sendonly))
     }
 
     /// How a viewer tells what its path carries.

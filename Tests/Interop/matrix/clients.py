@@ -20,6 +20,7 @@ from webdriver_bidi import Firefox
 from wire import call
 
 FOLDER = pathlib.Path(__file__).resolve().parent
+CHANNEL = "matrix"
 PAGE = (FOLDER / "peer.js").read_text()
 
 
@@ -42,6 +43,12 @@ class Session(Protocol):
 
     def decoded(self) -> Decoded: ...
 
+    def say(self, text: str) -> None:
+        """A message on its data channel."""
+
+    def heard(self) -> list[str]:
+        """The messages of its data channel."""
+
     def stop(self) -> None:
         """As its user would: DELETE, then the end of the connection."""
 
@@ -53,6 +60,7 @@ class Client(Protocol):
     #: Combinations of video and sound that it sends.
     sends: list[tuple[str, str]]
     receives: set[str]
+    has_channels: bool
 
     def publish(self, url: str, video: str, sound: str, layers: int = 0) -> Session: ...
 
@@ -70,6 +78,12 @@ class _BrowserSession:
         return Decoded(told["frames"], told["samples"], told["energy"] > 1e-4, told.get("video", ""), told.get("sound", ""),
                        told.get("firstFrameMs"))
 
+    def say(self, text: str) -> None:
+        self._owner.call("say", self._name, text)
+
+    def heard(self) -> list[str]:
+        return self._owner.call("heard", self._name)
+
     def stop(self) -> None:
         status = self._owner.call("stop", self._name)
         assert status in (200, 204), f"DELETE: {status}"
@@ -77,6 +91,8 @@ class _BrowserSession:
 
 class _BrowserClient:
     """Publishes and plays from one page each, in browsers of their own, as two people would."""
+
+    has_channels = True
 
     def __init__(self, base: str):
         self._base, self._pages, self._count = base, {}, 0
@@ -156,6 +172,12 @@ class _AiortcSession:
         first = (peer.first_frame_at - peer.started_at) * 1000 if peer.frames else None
         return Decoded(peer.frames, peer.samples, peer.samples > 0 and peer.energy / peer.samples > 1e-4, first_frame_ms=first)
 
+    def say(self, text: str) -> None:
+        self._peer.say(CHANNEL, text)
+
+    def heard(self) -> list[str]:
+        return self._peer.heard[CHANNEL]
+
     def stop(self) -> None:
         status = self._peer.hang_up()
         assert status in (200, 204), f"DELETE: {status}"
@@ -165,15 +187,16 @@ class AiortcClient:
     name = "aiortc"
     sends = [("H264", "opus"), ("VP8", "opus"), ("H264", "PCMU"), ("H264", "PCMA"), ("H264", "G722")]
     receives = {"H264", "VP8", "opus", "PCMU", "PCMA", "G722"}
+    has_channels = True
 
     def __init__(self):
         self._loop = PeerLoop()
 
     def publish(self, url: str, video: str, sound: str, layers: int = 0) -> _AiortcSession:
-        return _AiortcSession(self._loop.publish(url, video=video, sound=sound))
+        return _AiortcSession(self._loop.publish(url, video=video, sound=sound, channels=(CHANNEL,)))
 
     def play(self, url: str) -> _AiortcSession:
-        return _AiortcSession(self._loop.play(url))
+        return _AiortcSession(self._loop.play(url, channels=(CHANNEL,)))
 
     def close(self) -> None:
         self._loop.close()
@@ -189,6 +212,12 @@ class _MuxerSession:
     def decoded(self) -> Decoded:
         raise NotImplementedError("FFmpeg has no WHEP")
 
+    def say(self, text: str) -> None:
+        raise NotImplementedError("FFmpeg has no data channels")
+
+    def heard(self) -> list[str]:
+        raise NotImplementedError("FFmpeg has no data channels")
+
     def stop(self) -> None:
         self._muxer.finish()
 
@@ -197,6 +226,7 @@ class FFmpegClient:
     name = f"FFmpeg {av.ffmpeg_version_info}"
     sends = [("H264", "opus")]
     receives: set[str] = set()
+    has_channels = False
 
     def publish(self, url: str, video: str, sound: str, layers: int = 0) -> _MuxerSession:
         return _MuxerSession(url)
@@ -236,9 +266,18 @@ class _GStreamerSession:
             told.get("frames", 0), samples, samples > 0 and told["energy"] / samples > 1e-6, told.get("video", ""), told.get("sound", ""),
             told.get("firstFrameMs"))
 
-    def stop(self) -> None:
-        self._process.stdin.write("\n")
+    def _tell(self, line: str) -> None:
+        self._process.stdin.write(f"{line}\n")
         self._process.stdin.flush()
+
+    def say(self, text: str) -> None:
+        self._tell(text)
+
+    def heard(self) -> list[str]:
+        return self._take().get("heard", [])
+
+    def stop(self) -> None:
+        self._tell("")
         self._process.wait(15)
         status = eventually("GStreamer has ended", lambda: self._take().get("ended"), 5)
         assert status in (200, 204), f"DELETE: {status}"
@@ -252,6 +291,7 @@ class GStreamerClient:
     name = "GStreamer"
     sends = [("H264", "opus"), ("VP8", "opus"), ("VP9", "opus"), ("H265", "opus"), ("H264", "PCMU"), ("H264", "PCMA"), ("H264", "G722")]
     receives = {"H264", "H265", "VP8", "VP9", "opus", "PCMU", "PCMA", "G722"}
+    has_channels = True
 
     def __init__(self):
         self._sessions: list[_GStreamerSession] = []

@@ -1,6 +1,7 @@
 """A WHIP or WHEP client of GStreamer's webrtcbin, for Debian's Python, which has the bindings: gstreamer_peer.py publish|play URL [VIDEO SOUND].
 
-Each line on stdout is JSON: first what was offered, then twice a second what was decoded. A line on stdin ends it politely.
+Each line on stdout is JSON: first what was offered, then twice a second what was decoded and heard. A line on stdin is said on the data
+channel; an empty one ends it politely.
 """
 
 import json
@@ -44,6 +45,7 @@ class Peer:
         self.role, self.url, self.session = role, url, None
         self.frames = self.samples = 0
         self.energy = 0.0
+        self.heard: list[str] = []
         self.found: dict = {}
         self.started = time.monotonic()
         self.loop = GLib.MainLoop()
@@ -71,9 +73,12 @@ class Peer:
     def start(self) -> None:
         if self.role == "publish":
             self.bin.connect("on-negotiation-needed", lambda _: self._offer())
+            self.pipeline.set_state(Gst.State.READY)
+            self._make_channel()
             self.pipeline.set_state(Gst.State.PLAYING)
         else:
             self.pipeline.set_state(Gst.State.READY)
+            self._make_channel()
             for kind, codecs in PLAYED.items():
                 caps = ";".join(
                     f"application/x-rtp,media={kind},encoding-name={name},payload={number},clock-rate={rate}"
@@ -81,6 +86,10 @@ class Peer:
                 self.bin.emit("add-transceiver", GstWebRTC.WebRTCRTPTransceiverDirection.RECVONLY, Gst.Caps.from_string(caps))
             self.pipeline.set_state(Gst.State.PLAYING)
             self._offer()
+
+    def _make_channel(self) -> None:
+        self.channel = self.bin.emit("create-data-channel", "matrix", None)
+        self.channel.connect("on-message-string", lambda _, text: self.heard.append(text))
 
     def _offer(self) -> None:
         if self.role == "publish":
@@ -149,11 +158,13 @@ class Peer:
         self.loop.quit()
 
     def report(self) -> bool:
-        say(state=self.bin.get_property("connection-state").value_nick, frames=self.frames, samples=self.samples, energy=self.energy, **self.found)
+        say(state=self.bin.get_property("connection-state").value_nick, frames=self.frames, samples=self.samples, energy=self.energy, heard=self.heard,
+            **self.found)
         return True
 
     def await_end(self) -> None:
-        sys.stdin.readline()
+        while text := sys.stdin.readline().strip():
+            self.channel.emit("send-string", text)
         status = 0
         if self.session and self.session != "asked":
             with urllib.request.urlopen(urllib.request.Request(self.session, method="DELETE"), timeout=10) as answer:

@@ -2,6 +2,9 @@
 const peers = (window.peers ??= new Map());
 
 async function negotiate(name, url, connection) {
+  const channel = connection.createDataChannel("matrix");
+  const heard = [];
+  channel.onmessage = ({data}) => heard.push(data);
   await connection.setLocalDescription();
   const offer = connection.localDescription.sdp;
   const started = performance.now();
@@ -9,7 +12,7 @@ async function negotiate(name, url, connection) {
   const text = await answer.text();
   if (answer.status !== 201) throw new Error(`${answer.status} ${text}`);
   const session = new URL(answer.headers.get("Location"), url).href;
-  peers.set(name, {connection, session, started});
+  peers.set(name, {connection, session, started, channel, heard});
   await connection.setRemoteDescription({type: "answer", sdp: text});
   return {session, offer};
 }
@@ -64,6 +67,14 @@ const calls = {
     peers.delete(name);
     return status;
   },
+
+  async say(name, text) {
+    const {channel} = peers.get(name);
+    if (channel.readyState !== "open") await new Promise((open) => (channel.onopen = open));
+    channel.send(text);
+  },
+
+  heard: async (name) => peers.get(name).heard,
 
   async received(name) {
     const peer = peers.get(name);

@@ -34,12 +34,12 @@ class Table:
             cells = [cell.strip() for cell in re.split(r"\|", line)[1:-1]]
             self._rows[tuple(cells[:3])] = cells[3:]
 
-    def put(self, row: Row, cells: dict[str, str]) -> None:
-        self._rows[row] = [cells.get(viewer, "") for viewer in self._viewers]
+    def put(self, row: Row, cells: dict[str, str], messages: str) -> None:
+        self._rows[row] = [*(cells.get(viewer, "") for viewer in self._viewers), messages]
 
     def write(self, order: list[Row]) -> None:
         """Puts the rows in their order into the file; rows that the matrix no longer has are left out."""
-        head = ["publisher", "video", "sound", *self._viewers]
+        head = ["publisher", "video", "sound", *self._viewers, "messages"]
         lines = [head, ["---"] * len(head), *([*row, *self._rows[row]] for row in order if row in self._rows)]
         body = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
         self._file.write_text(self._before + BEGIN + body + END + self._after)

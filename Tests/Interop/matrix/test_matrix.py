@@ -57,6 +57,16 @@ def await_sessions(edge, stream: str, **wanted: int) -> None:
         eventually(f"{number} sessions that {role}", lambda role=role, number=number: count(role) == number, 10)
 
 
+def talk(source: Session, viewers: dict[str, Session]) -> None:
+    """The publisher hears each viewer on its data channel, and each viewer the publisher."""
+    for who, viewer in viewers.items():
+        viewer.say(f"from {who}")
+    eventually("the publisher hears all", lambda: sorted(source.heard()) == sorted(f"from {who}" for who in viewers), 10, every=0.2)
+    source.say("to all")
+    for who, viewer in viewers.items():
+        eventually(f"{who} hears", lambda viewer=viewer: viewer.heard() == ["to all"], 10, every=0.2)
+
+
 @pytest.mark.parametrize(("publisher", "video", "sound"), ROWS)
 def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name, publisher, video, sound):
     stream = name("matrix")
@@ -72,6 +82,9 @@ def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name,
     for who, seen in first.items():
         assert seen.video.upper() in ("", video) and seen.sound.upper() in ("", sound.upper()), (who, seen)
     rate = rates(viewers)
+    talks = clients[publisher].has_channels
+    if talks:
+        talk(source, viewers)
 
     # Who cannot decode it is told so instead of being left with a black picture.
     for client in clients.values():
@@ -99,4 +112,4 @@ def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name,
 
     cells = {client.name: "422" for client in clients.values()}
     cells |= {who: Cell(rate[who], first[who].first_frame_ms, again[who].first_frame_ms).text() for who in viewers}
-    table.put((publisher, video, sound), cells)
+    table.put((publisher, video, sound), cells, "both ways" if talks else "none")

@@ -73,6 +73,7 @@ extension LoopCore {
             sayGoodbye(session)
         }
         session.pointee.isEnded = true
+        session.pointee.dataLink?.leave()
         session.pointee.withTransport { $0.close(output: &output.pointee) }
         takeOutput(session)
         sessions[session.pointee.handle.id] = nil

@@ -123,6 +123,7 @@ extension LoopCore {
 
     private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.isConnected = true
+        joinDataChannels(session)
         directory.emit(.sessionState(session.pointee.handle, session: session.pointee.name, .connected))
         if session.pointee.publisher != nil {
             beginLocalSource(session, restarted: .max, now)

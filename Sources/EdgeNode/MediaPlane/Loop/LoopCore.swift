@@ -167,6 +167,7 @@ final class LoopCore {
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
         mailbox.wake.clear()
         for command in mailbox.takeAll() { handle(command, now) }
+        sendRecords()
         // A flood of datagrams must not keep commands and timers waiting for ever.
         for _ in 0..<16 {
             let count = batch.receive(socket.descriptor)

@@ -27,12 +27,18 @@ final class PlaneDirectory: Sendable {
     }
 
     let mailboxes: [Mailbox]
+    /// Where messages of data channels are passed on, and this plane's number there; nil when the node has none.
+    let dataChannels: (thread: DataChannelThread, plane: UInt64)?
     private let state: Mutex<State>
     private let epoch = Atomic<UInt32>(0)
     private let events: AsyncStream<MediaEvent>.Continuation
 
-    init(mailboxes: [Mailbox], events: AsyncStream<MediaEvent>.Continuation) {
+    init(
+        mailboxes: [Mailbox], events: AsyncStream<MediaEvent>.Continuation,
+        dataChannels: (thread: DataChannelThread, plane: UInt64)? = nil
+    ) {
         self.mailboxes = mailboxes
+        self.dataChannels = dataChannels
         self.events = events
         state = Mutex(State(sessionsOnLoop: [Int](repeating: 0, count: mailboxes.count)))
     }
