@@ -84,6 +84,7 @@ extension LoopCore {
         case .waiting:
             guard track.pointee.hasPendingKeyframe else { return }
             start(outgoing, at: track.pointee.keyframeIndex, track, session, fanout, now)
+        case .paused: break
         case .unmatched:
             counters.pointee.count(.codecMismatch, UInt64(track.pointee.pendingCount))
         }
