@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <spawn.h>
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -60,6 +62,22 @@ static inline void tributary_write_segment_control(void *control, uint16_t size)
     memcpy(CMSG_DATA(header), &size, sizeof(size));
 }
 
+/* Some enumerators of glibc are imported with one type in one clean build and another in the next; these have one. */
+static inline int tributary_sock_stream(void) { return SOCK_STREAM; }
+static inline int tributary_no_signal(void) { return MSG_NOSIGNAL; }
+
+/* accept4 is only shown with _GNU_SOURCE. */
+static inline int tributary_accept(int fd, struct sockaddr *address, socklen_t *length) {
+    return (int)syscall(SYS_accept4, fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* Packets leave at once, and no more than `unsent` bytes of them wait in the kernel. */
+static inline void tributary_prepare_stream(int fd, int unsent) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
+}
+
 /* Nanoseconds that never go back; one reading serves a whole batch. */
 static inline uint64_t tributary_monotonic_ns(void) {
     struct timespec now;
@@ -69,6 +87,9 @@ static inline uint64_t tributary_monotonic_ns(void) {
 
 /* Shows in top and gdb; the kernel keeps 15 characters. */
 static inline void tributary_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
+
+/* The calling thread only: on Linux a nice value belongs to a thread. */
+static inline void tributary_lower_thread_priority(int nice) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice); }
 
 /* Nanoseconds since 1970. */
 static inline uint64_t tributary_realtime_ns(void) {

@@ -2,6 +2,8 @@
 public struct MediaSettings: Sendable {
     /// Port of loop 0; loop i uses `udpPort + i`. 0 lets the system choose each.
     public var udpPort: UInt16 = 0
+    /// TCP port of loop 0 for peers without UDP, loop i uses the i-th after it; 0 lets the system choose each; nil: no TCP.
+    public var tcpPort: UInt16?
     /// IP literal to bind to; `::` takes IPv4 and IPv6 where the machine has IPv6.
     public var bindAddress = "::"
     /// IP literals announced in answers (NAT 1:1); empty announces what `bindAddress` says, or every address of the machine.

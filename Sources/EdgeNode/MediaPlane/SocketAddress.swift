@@ -1,6 +1,6 @@
 import CLinux
 
-/// An IPv4 or IPv6 UDP address as a fixed-size value.
+/// An IPv4 or IPv6 address with a port as a fixed-size value.
 ///
 /// IPv4 is kept as its v4-mapped IPv6 form, so the same peer is one hash key whether it arrived on an IPv4 or a dual-stack socket.
 /// Any thread; no heap.
@@ -9,16 +9,24 @@ public struct SocketAddress: Hashable, Sendable {
     let high: UInt64
     let low: UInt64
     let scope: UInt32
-    /// UDP port in host order.
+    /// The port in host order.
     public let port: UInt16
+    /// The number of a TCP connection on its loop; 0 for UDP. A connection is a way of its own, whatever else comes from its address.
+    let stream: UInt16
 
     private static let mappedPrefix: UInt64 = 0x0000_FFFF_0000_0000
 
-    init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
+    init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16, stream: UInt16 = 0) {
         self.high = high
         self.low = low
         self.scope = scope
         self.port = port
+        self.stream = stream
+    }
+
+    /// The same address as the far end of a TCP connection.
+    func onStream(_ number: UInt16) -> SocketAddress {
+        SocketAddress(high: high, low: low, scope: scope, port: port, stream: number)
     }
 
     /// From four address bytes given as one host-order number (127.0.0.1 = 0x7F000001).
@@ -40,6 +48,9 @@ public struct SocketAddress: Hashable, Sendable {
         }
         self.init(high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1), port: port)
     }
+
+    /// What counts as one host: an IPv4 address, or the /64 that one IPv6 customer has at least (RFC 6177 section 2).
+    var host64: UInt64 { isIPv4 ? low : high }
 
     /// Whether one host is meant: no multicast group (RFC 5771, RFC 4291 section 2.7), no broadcast, not the unspecified address.
     public var isUnicast: Bool {

@@ -181,6 +181,7 @@ public final class EdgeServices: Server {
     private static func plane(_ webrtc: WebRTCSettings) throws(StartError) -> MediaPlane {
         var settings = MediaSettings()
         settings.udpPort = webrtc.udpPort
+        settings.tcpPort = webrtc.tcpPort
         settings.publicIPs = webrtc.publicIPs
         settings.loops = webrtc.loops
         settings.publisherBitrateMax = webrtc.publisherBitrateMax
@@ -192,6 +193,7 @@ public final class EdgeServices: Server {
             let key =
                 switch error {
                 case .portInUse: "webrtc.udp_port"
+                case .tcpPortInUse: "webrtc.tcp_port"
                 case .address: "webrtc.ice_udp_addrs"
                 default: "webrtc"
                 }
@@ -223,6 +225,7 @@ extension StreamSettings {
         autoDeleteWHIPMs = config.strategy.autoDeleteWhip < 0 ? nil : config.strategy.autoDeleteWhip
         autoDeleteWHEPMs = config.strategy.autoDeleteWhep < 0 ? nil : config.strategy.autoDeleteWhep
         overridePublisher = config.strategy.overridePublisher
+        requiresIfMatch = config.webrtc.requiresIfMatch
         subscribersPerStreamMax = min(config.strategy.eachStreamMaxSub, limit(config.limits.maxSubsPerStream) ?? .max)
         sessionsMax = limit(config.limits.maxSessions)
         publishersMax = limit(config.node.pubMax)

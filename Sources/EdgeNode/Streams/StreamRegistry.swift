@@ -239,7 +239,8 @@ public actor StreamRegistry {
     func local(_ ice: ICECredentials, loop: Int) -> LocalTransport {
         LocalTransport(
             ice: ice, fingerprint: Fingerprint(algorithm: "sha-256", bytes: plane.fingerprint),
-            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) })
+            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) }
+                + plane.tcpCandidates(loop: loop).map { Candidate(address: $0.address, port: $0.port, isTCP: true) })
     }
 
     /// Gives the waiting session its handle; when it, or the stream, went away meanwhile, the plane's session goes too.
@@ -284,7 +285,7 @@ public actor StreamRegistry {
         case .busy, .stopped, .noSession, .duplicateUfrag: return .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         case .transport(let reason): return .sdp(.unacceptable("the transport: \(reason)"))
         case .tracks(let count): return .sdp(.unacceptable("\(count) tracks"))
-        case .portInUse, .address, .system:
+        case .portInUse, .tcpPortInUse, .address, .system:
             log.error("a session could not be set up", ["stream": name, "why": error.description])
             return .failed(error.description)
         }

@@ -52,12 +52,27 @@ final class TestPeer {
     }
 
     func connect(to plane: MediaPlane, _ handle: SessionHandle) throws {
+        try begin(to: plane, handle)
+        guard run(until: { $0.isConnected }) else { throw TestPeerError.notConnected }
+    }
+
+    /// Makes ready to connect; ``step()`` and ``run(seconds:until:)`` do it.
+    func begin(to plane: MediaPlane, _ handle: SessionHandle) throws {
         let port = try #require(plane.candidates(loop: handle.loop).first?.port)
-        try connect(port: port, fingerprint: plane.fingerprint) {}
+        try begin(port: port, fingerprint: plane.fingerprint)
     }
 
     /// - Parameter meanwhile: called between two looks at the socket, for a loop that has no thread of its own.
-    func connect(port: UInt16, fingerprint: [UInt8], _ meanwhile: () -> Void) throws {
+    func connect(port: UInt16, fingerprint: [UInt8], seconds: Double = 30, _ meanwhile: () -> Void) throws {
+        try begin(port: port, fingerprint: fingerprint)
+        let isUp = run(seconds: seconds) {
+            meanwhile()
+            return $0.isConnected
+        }
+        guard isUp else { throw TestPeerError.notConnected }
+    }
+
+    private func begin(port: UInt16, fingerprint: [UInt8]) throws {
         transport = try PeerTransport(
             settings: TransportSettings(
                 local: ICECredentialPair(ufrag: local.ufrag, password: local.password),
@@ -65,11 +80,6 @@ final class TestPeer {
                 remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: fingerprint)], iceRole: .controlling,
                 dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: 0x7F00_0001, port: port)]),
             now: tributary_monotonic_ns())
-        let isUp = run {
-            meanwhile()
-            return $0.isConnected
-        }
-        guard isUp else { throw TestPeerError.notConnected }
     }
 
     var isConnected: Bool { transport?.state == .connected }

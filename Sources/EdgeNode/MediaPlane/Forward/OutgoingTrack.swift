@@ -5,6 +5,8 @@ struct OutgoingTrack {
         case unmatched
         /// Nothing may be sent before a keyframe starts.
         case waiting
+        /// Nothing is sent: the way to the peer is full. Begins again as a joiner does, once it has room.
+        case paused
         /// Sending what the ring holds from a keyframe on; `next` is the position to send next.
         case catchingUp(next: UInt64)
         case live

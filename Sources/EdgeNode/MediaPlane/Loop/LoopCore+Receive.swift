@@ -32,8 +32,7 @@ extension LoopCore {
 
     /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
     @inline(__always)
-    private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>?
-    {
+    func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>? {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
             if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
             // Answers to our own checks carry no user name.
@@ -52,7 +51,7 @@ extension LoopCore {
     }
 
     @inline(__always)
-    private func take(
+    func take(
         _ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
     ) {
@@ -106,7 +105,7 @@ extension LoopCore {
         case .connected:
             if !session.pointee.isConnected { connected(session, now) }
         case .closed(let reason): end(session, reason: CloseReason(reason), now)
-        case .new, .checking, .handshaking: break
+        case .new, .checking, .handshaking: advanceHandshake(session)
         }
     }
 

@@ -10,6 +10,7 @@ final class LoopCore {
     let mailbox: Mailbox
     let directory: PlaneDirectory
     let status: LoopStatus
+    let pool: HandshakePool
     let epoll: Int32
     private let readyEvents: UnsafeMutableBufferPointer<epoll_event>
 
@@ -22,6 +23,11 @@ final class LoopCore {
     let dirty: UnsafeMutablePointer<PointerList<Fanout>>
     /// Sessions with a socket of their own.
     let dialed: UnsafeMutablePointer<PointerList<PeerSession>>
+    /// For peers without UDP, when the configuration wants it.
+    let listener: TCPListener?
+    let streams: UnsafeMutablePointer<TCPTable>
+    var closedConnections: [UnsafeMutablePointer<TCPConnection>] = []
+    var isListening = false
     /// A header being written, and RTCP being put together.
     let headerScratch: UnsafeMutableRawPointer
     /// A payload whose numbers are moved for one viewer.
@@ -40,6 +46,7 @@ final class LoopCore {
     var fanouts: [StreamKey: UnsafeMutablePointer<Fanout>] = [:]
     var inlets: [UnsafeMutablePointer<Fanout>] = []
     var ended: [UnsafeMutablePointer<PeerSession>] = []
+    var handshakes = HandshakeGate()
     private var isStopping = false
     /// What was sent through sockets that are closed.
     var retiredTotals = SendTotals()
@@ -51,16 +58,23 @@ final class LoopCore {
     private let startedNs: UInt64
     private var nextPublishNs: UInt64
 
-    init(index: Int, settings: MediaSettings, directory: PlaneDirectory, mailbox: Mailbox, status: LoopStatus)
-        throws(MediaPlaneError)
-    {
+    init(
+        index: Int, settings: MediaSettings, directory: PlaneDirectory, mailbox: Mailbox, status: LoopStatus, pool: HandshakePool
+    ) throws(MediaPlaneError) {
         self.index = index
         self.directory = directory
         self.mailbox = mailbox
         self.status = status
         publisherBitrateMax = max(settings.publisherBitrateMax, MediaSettings.publisherBitrateMin)
+        self.pool = pool
         let port = settings.udpPort == 0 ? 0 : settings.udpPort &+ UInt16(truncatingIfNeeded: index)
         socket = try UDPSocket(bindAddress: settings.bindAddress, port: port, bufferBytes: settings.socketBufferBytes)
+        let tcpPort = settings.tcpPort.map { $0 == 0 ? 0 : $0 &+ UInt16(truncatingIfNeeded: index) }
+        if let tcpPort {
+            listener = try TCPListener(bindAddress: settings.bindAddress, port: tcpPort)
+        } else {
+            listener = nil
+        }
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
         startedNs = now
@@ -85,6 +99,9 @@ final class LoopCore {
         dirty.initialize(to: PointerList())
         dialed = .allocate(capacity: 1)
         dialed.initialize(to: PointerList())
+        streams = .allocate(capacity: 1)
+        streams.initialize(to: TCPTable())
+        arena.pointee.streams = streams
         readyEvents = .allocate(capacity: MediaLimits.readyEvents)
         readyEvents.initialize(repeating: epoll_event())
         headerScratch = .allocate(byteCount: 128, alignment: 16)
@@ -99,6 +116,7 @@ final class LoopCore {
         guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
         try watch(socket.descriptor)
         try watch(mailbox.wake.descriptor)
+        try watchListener()
     }
 
     deinit {
@@ -118,6 +136,10 @@ final class LoopCore {
         dirty.deallocate()
         dialed.deinitialize(count: 1)
         dialed.deallocate()
+        closedConnections += streams.pointee.all
+        freeConnections()
+        streams.deinitialize(count: 1)
+        streams.deallocate()
         readyEvents.deallocate()
         headerScratch.deallocate()
         payloadScratch.deallocate()
@@ -130,7 +152,7 @@ final class LoopCore {
     private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
-        // Null tells the loop's own descriptors from those of dialed sessions.
+        // Null tells the loop's own descriptors from the others, see ``ReadyTag``.
         event.data.ptr = nil
         if epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0 { throw .system(call: "epoll_ctl", errno: errno) }
     }
@@ -143,7 +165,7 @@ final class LoopCore {
             let before = tributary_monotonic_ns()
             publishIfDue(before)
             // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
-            let wanted = dialed.pointee.count == 0 ? 1 : MediaLimits.readyEvents
+            let wanted = hasOtherSockets ? MediaLimits.readyEvents : 1
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
             let woke = tributary_monotonic_ns()
             iterate(woke, ready: Int(max(0, ready)))
@@ -151,6 +173,9 @@ final class LoopCore {
         }
         finish()
     }
+
+    /// Whether epoll may name anything besides the loop's own descriptors.
+    private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
 
     private func waitMs(_ now: UInt64) -> Int32 {
         var deadline = min(wheel.pointee.nextDeadlineNs, nextPublishNs)
@@ -177,14 +202,20 @@ final class LoopCore {
             if count < MediaLimits.receiveBatch { break }
             now = tributary_monotonic_ns()
         }
-        if ready > 0, dialed.pointee.count > 0 {
-            receiveDialed(UnsafeMutableBufferPointer(rebasing: readyEvents[0..<ready]), now)
+        if ready > 0, hasOtherSockets {
+            receiveOthers(UnsafeMutableBufferPointer(rebasing: readyEvents[0..<ready]), now)
         }
         fireTimers(now)
         afterBatch(now)
+        sendEverything(now)
+        freeEnded()
+        freeConnections()
+    }
+
+    private func sendEverything(_ now: UInt64) {
         arena.pointee.flush()
         flushDialed()
-        freeEnded()
+        flushConnections(now)
     }
 
     private func fireTimers(_ now: UInt64) {
@@ -228,6 +259,7 @@ final class LoopCore {
     private func publishIfDue(_ now: UInt64) {
         guard now >= nextPublishNs else { return }
         nextPublishNs = now &+ 1_000_000_000
+        sweepConnections(now)
         status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0, now) })
     }
 
@@ -235,6 +267,7 @@ final class LoopCore {
         var drops = counters.pointee.drops
         let totals = sendTotals
         if totals.bufferFull > 0 { drops.append(("\(MediaDrop.sendBufferFull)", totals.bufferFull)) }
+        if totals.streamFull > 0 { drops.append(("\(MediaDrop.tcpQueueFull)", totals.streamFull)) }
         if totals.failed > 0 { drops.append(("\(MediaDrop.sendFailed)", totals.failed)) }
         return LoopSnapshot(
             loop: index, busyNs: counters.pointee.busyNs, upNs: now &- startedNs, received: counters.pointee.received,
@@ -247,8 +280,7 @@ final class LoopCore {
     private func finish() {
         let now = tributary_monotonic_ns()
         for session in sessions.values { end(session, reason: .removed, now) }
-        arena.pointee.flush()
-        flushDialed()
+        sendEverything(now)
         freeEnded()
         for command in mailbox.close() { refuse(command) }
         for fanout in fanouts.values { free(fanout) }

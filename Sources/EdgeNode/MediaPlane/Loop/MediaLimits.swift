@@ -42,6 +42,27 @@ package enum MediaLimits {
     package static let pipeControlReserve = 16
     /// Commands waiting for one loop; a burst of joins waits, nothing is lost but the sender's time.
     package static let mailboxCommands = 4096
+    /// TCP connections of one loop, and those of one host among them: a fallback for networks without UDP, whose people share an address.
+    package static let tcpConnections = 1024
+    package static let tcpConnectionsPerHost = 64
+    /// Connections that wait to be accepted, and how many one wake accepts; buffers read from one of them before others get their turn.
+    static let tcpBacklog = 128
+    static let tcpAccepts = 16
+    static let tcpReads = 4
+    /// What the kernel may hold unsent of a connection: what waits there can't be dropped any more.
+    static let tcpUnsentBytes = 32 * 1024
+    /// A connection that is not a session's by then is closed.
+    static let tcpPatienceNs: UInt64 = 10_000_000_000
+    /// Read room of a connection: some packets of the longest kind.
+    static let frameBufferBytes = 16 * 1024
+    /// Packets that wait for a connection: 0.4 s of 5 Mb/s; a slower peer is better served by a later key frame.
+    static let frameQueueBytes = 256 * 1024
+    /// Handshake steps of one loop that are with the pool at once, and those of one host among them: at 0.5 ms each the last of them waits
+    /// 32 ms, and a crowd behind one address leaves room for others.
+    package static let handshakesUnderWay = 64
+    package static let handshakesPerHost = 16
+    /// Sessions of one loop whose handshakes may wait for that; with those under way more than can be served before the peers give up.
+    package static let handshakesWaiting = 4096
     /// Send arena: 64 segments × 1472 B for some dozens of viewers before a sendmmsg.
     package static let arenaBytes = 1 << 20
     /// Socket buffers of a dialed session: one stream of 20 Mb/s for 400 ms each way.

@@ -10,6 +10,8 @@ struct SendTotals {
     /// Datagrams lost because the socket's buffer was full, and those that the system refused.
     var bufferFull: UInt64 = 0
     var failed: UInt64 = 0
+    /// Datagrams for TCP connections that were full or gone.
+    var streamFull: UInt64 = 0
 
     mutating func add(_ other: SendTotals) {
         sent &+= other.sent
@@ -17,6 +19,7 @@ struct SendTotals {
         bytes &+= other.bytes
         bufferFull &+= other.bufferFull
         failed &+= other.failed
+        streamFull &+= other.streamFull
     }
 }
 
@@ -47,6 +50,8 @@ struct SendArena: ~Copyable {
     private(set) var usesSegmentation: Bool
 
     private(set) var totals = SendTotals()
+    /// Where datagrams for TCP connections go; nil where there are none.
+    var streams: UnsafeMutablePointer<TCPTable>?
 
     init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
         self.descriptor = descriptor
@@ -88,6 +93,7 @@ struct SendArena: ~Copyable {
     mutating func commit(_ count: Int, to address: SocketAddress, owner: UInt64) {
         guard count > 0 else { return }
         let start = memory.start + used
+        if address.stream != 0 { return divert(UnsafeRawBufferPointer(start: start, count: count), to: address) }
         used += count
         if usesSegmentation, messageCount > 0, extend(runs + messageCount - 1, by: count, to: address, owner: owner) { return }
         let index = messageCount
@@ -99,6 +105,16 @@ struct SendArena: ~Copyable {
         messages[index].header.msg_namelen = length
         messages[index].header.msg_iov = vectors + index
         messages[index].header.msg_iovlen = 1
+    }
+
+    /// Gives a datagram to its TCP connection, which copies it.
+    private mutating func divert(_ datagram: UnsafeRawBufferPointer, to address: SocketAddress) {
+        guard let streams, streams.pointee.append(datagram, to: address) else {
+            totals.streamFull &+= 1
+            return
+        }
+        totals.sent &+= 1
+        totals.bytes &+= UInt64(datagram.count)
     }
 
     /// Adds to the last run if the datagram continues it.
