@@ -132,7 +132,7 @@ struct ViewerSide: ~Copyable {
     /// Sequence numbers and timestamps begin anywhere (RFC 3550 §5.1).
     init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
-        tracks = .allocate(capacity: MediaLimits.tracksPerStream)
+        tracks = .allocate(capacity: trackCount)
         for index in 0..<trackCount {
             (tracks + index).initialize(
                 to: OutgoingTrack(
