@@ -59,6 +59,9 @@ public final class MediaPlane: Sendable {
     /// How many loops there are.
     public var loopCount: Int { loops.count }
 
+    /// Whether no loop has time for more viewers: those who watch would be served late.
+    public var isSaturated: Bool { directory.gauges.allSatisfy(\.isSaturated) }
+
     /// Where peers reach a loop: one pair for each announced address, IPv4 first (RFC 8445 §5.1.1 host candidates).
     public func candidates(loop: Int) -> [(address: String, port: UInt16)] {
         guard loops.indices.contains(loop) else { return [] }

@@ -107,6 +107,7 @@ public actor StreamRegistry {
         let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
         guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
         try checkRoom(isPublisher: false, isRelay: path != nil)
+        try checkTime(isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
@@ -169,6 +170,13 @@ public actor StreamRegistry {
         guard taken < limit ?? .max, counts.publishers + counts.viewers < settings.sessionsMax ?? .max else {
             throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         }
+    }
+
+    /// Those who watch go before those who come.
+    ///
+    /// - Parameter isRelay: another node's session, after which viewers go there instead.
+    private func checkTime(isRelay: Bool) throws(StreamError) {
+        guard isRelay || !plane.isSaturated else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
     }
 
     func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamEntry {

@@ -186,7 +186,7 @@ extension LoopCore {
         return SessionSnapshot(
             handle: session.pointee.handle, session: session.pointee.name,
             state: session.pointee.isConnected ? .connected : .new,
-            remoteAddress: session.pointee.withTransport { $0.selectedAddress?.description },
+            remoteAddress: session.pointee.withTransport { $0.selectedAddress },
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,
             keyframeRequests: counters.keyframeRequests, rttNs: rtt,

@@ -56,6 +56,7 @@ final class LoopCore {
     /// What to add to the monotonic clock to get nanoseconds since 1900; fixed, so that a clock step can't reach viewers.
     let wallOffsetNs: UInt64
     private let startedNs: UInt64
+    private var load: LoadWindow
     private var nextPublishNs: UInt64
 
     init(
@@ -78,6 +79,7 @@ final class LoopCore {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
         startedNs = now
+        load = LoadWindow(startNs: now)
         nextPublishNs = now
         wallOffsetNs = tributary_realtime_ns() &- now &+ NTP.unixOffsetSeconds &* 1_000_000_000
         batch = ReceiveBatch()
@@ -169,13 +171,19 @@ final class LoopCore {
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
             let woke = tributary_monotonic_ns()
             iterate(woke, ready: Int(max(0, ready)))
-            counters.pointee.busyNs &+= tributary_monotonic_ns() &- woke
+            noteWork(from: woke, to: tributary_monotonic_ns())
         }
         finish()
     }
 
     /// Whether epoll may name anything besides the loop's own descriptors.
     private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
+
+    private func noteWork(from woke: UInt64, to now: UInt64) {
+        let busyNs = now &- woke
+        counters.pointee.busyNs &+= busyNs
+        if let share = load.add(busyNs: busyNs, endingAt: now) { directory.gauges[index].set(permille: share) }
+    }
 
     private func waitMs(_ now: UInt64) -> Int32 {
         var deadline = min(wheel.pointee.nextDeadlineNs, nextPublishNs)

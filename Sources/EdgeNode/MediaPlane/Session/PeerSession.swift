@@ -150,7 +150,7 @@ struct ViewerSide: ~Copyable {
     /// Sequence numbers and timestamps begin anywhere (RFC 3550 §5.1).
     init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
-        tracks = .allocate(capacity: MediaLimits.tracksPerStream)
+        tracks = .allocate(capacity: trackCount)
         path = Self.path(spec)
         for index in 0..<trackCount {
             (tracks + index).initialize(
