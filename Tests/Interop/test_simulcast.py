@@ -1,5 +1,6 @@
 """Chromium publishes three layers; viewers get the one they choose, and another one without a freeze."""
 
+import re
 import time
 
 import pytest
@@ -151,10 +152,9 @@ def test_viewers_get_the_layer_they_choose_and_another_without_a_freeze(cluster,
     eventually("video again", lambda: first.frames > stopped + 15 and first.size == LAYERS["h"], 15)
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
-def test_a_browser_plays_on_over_every_switch(cluster, browsers, name, codec):
+def test_a_browser_plays_on_over_every_switch(cluster, browsers, name):
     stream = name()
-    publish_layers(browsers, cluster, stream, codec)
+    publish_layers(browsers, cluster, stream, "VP8")
     viewer = BrowserViewer(browsers(), f"{cluster.url}/whep/{stream}")
     eventually("three layers", lambda: sum(each["active"] for each in layers(viewer)) == 3, 40, 0.5)
     choose(viewer, "q")
@@ -169,3 +169,23 @@ def test_a_browser_plays_on_over_every_switch(cluster, browsers, name, codec):
     assert after["packetsLost"] == before["packetsLost"]
     assert after["freezeCount"] - before["freezeCount"] <= 1, after
     assert after["pliCount"] == before["pliCount"], "the decoder had to ask for a keyframe"
+
+
+def test_a_recording_and_another_node_get_the_best_layer(cluster, browsers, peers, name):
+    stream = name()
+    publish_layers(browsers, cluster, stream, "H264")
+    here = cluster.node_of(stream)
+    (there,) = [edge for edge in cluster.edges if edge is not here]
+    assert call("POST", f"{here.url}/api/record/{stream}").status in (200, 201)
+    source = f'{{"sourceUrl": "{here.url}/whep/{stream}"}}'
+    assert call("POST", f"{there.url}/api/cascade/{stream}", source, {"Content-Type": "application/json"}).status == 200
+    viewer = peers.play(f"{there.url}/whep/{stream}")
+    eventually("the best layer on another node", lambda: viewer.size == LAYERS["f"], 30)
+
+    def widths() -> list[str]:
+        answer = call("GET", f"{here.url}/api/playback/{stream}/manifest.mpd")
+        return re.findall(r'<Representation[^>]* width="(\d+)"', answer.text) if answer.status == 200 else []
+
+    eventually("the best layer in the recording", lambda: widths()[-1:] == ["960"], 30, 0.5)
+    assert len(widths()) <= 3, "a layer is only left for a better one that stays"
+    assert call("DELETE", f"{here.url}/api/record/{stream}").status in (200, 204)

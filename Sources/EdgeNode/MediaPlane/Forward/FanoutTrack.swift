@@ -84,7 +84,7 @@ struct FanoutTrack: ~Copyable {
             extensions: packet.extensions)
         if keepsGroup { makeRoom(for: index) }
         let isNewest = index > ring.highest
-        guard ring.store(slot, payload: payload) else { return .dropped(.duplicate) }
+        guard ring.store(slot, payload: payload, descriptor: packet.descriptor) else { return .dropped(.duplicate) }
         receivedBytes &+= UInt64(payload.count + RTPHeader.fixedBytes)
         if isNewest, !packet.flags.contains(.filler) {
             lastTimestamp = timestamp
@@ -150,7 +150,8 @@ struct FanoutTrack: ~Copyable {
         let packet = IncomingPacket(
             sequence: UInt64(bitPattern: Int64(bitPattern: index) &- indexOffset),
             timestamp: slot.pointee.timestamp &- timestampOffset, arrivalNs: slot.pointee.arrivalNs,
-            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions)
+            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions,
+            descriptor: ring.descriptor(of: slot))
         return (packet, ring.payload(of: slot))
     }
 

@@ -64,10 +64,11 @@ extension LoopCore {
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         let headerRoom = room - bodyCount - SRTPProfile.tagBytesMax
-        let mark = headerRoom < OutgoingTrack.headerBytesMax ? .none : mark(outgoing, now)
+        let mark = headerRoom < OutgoingTrack.headerBytesMax(slot) ? .none : mark(outgoing, now)
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark)
+                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark,
+                descriptor: track.pointee.descriptor(of: slot, shift))
         else {
             counters.pointee.count(.oversized)
             return 0

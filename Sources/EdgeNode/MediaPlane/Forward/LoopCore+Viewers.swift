@@ -173,10 +173,11 @@ extension LoopCore {
             return
         }
         let target = outgoing.pointee.target
-        guard target >= 0, waitedNs >= Self.refreshPatienceNs,
-            fanout.pointee.tracks[target].mayRefresh(now: now, within: Self.refreshPatienceNs)
-        else { return }
-        _ = start(outgoing, at: fanout.pointee.tracks[target].ring.highest + 1, on: target, session, fanout, now)
+        guard target >= 0, waitedNs >= Self.refreshPatienceNs else { return }
+        let track = fanout.pointee.tracks + target
+        if track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) {
+            _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
+        }
     }
 
     /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.

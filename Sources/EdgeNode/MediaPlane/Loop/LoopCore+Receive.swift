@@ -150,6 +150,8 @@ extension LoopCore {
         if publisher.pointee.sendsTransportFeedback, let sequence = extensions.transportSequence {
             publisher.pointee.transportFeedback.record(sequence, arrivalNs: now)
         }
+        let descriptor = UnsafeRawBufferPointer(
+            rebasing: packet[extensions.descriptorOffset..<(extensions.descriptorOffset + extensions.descriptorCount)])
         switch publisher.pointee.place(header, extensions, in: bytes) {
         case .unknown(let reason): counters.pointee.count(reason)
         case .track(let track, isRepair: false):
@@ -165,7 +167,8 @@ extension LoopCore {
             }
             let payload = UnsafeRawBufferPointer(
                 rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
-            placeMedia(header.sequence, header, payload, extensions.forwarded, session, publisher, track, false, now)
+            placeMedia(
+                header.sequence, header, payload, extensions.forwarded, descriptor, session, publisher, track, false, now)
         case .track(let track, isRepair: true):
             // Without even a number it is padding that probes for bandwidth.
             guard header.payloadCount >= RepairStream.originalBytes else {
@@ -175,14 +178,15 @@ extension LoopCore {
             let original = bytes.bigEndian16(at: header.payloadOffset)
             let first = header.payloadOffset + RepairStream.originalBytes
             let payload = UnsafeRawBufferPointer(rebasing: packet[first..<(header.payloadOffset + header.payloadCount)])
-            placeMedia(original, header, payload, extensions.forwarded, session, publisher, track, true, now)
+            placeMedia(original, header, payload, extensions.forwarded, descriptor, session, publisher, track, true, now)
         }
     }
 
     @inline(__always)
     private func placeMedia(
         _ sequence: UInt16, _ header: RTPHeader, _ payload: UnsafeRawBufferPointer, _ extensions: ForwardedExtensions,
-        _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
+        _ descriptor: UnsafeRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
+        _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
         _ isRepair: Bool, _ now: UInt64
     ) {
         let incoming = publisher.pointee.tracks + track
@@ -199,7 +203,8 @@ extension LoopCore {
         switch verdict {
         case .drop(let reason): counters.pointee.count(reason)
         case .jump: counters.pointee.count(.tooOld)
-        case .deliver(let arrived):
+        case .deliver(var arrived):
+            arrived.descriptor = descriptor
             if !hadMedia {
                 directory.emit(
                     .firstMedia(session.pointee.handle.stream, session: session.pointee.name, incoming.pointee.spec.kind))

@@ -64,7 +64,7 @@ extension LoopCore {
             let isForTaps = isForTaps(packet, track: track, fanout)
             fanout.pointee.outlets.forEach {
                 if $0.isTap, !isForTaps { return }
-                if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
+                if !$0.push(entry, payload: payload, descriptor: packet.descriptor) { counters.pointee.count(.pipeFull) }
             }
         }
         accept(packet, payload: payload, track: track, fanout, now)
@@ -115,7 +115,8 @@ extension LoopCore {
             for index in first...track.pointee.ring.highest {
                 guard let (packet, payload) = track.pointee.original(at: index) else { continue }
                 pipe.push(
-                    PipeEntry(packet, track: source, epoch: publisher.pointee.epoch), payload: payload)
+                    PipeEntry(packet, track: source, epoch: publisher.pointee.epoch), payload: payload,
+                    descriptor: packet.descriptor)
             }
         }
         pipe.publish()
@@ -173,7 +174,7 @@ extension LoopCore {
             }
             let packet = IncomingPacket(
                 sequence: entry.pointee.sequence, timestamp: entry.pointee.timestamp, arrivalNs: entry.pointee.arrivalNs,
-                flags: entry.pointee.flags, extensions: entry.pointee.extensions)
+                flags: entry.pointee.flags, extensions: entry.pointee.extensions, descriptor: pipe.descriptor(of: entry))
             let payload = UnsafeRawBufferPointer(start: pipe.payload(of: entry), count: Int(entry.pointee.payloadCount))
             accept(packet, payload: payload, track: Int(entry.pointee.track), fanout, now)
         case .source:
@@ -203,13 +204,13 @@ extension LoopCore {
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
         fanout.pointee.ignoresRequests = !canAsk
-        for place in 0..<fanout.pointee.trackCount {
-            let track = fanout.pointee.tracks + place
-            track.pointee.keepsGroup = !canAsk && track.pointee.kind == .video
-        }
         if fanout.pointee.layers.isLayered {
             fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
             wheel.pointee.hasten(fanout.pointee.timer, to: fanout.pointee.layers.nextTickNs)
+        }
+        for place in 0..<fanout.pointee.trackCount {
+            let track = fanout.pointee.tracks + place
+            track.pointee.keepsGroup = !canAsk && track.pointee.kind == .video
         }
         for position in 0..<fanout.pointee.viewers.count {
             matchTracks(fanout.pointee.viewers[position], fanout, restarted: restarted, now)

@@ -106,7 +106,7 @@ final class LoopCore {
         arena.pointee.streams = streams
         readyEvents = .allocate(capacity: MediaLimits.readyEvents)
         readyEvents.initialize(repeating: epoll_event())
-        headerScratch = .allocate(byteCount: 128, alignment: 16)
+        headerScratch = .allocate(byteCount: 128 + DependencyDescriptor.bytesMax, alignment: 16)
         payloadScratch = .allocate(byteCount: MediaLimits.payloadBytesMax, alignment: 16)
         reportScratch = .allocate(byteCount: MediaLimits.datagramBytesMax, alignment: 16)
         nackScratch = .allocate(capacity: 256)

@@ -203,5 +203,6 @@ extension ExtensionIDs {
         if audioLevel == 0 { audioLevel = other.audioLevel }
         if videoOrientation == 0 { videoOrientation = other.videoOrientation }
         if playoutDelay == 0 { playoutDelay = other.playoutDelay }
+        if dependencyDescriptor == 0 { dependencyDescriptor = other.dependencyDescriptor }
     }
 }

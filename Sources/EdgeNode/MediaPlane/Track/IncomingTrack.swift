@@ -5,6 +5,8 @@ struct IncomingPacket {
     var arrivalNs: UInt64
     var flags: PacketFlags
     var extensions: ForwardedExtensions
+    /// The dependency descriptor; valid as long as the payload.
+    var descriptor = UnsafeRawBufferPointer(start: nil, count: 0)
 }
 
 /// One track of a publisher: numbering, duplicates, loss, reports and keyframe requests of its source.
