@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 .PHONY: help build run test test-clients test-slow test-loss test-cluster interop bench bench-all bench-playback bench-record bench-serve \
-  bench-clip bench-registry bench-routing sanitize lint setup setup-test clean
+  bench-clip bench-registry bench-routing sanitize fuzz lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -72,6 +72,9 @@ bench-routing: setup-test build ## What asking a coordinator costs over asking a
 
 sanitize: setup-test ## The tests under ThreadSanitizer, then AddressSanitizer (slow; not part of test)
 	@scripts/sanitize
+
+fuzz: setup     ## Every parser with damaged input for MINUTES (10); what breaks one is kept in Tests/Fuzz/Corpus
+	@scripts/fuzz $(or $(MINUTES),10)
 
 lint:           ## Check the format of all Swift code
 	swift format lint --strict -r Package.swift Sources Tests bench

@@ -134,6 +134,10 @@ let package = Package(
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["TestThreads", "MediaFixtures"]),
+        // Damaged input for every parser, as long as one likes (make fuzz).
+        .testTarget(
+            name: "FuzzTests", dependencies: ["MediaPlane", "SDP", "HTTP", "Media", "MediaFixtures"], path: "Tests/Fuzz",
+            resources: [.copy("Corpus")], swiftSettings: strict),
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Buckets", ["Store", "HTTP", "Config", "TestThreads"], resources: [.copy("Vectors")]),
         // Puts the stores at the disposal of tests that run real servers.

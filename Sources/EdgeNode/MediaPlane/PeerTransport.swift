@@ -282,7 +282,9 @@ package final class PeerTransport {
             nextDeadlineNs = .max
             return
         }
-        nextDeadlineNs = min(deadline, agent.nextCheckNs, association.deadlineNs)
+        // With no way to the peer left there is nothing to send; the next one's first check brings us here again.
+        let handshake = agent.bestAddress == nil ? UInt64.max : association.deadlineNs
+        nextDeadlineNs = min(deadline, agent.nextCheckNs, handshake)
     }
 
     /// Writes one whole SRTP packet to `into`, encrypting straight from `payload`; returns its length, 0 when not connected.

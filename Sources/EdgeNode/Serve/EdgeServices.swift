@@ -71,7 +71,7 @@ public final class EdgeServices: Server {
                 following: following, drain: drain,
                 store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
             ).router()
-            server = try HTTPServer(HTTPServerSettings(config.http), router: router)
+            server = try HTTPServer(HTTPServerSettings(config.http, config.limits), router: router)
         } catch {
             await state?.stop()
             await recorder.stopAll()
