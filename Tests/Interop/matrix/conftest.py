@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from clients import AiortcClient, ChromiumClient, Client, FFmpegClient, FirefoxClient, GStreamerClient
+from clients import AiortcClient, ChromiumClient, Client, FFmpegClient, FirefoxClient, GStreamerClient, rows
 from programs import ROOT, Edge
-from table import Table
+from table import Table, video_of
 
 
 def pytest_addoption(parser):
@@ -43,7 +43,7 @@ def table(pytestconfig, clients):
     filled = Table(ROOT / "docs/interop.md", [client.name for client in clients.values() if client.receives])
     yield filled
     if pytestconfig.getoption("--update"):
-        filled.write([(client.name, video, sound) for client in clients.values() for video, sound in client.sends])
+        filled.write([(client.name, video_of(video, layers), sound) for client in clients.values() for video, sound, layers in rows(client)])
 
 
 @pytest.fixture(scope="session")

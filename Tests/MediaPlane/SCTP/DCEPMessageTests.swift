@@ -21,7 +21,7 @@ struct DCEPMessageTests {
     ]
 
     @Test("messages are read and written", arguments: vectors.indices)
-    func vectors(_ index: Int) throws {
+    func known(_ index: Int) throws {
         let (bytes, message) = Self.vectors[index]
         #expect(try DCEPMessage(parsing: bytes.span) == message)
         #expect(message.bytes == bytes)
