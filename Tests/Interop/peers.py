@@ -86,6 +86,7 @@ class Peer:
         self._headers = owner.headers
         self.session: str | None = None
         self.frames = 0
+        self.size: tuple[int, int] | None = None
         self.samples = 0
         self.energy = 0.0
         self.started_at = self.first_frame_at = self.last_frame_at = 0.0
@@ -153,6 +154,7 @@ class Peer:
                 else:
                     self.first_frame_at = now
                 self.frames, self.last_frame_at = self.frames + 1, now
+                self.size = (frame.width, frame.height)
             else:
                 self.samples += frame.samples
                 self.energy += float(numpy.square(frame.to_ndarray().astype(numpy.float64) / 32768).sum())

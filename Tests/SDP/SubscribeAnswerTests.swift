@@ -21,10 +21,10 @@ struct SubscribeAnswerTests {
     }
 
     private func answer(
-        _ text: String, _ stream: [SourceTrack] = stream, adapts: Bool = false
+        _ text: String, _ stream: [SourceTrack] = stream, reports: PathReportPolicy = .layers
     ) throws -> SubscribeAnswer {
         try SubscribeAnswer(
-            offer: SessionDescription(parsing: text), stream: stream, adapts: adapts, randomSSRC: Self.counter())
+            offer: SessionDescription(parsing: text), stream: stream, reports: reports, randomSSRC: Self.counter())
     }
 
     @Test("every player's offer gets an answer that keeps the rules", arguments: OfferCorpus.players)
@@ -80,7 +80,8 @@ struct SubscribeAnswerTests {
 
     struct Reports: Sendable, CustomTestStringConvertible {
         let testDescription: String
-        var adapts = true
+        var hasLayers = true
+        var policy = PathReportPolicy.layers
         /// Lines of Chrome's offer that aren't there.
         var without: [String] = []
         /// Of video and of audio.
@@ -93,7 +94,9 @@ struct SubscribeAnswerTests {
     @Test(
         "a viewer reports on its path where that matters and nothing has to be sent twice as it was",
         arguments: [
-            Reports(testDescription: "one layer", adapts: false),
+            Reports(testDescription: "one layer", hasLayers: false),
+            Reports(testDescription: "never", policy: .never),
+            Reports(testDescription: "always", hasLayers: false, policy: .always, transportCC: [true, true]),
             Reports(testDescription: "layers", transportCC: [true, true]),
             Reports(testDescription: "no retransmissions", without: ["a=rtpmap:104 rtx/90000"]),
             Reports(testDescription: "no loss reports", without: ["a=rtcp-fb:103 nack"]),
@@ -106,8 +109,8 @@ struct SubscribeAnswerTests {
         ])
     func pathReports(_ sample: Reports) throws {
         let offer = sample.without.reduce(OfferCorpus.chromePlayer.text) { $0.replacingLine($1, with: nil) }
-        let answer = try answer(
-            offer, [Self.baseline, SourceTrack(kind: .audio, codec: .opus)], adapts: sample.adapts)
+        let video = SourceTrack(kind: .video, codec: Self.baseline.codec, hasLayers: sample.hasLayers)
+        let answer = try answer(offer, [video, SourceTrack(kind: .audio, codec: .opus)], reports: sample.policy)
         let tracks = answer.tracks.sorted { $0.kind == .video && $1.kind == .audio }
         #expect(tracks.map(\.feedback.transportCC) == sample.transportCC)
         #expect(tracks.map { $0.extensions.transportCC != nil } == sample.transportCC)

@@ -2,6 +2,7 @@ import Cluster
 import Config
 import Program
 import Redis
+import SDP
 
 /// The configuration of an edge node; every key is described in `cluster/edge-node.toml`.
 public struct EdgeConfig: ServerConfig, Hashable {
@@ -97,6 +98,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var iceUDPAddresses: [String]
     /// `loops`: media threads; 0: one per core.
     public var loops: Int
+    /// `path_reports`: which viewers are asked to tell what their path carries (transport-wide congestion control, REMB).
+    public var pathReports: PathReportPolicy
     /// `[[webrtc.ice_servers]]`.
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
@@ -113,6 +116,7 @@ public struct WebRTCSettings: Sendable, Hashable {
         }
         loops = webrtc.integer("loops", default: 0, in: 0...256)
         if Int(udpPort) + max(loops, 1) - 1 > 65_535 { webrtc.problem("udp_port", "leaves no port for each of \(loops) loops") }
+        pathReports = webrtc.choice("path_reports", default: .layers)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
         dataChannels = webrtc.flag("data_channels", default: true)

@@ -110,7 +110,8 @@ public actor StreamRegistry {
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
-                offer: description, stream: source.isEmpty ? Self.expected : source, dataMessageBytes: plane.dataMessageBytes
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports,
+                dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
@@ -293,7 +294,7 @@ public actor StreamRegistry {
         guard var entry = streams[name] else { return }
         let isMoved = entry.upstream != upstream
         entry.upstream = upstream
-        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec) }
+        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec, hasLayers: !$0.layers.isEmpty) }
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])

@@ -97,7 +97,11 @@ extension StreamRecord {
             record.publish.sessions[index].stats = TrafficStats()
             record.publish.sessions[index].layers = record.publish.sessions[index].layers?.map { LayerRecord(rid: $0.rid) }
         }
-        for index in record.subscribe.sessions.indices { record.subscribe.sessions[index].stats = TrafficStats() }
+        for index in record.subscribe.sessions.indices {
+            record.subscribe.sessions[index].stats = TrafficStats()
+            record.subscribe.sessions[index].layer = nil
+            record.subscribe.sessions[index].availableBitrate = nil
+        }
         return record
     }
 }

@@ -147,10 +147,13 @@ public struct SourceTrack: Sendable, Equatable {
     public let kind: MediaKind
     /// The codec; for H.264 with the profile of the real sequence parameter set when that is known.
     public let codec: Codec
+    /// It comes in several layers, of which a viewer is sent one that its path carries.
+    public let hasLayers: Bool
 
     /// Makes a source track.
-    public init(kind: MediaKind, codec: Codec) {
+    public init(kind: MediaKind, codec: Codec, hasLayers: Bool = false) {
         self.kind = kind
         self.codec = codec
+        self.hasLayers = hasLayers
     }
 }

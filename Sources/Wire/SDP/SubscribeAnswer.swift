@@ -19,16 +19,16 @@ public struct SubscribeAnswer: Sendable {
     ///
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
-    ///   - adapts: the stream comes in layers, so that it matters what the viewer's path carries.
+    ///   - reports: whether the viewer is asked to tell what its path carries.
     ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
-        offer: SessionDescription, stream: [SourceTrack], adapts: Bool = false, dataMessageBytes: Int? = nil,
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, dataMessageBytes: Int? = nil,
         randomSSRC: () -> UInt32
     ) throws(SDPError) {
         let read = try ReadDescription(offer)
-        let reports = adapts ? Self.pathReports(read.sections, stream) : .none
+        let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
         var unplayable: Set<MediaKind> = []
@@ -151,6 +151,25 @@ public struct SubscribeAnswer: Sendable {
         let kept = FormatParameters(codec.fmtp).text(keeping: (rule?.answered ?? []).subtracting(["stereo", "sprop-stereo"]))
         let isMono = source.parameter("sprop-stereo") == "0" || source.parameter("stereo") == "0"
         return ([kept] + (isMono ? [] : ["stereo=1", "sprop-stereo=1"])).filter { !$0.isEmpty }.joined(separator: ";")
+    }
+}
+
+/// When viewers are asked for reports on their path. They cost an extension on each packet and many packets back, so it is for streams
+/// that can follow what they say.
+public enum PathReportPolicy: String, Sendable, Hashable, CaseIterable {
+    /// For streams that come in layers.
+    case layers
+    /// For all streams: keyframes are paced by it, and the estimate is shown.
+    case always
+    /// Never: layers are chosen by losses alone.
+    case never
+
+    func applies(to stream: [SourceTrack]) -> Bool {
+        switch self {
+        case .layers: stream.contains(where: \.hasLayers)
+        case .always: true
+        case .never: false
+        }
     }
 }
 

@@ -13,6 +13,9 @@ struct BandwidthEstimator: ~Copyable {
     private static let silenceNs: UInt64 = 2_000_000_000
     /// Feedback messages that are read in a second; honest viewers send 4 to 20.
     private static let messagesPerSecond = 100
+    /// At first what arrives is taken for what the path carries, as long as nothing objects; the media begins before anything is known.
+    private static let startNs: UInt64 = 2_000_000_000
+    private static let startHeadroom = 1.1
 
     private var history = SentHistory()
     private var trend = DelayTrend()
@@ -27,6 +30,7 @@ struct BandwidthEstimator: ~Copyable {
     private var lost = 0
     private var lossCountedNs: UInt64 = 0
     private var heardNs: UInt64 = 0
+    private var firstHeardNs: UInt64 = 0
     private var sentSinceHeard = 0
     /// When the first packet was sent that feedback is missing for.
     private var unansweredNs: UInt64 = 0
@@ -38,6 +42,18 @@ struct BandwidthEstimator: ~Copyable {
 
     /// Bits per second of everything sent to the viewer.
     var bitsPerSecond: UInt64 { UInt64(rate.bitsPerSecond) }
+
+    /// Whether the viewer has ever told anything.
+    var isMeasured: Bool { firstHeardNs != 0 }
+
+    /// Whether too little is known yet to choose by, and nothing speaks against what is sent.
+    func isStarting(_ now: UInt64) -> Bool {
+        firstHeardNs == 0 || (now &- firstHeardNs < Self.startNs && rate.lastDecreaseNs == 0)
+    }
+
+    /// The number that the next packet has to carry.
+    @inline(__always)
+    var nextNumber: UInt16 { UInt16(truncatingIfNeeded: history.next) }
 
     /// Notes a packet that is about to be sent; returns the number it has to carry.
     ///
@@ -57,6 +73,7 @@ struct BandwidthEstimator: ~Copyable {
         guard admits(now), var reader = TransportFeedbackReader(feedback, in: bytes) else { return false }
         follow(reader.reference)
         heardNs = now
+        if firstHeardNs == 0 { firstHeardNs = now }
         sentSinceHeard = 0
         var number = reader.base
         var hasPassedProbe = false
@@ -126,6 +143,7 @@ struct BandwidthEstimator: ~Copyable {
             mayGrow: probe.isOver(for: ThroughputMeter.spanNs + rttNs, now: now), now: now)
         if rate.lastDecreaseNs != decreasedNs { probe.objected(now: now) }
         conclude(probe.take(passed: hasPassedProbe, now: now))
+        if isStarting(now), let arrived = meter.bitsPerSecond { rate.raise(to: Self.startHeadroom * arrived) }
     }
 
     private mutating func conclude(_ outcome: ProbeControl.Outcome?) {

@@ -90,6 +90,9 @@ struct FanoutTrack: ~Copyable {
         clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs)
         if packet.flags.contains(.keyframeStart) {
             noteKeyframe(index, timestamp, packet.arrivalNs)
+            if rid.count > 0, let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) {
+                keyframeSize = size
+            }
             hasPendingKeyframe = true
         }
         pending[pendingCount] = index

@@ -27,6 +27,11 @@ extension LoopCore {
             counters.pointee.count(.resendUnavailable)
             return
         }
+        // It said when it was sent, so it can't be sent again as it was.
+        if outgoing.pointee.repair == nil, outgoing.pointee.path != nil {
+            counters.pointee.count(.resendUnavailable)
+            return
+        }
         let rtt = session.pointee.viewer?.pointee.rttNs ?? 0
         guard outgoing.pointee.resends.take(sequence, bytes: Int(slot.pointee.payloadCount), now: now, rttNs: rtt) else {
             counters.pointee.count(.resendLimited)
@@ -34,8 +39,8 @@ extension LoopCore {
         }
         let bytes =
             outgoing.pointee.repair == nil
-            ? transmit(slot, sequence: sequence, track, outgoing, session)
-            : retransmit(slot, original: sequence, shift, track, outgoing, session)
+            ? transmit(slot, sequence: sequence, track, outgoing, session, now)
+            : retransmit(slot, original: sequence, shift, track, outgoing, session, now)
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
@@ -44,7 +49,7 @@ extension LoopCore {
     /// Sends a stored packet as a retransmission: a new packet of another source that carries the number it was sent under.
     private func retransmit(
         _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
         // A filler is all padding, which a retransmission leaves out (RFC 4588 §4): the number alone fills the viewer's gap.
@@ -53,9 +58,11 @@ extension LoopCore {
             ? UnsafeRawBufferPointer(start: nil, count: 0) : payload(of: slot, shift, track)
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
+        let headerRoom = room - bodyCount - SRTPProfile.tagBytesMax
+        let mark = headerRoom < OutgoingTrack.headerBytesMax ? .none : mark(outgoing, now)
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: room - bodyCount - SRTPProfile.tagBytesMax)
+                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark)
         else {
             counters.pointee.count(.oversized)
             return 0
@@ -74,6 +81,7 @@ extension LoopCore {
             $0.protectRTP(header: header, payload: plain, extendedSequence: sequence, into: place)
         }
         arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
+        if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }
 }

@@ -31,6 +31,10 @@ struct OutgoingTrack {
     var isLayered = false
     var map: SequenceMap
     var resends = ResendLimiter()
+    /// What is known of the way to the viewer; nil for one whose packets don't say when they were sent.
+    private(set) var path: UnsafeMutablePointer<ViewerPath>?
+    /// The same, for a track that keeps to the path's pace.
+    private(set) var pacedPath: UnsafeMutablePointer<ViewerPath>?
     /// Where retransmissions go; nil for a viewer that gets the same packet again.
     private(set) var repair: RepairStream?
     /// Up to this number packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
@@ -60,12 +64,20 @@ struct OutgoingTrack {
         isTwoByte =
             max(
                 spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
-                spec.extensions.playoutDelay, spec.extensions.transportCC) > 14
+                spec.extensions.playoutDelay, spec.extensions.transportCC, spec.extensions.absSendTime) > 14
         firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
         if let ssrc = spec.rtxSSRC, let payloadType = spec.rtxPayloadType {
             repair = RepairStream(ssrc: ssrc, payloadType: payloadType, initial: initialRepair)
         }
+    }
+
+    /// Packets say from now on when they were sent, if that was agreed on for this track.
+    mutating func follow(_ path: UnsafeMutablePointer<ViewerPath>) {
+        let isTold = path.pointee.estimator == nil ? extensions.absSendTime : extensions.transportCC
+        guard isTold != 0 else { return }
+        self.path = path
+        if kind == .video, path.pointee.estimator != nil { pacedPath = path }
     }
 
     /// Begins to send a layer at a position; false when that was passed already.
@@ -83,17 +95,24 @@ struct OutgoingTrack {
     /// Room that a header needs at most: fixed part, extension block of five elements with a 32-byte mid.
     static let headerBytesMax = 80
 
-    /// Writes the header of a packet under its number; depends on nothing that changes later, so a resend is the same bytes.
+    /// Whether a packet has extensions: what would not fit a datagram goes without, by a rule that is the same for a resend over
+    /// another path.
+    @inline(__always)
+    static func hasRoom(_ slot: UnsafePointer<PacketSlot>) -> Bool {
+        Int(slot.pointee.payloadCount) + headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
+    }
+
+    /// Writes the header of a packet under its number; without a mark it depends on nothing that changes later, so a resend is the same
+    /// bytes.
     @inline(__always)
     func writeHeader(
-        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, mark: SendingMark,
+        to place: UnsafeMutableRawPointer
     ) -> Int {
         let hasMid = sequence <= midLast
         let flags = slot.pointee.flags
-        // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
-        let fits =
-            Int(slot.pointee.payloadCount) + Self.headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
-        let extensionBytes = fits ? writeExtensions(slot, hasMid: hasMid, to: place + RTPHeader.fixedBytes) : 0
+        let extensionBytes =
+            Self.hasRoom(slot) ? writeExtensions(slot, hasMid: hasMid, mark: mark, to: place + RTPHeader.fixedBytes) : 0
         writeFixed(
             slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, timestampOffset: timestampOffset,
             hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
@@ -106,14 +125,13 @@ struct OutgoingTrack {
     /// - Returns: the header's size and the number it was given; nil when there is no room or no repair stream.
     mutating func writeRepairHeader(
         _ slot: UnsafePointer<PacketSlot>, timestampOffset: UInt32, to place: UnsafeMutableRawPointer, bytesMax: Int,
-        transportSequence: UInt16? = nil
+        mark: SendingMark
     ) -> (count: Int, sequence: UInt64)? {
         guard bytesMax >= RTPHeader.fixedBytes, let repair, let sequence = self.repair?.nextSequence() else { return nil }
         var extensionBytes = 0
         if bytesMax >= Self.headerBytesMax {
             extensionBytes = writeExtensions(
-                slot, hasMid: repair.packets < Self.midPackets, transportSequence: transportSequence,
-                to: place + RTPHeader.fixedBytes)
+                slot, hasMid: repair.packets < Self.midPackets, mark: mark, to: place + RTPHeader.fixedBytes)
         }
         writeFixed(
             slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, timestampOffset: timestampOffset,
@@ -134,18 +152,36 @@ struct OutgoingTrack {
         place.storeBigEndian(ssrc, at: 8)
     }
 
-    /// - Parameter transportSequence: for a packet that is written only once.
+    /// Writes the header of a packet that is all padding, on the source of retransmissions: nothing of the media is numbered for it.
+    ///
+    /// - Returns: the header's size and the number it was given; nil without a repair stream.
+    mutating func writePaddingHeader(mark: SendingMark, to place: UnsafeMutableRawPointer) -> (count: Int, sequence: UInt64)? {
+        guard let repair, let sequence = self.repair?.nextSequence() else { return nil }
+        var writer = HeaderExtensionWriter(
+            at: place + RTPHeader.fixedBytes, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
+        mark.append(to: &writer, ids: extensions)
+        if extensions.mid != 0, repair.packets < Self.midPackets {
+            mid.withBytes { writer.append(id: extensions.mid, bytes: $0) }
+        }
+        let extensionBytes = writer.finish()
+        place.storeByte(0xA0 | (extensionBytes > 0 ? 0x10 : 0), at: 0)
+        place.storeByte(repair.payloadType, at: 1)
+        place.storeBigEndian(UInt16(truncatingIfNeeded: sequence), at: 2)
+        place.storeBigEndian(outgoing(lastTimestamp), at: 4)
+        place.storeBigEndian(repair.ssrc, at: 8)
+        return (RTPHeader.fixedBytes + extensionBytes, sequence)
+    }
+
+    /// - Parameter mark: empty for a packet that may be sent again as it was.
     @inline(__always)
     private func writeExtensions(
-        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, transportSequence: UInt16? = nil, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, mark: SendingMark, to place: UnsafeMutableRawPointer
     ) -> Int {
         let values = slot.pointee.extensions
         let hasMid = hasMid && extensions.mid != 0
-        guard hasMid || transportSequence != nil || !values.present.isEmpty else { return 0 }
+        guard hasMid || !mark.isEmpty || !values.present.isEmpty else { return 0 }
         var writer = HeaderExtensionWriter(at: place, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
-        if let transportSequence {
-            writer.append(id: extensions.transportCC, value: UInt32(transportSequence), bytes: 2)
-        }
+        mark.append(to: &writer, ids: extensions)
         if hasMid { mid.withBytes { writer.append(id: extensions.mid, bytes: $0) } }
         if values.present.contains(.audioLevel) {
             writer.append(id: extensions.audioLevel, value: UInt32(values.audioLevel), bytes: 1)

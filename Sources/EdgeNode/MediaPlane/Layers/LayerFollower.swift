@@ -11,6 +11,9 @@ struct LayerFollower {
     /// Where the bit rate is limited: a switch up that fails costs more than waiting (mediasoup waits 10 s).
     static let limitedUpNs: UInt64 = 5_000_000_000
 
+    /// Eighths of the limit that a layer may take for one who goes up to it.
+    private static let climbShare: UInt64 = 7
+
     var wish = Wish.automatic
     /// What all tracks together may take, in bits per second; `UInt64.max` while nobody knows.
     var bitsPerSecondMax: UInt64 = .max
@@ -46,7 +49,8 @@ struct LayerFollower {
         }
         // Some room above the layer's own rate, so that two layers are not changed to and fro.
         let isLimited = limit != .max
-        guard let higher = board.best(within: isLimited ? limit / 8 * 7 : limit), let wanted = board.rank(of: higher),
+        guard let higher = board.best(within: isLimited ? limit / 8 * Self.climbShare : limit),
+            let wanted = board.rank(of: higher),
             wanted > rank
         else {
             upSinceNs = 0
@@ -59,6 +63,9 @@ struct LayerFollower {
         upSinceNs = 0
         return higher
     }
+
+    /// The room for video that it takes to go up to a layer of this bit rate.
+    static func roomToClimb(to bitsPerSecond: UInt64) -> UInt64 { (bitsPerSecond / climbShare + 1) * 8 }
 
     /// What is left for video.
     private func room(_ board: LayerBoard) -> UInt64 {

@@ -24,14 +24,19 @@ extension LoopCore {
     func viewerLayers(_ session: UnsafeMutablePointer<PeerSession>) -> ViewerLayers? {
         guard let viewer = session.pointee.viewer else { return nil }
         let fanout = session.pointee.fanout
-        var current: String?
-        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].isLayered {
-            let layer = viewer.pointee.tracks[place].layer
-            if layer >= 0 { current = fanout.pointee.tracks[layer].rid.text }
-        }
         return ViewerLayers(
             layers: fanout.pointee.hasSource ? fanout.pointee.layers.snapshots : [],
-            choice: viewer.pointee.follower.wish.choice, current: current)
+            choice: viewer.pointee.follower.wish.choice, current: currentLayer(session))
+    }
+
+    /// The layer that a viewer is sent; nil while it is none.
+    func currentLayer(_ session: UnsafeMutablePointer<PeerSession>) -> String? {
+        guard let viewer = session.pointee.viewer else { return nil }
+        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].isLayered {
+            let layer = viewer.pointee.tracks[place].layer
+            if layer >= 0 { return session.pointee.fanout.pointee.tracks[layer].rid.text }
+        }
+        return nil
     }
 
     /// Looks what each viewer should be sent, a few times a second while the stream has layers.
@@ -50,7 +55,7 @@ extension LoopCore {
     private func follow(
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard let viewer = session.pointee.viewer, fanout.pointee.layers.isLayered else { return }
+        guard let viewer = session.pointee.viewer, fanout.pointee.layers.isLayered, !viewer.pointee.breaker.isOpen else { return }
         for place in 0..<viewer.pointee.trackCount {
             let outgoing = viewer.pointee.tracks + place
             guard outgoing.pointee.isLayered else { continue }
@@ -94,7 +99,9 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, on track: Int, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off else { return }
+        guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off, !viewer.pointee.breaker.isOpen else {
+            return
+        }
         outgoing.pointee.isLayered = fanout.pointee.layers.isLayer(track)
         if outgoing.pointee.isLayered {
             let target = viewer.pointee.follower.target(on: fanout.pointee.layers, current: nil, now: now)
@@ -140,7 +147,8 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         if case .unmatched = outgoing.pointee.state {
-            counters.pointee.count(.codecMismatch, UInt64(fanout.pointee.tracks[track].pendingCount))
+            let isStopped = session.pointee.viewer?.pointee.breaker.isOpen ?? false
+            counters.pointee.count(isStopped ? .viewerStopped : .codecMismatch, UInt64(fanout.pointee.tracks[track].pendingCount))
             return
         }
         guard fanout.pointee.tracks[track].hasPendingKeyframe, isAwaited(track, outgoing, fanout) else { return }

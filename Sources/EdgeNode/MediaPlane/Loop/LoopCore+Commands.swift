@@ -10,7 +10,7 @@ extension LoopCore {
         case .restartICE(let id, let local, let remote, let done):
             done.resume(returning: restartICE(id, local: local, remote: remote, now))
         case .snapshot(let id, let done):
-            done.resume(returning: sessions[id].map { sessionSnapshot($0) })
+            done.resume(returning: sessions[id].map { sessionSnapshot($0, now) })
         case .layers(let id, let done): done.resume(returning: sessions[id].flatMap { viewerLayers($0) })
         case .chooseLayer(let id, let wish, let done):
             if let session = sessions[id] { chooseLayer(wish, session, now) }
@@ -113,6 +113,7 @@ extension LoopCore {
                 sendFeedback(session, now)
             } else {
                 sendReportsIfDue(session, now)
+                lookAfterPath(session, now)
             }
         }
         reschedule(session, now)
@@ -123,7 +124,7 @@ extension LoopCore {
         var deadline = session.pointee.withTransport { $0.nextDeadlineNs }
         if session.pointee.isConnected {
             if let publisher = session.pointee.publisher { deadline = min(deadline, publisher.pointee.deadlineNs(now: now)) }
-            if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.nextReportNs) }
+            if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.deadlineNs) }
         }
         wheel.pointee.schedule(session.pointee.timer, at: deadline)
     }
@@ -164,10 +165,11 @@ extension LoopCore {
         return hasher.finalize()
     }
 
-    func sessionSnapshot(_ session: UnsafeMutablePointer<PeerSession>) -> SessionSnapshot {
+    func sessionSnapshot(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) -> SessionSnapshot {
         let counters = session.pointee.counters
         var lost: UInt64 = 0
         var rtt: UInt64 = 0
+        var available: UInt64?
         if let publisher = session.pointee.publisher {
             for track in 0..<publisher.pointee.trackCount {
                 lost &+= UInt64(max(0, publisher.pointee.tracks[track].stats.lost))
@@ -177,6 +179,8 @@ extension LoopCore {
         if let viewer = session.pointee.viewer {
             for track in 0..<viewer.pointee.trackCount { lost &+= viewer.pointee.tracks[track].lost }
             rtt = viewer.pointee.rttNs
+            let estimate = viewer.pointee.estimate(now: now)
+            if estimate != .max { available = estimate }
         }
         return SessionSnapshot(
             handle: session.pointee.handle, session: session.pointee.name,
@@ -185,6 +189,7 @@ extension LoopCore {
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,
             keyframeRequests: counters.keyframeRequests, rttNs: rtt,
-            layers: session.pointee.publisher == nil ? [] : session.pointee.fanout.pointee.layers.snapshots)
+            layers: session.pointee.publisher == nil ? [] : session.pointee.fanout.pointee.layers.snapshots,
+            layer: currentLayer(session), availableBitrate: available)
     }
 }

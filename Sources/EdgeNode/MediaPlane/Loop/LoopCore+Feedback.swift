@@ -45,7 +45,9 @@ extension LoopCore {
                 index += 1
             }
         case .pictureLoss, .fullIntra: viewerWantsKeyframe(session, now)
-        case .estimatedBitrate, .transportCC, .other: break
+        case .transportCC: viewerArrivals(feedback, bytes, session, now)
+        case .estimatedBitrate: viewerEstimate(feedback, bytes, session, now)
+        case .other: break
         }
     }
 

@@ -30,6 +30,8 @@ final class LoopCore {
     let nackScratch: UnsafeMutableBufferPointer<UInt16>
     /// The payload of a filler packet: one byte of padding that counts itself (RFC 3550 §5.1).
     let fillerPayload: UnsafeMutableRawPointer
+    /// As much padding as a packet can have, its count in the last byte.
+    let paddingPayload: UnsafeMutableRawPointer
     let batch: ReceiveBatch
 
     /// Control state: looked up when STUN arrives or a command does.
@@ -88,6 +90,9 @@ final class LoopCore {
         nackScratch = .allocate(capacity: 256)
         fillerPayload = .allocate(byteCount: 1, alignment: 1)
         fillerPayload.storeByte(1, at: 0)
+        paddingPayload = .allocate(byteCount: MediaLimits.paddingBytesMax, alignment: 1)
+        paddingPayload.initializeMemory(as: UInt8.self, repeating: 0, count: MediaLimits.paddingBytesMax)
+        paddingPayload.storeByte(UInt8(MediaLimits.paddingBytesMax), at: MediaLimits.paddingBytesMax - 1)
         guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
         try watch(socket.descriptor)
         try watch(mailbox.wake.descriptor)
@@ -116,6 +121,7 @@ final class LoopCore {
         reportScratch.deallocate()
         nackScratch.deallocate()
         fillerPayload.deallocate()
+        paddingPayload.deallocate()
     }
 
     private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
@@ -219,7 +225,7 @@ final class LoopCore {
     private func publishIfDue(_ now: UInt64) {
         guard now >= nextPublishNs else { return }
         nextPublishNs = now &+ 1_000_000_000
-        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0) })
+        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0, now) })
     }
 
     private func loopSnapshot(_ now: UInt64) -> LoopSnapshot {

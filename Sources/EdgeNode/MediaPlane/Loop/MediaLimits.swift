@@ -14,6 +14,10 @@ package enum MediaLimits {
     package static let datagramBytesMax = 1472
     /// The same over IPv6, whose header is 40 bytes.
     package static let datagramBytesMaxIPv6 = 1452
+    /// What IPv4 and UDP add to a packet, for rates as the path sees them.
+    package static let networkHeaderBytes = 28
+    /// Padding counts itself in one byte (RFC 3550 section 5.1).
+    package static let paddingBytesMax = 255
     /// What one publisher may send in a second: 100 Mb/s of media is beyond any encoder meant for viewers.
     package static let publisherPacketsPerSecond: UInt64 = 15_000
     package static let publisherBytesPerSecond: UInt64 = 12_500_000
