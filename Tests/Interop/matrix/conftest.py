@@ -54,6 +54,7 @@ def keep_offer(pytestconfig):
     def keep(client: str, what: str, offer: str) -> None:
         if folder and offer:
             folder.mkdir(parents=True, exist_ok=True)
-            plain = re.sub(r"(a=candidate:\S+ \d \S+ \d+ )(\S+)", lambda found: found[1] + ("2001:db8::20" if ":" in found[2] else "192.0.2.20"), offer)
+            plain = re.sub(r"(a=candidate:\S+ \d \S+ \d+ |c=IN IP\d )(?!0\.0\.0\.0)(\S+)",
+                           lambda found: found[1] + ("2001:db8::20" if ":" in found[2] else "192.0.2.20"), offer)
             (folder / f"{client.split()[0].lower()}-{what}.sdp").write_text(plain, newline="")
     return keep
