@@ -10,6 +10,7 @@ struct RecordedOffer: CustomTestStringConvertible, Sendable {
     let bytes: [UInt8]
     /// Codec names in lower case; nil when it plays.
     let published: [String]?
+    let isLayered: Bool
 
     static let all: [RecordedOffer] = {
         guard let folder = Bundle.module.resourceURL?.appendingPathComponent("Offers"),
@@ -20,7 +21,8 @@ struct RecordedOffer: CustomTestStringConvertible, Sendable {
             guard words.count >= 3, let data = try? Data(contentsOf: file) else { return nil }
             return RecordedOffer(
                 testDescription: words.joined(separator: " "), bytes: Array(data),
-                published: words[2] == "publish" ? Array(words[3...]) : nil)
+                published: words[2] == "publish" ? words[3...].filter { $0 != "layers" } : nil,
+                isLayered: words.contains("layers"))
         }
     }()
 }
@@ -38,8 +40,10 @@ struct RecordedOfferTests {
         arguments: RecordedOffer.all.filter { $0.published != nil })
     func publish(_ recorded: RecordedOffer) throws {
         let offer = try SessionDescription(parsing: recorded.bytes)
-        let answer = try PublishAnswer(offer: offer, supported: .standard)
+        let answer = try PublishAnswer(offer: offer, supported: .standard, dataMessageBytes: 65_536)
         #expect(Set(answer.tracks.map { $0.codec.name.lowercased() }) == Set(recorded.published ?? []))
+        #expect(answer.tracks.contains { $0.layers.count == 3 } == recorded.isLayered)
+        #expect((answer.remote.dataChannels != nil) == offer.media.contains { $0.kind == .application })
         let setup: SetupRole = recorded.testDescription.hasPrefix("ffmpeg") ? .active : .passive
         try checkAnswer(answer.sdp(local: OfferCorpus.local), to: offer, direction: "recvonly", setup: setup)
     }
@@ -57,11 +61,13 @@ struct RecordedOfferTests {
                 let stream = [SourceTrack(kind: .video, codec: video), SourceTrack(kind: .audio, codec: sound)]
                 guard names.contains(" \(video.name.lowercased())/") else {
                     #expect(throws: SDPError.self) {
-                        try SubscribeAnswer(offer: offer, stream: stream) { .random(in: 1 ... .max) }
+                        try SubscribeAnswer(offer: offer, stream: stream, dataMessageBytes: 65_536) { .random(in: 1 ... .max) }
                     }
                     continue
                 }
-                let answer = try SubscribeAnswer(offer: offer, stream: stream) { .random(in: 1 ... .max) }
+                let answer = try SubscribeAnswer(offer: offer, stream: stream, dataMessageBytes: 65_536) {
+                    .random(in: 1 ... .max)
+                }
                 #expect(Set(answer.tracks.map(\.codec.name)) == [video.name, sound.name])
                 try checkAnswer(answer.sdp(local: OfferCorpus.local), to: offer, direction: "sendonly", setup: .passive)
             }

@@ -71,8 +71,8 @@ struct Session {
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
             id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record,
-            hasDataChannel: hasDataChannel, stats: stats,
-            layers: layers.isEmpty ? nil : layers.map(LayerRecord.init), layer: layer, availableBitrate: availableBitrate)
+            hasDataChannel: hasDataChannel, stats: stats, layers: layers.isEmpty ? nil : layers.map(LayerRecord.init),
+            layer: layer, availableBitrate: availableBitrate)
     }
 }
 

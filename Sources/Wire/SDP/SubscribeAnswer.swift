@@ -24,8 +24,8 @@ public struct SubscribeAnswer: Sendable {
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
-        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers,
-        dataMessageBytes: Int? = nil, randomSSRC: () -> UInt32
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, dataMessageBytes: Int? = nil,
+        randomSSRC: () -> UInt32
     ) throws(SDPError) {
         let read = try ReadDescription(offer)
         let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none

@@ -59,6 +59,8 @@ class Client(Protocol):
     name: str
     #: Combinations of video and sound that it sends.
     sends: list[tuple[str, str]]
+    #: Video that it sends in three layers, with Opus.
+    layered: list[str]
     receives: set[str]
     has_channels: bool
 
@@ -67,6 +69,11 @@ class Client(Protocol):
     def play(self, url: str) -> Session: ...
 
     def close(self) -> None: ...
+
+
+def rows(client: type[Client] | Client) -> list[tuple[str, str, int]]:
+    """What a client publishes: video, sound, layers (0 for media sent once)."""
+    return [(*each, 0) for each in client.sends] + [(video, "opus", 3) for video in client.layered]
 
 
 class _BrowserSession:
@@ -130,6 +137,7 @@ class _BrowserClient:
 class ChromiumClient(_BrowserClient):
     name = "Chromium"
     sends = [("H264", "opus"), ("VP8", "opus"), ("VP9", "opus"), ("AV1", "opus"), ("H264", "PCMU"), ("H264", "PCMA"), ("H264", "G722")]
+    layered = ["H264", "VP8"]
     receives = {"H264", "VP8", "VP9", "AV1", "opus", "PCMU", "PCMA", "G722"}
 
     def _make(self, role: str) -> Browser:
@@ -147,6 +155,7 @@ class ChromiumClient(_BrowserClient):
 class FirefoxClient(_BrowserClient):
     name = "Firefox"
     sends = [("VP8", "opus"), ("VP9", "opus"), ("AV1", "opus"), ("VP8", "PCMU"), ("VP8", "PCMA"), ("VP8", "G722")]
+    layered = ["VP8"]
     receives = {"VP8", "VP9", "AV1", "opus", "PCMU", "PCMA", "G722"}
 
     def __init__(self, base: str, folder: pathlib.Path):
@@ -186,6 +195,7 @@ class _AiortcSession:
 class AiortcClient:
     name = "aiortc"
     sends = [("H264", "opus"), ("VP8", "opus"), ("H264", "PCMU"), ("H264", "PCMA"), ("H264", "G722")]
+    layered: list[str] = []
     receives = {"H264", "VP8", "opus", "PCMU", "PCMA", "G722"}
     has_channels = True
 
@@ -225,6 +235,7 @@ class _MuxerSession:
 class FFmpegClient:
     name = f"FFmpeg {av.ffmpeg_version_info}"
     sends = [("H264", "opus")]
+    layered: list[str] = []
     receives: set[str] = set()
     has_channels = False
 
@@ -290,6 +301,7 @@ class _GStreamerSession:
 class GStreamerClient:
     name = "GStreamer"
     sends = [("H264", "opus"), ("VP8", "opus"), ("VP9", "opus"), ("H265", "opus"), ("H264", "PCMU"), ("H264", "PCMA"), ("H264", "G722")]
+    layered: list[str] = []
     receives = {"H264", "H265", "VP8", "VP9", "opus", "PCMU", "PCMA", "G722"}
     has_channels = True
 

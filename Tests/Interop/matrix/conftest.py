@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from clients import AiortcClient, ChromiumClient, Client, FFmpegClient, FirefoxClient, GStreamerClient
+from clients import AiortcClient, ChromiumClient, Client, FFmpegClient, FirefoxClient, GStreamerClient, rows
 from programs import ROOT, Edge
-from table import Table
+from table import Table, video_of
 
 
 def pytest_addoption(parser):
@@ -43,7 +43,7 @@ def table(pytestconfig, clients):
     filled = Table(ROOT / "docs/interop.md", [client.name for client in clients.values() if client.receives])
     yield filled
     if pytestconfig.getoption("--update"):
-        filled.write([(client.name, video, sound) for client in clients.values() for video, sound in client.sends])
+        filled.write([(client.name, video_of(video, layers), sound) for client in clients.values() for video, sound, layers in rows(client)])
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +54,7 @@ def keep_offer(pytestconfig):
     def keep(client: str, what: str, offer: str) -> None:
         if folder and offer:
             folder.mkdir(parents=True, exist_ok=True)
-            plain = re.sub(r"(a=candidate:\S+ \d \S+ \d+ )(\S+)", lambda found: found[1] + ("2001:db8::20" if ":" in found[2] else "192.0.2.20"), offer)
+            plain = re.sub(r"(a=candidate:\S+ \d \S+ \d+ |c=IN IP\d )(?!0\.0\.0\.0)(\S+)",
+                           lambda found: found[1] + ("2001:db8::20" if ":" in found[2] else "192.0.2.20"), offer)
             (folder / f"{client.split()[0].lower()}-{what}.sdp").write_text(plain, newline="")
     return keep

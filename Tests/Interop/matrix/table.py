@@ -22,6 +22,10 @@ class Cell:
         return f"{self.rate:.0f}/s, {self.first_ms:.0f} ms, {self.again_ms:.0f} ms"
 
 
+def video_of(codec: str, layers: int) -> str:
+    return f"{codec}, {layers} layers" if layers else codec
+
+
 class Table:
     """Rows of this run over those that the file has from earlier ones."""
 

@@ -6,14 +6,15 @@ import time
 
 import pytest
 
-from clients import AiortcClient, ChromiumClient, Decoded, FFmpegClient, FirefoxClient, GStreamerClient, Session
+from clients import AiortcClient, ChromiumClient, Decoded, FFmpegClient, FirefoxClient, GStreamerClient, Session, rows
 from programs import eventually
-from table import Cell
+from table import Cell, video_of
 from wire import call
 
 pytestmark = pytest.mark.matrix
 KINDS = (ChromiumClient, FirefoxClient, AiortcClient, FFmpegClient, GStreamerClient)
-ROWS = [pytest.param(kind.name, video, sound, id=f"{kind.name.split()[0]}-{video}-{sound}") for kind in KINDS for video, sound in kind.sends]
+ROWS = [pytest.param(kind.name, video, sound, layers, id=f"{kind.name.split()[0]}-{video}{'-layers' if layers else ''}-{sound}")
+        for kind in KINDS for video, sound, layers in rows(kind)]
 FRAMES = 60
 #: Two seconds of what the slowest sound has, 8 kHz.
 SAMPLES = 16_000
@@ -67,13 +68,13 @@ def talk(source: Session, viewers: dict[str, Session]) -> None:
         eventually(f"{who} hears", lambda viewer=viewer: viewer.heard() == ["to all"], 10, every=0.2)
 
 
-@pytest.mark.parametrize(("publisher", "video", "sound"), ROWS)
-def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name, publisher, video, sound):
+@pytest.mark.parametrize(("publisher", "video", "sound", "layers"), ROWS)
+def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name, publisher, video, sound, layers):
     stream = name("matrix")
     whip, whep = f"{edge.url}/whip/{stream}", f"{edge.url}/whep/{stream}"
     players = [client for client in clients.values() if {video, sound} <= client.receives]
-    source = clients[publisher].publish(whip, video, sound)
-    keep_offer(publisher, f"publish-{video}-{sound}".lower(), source.offer)
+    source = clients[publisher].publish(whip, video, sound, layers)
+    keep_offer(publisher, f"publish{'-layers' if layers else ''}-{video}-{sound}".lower(), source.offer)
     await_sessions(edge, stream, publish=1)
     viewers = {client.name: client.play(whep) for client in players}
     for who, viewer in viewers.items():
@@ -96,7 +97,7 @@ def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name,
     source.stop()
     await_sessions(edge, stream, publish=0)
     seen = {who: viewer.decoded() for who, viewer in viewers.items()}
-    source = clients[publisher].publish(whip, video, sound)
+    source = clients[publisher].publish(whip, video, sound, layers)
     await_decoded(viewers, seen)
 
     # Each viewer stops and comes back.
@@ -112,4 +113,4 @@ def test_publish_play_stop_and_come_back(edge, clients, table, keep_offer, name,
 
     cells = {client.name: "422" for client in clients.values()}
     cells |= {who: Cell(rate[who], first[who].first_frame_ms, again[who].first_frame_ms).text() for who in viewers}
-    table.put((publisher, video, sound), cells, "both ways" if talks else "none")
+    table.put((publisher, video_of(video, layers), sound), cells, "both ways" if talks else "none")

@@ -20,24 +20,26 @@ struct DCEPMessageTests {
         ),
     ]
 
+    private func read(_ bytes: [UInt8]) throws -> DCEPMessage { try DCEPMessage(parsing: bytes.span) }
+
     @Test("messages are read and written", arguments: vectors.indices)
-    func vectors(_ index: Int) throws {
+    func known(_ index: Int) throws {
         let (bytes, message) = Self.vectors[index]
-        #expect(try DCEPMessage(parsing: bytes.span) == message)
+        #expect(try read(bytes) == message)
         #expect(message.bytes == bytes)
     }
 
     @Test("what is cut, or of an unknown kind, is refused with its reason")
     func refused() {
-        #expect(throws: DCEPMessage.Fault.truncated(have: 0, need: 1)) { try DCEPMessage(parsing: [].span) }
-        #expect(throws: DCEPMessage.Fault.unknownType(9)) { try DCEPMessage(parsing: [9].span) }
+        #expect(throws: DCEPMessage.Fault.truncated(have: 0, need: 1)) { try read([]) }
+        #expect(throws: DCEPMessage.Fault.unknownType(9)) { try read([9]) }
         let open = Self.vectors[1].bytes
         for count in 1..<open.count {
-            #expect(throws: DCEPMessage.Fault.self) { try DCEPMessage(parsing: Array(open.prefix(count)).span) }
+            #expect(throws: DCEPMessage.Fault.self) { try read(Array(open.prefix(count))) }
         }
         var other = open
         other[1] = 0x13
-        #expect(throws: DCEPMessage.Fault.unknownChannelType(0x13)) { try DCEPMessage(parsing: other.span) }
+        #expect(throws: DCEPMessage.Fault.unknownChannelType(0x13)) { try read(other) }
     }
 
     @Test("damaged messages are refused or read, never a trap")
@@ -45,8 +47,8 @@ struct DCEPMessageTests {
         var mutator = Mutator(seed: 8832)
         for round in 0..<5000 {
             let bytes = mutator.mutate(Self.vectors[round % Self.vectors.count].bytes)
-            guard let read = try? DCEPMessage(parsing: bytes.span) else { continue }
-            #expect((try? DCEPMessage(parsing: read.bytes.span)) == read)
+            guard let read = try? read(bytes) else { continue }
+            #expect((try? read(read.bytes)) == read)
         }
     }
 }
