@@ -5,48 +5,9 @@ import time
 
 import pytest
 
+from layered import LAYERS, publish_layered
 from programs import eventually
 from wire import call
-
-LAYERS = {"q": (240, 136), "h": (480, 272), "f": (960, 544)}
-
-# A moving picture in three sizes and the fake microphone, sent with WHIP by the page itself.
-_PUBLISH = """
-const [url, mime, done] = arguments;
-(async () => {
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [960, 544];
-  const pen = canvas.getContext('2d');
-  let count = 0;
-  setInterval(() => {
-    pen.fillStyle = `hsl(${count++ % 360} 60% 50%)`;
-    pen.fillRect(0, 0, 960, 544);
-    for (let each = 0; each < 40; each++) {
-      pen.fillStyle = `hsl(${each * 9} 80% 60%)`;
-      pen.fillRect((count * (each % 7 + 1) * 3 + each * 50) % 960, each * 13, 60, 40);
-    }
-  }, 33);
-  const peer = window.publisher = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
-  const transceiver = peer.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], {
-    direction: 'sendonly',
-    sendEncodings: [
-      {rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000},
-      {rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 400000},
-      {rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1200000},
-    ],
-  });
-  transceiver.setCodecPreferences(RTCRtpSender.getCapabilities('video').codecs.filter(
-    (codec) => codec.mimeType === mime || codec.mimeType === 'video/rtx'));
-  const sound = await navigator.mediaDevices.getUserMedia({audio: true});
-  peer.addTransceiver(sound.getAudioTracks()[0], {direction: 'sendonly'});
-  await peer.setLocalDescription();
-  const answer = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: peer.localDescription.sdp});
-  const sdp = await answer.text();
-  if (answer.status !== 201) return done(`${answer.status} ${sdp}`);
-  await peer.setRemoteDescription({type: 'answer', sdp});
-  done(sdp);
-})().catch((error) => done(String(error)));
-"""
 
 # A player that keeps its connection where the test finds it; gives the session's address.
 _PLAY = """
@@ -108,9 +69,7 @@ def layers(viewer) -> list[dict]:
 def publish_layers(browsers, cluster, stream: str, codec: str) -> str:
     page = browsers()
     page.open("/")
-    sdp = page.driver.execute_async_script(_PUBLISH, f"{cluster.url}/whip/{stream}", f"video/{codec}")
-    assert "a=simulcast:recv q;h;f" in sdp, sdp
-    return sdp
+    return publish_layered(page.driver, f"{cluster.url}/whip/{stream}", codec)
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])

@@ -139,6 +139,15 @@ class Network:
         some = [] if share >= 1 else ["-m", "statistic", "--mode", "random", "--probability", f"{share:.4f}"]
         self._filter(member, "-A", "INPUT", *match, *some, "-j", "DROP")
 
+    def limit_to(self, member: str, bits_per_second: int | None, queue_ms: int = 150) -> None:
+        """What reaches `member` comes no faster than this, and what waits longer is dropped; None: as fast as the machine can."""
+        in_switch = ("ip", "netns", "exec", self.switch, "tc", "qdisc")
+        if bits_per_second is None:
+            run(*in_switch, "delete", "dev", member, "root", is_failure_fine=True)
+            return
+        # Datagrams that the kernel still holds together (UDP_SEGMENT) are taken apart when they are larger than the bucket.
+        run(*in_switch, "replace", "dev", member, "root", "tbf", "rate", f"{bits_per_second}bit", "burst", "4kb", "latency", f"{queue_ms}ms")
+
     def clear_filters(self, member: str) -> None:
         self._filter(member, "-F")
 

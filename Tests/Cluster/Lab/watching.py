@@ -16,7 +16,7 @@ const note = async (track) => {
   for (;;) {
     const {value, done} = await reader.read();
     if (done) return;
-    pictures.push([performance.now(), value.timestamp]);
+    pictures.push([performance.now(), value.timestamp, value.displayHeight]);
     value.close();
   }
 };
@@ -32,8 +32,8 @@ const note = async (track) => {
 })().then(() => done(null), (error) => done(String(error)));
 """
 _STATS = """
-const done = arguments[0];
-peer.getStats().then((report) => done([...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === 'video')));
+const [kind, done] = arguments;
+peer.getStats().then((report) => done([...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === kind)));
 """
 
 
@@ -75,10 +75,18 @@ class ChromiumViewer:
 
     def pictures(self) -> list[tuple[float, float]]:
         """When each was decoded, and its own time, in seconds."""
-        return [(at / 1e3, time / 1e6) for at, time in self._browser.script("return pictures")]
+        return [(at / 1e3, time / 1e6) for at, time, _ in self._browser.script("return pictures")]
 
-    def statistics(self) -> dict:
-        return self._browser.driver.execute_async_script(_STATS)
+    def heights(self) -> list[tuple[float, int]]:
+        """When each was decoded, in seconds, and how high it is."""
+        return [(at / 1e3, height) for at, _, height in self._browser.script("return pictures")]
+
+    def now(self) -> float:
+        """On the clock of ``pictures()`` and ``heights()``."""
+        return self._browser.script("return performance.now()") / 1e3
+
+    def statistics(self, kind: str = "video") -> dict:
+        return self._browser.driver.execute_async_script(_STATS, kind)
 
     def between(self, before: tuple[int, dict], fps: int) -> Watched:
         """Since ``mark()``."""

@@ -127,7 +127,8 @@ extension LoopCore {
             if let publisher = session.pointee.publisher { deadline = min(deadline, publisher.pointee.deadlineNs(now: now)) }
             if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.deadlineNs) }
         }
-        wheel.pointee.schedule(session.pointee.timer, at: deadline)
+        // What is overdue waits for the next tick: in this one it would be woken again and again.
+        wheel.pointee.schedule(session.pointee.timer, at: max(deadline, now))
     }
 
     // MARK: Fanouts
