@@ -34,7 +34,8 @@ func checkAnswer(_ answerText: String, to offer: SessionDescription, direction: 
         #expect(section.first("setup") == setup.rawValue)
         #expect(section.has("rtcp-mux"))
         #expect(section.has("rtcp-rsize") == offered.has("rtcp-rsize"))
-        #expect(!section.attributes.contains { $0.name == "simulcast" || $0.name == "rid" })
+        let layers = section.first("simulcast")?.dropFirst("recv ".utf8.count).split(separator: ";").map(String.init) ?? []
+        #expect(section.all("rid") == layers.map { "\($0) recv" })
         if section.port == 0 {
             #expect(section.has("inactive"))
         } else {

@@ -20,8 +20,11 @@ struct SubscribeAnswerTests {
         }
     }
 
-    private func answer(_ text: String, _ stream: [SourceTrack] = stream) throws -> SubscribeAnswer {
-        try SubscribeAnswer(offer: SessionDescription(parsing: text), stream: stream, randomSSRC: Self.counter())
+    private func answer(
+        _ text: String, _ stream: [SourceTrack] = stream, reports: PathReportPolicy = .layers
+    ) throws -> SubscribeAnswer {
+        try SubscribeAnswer(
+            offer: SessionDescription(parsing: text), stream: stream, reports: reports, randomSSRC: Self.counter())
     }
 
     @Test("every player's offer gets an answer that keeps the rules", arguments: OfferCorpus.players)
@@ -73,6 +76,49 @@ struct SubscribeAnswerTests {
         let track = try #require(try answer(offer, [Self.baseline]).tracks.first)
         #expect(track.payloadType == 103 && track.rtxPayloadType == expected)
         #expect((track.rtxSSRC == nil) == (expected == nil))
+    }
+
+    struct Reports: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        var hasLayers = true
+        var policy = PathReportPolicy.layers
+        /// Lines of Chrome's offer that aren't there.
+        var without: [String] = []
+        /// Of video and of audio.
+        var transportCC = [false, false]
+        var estimates = [false, false]
+    }
+
+    private static let transportCC = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+    @Test(
+        "a viewer reports on its path where that matters and nothing has to be sent twice as it was",
+        arguments: [
+            Reports(testDescription: "one layer", hasLayers: false),
+            Reports(testDescription: "never", policy: .never),
+            Reports(testDescription: "always", hasLayers: false, policy: .always, transportCC: [true, true]),
+            Reports(testDescription: "layers", transportCC: [true, true]),
+            Reports(testDescription: "no retransmissions", without: ["a=rtpmap:104 rtx/90000"]),
+            Reports(testDescription: "no loss reports", without: ["a=rtcp-fb:103 nack"]),
+            Reports(testDescription: "no arrivals", without: ["a=rtcp-fb:103 transport-cc"], estimates: [true, false]),
+            Reports(testDescription: "no numbers", without: [transportCC], estimates: [true, false]),
+            Reports(
+                testDescription: "neither", without: ["a=rtcp-fb:103 transport-cc", "a=rtcp-fb:103 goog-remb"]),
+            Reports(
+                testDescription: "sound without", without: ["a=rtcp-fb:111 transport-cc"], transportCC: [true, false]),
+        ])
+    func pathReports(_ sample: Reports) throws {
+        let offer = sample.without.reduce(OfferCorpus.chromePlayer.text) { $0.replacingLine($1, with: nil) }
+        let video = SourceTrack(kind: .video, codec: Self.baseline.codec, hasLayers: sample.hasLayers)
+        let answer = try answer(offer, [video, SourceTrack(kind: .audio, codec: .opus)], reports: sample.policy)
+        let tracks = answer.tracks.sorted { $0.kind == .video && $1.kind == .audio }
+        #expect(tracks.map(\.feedback.transportCC) == sample.transportCC)
+        #expect(tracks.map { $0.extensions.transportCC != nil } == sample.transportCC)
+        #expect(tracks.map(\.feedback.remb) == sample.estimates)
+        #expect(tracks.map { $0.extensions.absSendTime != nil } == sample.estimates)
+        let text = answer.sdp(local: OfferCorpus.local)
+        #expect(text.contains("a=rtcp-fb:103 transport-cc\r\n") == sample.transportCC[0])
+        #expect(text.contains("a=rtcp-fb:103 goog-remb\r\n") == sample.estimates[0])
     }
 
     @Test("a data channel before the media is rejected and the bundle leaves it out")

@@ -145,9 +145,9 @@ public final class MediaPlane: Sendable {
         return StreamTap(pipe: pipe) { [directory] in directory.closeTap(stream, pipe) }
     }
 
-    /// Asks the stream's publisher for a keyframe; requests are joined and spaced out (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+    /// Asks the stream's publisher for a keyframe of what taps are given; requests are joined and spaced out (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
     public func requestKeyframe(stream: StreamKey) {
-        directory.requestKeyframe(stream)
+        directory.requestKeyframe(stream, sources: nil)
     }
 
     /// Numbers about every session and loop, as each loop last published them (once a second).
@@ -161,6 +161,23 @@ public final class MediaPlane: Sendable {
         await withCheckedContinuation { done in
             ask(session.loop, .snapshot(session.id, done)) { done.resume(returning: nil) }
         }
+    }
+
+    /// The simulcast layers that a viewer may choose from; nil when it is gone, or publishes.
+    public func layers(of session: SessionHandle) async -> ViewerLayers? {
+        await withCheckedContinuation { done in
+            ask(session.loop, .layers(session.id, done)) { done.resume(returning: nil) }
+        }
+    }
+
+    /// Chooses what of a simulcast stream a viewer is sent. It keeps what it has until a keyframe of the chosen layer comes.
+    ///
+    /// - Throws: ``MediaPlaneError/noSession`` when it is gone, or publishes.
+    public func choose(_ choice: LayerChoice, for session: SessionHandle) async throws(MediaPlaneError) {
+        let isDone = await withCheckedContinuation { done in
+            ask(session.loop, .chooseLayer(session.id, LayerFollower.Wish(choice), done)) { done.resume(returning: false) }
+        }
+        if !isDone { throw .noSession }
     }
 
     /// Says goodbye to every peer, ends every session and stops the threads. Later calls of other methods throw or do nothing.

@@ -164,6 +164,8 @@ public struct IncomingTrackSpec: Sendable {
     public var rtxSSRC: UInt32?
     /// The media section's identification tag.
     public var mid: String
+    /// The simulcast layer's `a=rid` (RFC 8851); empty for a track that comes once. Layers of a section are tracks of their own.
+    public var rid: String
     /// Header extension ids of this section.
     public var extensions: ExtensionIDs
     /// Feedback the publisher understands.
@@ -172,7 +174,7 @@ public struct IncomingTrackSpec: Sendable {
     /// All fields by name; optional ones default to absent.
     public init(
         kind: TrackKind, codec: CodecID, clockRate: UInt32, channels: UInt8 = 0, fmtp: String = "", payloadType: UInt8,
-        rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "",
+        rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "", rid: String = "",
         extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags()
     ) {
         self.kind = kind
@@ -185,6 +187,7 @@ public struct IncomingTrackSpec: Sendable {
         self.ssrc = ssrc
         self.rtxSSRC = rtxSSRC
         self.mid = mid
+        self.rid = rid
         self.extensions = extensions
         self.feedback = feedback
     }

@@ -2,6 +2,7 @@ import Cluster
 import Config
 import Program
 import Redis
+import SDP
 
 /// The configuration of an edge node; every key is described in `cluster/edge-node.toml`.
 public struct EdgeConfig: ServerConfig, Hashable {
@@ -99,6 +100,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var loops: Int
     /// `publisher_bitrate_max`: bit/s that publishers who know REMB only are told to keep below.
     public var publisherBitrateMax: UInt64
+    /// `path_reports`: which viewers are asked to tell what their path carries (transport-wide congestion control, REMB).
+    public var pathReports: PathReportPolicy
     /// `[[webrtc.ice_servers]]`.
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
@@ -116,6 +119,7 @@ public struct WebRTCSettings: Sendable, Hashable {
         publisherBitrateMax = UInt64(
             webrtc.integer(
                 "publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
+        pathReports = webrtc.choice("path_reports", default: .layers)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
     }

@@ -218,6 +218,7 @@ extension StreamSettings {
         sessionsMax = limit(config.limits.maxSessions)
         publishersMax = limit(config.node.pubMax)
         subscribersMax = limit(config.node.subMax)
+        pathReports = config.webrtc.pathReports
     }
 }
 

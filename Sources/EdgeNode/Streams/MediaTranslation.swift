@@ -62,7 +62,22 @@ extension TransportSpec {
 }
 
 extension IncomingTrackSpec {
-    init?(_ track: NegotiatedTrack) {
+    /// What the plane is to receive: each layer of a section is a track of its own. A declared SSRC is the first layer's (OBS).
+    static func tracks(_ tracks: [NegotiatedTrack]) -> [IncomingTrackSpec] {
+        tracks.flatMap { track in
+            (track.layers.isEmpty ? [""] : track.layers).enumerated().compactMap { index, rid in
+                var spec = IncomingTrackSpec(track)
+                spec?.rid = rid
+                if index > 0 {
+                    spec?.ssrc = nil
+                    spec?.rtxSSRC = nil
+                }
+                return spec
+            }
+        }
+    }
+
+    private init?(_ track: NegotiatedTrack) {
         guard let codec = CodecID(track.codec) else { return nil }
         self.init(
             kind: codec.kind, codec: codec, clockRate: UInt32(track.codec.clockRate),

@@ -56,6 +56,11 @@ struct Session {
     var etag: String
     var state = Cluster.SessionState.new
     var stats = TrafficStats()
+    /// A publisher's simulcast layers.
+    var layers: [LayerSnapshot] = []
+    /// What a viewer is sent of them, and what its path is thought to carry.
+    var layer: String?
+    var availableBitrate: Int64?
     /// When `stats` was sampled, for the bit rate.
     var sampledNs: UInt64 = 0
 
@@ -63,7 +68,8 @@ struct Session {
 
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
-            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats)
+            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats,
+            layers: layers.isEmpty ? nil : layers.map(LayerRecord.init), layer: layer, availableBitrate: availableBitrate)
     }
 }
 

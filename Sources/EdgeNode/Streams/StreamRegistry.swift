@@ -78,7 +78,7 @@ public actor StreamRegistry {
                     PublisherSpec(
                         stream: entry.key, session: session.id,
                         transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
-                        tracks: answer.tracks.compactMap(IncomingTrackSpec.init)))
+                        tracks: IncomingTrackSpec.tracks(answer.tracks)))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             didPublish(name, answer.tracks, upstream: path ?? [])
@@ -106,7 +106,9 @@ public actor StreamRegistry {
         try checkRoom(isPublisher: false, isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
-            try SubscribeAnswer(offer: description, stream: source.isEmpty ? Self.expected : source) { .random(in: 1 ... .max) }
+            try SubscribeAnswer(
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports
+            ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
         guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
@@ -287,7 +289,7 @@ public actor StreamRegistry {
         guard var entry = streams[name] else { return }
         let isMoved = entry.upstream != upstream
         entry.upstream = upstream
-        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec) }
+        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec, hasLayers: !$0.layers.isEmpty) }
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])

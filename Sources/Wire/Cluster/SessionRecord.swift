@@ -14,11 +14,18 @@ public struct SessionRecord: Sendable, Hashable, Codable {
     public var hasDataChannel: Bool
     /// What went through it.
     public var stats: TrafficStats
+    /// A publisher's simulcast layers from the lowest to the highest; nil for media that is sent once.
+    public var layers: [LayerRecord]?
+    /// The layer that a viewer is sent now; nil for a publisher, for media that is sent once, and while none is sent.
+    public var layer: String?
+    /// What a viewer's path is thought to carry, in bits per second of everything; nil while unknown.
+    public var availableBitrate: Int64?
 
     /// Makes a record.
     public init(
         id: String, createdAt: Int64, leaveAt: Int64 = 0, state: SessionState = .new, cascade: CascadeRecord? = nil,
-        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats()
+        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats(), layers: [LayerRecord]? = nil,
+        layer: String? = nil, availableBitrate: Int64? = nil
     ) {
         self.id = id
         self.createdAt = createdAt
@@ -27,6 +34,9 @@ public struct SessionRecord: Sendable, Hashable, Codable {
         self.cascade = cascade
         self.hasDataChannel = hasDataChannel
         self.stats = stats
+        self.layers = layers
+        self.layer = layer
+        self.availableBitrate = availableBitrate
     }
 
     /// Reads a record; only `id` must be there.
@@ -39,6 +49,9 @@ public struct SessionRecord: Sendable, Hashable, Codable {
         cascade = try container.decodeIfPresent(CascadeRecord.self, forKey: .cascade)
         hasDataChannel = try container.value(.hasDataChannel, or: false)
         stats = try container.value(.stats, or: TrafficStats())
+        layers = try container.decodeIfPresent([LayerRecord].self, forKey: .layers)
+        layer = try container.decodeIfPresent(String.self, forKey: .layer)
+        availableBitrate = try container.decodeIfPresent(Int64.self, forKey: .availableBitrate)
     }
 }
 

@@ -93,8 +93,15 @@ extension StreamRecord {
     public var withoutFigures: StreamRecord {
         var record = self
         record.stats = StreamStats()
-        for index in record.publish.sessions.indices { record.publish.sessions[index].stats = TrafficStats() }
-        for index in record.subscribe.sessions.indices { record.subscribe.sessions[index].stats = TrafficStats() }
+        for index in record.publish.sessions.indices {
+            record.publish.sessions[index].stats = TrafficStats()
+            record.publish.sessions[index].layers = record.publish.sessions[index].layers?.map { LayerRecord(rid: $0.rid) }
+        }
+        for index in record.subscribe.sessions.indices {
+            record.subscribe.sessions[index].stats = TrafficStats()
+            record.subscribe.sessions[index].layer = nil
+            record.subscribe.sessions[index].availableBitrate = nil
+        }
         return record
     }
 }

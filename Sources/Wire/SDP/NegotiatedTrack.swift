@@ -121,6 +121,8 @@ public struct NegotiatedTrack: Sendable, Equatable {
     public let kind: MediaKind
     /// The section's identification tag (RFC 5888); empty when the peer gave none.
     public let mid: String
+    /// The simulcast layers that were agreed on, as `a=rid` names them, in the sender's order; empty for media that is sent once.
+    public var layers: [String] = []
     /// The codec with the parameters that the sender of the media declared.
     public let codec: Codec
     /// The payload type on the wire.
@@ -145,10 +147,13 @@ public struct SourceTrack: Sendable, Equatable {
     public let kind: MediaKind
     /// The codec; for H.264 with the profile of the real sequence parameter set when that is known.
     public let codec: Codec
+    /// It comes in several layers, of which a viewer is sent one that its path carries.
+    public let hasLayers: Bool
 
     /// Makes a source track.
-    public init(kind: MediaKind, codec: Codec) {
+    public init(kind: MediaKind, codec: Codec, hasLayers: Bool = false) {
         self.kind = kind
         self.codec = codec
+        self.hasLayers = hasLayers
     }
 }

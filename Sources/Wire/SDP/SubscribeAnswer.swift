@@ -19,10 +19,14 @@ public struct SubscribeAnswer: Sendable {
     ///
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
+    ///   - reports: whether the viewer is asked to tell what its path carries.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
-    public init(offer: SessionDescription, stream: [SourceTrack], randomSSRC: () -> UInt32) throws(SDPError) {
+    public init(
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, randomSSRC: () -> UInt32
+    ) throws(SDPError) {
         let read = try ReadDescription(offer)
+        let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
         var unplayable: Set<MediaKind> = []
@@ -46,7 +50,7 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             try section.checkUsable()
-            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, &identity, randomSSRC)
+            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, reports, &identity, randomSSRC)
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
@@ -66,11 +70,16 @@ public struct SubscribeAnswer: Sendable {
     public func sdp(local: LocalTransport) -> String { writer.text(local) }
 
     private static func track(
-        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ identity: inout SendingIdentity,
-        _ randomSSRC: () -> UInt32
+        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ reports: PathReports,
+        _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
-        let (ids, extensionLines) = section.extensionIDs(extensions, weSend: true, allowLongIDs: false)
-        let agreed = chosen.feedback.intersection(feedback)
+        var agreed = chosen.feedback.intersection(feedback)
+        // What a packet tells of its sending changes with each sending, so it must not be sent again as it was.
+        let isSentOnce = !agreed.nack || chosen.rtxPayloadType != nil
+        let timing = isSentOnce ? reports.extensions(kind: source.kind, chosen.feedback) : []
+        let (ids, extensionLines) = section.extensionIDs(extensions + timing, weSend: true, allowLongIDs: false)
+        agreed.transportCC = ids.transportCC != nil
+        agreed.remb = ids.absSendTime != nil
         let ssrc = identity.nextSSRC(randomSSRC)
         // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6).
         let rtx = agreed.nack ? chosen.rtxPayloadType : nil
@@ -85,6 +94,39 @@ public struct SubscribeAnswer: Sendable {
             + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
         let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
         return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
+    }
+
+    /// How a viewer tells what its path carries.
+    private enum PathReports {
+        case none
+        /// Of each packet on the transport when it arrived (transport-wide congestion control).
+        case arrivals
+        /// A bit rate that it estimated itself (REMB).
+        case estimates
+
+        func extensions(kind: MediaKind, _ offered: FeedbackMessages) -> [HeaderExtension] {
+            switch self {
+            case .arrivals where offered.transportCC: [.transportCC]
+            // Sound is too little to estimate by.
+            case .estimates where offered.remb && kind == .video: [.absSendTime]
+            case .none, .arrivals, .estimates: []
+            }
+        }
+    }
+
+    /// The best way that the video's section offers; all sections share one transport.
+    private static func pathReports(_ sections: [OfferedSection], _ stream: [SourceTrack]) -> PathReports {
+        for section in sections where section.kind == .video && !section.isDisabled {
+            guard let source = stream.first(where: { $0.kind == .video }),
+                let chosen = choice(section.codecs, source.codec), chosen.feedback.nack, chosen.rtxPayloadType != nil
+            else { continue }
+            func offers(_ uri: HeaderExtension) -> Bool {
+                section.extensionIDs([uri], weSend: true, allowLongIDs: false).ids[uri] != nil
+            }
+            if chosen.feedback.transportCC, offers(.transportCC) { return .arrivals }
+            if chosen.feedback.remb, offers(.absSendTime) { return .estimates }
+        }
+        return .none
     }
 
     /// The closest codec of the offer; among equals the viewer's first.
@@ -106,6 +148,25 @@ public struct SubscribeAnswer: Sendable {
         let kept = FormatParameters(codec.fmtp).text(keeping: (rule?.answered ?? []).subtracting(["stereo", "sprop-stereo"]))
         let isMono = source.parameter("sprop-stereo") == "0" || source.parameter("stereo") == "0"
         return ([kept] + (isMono ? [] : ["stereo=1", "sprop-stereo=1"])).filter { !$0.isEmpty }.joined(separator: ";")
+    }
+}
+
+/// When viewers are asked for reports on their path. They cost an extension on each packet and many packets back, so it is for streams
+/// that can follow what they say.
+public enum PathReportPolicy: String, Sendable, Hashable, CaseIterable {
+    /// For streams that come in layers.
+    case layers
+    /// For all streams: keyframes are paced by it, and the estimate is shown.
+    case always
+    /// Never: layers are chosen by losses alone.
+    case never
+
+    func applies(to stream: [SourceTrack]) -> Bool {
+        switch self {
+        case .layers: stream.contains(where: \.hasLayers)
+        case .always: true
+        case .never: false
+        }
     }
 }
 

@@ -25,7 +25,8 @@ struct RepairStreamTests {
                 count = 0
                 guard let base = buffer.baseAddress,
                     let written = track.writeRepairHeader(
-                        slot, to: base, bytesMax: bytesMax, transportSequence: transportSequence)
+                        slot, timestampOffset: 0x0001_0000, to: base, bytesMax: bytesMax,
+                        mark: SendingMark(transportSequence: transportSequence))
                 else { return }
                 (count, sequence) = written
             }

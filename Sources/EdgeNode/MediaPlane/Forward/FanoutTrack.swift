@@ -5,6 +5,8 @@ struct FanoutTrack: ~Copyable {
     let kind: TrackKind
     private(set) var codec: CodecID
     private(set) var clockRate: UInt32
+    /// The simulcast layer of the current source; empty for a track that comes once.
+    private(set) var rid: ShortText
     private(set) var ring: PacketRing
     /// Positions stored since the last flush, in order of arrival.
     private let pending: UnsafeMutablePointer<UInt64>
@@ -14,7 +16,7 @@ struct FanoutTrack: ~Copyable {
     static let pendingMax = 64
     /// Packets that may come while a joiner is sent what is cached.
     static let catchUpRoom = 256
-    /// Whether joiners can only start from what is cached, because the source doesn't answer requests for a keyframe.
+    /// Whether the ring grows rather than lose the keyframe that joiners start from.
     var keepsGroup = false
 
     private var isAnchored = false
@@ -23,7 +25,13 @@ struct FanoutTrack: ~Copyable {
     /// The first position of the current source.
     private(set) var sourceFirst: UInt64 = 1
     private(set) var lastTimestamp: UInt32 = 0
-    private var lastArrivalNs: UInt64 = 0
+    private(set) var lastArrivalNs: UInt64 = 0
+    /// Bytes that came of all sources, RTP headers included.
+    private(set) var receivedBytes: UInt64 = 0
+    /// When media of this source came last; 0 before the first.
+    private(set) var lastMediaNs: UInt64 = 0
+    /// What this source's last keyframe says of its size.
+    private(set) var keyframeSize = PictureSize()
     private var hasHistory = false
     /// Where the newest keyframe begins; 0 before the first of this source.
     private(set) var keyframeIndex: UInt64 = 0
@@ -35,8 +43,9 @@ struct FanoutTrack: ~Copyable {
     /// A keyframe starts among what is pending.
     private(set) var hasPendingKeyframe = false
 
-    init(kind: TrackKind, codec: CodecID, clockRate: UInt32) {
+    init(kind: TrackKind, codec: CodecID, clockRate: UInt32, rid: ShortText = ShortText("")) {
         self.kind = kind
+        self.rid = rid
         self.codec = codec
         self.clockRate = max(clockRate, 1)
         ring = PacketRing(slots: kind == .video ? MediaLimits.videoRingSlots : MediaLimits.audioRingSlots)
@@ -46,13 +55,16 @@ struct FanoutTrack: ~Copyable {
     deinit { pending.deallocate() }
 
     /// The next packet is another source's: numbering and timestamps go on from where they are.
-    mutating func beginSource(codec: CodecID, clockRate: UInt32) {
+    mutating func beginSource(codec: CodecID, clockRate: UInt32, rid: ShortText = ShortText("")) {
         self.codec = codec
+        self.rid = rid
         self.clockRate = max(clockRate, 1)
         isAnchored = false
         keyframeIndex = 0
         clock = SourceClock()
         isAnnounced = false
+        lastMediaNs = 0
+        keyframeSize = PictureSize()
     }
 
     enum Stored {
@@ -73,10 +85,12 @@ struct FanoutTrack: ~Copyable {
         if keepsGroup { makeRoom(for: index) }
         let isNewest = index > ring.highest
         guard ring.store(slot, payload: payload) else { return .dropped(.duplicate) }
+        receivedBytes &+= UInt64(payload.count + RTPHeader.fixedBytes)
         if isNewest, !packet.flags.contains(.filler) {
             lastTimestamp = timestamp
             lastArrivalNs = packet.arrivalNs
             hasHistory = true
+            lastMediaNs = packet.arrivalNs
         }
         clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs, clockRate: clockRate)
         if packet.flags.contains(.keyframeStart) {

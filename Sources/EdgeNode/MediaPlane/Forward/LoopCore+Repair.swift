@@ -8,25 +8,32 @@ extension LoopCore {
             counters.pointee.count(.resendLimited, UInt64(asked))
             return
         }
-        let fanout = session.pointee.fanout
-        for track in 0..<fanout.pointee.trackCount {
-            let place = Int(viewer.pointee.trackOfFanout[track])
-            guard place >= 0, viewer.pointee.tracks[place].ssrc == ssrc else { continue }
-            resend(first, fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, now)
+        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
+            resend(first, viewer.pointee.tracks + place, session, now)
             for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
-                resend(first &+ bit &+ 1, fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, now)
+                resend(first &+ bit &+ 1, viewer.pointee.tracks + place, session, now)
             }
         }
     }
 
     private func resend(
-        _ number: UInt16, _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+        _ number: UInt16, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ now: UInt64
     ) {
         session.pointee.counters.nacks &+= 1
-        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence),
-            let slot = track.pointee.ring.slot(at: index)
-        else {
+        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence) else {
+            counters.pointee.count(.resendUnavailable)
+            return
+        }
+        // The layer that it was of then.
+        let shift = outgoing.pointee.map.shift(of: sequence)
+        let track = session.pointee.fanout.pointee.tracks + Int(shift.track)
+        guard let slot = track.pointee.ring.slot(at: index) else {
+            counters.pointee.count(.resendUnavailable)
+            return
+        }
+        // It said when it was sent, so it can't be sent again as it was.
+        if outgoing.pointee.repair == nil, outgoing.pointee.path != nil {
             counters.pointee.count(.resendUnavailable)
             return
         }
@@ -37,8 +44,8 @@ extension LoopCore {
         }
         let bytes =
             outgoing.pointee.repair == nil
-            ? transmit(slot, sequence: sequence, track, outgoing, session)
-            : retransmit(slot, original: sequence, track, outgoing, session)
+            ? transmit(slot, sequence: sequence, track, outgoing, session, now)
+            : retransmit(slot, original: sequence, shift, track, outgoing, session, now)
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
@@ -46,19 +53,21 @@ extension LoopCore {
 
     /// Sends a stored packet as a retransmission: a new packet of another source that carries the number it was sent under.
     private func retransmit(
-        _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
+        _ slot: UnsafePointer<PacketSlot>, original: UInt64, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
         // A filler is all padding, which a retransmission leaves out (RFC 4588 §4): the number alone fills the viewer's gap.
         let payload =
             slot.pointee.flags.contains(.filler)
-            ? UnsafeRawBufferPointer(start: nil, count: 0) : track.pointee.ring.payload(of: slot)
+            ? UnsafeRawBufferPointer(start: nil, count: 0) : payload(of: slot, shift, track)
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
+        let headerRoom = room - bodyCount - SRTPProfile.tagBytesMax
+        let mark = headerRoom < OutgoingTrack.headerBytesMax ? .none : mark(outgoing, now)
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, to: headerScratch, bytesMax: room - bodyCount - SRTPProfile.tagBytesMax)
+                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark)
         else {
             counters.pointee.count(.oversized)
             return 0
@@ -77,6 +86,7 @@ extension LoopCore {
             $0.protectRTP(header: header, payload: plain, extendedSequence: sequence, into: place)
         }
         arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
+        if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }
 }

@@ -23,14 +23,16 @@ extension LoopCore {
         for track in 0..<viewer.pointee.trackCount { settle(viewer.pointee.tracks + track, fanout) }
     }
 
-    /// The track no longer waits, if it did.
-    private func settle(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) {
+    /// Nothing is sent or waited for any more.
+    func settle(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) {
         switch outgoing.pointee.state {
         case .waiting, .catchingUp: fanout.pointee.unsettled -= 1
         case .live, .unmatched: break
         }
         outgoing.pointee.map.end()
         outgoing.pointee.state = .unmatched
+        outgoing.pointee.layer = -1
+        outgoing.pointee.target = -1
     }
 
     /// Ties the viewer's tracks to the stream's, by kind and order, and starts those whose source begins anew.
@@ -38,26 +40,51 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, restarted: UInt64, _ now: UInt64
     ) {
         guard let viewer = session.pointee.viewer else { return }
-        var begins: UInt64 = 0
-        for source in 0..<MediaLimits.tracksPerStream where restarted & (1 << UInt64(source)) != 0 {
-            let track = fanout.pointee.trackOfSource[source]
-            if track >= 0 { begins |= 1 << UInt64(track) }
-        }
+        let begins = fanout.pointee.tracks(ofSources: restarted)
+        let fed = fanout.pointee.tracks(ofSources: .max)
         var taken: UInt64 = 0
+        var ofLayers: Int8 = -1
         for track in 0..<fanout.pointee.trackCount {
             viewer.pointee.trackOfFanout[track] = -1
+            guard fed & (1 << UInt64(track)) != 0 else { continue }
+            let isLayer = fanout.pointee.layers.isLayer(track)
+            if isLayer, ofLayers >= 0 {
+                viewer.pointee.trackOfFanout[track] = ofLayers
+                continue
+            }
             for place in 0..<viewer.pointee.trackCount where taken & (1 << UInt64(place)) == 0 {
                 guard viewer.pointee.tracks[place].kind == fanout.pointee.tracks[track].kind else { continue }
                 taken |= 1 << UInt64(place)
                 viewer.pointee.trackOfFanout[track] = Int8(place)
-                if begins & (1 << UInt64(track)) != 0 {
-                    begin(viewer.pointee.tracks + place, fanout.pointee.tracks + track, session, fanout, now)
-                }
+                if isLayer { ofLayers = Int8(place) }
                 break
             }
         }
+        beginTracks(begins, viewer, session, fanout, now)
         // After a switch lips are out of step until the new timestamps are reported.
         if viewer.pointee.nextReportNs != .max { scheduleFirstReport(session, now) }
+    }
+
+    /// Starts those of a viewer's tracks that follow one of these, and ends those that have nothing to follow any more.
+    private func beginTracks(
+        _ begins: UInt64, _ viewer: UnsafeMutablePointer<ViewerSide>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        var begun: UInt64 = 0
+        for track in 0..<fanout.pointee.trackCount {
+            let place = Int(viewer.pointee.trackOfFanout[track])
+            guard place >= 0, begins & (1 << UInt64(track)) != 0, begun & (1 << UInt64(place)) == 0 else { continue }
+            let outgoing = viewer.pointee.tracks + place
+            // A layer that nobody follows here begins anew without any ado.
+            let layer = outgoing.pointee.layer
+            if layer >= 0, layer != track, fanout.pointee.layers.isLayer(layer), begins & (1 << UInt64(layer)) == 0 { continue }
+            begun |= 1 << UInt64(place)
+            begin(outgoing, fanout.pointee.tracks + track, session, fanout, now)
+        }
+        for place in 0..<viewer.pointee.trackCount {
+            let layer = viewer.pointee.tracks[place].layer
+            if layer >= 0, Int(viewer.pointee.trackOfFanout[layer]) != place { settle(viewer.pointee.tracks + place, fanout) }
+        }
     }
 
     private func begin(
@@ -66,86 +93,89 @@ extension LoopCore {
     ) {
         settle(outgoing, fanout)
         guard outgoing.pointee.codec == track.pointee.codec else { return }
+        let index = track - fanout.pointee.tracks
         if track.pointee.kind == .audio {
-            if outgoing.pointee.begin(at: track.pointee.ring.highest + 1) { outgoing.pointee.state = .live }
+            guard beginStretch(outgoing, at: track.pointee.ring.highest + 1, of: index, fanout) else { return }
+            outgoing.pointee.state = .live
             return
         }
-        fanout.pointee.unsettled += 1
-        outgoing.pointee.state = .waiting
-        outgoing.pointee.waitingSinceNs = now
-        let isFresh = now &- track.pointee.keyframeArrivalNs < Self.freshKeyframeNs
-        if isFresh || fanout.pointee.ignoresRequests,
-            let keyframe = track.pointee.cachedKeyframe(packetsMax: Self.cachedPacketsMax)
-        {
-            start(outgoing, at: keyframe, track, session, fanout, now)
-        }
-        if case .waiting = outgoing.pointee.state {
-            wantKeyframes(fanout, now)
-            wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
-        }
+        beginVideo(outgoing, on: index, session, fanout, now)
     }
 
     /// Goes on with viewers that are being sent a cached group of pictures, and helps those that wait too long.
     func fanoutTimer(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
-        if fanout.pointee.hasWish { wantKeyframes(fanout, now) }
+        if fanout.pointee.openWishes != 0 { wantKeyframes(fanout, tracks: 0, now) }
+        lookAfterLayers(fanout, now)
         guard fanout.pointee.unsettled > 0 else { return }
-        var isWaiting = false
+        var waiting: UInt64 = 0
         for position in 0..<fanout.pointee.viewers.count {
             let session = fanout.pointee.viewers[position]
             guard let viewer = session.pointee.viewer else { continue }
-            for track in 0..<fanout.pointee.trackCount {
-                let place = Int(viewer.pointee.trackOfFanout[track])
-                guard place >= 0 else { continue }
+            for place in 0..<viewer.pointee.trackCount {
                 let outgoing = viewer.pointee.tracks + place
                 switch outgoing.pointee.state {
-                case .catchingUp: catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
+                case .catchingUp:
+                    catchUp(fanout.pointee.tracks + outgoing.pointee.layer, outgoing, session, fanout, now)
                 case .waiting:
-                    isWaiting = true
-                    helpWaiting(outgoing, fanout.pointee.tracks + track, session, fanout, now)
+                    waiting |= awaited(by: outgoing, fanout)
+                    helpWaiting(outgoing, session, fanout, now)
                 case .live, .unmatched: break
                 }
             }
         }
         // Without a source nothing can come; the next one's beginning starts the timer again.
-        guard isWaiting, fanout.pointee.unsettled > 0, fanout.pointee.hasSource else { return }
-        wantKeyframes(fanout, now)
+        guard waiting != 0, fanout.pointee.unsettled > 0, fanout.pointee.hasSource else { return }
+        wantKeyframes(fanout, tracks: waiting, now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }
 
     private func helpWaiting(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         let waitedNs = now &- outgoing.pointee.waitingSinceNs
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        if let keyframe = track.pointee.cachedKeyframe(packetsMax: Self.cachedPacketsMax) {
+        if startCached(outgoing, session, fanout, now) {
             fanout.pointee.ignoresRequests = true
-            track.pointee.keepsGroup = true
-            start(outgoing, at: keyframe, track, session, fanout, now)
-        } else if waitedNs >= Self.refreshPatienceNs, track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) {
-            start(outgoing, at: track.pointee.ring.highest + 1, track, session, fanout, now)
+            fanout.pointee.keepGroups(true)
+            return
         }
+        let target = outgoing.pointee.target
+        guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
+        let track = fanout.pointee.tracks + target
+        guard track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) else { return }
+        _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
     }
 
-    /// Passes a wish for keyframes on to the publisher, on this loop or another; requests are joined there.
-    func wantKeyframes(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
-        if let session = fanout.pointee.publisher, let publisher = session.pointee.publisher {
-            for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
-                publisher.pointee.tracks[track].keyframes.want()
-            }
-            if session.pointee.isConnected { reschedule(session, now) }
+    /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.
+    func wantKeyframes(_ fanout: UnsafeMutablePointer<Fanout>, tracks: UInt64, _ now: UInt64) {
+        fanout.pointee.openWishes |= fanout.pointee.sources(ofTracks: tracks)
+        let wishes = fanout.pointee.openWishes
+        guard wishes != 0 else { return }
+        if fanout.pointee.publisher != nil {
+            fanout.pointee.openWishes = 0
+            askSources(wishes, fanout, now)
             return
         }
         guard fanout.pointee.inlet != nil else { return }
         let next = fanout.pointee.upstreamWishNs &+ KeyframeRequester.intervalNs / 2
         guard now >= next else {
-            fanout.pointee.hasWish = true
             wheel.pointee.hasten(fanout.pointee.timer, to: next)
             return
         }
-        fanout.pointee.hasWish = false
+        fanout.pointee.openWishes = 0
         fanout.pointee.upstreamWishNs = now
-        directory.requestKeyframe(fanout.pointee.key)
+        directory.requestKeyframe(fanout.pointee.key, sources: wishes)
+    }
+
+    /// Wishes for keyframes of some of this loop's publisher's tracks.
+    func askSources(_ sources: UInt64, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
+        guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
+        for track in 0..<publisher.pointee.trackCount
+        where sources & (1 << UInt64(track)) != 0 && publisher.pointee.tracks[track].spec.kind == .video {
+            publisher.pointee.tracks[track].keyframes.want()
+        }
+        if session.pointee.isConnected { reschedule(session, now) }
     }
 
     // MARK: Reports of a viewer
@@ -155,6 +185,7 @@ extension LoopCore {
         for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == block.ssrc {
             viewer.pointee.tracks[track].lost = UInt64(max(0, block.cumulativeLost))
             viewer.pointee.noteBlock(block, now: now)
+            viewerLoss(block.fractionLost, of: viewer.pointee.tracks + track, session, now)
         }
     }
 
@@ -170,7 +201,11 @@ extension LoopCore {
 
     func viewerWantsKeyframe(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.counters.keyframeRequests &+= 1
-        wantKeyframes(session.pointee.fanout, now)
+        guard let viewer = session.pointee.viewer else { return }
+        let fanout = session.pointee.fanout
+        var wanted: UInt64 = 0
+        for place in 0..<viewer.pointee.trackCount { wanted |= awaited(by: viewer.pointee.tracks + place, fanout) }
+        wantKeyframes(fanout, tracks: wanted, now)
     }
 
     // MARK: Reports to a viewer
@@ -200,7 +235,8 @@ extension LoopCore {
             let place = Int(viewer.pointee.trackOfFanout[track])
             guard place >= 0 else { continue }
             let outgoing = viewer.pointee.tracks + place
-            guard outgoing.pointee.packets > 0, fanout.pointee.tracks[track].clock.isUsable else { continue }
+            guard outgoing.pointee.layer == track, outgoing.pointee.packets > 0, fanout.pointee.tracks[track].clock.isUsable
+            else { continue }
             fanout.pointee.tracks[track].isAnnounced = true
             let timestamp = outgoing.pointee.lastTimestamp
             let wall = fanout.pointee.tracks[track].clock.wall(

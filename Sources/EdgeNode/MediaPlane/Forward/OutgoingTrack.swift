@@ -1,7 +1,7 @@
 /// One track on its way to one viewer: SSRC, numbering, timestamps and what to send of it.
 struct OutgoingTrack {
     enum State {
-        /// The stream has no track for it, or in another codec.
+        /// The stream has no track for it, or in another codec, or the viewer wants none.
         case unmatched
         /// Nothing may be sent before a keyframe starts.
         case waiting
@@ -19,21 +19,33 @@ struct OutgoingTrack {
     let cname: ShortText
     let extensions: ExtensionIDs
     private let isTwoByte: Bool
-    private let timestampOffset: UInt32
+    /// Of the first stretch that is sent.
+    private let firstTimestampOffset: UInt32
 
     var state: State = .unmatched
+    /// The fanout track that is sent; -1 while none is.
+    var layer = -1
+    /// The one that is to be sent from its next keyframe on: the same while nothing is to change, -1 for any.
+    var target = -1
+    /// The track follows one of several layers.
+    var isLayered = false
     var map: SequenceMap
     var resends = ResendLimiter()
+    /// What is known of the way to the viewer; nil for one whose packets don't say when they were sent.
+    private(set) var path: UnsafeMutablePointer<ViewerPath>?
+    /// The same, for a track that keeps to the path's pace.
+    private(set) var pacedPath: UnsafeMutablePointer<ViewerPath>?
     /// Where retransmissions go; nil for a viewer that gets the same packet again.
     private(set) var repair: RepairStream?
-    /// Up to this position packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
-    private var midLast: UInt64 = 0
-    private var midFirst: UInt64 = .max
+    /// Up to this number packets carry the mid (RFC 9143 §9.2): enough for the peer to learn the SSRC, then no more.
+    private var midLast: UInt64 = .max
     static let midPackets: UInt64 = 256
 
     private(set) var packets: UInt64 = 0
     private(set) var octets: UInt64 = 0
+    /// Of the last packet sent: its timestamp on its layer's timeline, and its arrival.
     private(set) var lastTimestamp: UInt32 = 0
+    private(set) var lastArrivalNs: UInt64 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
     /// The last full intra request's number, and when it came first.
@@ -56,39 +68,58 @@ struct OutgoingTrack {
         isTwoByte =
             max(
                 spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
-                spec.extensions.playoutDelay, spec.extensions.transportCC) > 14
-        self.timestampOffset = timestampOffset
+                spec.extensions.playoutDelay, spec.extensions.transportCC, spec.extensions.absSendTime) > 14
+        firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
         if let ssrc = spec.rtxSSRC, let payloadType = spec.rtxPayloadType {
             repair = RepairStream(ssrc: ssrc, payloadType: payloadType, initial: initialRepair)
         }
     }
 
-    /// Begins to send at a position; false when that was passed already.
-    mutating func begin(at index: UInt64) -> Bool {
-        guard map.begin(at: index) else { return false }
-        if midFirst == .max {
-            midFirst = index
-            midLast = index &+ Self.midPackets
-        }
+    /// Packets say from now on when they were sent, if that was agreed on for this track.
+    mutating func follow(_ path: UnsafeMutablePointer<ViewerPath>) {
+        let isTold = path.pointee.estimator == nil ? extensions.absSendTime : extensions.transportCC
+        guard isTold != 0 else { return }
+        self.path = path
+        if kind == .video, path.pointee.estimator != nil { pacedPath = path }
+    }
+
+    /// Begins to send a layer at a position; false when that was passed already.
+    mutating func begin(at index: UInt64, shift: LayerShift) -> Bool {
+        guard map.begin(at: index, shift: shift) else { return false }
+        if midLast == .max { midLast = map.highest &+ Self.midPackets }
         return true
+    }
+
+    /// How the first stretch of all is moved.
+    func firstShift(track: Int) -> LayerShift {
+        LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: firstTimestampOffset)
     }
 
     /// Room that a header needs at most: fixed part, extension block of five elements with a 32-byte mid.
     static let headerBytesMax = 80
 
-    /// Writes the header of a packet under its number; depends on nothing that changes later, so a resend is the same bytes.
+    /// Whether a packet has extensions: what would not fit a datagram goes without, by a rule that is the same for a resend over
+    /// another path.
     @inline(__always)
-    func writeHeader(_ slot: UnsafePointer<PacketSlot>, sequence: UInt64, to place: UnsafeMutableRawPointer) -> Int {
-        let hasMid = slot.pointee.index >= midFirst && slot.pointee.index < midLast
+    static func hasRoom(_ slot: UnsafePointer<PacketSlot>) -> Bool {
+        Int(slot.pointee.payloadCount) + headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
+    }
+
+    /// Writes the header of a packet under its number; without a mark it depends on nothing that changes later, so a resend is the same
+    /// bytes.
+    @inline(__always)
+    func writeHeader(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, mark: SendingMark,
+        to place: UnsafeMutableRawPointer
+    ) -> Int {
+        let hasMid = sequence <= midLast
         let flags = slot.pointee.flags
-        // What would not fit a datagram goes without, by a rule that is the same for a resend over another path.
-        let fits =
-            Int(slot.pointee.payloadCount) + Self.headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
-        let extensionBytes = fits ? writeExtensions(slot, hasMid: hasMid, to: place + RTPHeader.fixedBytes) : 0
+        let extensionBytes =
+            Self.hasRoom(slot) ? writeExtensions(slot, hasMid: hasMid, mark: mark, to: place + RTPHeader.fixedBytes) : 0
         writeFixed(
-            slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, hasExtensions: extensionBytes > 0,
-            hasPadding: flags.contains(.filler), to: place)
+            slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
         return RTPHeader.fixedBytes + extensionBytes
     }
 
@@ -97,25 +128,25 @@ struct OutgoingTrack {
     ///
     /// - Returns: the header's size and the number it was given; nil when there is no room or no repair stream.
     mutating func writeRepairHeader(
-        _ slot: UnsafePointer<PacketSlot>, to place: UnsafeMutableRawPointer, bytesMax: Int, transportSequence: UInt16? = nil
+        _ slot: UnsafePointer<PacketSlot>, timestampOffset: UInt32, to place: UnsafeMutableRawPointer, bytesMax: Int,
+        mark: SendingMark
     ) -> (count: Int, sequence: UInt64)? {
         guard bytesMax >= RTPHeader.fixedBytes, let repair, let sequence = self.repair?.nextSequence() else { return nil }
         var extensionBytes = 0
         if bytesMax >= Self.headerBytesMax {
             extensionBytes = writeExtensions(
-                slot, hasMid: repair.packets < Self.midPackets, transportSequence: transportSequence,
-                to: place + RTPHeader.fixedBytes)
+                slot, hasMid: repair.packets < Self.midPackets, mark: mark, to: place + RTPHeader.fixedBytes)
         }
         writeFixed(
-            slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, hasExtensions: extensionBytes > 0,
-            hasPadding: false, to: place)
+            slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            hasExtensions: extensionBytes > 0, hasPadding: false, to: place)
         return (RTPHeader.fixedBytes + extensionBytes, sequence)
     }
 
     @inline(__always)
     private func writeFixed(
-        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, hasExtensions: Bool,
-        hasPadding: Bool, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, timestampOffset: UInt32,
+        hasExtensions: Bool, hasPadding: Bool, to place: UnsafeMutableRawPointer
     ) {
         let marker: UInt8 = slot.pointee.flags.contains(.marker) ? 0x80 : 0
         place.storeByte(0x80 | (hasExtensions ? 0x10 : 0) | (hasPadding ? 0x20 : 0), at: 0)
@@ -125,18 +156,36 @@ struct OutgoingTrack {
         place.storeBigEndian(ssrc, at: 8)
     }
 
-    /// - Parameter transportSequence: for a packet that is written only once.
+    /// Writes the header of a packet that is all padding, on the source of retransmissions: nothing of the media is numbered for it.
+    ///
+    /// - Returns: the header's size and the number it was given; nil without a repair stream.
+    mutating func writePaddingHeader(mark: SendingMark, to place: UnsafeMutableRawPointer) -> (count: Int, sequence: UInt64)? {
+        guard let repair, let sequence = self.repair?.nextSequence() else { return nil }
+        var writer = HeaderExtensionWriter(
+            at: place + RTPHeader.fixedBytes, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
+        mark.append(to: &writer, ids: extensions)
+        if extensions.mid != 0, repair.packets < Self.midPackets {
+            mid.withBytes { writer.append(id: extensions.mid, bytes: $0) }
+        }
+        let extensionBytes = writer.finish()
+        place.storeByte(0xA0 | (extensionBytes > 0 ? 0x10 : 0), at: 0)
+        place.storeByte(repair.payloadType, at: 1)
+        place.storeBigEndian(UInt16(truncatingIfNeeded: sequence), at: 2)
+        place.storeBigEndian(outgoing(lastTimestamp), at: 4)
+        place.storeBigEndian(repair.ssrc, at: 8)
+        return (RTPHeader.fixedBytes + extensionBytes, sequence)
+    }
+
+    /// - Parameter mark: empty for a packet that may be sent again as it was.
     @inline(__always)
     private func writeExtensions(
-        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, transportSequence: UInt16? = nil, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, mark: SendingMark, to place: UnsafeMutableRawPointer
     ) -> Int {
         let values = slot.pointee.extensions
         let hasMid = hasMid && extensions.mid != 0
-        guard hasMid || transportSequence != nil || !values.present.isEmpty else { return 0 }
+        guard hasMid || !mark.isEmpty || !values.present.isEmpty else { return 0 }
         var writer = HeaderExtensionWriter(at: place, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
-        if let transportSequence {
-            writer.append(id: extensions.transportCC, value: UInt32(transportSequence), bytes: 2)
-        }
+        mark.append(to: &writer, ids: extensions)
         if hasMid { mid.withBytes { writer.append(id: extensions.mid, bytes: $0) } }
         if values.present.contains(.audioLevel) {
             writer.append(id: extensions.audioLevel, value: UInt32(values.audioLevel), bytes: 1)
@@ -156,6 +205,7 @@ struct OutgoingTrack {
         packets &+= 1
         octets &+= UInt64(slot.pointee.payloadCount)
         lastTimestamp = slot.pointee.timestamp
+        lastArrivalNs = slot.pointee.arrivalNs
         resends.earn(bytes)
     }
 
@@ -176,6 +226,6 @@ struct OutgoingTrack {
     @inline(__always)
     func firstPending(serial: UInt64) -> Int { serial == caughtUpSerial ? caughtUpCount : 0 }
 
-    /// A timeline timestamp as this viewer sees it.
-    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ timestampOffset }
+    /// A timestamp on the timeline of the layer sent last, as this viewer sees it.
+    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ (map.newest?.shift.timestamp ?? firstTimestampOffset) }
 }

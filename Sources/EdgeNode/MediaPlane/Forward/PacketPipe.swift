@@ -44,6 +44,8 @@ extension PipeEntry {
 // why: the slots between head and tail belong to the consumer, all others to the producer; the two atomics hand them over.
 final class PacketPipe: @unchecked Sendable {  // why: see the line above
     let wake: WakeDescriptor
+    /// Leads to a reader such as the recorder, not to another loop's viewers.
+    let isTap: Bool
     private let capacity: UInt64
     private let entries: UnsafeMutablePointer<PipeEntry>
     private let payloads: MappedMemory
@@ -72,7 +74,9 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     /// - Parameters:
     ///   - slots: rounded up to a power of two.
     ///   - wake: signalled once a batch; shared when the consumer is a loop with several pipes.
-    init(slots: Int, wake: WakeDescriptor) {
+    ///   - isTap: the consumer is a reader, not a loop.
+    init(slots: Int, wake: WakeDescriptor, isTap: Bool = false) {
+        self.isTap = isTap
         var rounded = 32
         while rounded < slots { rounded &*= 2 }
         capacity = UInt64(rounded)

@@ -52,7 +52,9 @@ extension LoopCore {
                 viewerCommandsKeyframe(item.ssrc, number: item.number, session, now)
                 index += 1
             }
-        case .estimatedBitrate, .transportCC, .other: break
+        case .transportCC: viewerArrivals(feedback, bytes, session, now)
+        case .estimatedBitrate: viewerEstimate(feedback, bytes, session, now)
+        case .other: break
         }
     }
 
@@ -114,7 +116,7 @@ extension LoopCore {
         _ writer: inout RTCPWriter, _ session: UnsafeMutablePointer<PeerSession>, withBlocks: Bool, _ now: UInt64
     ) {
         guard let publisher = session.pointee.publisher else { return }
-        var latched = InlineArray<4, Int>(repeating: 0)
+        var latched = InlineArray<8, Int>(repeating: 0)
         var count = 0
         if withBlocks {
             for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].stats.received > 0 {
@@ -149,8 +151,10 @@ extension LoopCore {
             let incoming = publisher.pointee.tracks + track
             let abandoned = incoming.pointee.nacks.abandoned
             let count = incoming.pointee.nacks.due(now: now, rttNs: incoming.pointee.repairNs, into: nackScratch)
-            // What is lost for good is only mended by a new picture.
-            if incoming.pointee.nacks.abandoned != abandoned { incoming.pointee.keyframes.want() }
+            // What is lost for good is only mended by a new picture. Who follows a layer asks himself, and nobody may.
+            if incoming.pointee.nacks.abandoned != abandoned, !session.pointee.fanout.pointee.layers.isLayered {
+                incoming.pointee.keyframes.want()
+            }
             guard count > 0 else { continue }
             session.pointee.counters.nacks &+= UInt64(count)
             let sequences = UnsafeBufferPointer(rebasing: nackScratch[0..<count])
@@ -202,7 +206,7 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>,
         _ writer: inout RTCPWriter, _ now: UInt64
     ) {
-        var sources = InlineArray<4, UInt32>(repeating: 0)
+        var sources = InlineArray<8, UInt32>(repeating: 0)
         var count = 0
         for track in 0..<publisher.pointee.trackCount
         where publisher.pointee.tracks[track].isLatched && publisher.pointee.tracks[track].spec.feedback.remb {

@@ -16,16 +16,28 @@ extension LoopCore {
             fanout, epoch: epoch, description: publisher.pointee.description, restarted: restarted,
             canAsk: publisher.pointee.canAskAny, now)
         fanout.pointee.outlets.forEach {
-            pushSource(publisher, to: $0, restarted: restarted, canAsk: publisher.pointee.canAskAny)
+            pushSource(fanout, publisher, to: $0, restarted: restarted, canAsk: publisher.pointee.canAskAny)
         }
+        if hasAudience(fanout) { wantFirstKeyframes(fanout, publisher) }
+    }
+
+    /// Of layers only those are asked that somebody follows, by whoever does.
+    private func wantFirstKeyframes(_ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>) {
+        guard !fanout.pointee.layers.isLayered else { return }
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
-            if hasAudience(fanout) { publisher.pointee.tracks[track].keyframes.want() }
+            publisher.pointee.tracks[track].keyframes.want()
         }
     }
 
     private func pushSource(
-        _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe, restarted: UInt64, canAsk: Bool
+        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,
+        restarted: UInt64, canAsk: Bool
     ) {
+        if pipe.isTap {
+            // A layer that it isn't given may begin anew unnoticed.
+            if restarted & tapSources(fanout) != 0 { pushTapSource(fanout, to: pipe) }
+            return
+        }
         pipe.pushSource(
             epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: restarted, canAsk: canAsk)
         pipe.publish()
@@ -49,7 +61,9 @@ extension LoopCore {
     ) {
         if fanout.pointee.outlets.count > 0 {
             let entry = PipeEntry(packet, track: track, epoch: epoch)
+            let isForTaps = isForTaps(packet, track: track, fanout)
             fanout.pointee.outlets.forEach {
+                if $0.isTap, !isForTaps { return }
                 if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
             }
         }
@@ -75,15 +89,13 @@ extension LoopCore {
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
-        let canAsk = !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
-        pushSource(publisher, to: pipe, restarted: .max, canAsk: canAsk)
+        let canAsk = publisher.pointee.canAskAny && !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
+        pushSource(fanout, publisher, to: pipe, restarted: .max, canAsk: canAsk)
         if replays {
-            replay(
-                fanout, publisher, to: pipe, packetsMax: canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2)
+            let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2
+            replay(fanout, publisher, to: pipe, packetsMax: packetsMax / max(1, fanout.pointee.layers.count))
         }
-        for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
-            publisher.pointee.tracks[track].keyframes.want()
-        }
+        wantFirstKeyframes(fanout, publisher)
         wheel.pointee.hasten(session.pointee.timer, to: 0)
     }
 
@@ -157,7 +169,7 @@ extension LoopCore {
             }
             if fanout.pointee.hasGap {
                 fanout.pointee.hasGap = false
-                wantKeyframes(fanout, now)
+                wantKeyframes(fanout, tracks: followed(fanout) | ~fanout.pointee.layers.mask, now)
             }
             let packet = IncomingPacket(
                 sequence: entry.pointee.sequence, timestamp: entry.pointee.timestamp, arrivalNs: entry.pointee.arrivalNs,
@@ -191,9 +203,10 @@ extension LoopCore {
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
         fanout.pointee.ignoresRequests = !canAsk
-        for place in 0..<fanout.pointee.trackCount {
-            let track = fanout.pointee.tracks + place
-            track.pointee.keepsGroup = !canAsk && track.pointee.kind == .video
+        fanout.pointee.keepGroups(!canAsk)
+        if fanout.pointee.layers.isLayered {
+            fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
+            wheel.pointee.hasten(fanout.pointee.timer, to: fanout.pointee.layers.nextTickNs)
         }
         for position in 0..<fanout.pointee.viewers.count {
             matchTracks(fanout.pointee.viewers[position], fanout, restarted: restarted, now)

@@ -24,10 +24,14 @@ final class LoopCore {
     let dialed: UnsafeMutablePointer<PointerList<PeerSession>>
     /// A header being written, and RTCP being put together.
     let headerScratch: UnsafeMutableRawPointer
+    /// A payload whose numbers are moved for one viewer.
+    let payloadScratch: UnsafeMutableRawPointer
     let reportScratch: UnsafeMutableRawPointer
     let nackScratch: UnsafeMutableBufferPointer<UInt16>
     /// The payload of a filler packet: one byte of padding that counts itself (RFC 3550 §5.1).
     let fillerPayload: UnsafeMutableRawPointer
+    /// As much padding as a packet can have, its count in the last byte.
+    let paddingPayload: UnsafeMutableRawPointer
     let batch: ReceiveBatch
 
     /// Control state: looked up when STUN arrives or a command does.
@@ -84,10 +88,14 @@ final class LoopCore {
         readyEvents = .allocate(capacity: MediaLimits.readyEvents)
         readyEvents.initialize(repeating: epoll_event())
         headerScratch = .allocate(byteCount: 128, alignment: 16)
+        payloadScratch = .allocate(byteCount: MediaLimits.payloadBytesMax, alignment: 16)
         reportScratch = .allocate(byteCount: MediaLimits.datagramBytesMax, alignment: 16)
         nackScratch = .allocate(capacity: 256)
         fillerPayload = .allocate(byteCount: 1, alignment: 1)
         fillerPayload.storeByte(1, at: 0)
+        paddingPayload = .allocate(byteCount: MediaLimits.paddingBytesMax, alignment: 1)
+        paddingPayload.initializeMemory(as: UInt8.self, repeating: 0, count: MediaLimits.paddingBytesMax)
+        paddingPayload.storeByte(UInt8(MediaLimits.paddingBytesMax), at: MediaLimits.paddingBytesMax - 1)
         guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
         try watch(socket.descriptor)
         try watch(mailbox.wake.descriptor)
@@ -112,9 +120,11 @@ final class LoopCore {
         dialed.deallocate()
         readyEvents.deallocate()
         headerScratch.deallocate()
+        payloadScratch.deallocate()
         reportScratch.deallocate()
         nackScratch.deallocate()
         fillerPayload.deallocate()
+        paddingPayload.deallocate()
     }
 
     private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
@@ -217,7 +227,7 @@ final class LoopCore {
     private func publishIfDue(_ now: UInt64) {
         guard now >= nextPublishNs else { return }
         nextPublishNs = now &+ 1_000_000_000
-        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0) })
+        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0, now) })
     }
 
     private func loopSnapshot(_ now: UInt64) -> LoopSnapshot {

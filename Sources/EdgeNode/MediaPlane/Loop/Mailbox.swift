@@ -6,12 +6,15 @@ enum LoopCommand: Sendable {
     case remove(UInt64, CheckedContinuation<Void, Never>)
     case restartICE(UInt64, local: ICECredentialPair, remote: ICECredentialPair, CheckedContinuation<Bool, Never>)
     case snapshot(UInt64, CheckedContinuation<SessionSnapshot?, Never>)
+    case layers(UInt64, CheckedContinuation<ViewerLayers?, Never>)
+    case chooseLayer(UInt64, LayerFollower.Wish, CheckedContinuation<Bool, Never>)
     /// The publisher's loop copies the stream into the pipe from now on; a loop with viewers also gets the newest group of pictures.
     case openOutlet(StreamKey, PacketPipe, replays: Bool)
     /// A loop with viewers reads the stream from the pipe from now on.
     case openInlet(StreamKey, PacketPipe)
     case closeInlet(StreamKey, PacketPipe)
-    case requestKeyframe(StreamKey)
+    /// The source's tracks by their bits; nil for what readers are given.
+    case requestKeyframe(StreamKey, sources: UInt64?)
     case shutdown
 }
 

@@ -1,7 +1,10 @@
 /// The plane's numbers in one place, with where they come from.
 package enum MediaLimits {
-    /// Media sections one session may carry: audio, video and a few to spare; tables per viewer are this wide.
-    package static let tracksPerStream = 4
+    /// Tracks one session may carry: audio, and video in up to ``layersPerTrack`` layers, with a few to spare. Tables per viewer are
+    /// this wide; so are the `InlineArray<8, …>`, whose count must be a literal.
+    package static let tracksPerStream = 8
+    /// Simulcast layers of one track: browsers send three, OBS up to four.
+    package static let layersPerTrack = 4
     /// Slots a track's ring has. 5 Mb/s of 1200-byte packets is about 520 packets/s, so video is held for about 4 s,
     /// which covers NACKs (1 s asked) and one group of pictures for a joiner.
     package static let videoRingSlots = 2048
@@ -11,6 +14,10 @@ package enum MediaLimits {
     package static let datagramBytesMax = 1472
     /// The same over IPv6, whose header is 40 bytes.
     package static let datagramBytesMaxIPv6 = 1452
+    /// What IPv4 and UDP add to a packet, for rates as the path sees them.
+    package static let networkHeaderBytes = 28
+    /// Padding counts itself in one byte (RFC 3550 section 5.1).
+    package static let paddingBytesMax = 255
     /// What one publisher may send in a second: 100 Mb/s of media is beyond any encoder meant for viewers.
     package static let publisherPacketsPerSecond: UInt64 = 15_000
     package static let publisherBytesPerSecond: UInt64 = 12_500_000

@@ -155,7 +155,7 @@ final class PlaneDirectory: Sendable {
     // MARK: Streams
 
     func openTap(_ stream: StreamKey, wake: WakeDescriptor) throws(MediaPlaneError) -> PacketPipe {
-        let pipe = PacketPipe(slots: MediaLimits.tapPipeSlots, wake: wake)
+        let pipe = PacketPipe(slots: MediaLimits.tapPipeSlots, wake: wake, isTap: true)
         let isOpen = state.withLock { state in
             guard !state.isStopped else { return false }
             var entry = state.streams[stream] ?? Stream(viewers: [Int](repeating: 0, count: mailboxes.count))
@@ -178,10 +178,12 @@ final class PlaneDirectory: Sendable {
         }
     }
 
-    /// Passes a wish for a keyframe to the publisher's loop. A full mailbox loses it: who wishes asks again.
-    func requestKeyframe(_ stream: StreamKey) {
+    /// Passes a wish for keyframes to the publisher's loop. A full mailbox loses it: who wishes asks again.
+    ///
+    /// - Parameter sources: bits of the source's tracks; nil for those that readers are given.
+    func requestKeyframe(_ stream: StreamKey, sources: UInt64?) {
         let loop = state.withLock { $0.streams[stream]?.publisher?.loop }
-        if let loop { _ = mailboxes[loop].post(.requestKeyframe(stream)) }
+        if let loop { _ = mailboxes[loop].post(.requestKeyframe(stream, sources: sources)) }
     }
 
     /// Refuses new sessions; false when that was done before.

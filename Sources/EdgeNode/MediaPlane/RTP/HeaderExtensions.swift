@@ -76,6 +76,11 @@ struct ReceivedExtensions: Equatable {
     /// Offset and count of the mid's text in the packet; 0 when absent.
     var midOffset = 0
     var midCount = 0
+    /// The same for the simulcast layer of media, and for that of a retransmission (RFC 8852 §4).
+    var ridOffset = 0
+    var ridCount = 0
+    var repairedRidOffset = 0
+    var repairedRidCount = 0
 
     init() {}
 
@@ -89,6 +94,12 @@ struct ReceivedExtensions: Equatable {
             } else if element.id == ids.mid {
                 midOffset = element.offset
                 midCount = element.count
+            } else if element.id == ids.rid {
+                ridOffset = element.offset
+                ridCount = element.count
+            } else if element.id == ids.repairedRid {
+                repairedRidOffset = element.offset
+                repairedRidCount = element.count
             } else if element.id == ids.audioLevel {
                 guard element.count >= 1 else { continue }
                 forwarded.audioLevel = bytes[element.offset]

@@ -151,6 +151,8 @@ struct TrackConstants {
     let rtxPayloadType: UInt8
     let feedback: FeedbackFlags
     let mid: ShortText
+    /// Empty for a track that comes once.
+    let rid: ShortText
 
     init(_ spec: IncomingTrackSpec) {
         kind = spec.kind
@@ -160,36 +162,6 @@ struct TrackConstants {
         rtxPayloadType = spec.rtxPayloadType ?? 255
         feedback = spec.feedback
         mid = ShortText(spec.mid)
-    }
-}
-
-/// Up to 32 bytes of text without a heap object; longer ones are kept cut and match nothing.
-struct ShortText {
-    private var bytes = InlineArray<32, UInt8>(repeating: 0)
-    private(set) var count = 0
-    private var isCut = false
-
-    init(_ text: String) {
-        for byte in text.utf8 {
-            guard count < bytes.count else {
-                isCut = true
-                return
-            }
-            bytes[count] = byte
-            count += 1
-        }
-    }
-
-    func matches(_ text: Span<UInt8>, at offset: Int, count other: Int) -> Bool {
-        guard !isCut, other == count, offset >= 0, offset + other <= text.count else { return false }
-        for index in 0..<count where bytes[index] != text[offset + index] { return false }
-        return true
-    }
-
-    /// Calls `body` with the text, or with nothing when it was cut.
-    func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
-        withUnsafeBytes(of: bytes) { raw in
-            body(UnsafeRawBufferPointer(rebasing: raw[0..<(isCut ? 0 : count)]))
-        }
+        rid = ShortText(spec.rid)
     }
 }
