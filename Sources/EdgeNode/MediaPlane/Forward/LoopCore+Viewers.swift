@@ -168,16 +168,14 @@ extension LoopCore {
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
         if startCached(outgoing, session, fanout, now) {
             fanout.pointee.ignoresRequests = true
-            let track = fanout.pointee.tracks + outgoing.pointee.layer
-            track.pointee.keepsGroup = true
+            fanout.pointee.keepGroups(true)
             return
         }
         let target = outgoing.pointee.target
-        guard target >= 0, waitedNs >= Self.refreshPatienceNs else { return }
+        guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target
-        if track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) {
-            _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
-        }
+        guard track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) else { return }
+        _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
     }
 
     /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.
