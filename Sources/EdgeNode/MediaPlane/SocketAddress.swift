@@ -11,23 +11,29 @@ public struct SocketAddress: Hashable, Sendable {
     let scope: UInt32
     /// The port in host order.
     public let port: UInt16
-    /// The number of a TCP connection on its loop; 0 for UDP. A connection is a way of its own, whatever else comes from its address.
-    let stream: UInt16
+    /// How the peer is reached: 0 as the system likes, up to 0x7FFF by a TCP connection of its loop, above from one of our addresses
+    /// (``OwnAddresses``). Each is a way of its own, as a pair of addresses is in ICE.
+    let way: UInt16
 
     private static let mappedPrefix: UInt64 = 0x0000_FFFF_0000_0000
 
-    init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16, stream: UInt16 = 0) {
+    init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16, way: UInt16 = 0) {
         self.high = high
         self.low = low
         self.scope = scope
         self.port = port
-        self.stream = stream
+        self.way = way
     }
 
-    /// The same address as the far end of a TCP connection.
-    func onStream(_ number: UInt16) -> SocketAddress {
-        SocketAddress(high: high, low: low, scope: scope, port: port, stream: number)
+    /// The same address, reached in this way.
+    @inline(__always)
+    func by(_ way: UInt16) -> SocketAddress {
+        SocketAddress(high: high, low: low, scope: scope, port: port, way: way)
     }
+
+    /// The number of the TCP connection; 0 for UDP.
+    @inline(__always)
+    var stream: UInt16 { way < OwnAddresses.firstWay ? way : 0 }
 
     /// From four address bytes given as one host-order number (127.0.0.1 = 0x7F000001).
     public init(ipv4: UInt32, port: UInt16) {

@@ -186,7 +186,7 @@ struct TCPTableTests {
             connection.deinitialize(count: 1)
             connection.deallocate()
         }
-        let rest = (table.count, table.all.count, table.find(peer.onStream(1)))
+        let rest = (table.count, table.all.count, table.find(peer.by(1)))
         #expect(rest.0 == 0 && rest.1 == 0 && rest.2 == nil)
     }
 

@@ -28,6 +28,8 @@ final class TestPeer {
     /// Decrypted RTP in order of arrival, and every RTCP compound.
     private(set) var media: [[UInt8]] = []
     private(set) var reports: [[UInt8]] = []
+    /// Where RTP came from.
+    private(set) var mediaSources: Set<SocketAddress> = []
     /// RTP as it was on the wire, replays too.
     private(set) var encrypted: [[UInt8]] = []
     /// Return true to lose a datagram of RTP before it is looked at.
@@ -57,9 +59,11 @@ final class TestPeer {
     }
 
     /// Makes ready to connect; ``step()`` and ``run(seconds:until:)`` do it.
-    func begin(to plane: MediaPlane, _ handle: SessionHandle) throws {
+    ///
+    /// - Parameter host: the plane's address to ask, of those it has.
+    func begin(to plane: MediaPlane, _ handle: SessionHandle, host: UInt32 = 0x7F00_0001) throws {
         let port = try #require(plane.candidates(loop: handle.loop).first?.port)
-        try begin(port: port, fingerprint: plane.fingerprint)
+        try begin(port: port, fingerprint: plane.fingerprint, host: host)
     }
 
     /// - Parameter meanwhile: called between two looks at the socket, for a loop that has no thread of its own.
@@ -72,13 +76,13 @@ final class TestPeer {
         guard isUp else { throw TestPeerError.notConnected }
     }
 
-    private func begin(port: UInt16, fingerprint: [UInt8]) throws {
+    private func begin(port: UInt16, fingerprint: [UInt8], host: UInt32 = 0x7F00_0001) throws {
         transport = try PeerTransport(
             settings: TransportSettings(
                 local: ICECredentialPair(ufrag: local.ufrag, password: local.password),
                 remote: ICECredentialPair(ufrag: remote.ufrag, password: remote.password),
                 remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: fingerprint)], iceRole: .controlling,
-                dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: 0x7F00_0001, port: port)]),
+                dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: host, port: port)]),
             now: tributary_monotonic_ns())
     }
 
@@ -119,6 +123,7 @@ final class TestPeer {
 
     private func take(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ now: UInt64) {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .rtp {
+            mediaSources.insert(source)
             if loses(UInt16(datagram[2]) << 8 | UInt16(datagram[3])) { return }
             encrypted.append(Array(datagram))
         }

@@ -170,10 +170,12 @@ struct ICEAgentTests {
         #expect(fixture.agent.selectedAddress == Self.b)
     }
 
-    @Test("when the path in use is lost, an address that only claims to be the peer's still gets no media; a TCP connection does at once")
+    @Test(
+        "when the path in use is lost, an address that only claims to be the peer's still gets no media; a TCP connection does at once"
+    )
     func lostPath() {
         let fixture = Fixture()
-        let connection = Self.a.onStream(1)
+        let connection = Self.a.by(1)
         _ = fixture.request(from: connection, at: 5)
         fixture.agent.connected(on: connection, now: 6)
         fixture.agent.remove(connection)
@@ -181,7 +183,7 @@ struct ICEAgentTests {
         _ = fixture.request(from: Self.b, at: 10 * Self.ms)
         #expect(fixture.agent.selectedAddress == nil && fixture.agent.moving != nil)
         #expect(fixture.sent.contains { $0.0 == Self.b && $0.1.type == .request }, "it is asked whether it hears us")
-        let next = Self.a.onStream(2)
+        let next = Self.a.by(2)
         _ = fixture.request(from: next, at: 20 * Self.ms)
         #expect(fixture.agent.selectedAddress == next)
     }

@@ -5,7 +5,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
                 counters.pointee.count(.truncated)
                 continue
             }
@@ -22,7 +22,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
                 counters.pointee.count(.truncated)
                 continue
             }

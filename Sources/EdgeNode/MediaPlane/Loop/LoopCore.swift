@@ -18,6 +18,7 @@ final class LoopCore {
     let counters: UnsafeMutablePointer<LoopCounters>
     let wheel: UnsafeMutablePointer<TimerWheel>
     let addresses: UnsafeMutablePointer<AddressTable>
+    let ownAddresses: UnsafeMutablePointer<OwnAddresses>
     let output: UnsafeMutablePointer<TransportOutput>
     let touched: UnsafeMutablePointer<PointerList<PeerSession>>
     let dirty: UnsafeMutablePointer<PointerList<Fanout>>
@@ -93,6 +94,9 @@ final class LoopCore {
         wheel.initialize(to: TimerWheel(now: now))
         addresses = .allocate(capacity: 1)
         addresses.initialize(to: AddressTable(seed: UInt64.random(in: .min ... .max)))
+        ownAddresses = .allocate(capacity: 1)
+        ownAddresses.initialize(to: OwnAddresses())
+        arena.pointee.ownAddresses = ownAddresses
         output = .allocate(capacity: 1)
         output.initialize(to: TransportOutput())
         touched = .allocate(capacity: 1)
@@ -130,6 +134,8 @@ final class LoopCore {
         wheel.deallocate()
         addresses.deinitialize(count: 1)
         addresses.deallocate()
+        ownAddresses.deinitialize(count: 1)
+        ownAddresses.deallocate()
         output.deinitialize(count: 1)
         output.deallocate()
         touched.deinitialize(count: 1)

@@ -52,6 +52,8 @@ struct SendArena: ~Copyable {
     private(set) var totals = SendTotals()
     /// Where datagrams for TCP connections go; nil where there are none.
     var streams: UnsafeMutablePointer<TCPTable>?
+    /// What datagrams leave from, for a socket that has several addresses.
+    var ownAddresses: UnsafeMutablePointer<OwnAddresses>?
 
     init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
         self.descriptor = descriptor
@@ -65,7 +67,7 @@ struct SendArena: ~Copyable {
         vectors.initialize(repeating: iovec(), count: batch)
         addresses = .allocate(capacity: batch)
         addresses.initialize(repeating: sockaddr_storage(), count: batch)
-        controlBytes = tributary_segment_control_bytes()
+        controlBytes = tributary_own_address_control_bytes() + tributary_segment_control_bytes()
         controls = .allocate(byteCount: batch * controlBytes, alignment: 16)
         runs = .allocate(capacity: batch)
         runs.initialize(repeating: Run(), count: batch)
@@ -135,19 +137,26 @@ struct SendArena: ~Copyable {
         guard messageCount > 0 else { return }
         for index in 0..<messageCount {
             vectors[index].iov_len = runs[index].bytes
+            let control = controls + index * controlBytes
+            var count = writeOwnAddress(index, to: control)
             if runs[index].segments > 1 {
-                let control = controls + index * controlBytes
-                tributary_write_segment_control(control, UInt16(truncatingIfNeeded: runs[index].segmentBytes))
-                messages[index].header.msg_control = control
-                messages[index].header.msg_controllen = controlBytes
-            } else {
-                messages[index].header.msg_control = nil
-                messages[index].header.msg_controllen = 0
+                count += tributary_write_segment_control(control + count, UInt16(truncatingIfNeeded: runs[index].segmentBytes))
             }
+            messages[index].header.msg_control = count > 0 ? control : nil
+            messages[index].header.msg_controllen = count
         }
         sendAll()
         messageCount = 0
         used = 0
+    }
+
+    /// Says which of our addresses a message leaves from, where that matters; returns the room it takes.
+    @inline(__always)
+    private func writeOwnAddress(_ index: Int, to control: UnsafeMutableRawPointer) -> Int {
+        guard runs[index].address.way >= OwnAddresses.firstWay,
+            let own = ownAddresses?.pointee.address(of: runs[index].address.way)
+        else { return 0 }
+        return tributary_write_own_address_control(control, own, isDualStack ? 1 : 0)
     }
 
     private mutating func sendAll() {
@@ -190,17 +199,15 @@ struct SendArena: ~Copyable {
     /// Sends the datagrams of one run without segmentation.
     private mutating func sendSplit(_ index: Int) {
         guard let base = vectors[index].iov_base else { return }
+        let controlCount = writeOwnAddress(index, to: controls + index * controlBytes)
+        messages[index].header.msg_control = controlCount > 0 ? controls + index * controlBytes : nil
+        messages[index].header.msg_controllen = controlCount
         var offset = 0
         while offset < runs[index].bytes {
             let count = min(runs[index].segmentBytes, runs[index].bytes - offset)
-            let result = withUnsafePointer(to: addresses[index]) { storage in
-                storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                    sendto(
-                        descriptor, base + offset, count, Int32(MSG_DONTWAIT), address,
-                        messages[index].header.msg_namelen)
-                }
-            }
-            if result >= 0 {
+            vectors[index] = iovec(iov_base: base + offset, iov_len: count)
+            let result = tributary_sendmmsg(descriptor, messages + index, 1, Int32(MSG_DONTWAIT))
+            if result > 0 {
                 totals.sent &+= 1
                 totals.messages &+= 1
                 totals.bytes &+= UInt64(count)

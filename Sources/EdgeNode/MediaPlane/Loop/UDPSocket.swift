@@ -14,6 +14,7 @@ struct UDPSocket: ~Copyable {
         self.port = bound.port
         isDualStack = bound.isDualStack
         Self.setBuffers(descriptor, bufferBytes)
+        if bindAddress == "::" || bindAddress == "0.0.0.0" { tributary_want_own_address(descriptor, isDualStack ? 1 : 0) }
     }
 
     deinit { close(descriptor) }

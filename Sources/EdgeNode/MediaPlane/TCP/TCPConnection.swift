@@ -58,7 +58,7 @@ struct TCPTable: ~Copyable {
         while places[cursor] != nil { cursor = (cursor + 1) % MediaLimits.tcpConnections }
         let connection = UnsafeMutablePointer<TCPConnection>.allocate(capacity: 1)
         connection.initialize(
-            to: TCPConnection(descriptor: descriptor, address: address.onStream(UInt16(cursor + 1)), now: now))
+            to: TCPConnection(descriptor: descriptor, address: address.by(UInt16(cursor + 1)), now: now))
         places[cursor] = connection
         cursor = (cursor + 1) % MediaLimits.tcpConnections
         count += 1
