@@ -14,9 +14,10 @@ import sources
 class WHIPMuxer(threading.Thread):
     """`av.open(url, "w", format="whip")` fed at the pace of its own clock."""
 
-    def __init__(self, url: str, seconds: float):
+    def __init__(self, url: str, seconds: float, picture=sources.picture, size=sources.SIZE, bit_rate: int = 600_000, key_seconds: int = 1):
         super().__init__(daemon=True)
         self.url, self.seconds = url, seconds
+        self._picture, self._size, self._bit_rate, self._key_seconds = picture, size, bit_rate, key_seconds
         self.error: Exception | None = None
         self.leave = threading.Event()
 
@@ -29,10 +30,10 @@ class WHIPMuxer(threading.Thread):
     def _publish(self) -> None:
         with av.open(self.url, "w", format="whip") as output:
             video = output.add_stream("libx264", rate=sources.FPS, options={
-                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(sources.FPS), "bf": "0"})
-            video.width, video.height = sources.SIZE
+                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(self._key_seconds * sources.FPS), "bf": "0"})
+            video.width, video.height = self._size
             video.pix_fmt = "yuv420p"
-            video.bit_rate = 600_000
+            video.bit_rate = self._bit_rate
             video.codec_context.time_base = fractions.Fraction(1, sources.FPS)
             audio = output.add_stream("libopus", rate=sources.RATE, layout="stereo")
             audio.bit_rate = 64_000
@@ -43,7 +44,7 @@ class WHIPMuxer(threading.Thread):
                 if now > self.seconds:
                     break
                 while pictures / sources.FPS <= now:
-                    output.mux(video.encode(sources.picture(pictures)))
+                    output.mux(video.encode(self._picture(pictures)))
                     pictures += 1
                 while sounds * sources.SAMPLES / sources.RATE <= now:
                     output.mux(audio.encode(sources.sound(sounds)))

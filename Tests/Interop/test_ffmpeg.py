@@ -4,6 +4,7 @@ import pytest
 
 import inspection
 import sources
+from browser import PLAYER
 from muxers import WHIPMuxer
 from programs import eventually
 from wire import call
@@ -13,8 +14,8 @@ from wire import call
 def muxer():
     started: list[WHIPMuxer] = []
 
-    def make(url: str, seconds: float = 60) -> WHIPMuxer:
-        started.append(WHIPMuxer(url, seconds))
+    def make(url: str, seconds: float = 60, **picture) -> WHIPMuxer:
+        started.append(WHIPMuxer(url, seconds, **picture))
         started[-1].start()
         return started[-1]
 
@@ -22,6 +23,20 @@ def muxer():
     for each in started:
         each.leave.set()
         each.join(20)
+
+
+def test_who_joins_far_from_a_key_frame_sees_a_picture_at_once(cluster, browsers, peers, muxer, name):
+    """FFmpeg makes none when asked, and the next one is a minute away: joiners are sent all there was since the last one."""
+    stream = name("group")
+    muxer(f"{cluster.url}/whip/{stream}", picture=sources.noise, size=sources.NOISE_SIZE, bit_rate=2_500_000, key_seconds=60)
+    # More packets than a ring holds at first.
+    eventually("2500 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 2500, 40, every=0.2)
+    # On different loops: a node puts each viewer where the fewest sessions are.
+    for viewer in [peers.play(f"{cluster.url}/whep/{stream}") for _ in range(2)]:
+        eventually("pictures long before the next key frame", lambda viewer=viewer: viewer.frames > 200, 15)
+    page = browsers()
+    page.watch(stream, frames=300, seconds=15, has_sound=False)
+    assert page.stats(PLAYER, "inbound-rtp")["video"]["packetsLost"] == 0
 
 
 def test_whip_muxer_to_browser_and_aiortc(cluster, browsers, peers, muxer, name):

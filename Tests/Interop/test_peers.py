@@ -40,7 +40,7 @@ def test_late_viewer_gets_a_picture_soon(cluster, peers, name):
 
 def test_what_a_viewer_lost_comes_again_as_retransmissions(cluster, peers, name):
     stream = name()
-    peers.publish(f"{cluster.url}/whip/{stream}", sound=None)
+    peers.publish(f"{cluster.url}/whip/{stream}")
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
     eventually("first pictures", lambda: viewer.frames > 10, 20)
     viewer.lose(0.05)

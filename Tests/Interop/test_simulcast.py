@@ -1,51 +1,13 @@
 """Chromium publishes three layers; viewers get the one they choose, and another one without a freeze."""
 
+import re
 import time
 
 import pytest
 
+from layered import LAYERS, publish_layered
 from programs import eventually
 from wire import call
-
-LAYERS = {"q": (240, 136), "h": (480, 272), "f": (960, 544)}
-
-# A moving picture in three sizes and the fake microphone, sent with WHIP by the page itself.
-_PUBLISH = """
-const [url, mime, done] = arguments;
-(async () => {
-  const canvas = document.createElement('canvas');
-  [canvas.width, canvas.height] = [960, 544];
-  const pen = canvas.getContext('2d');
-  let count = 0;
-  setInterval(() => {
-    pen.fillStyle = `hsl(${count++ % 360} 60% 50%)`;
-    pen.fillRect(0, 0, 960, 544);
-    for (let each = 0; each < 40; each++) {
-      pen.fillStyle = `hsl(${each * 9} 80% 60%)`;
-      pen.fillRect((count * (each % 7 + 1) * 3 + each * 50) % 960, each * 13, 60, 40);
-    }
-  }, 33);
-  const peer = window.publisher = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
-  const transceiver = peer.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], {
-    direction: 'sendonly',
-    sendEncodings: [
-      {rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000},
-      {rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 400000},
-      {rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1200000},
-    ],
-  });
-  transceiver.setCodecPreferences(RTCRtpSender.getCapabilities('video').codecs.filter(
-    (codec) => codec.mimeType === mime || codec.mimeType === 'video/rtx'));
-  const sound = await navigator.mediaDevices.getUserMedia({audio: true});
-  peer.addTransceiver(sound.getAudioTracks()[0], {direction: 'sendonly'});
-  await peer.setLocalDescription();
-  const answer = await fetch(url, {method: 'POST', headers: {'Content-Type': 'application/sdp'}, body: peer.localDescription.sdp});
-  const sdp = await answer.text();
-  if (answer.status !== 201) return done(`${answer.status} ${sdp}`);
-  await peer.setRemoteDescription({type: 'answer', sdp});
-  done(sdp);
-})().catch((error) => done(String(error)));
-"""
 
 # A player that keeps its connection where the test finds it; gives the session's address.
 _PLAY = """
@@ -107,9 +69,7 @@ def layers(viewer) -> list[dict]:
 def publish_layers(browsers, cluster, stream: str, codec: str) -> str:
     page = browsers()
     page.open("/")
-    sdp = page.driver.execute_async_script(_PUBLISH, f"{cluster.url}/whip/{stream}", f"video/{codec}")
-    assert "a=simulcast:recv q;h;f" in sdp, sdp
-    return sdp
+    return publish_layered(page.driver, f"{cluster.url}/whip/{stream}", codec)
 
 
 @pytest.mark.parametrize("codec", ["VP8", "H264"])
@@ -151,10 +111,9 @@ def test_viewers_get_the_layer_they_choose_and_another_without_a_freeze(cluster,
     eventually("video again", lambda: first.frames > stopped + 15 and first.size == LAYERS["h"], 15)
 
 
-@pytest.mark.parametrize("codec", ["VP8", "H264"])
-def test_a_browser_plays_on_over_every_switch(cluster, browsers, name, codec):
+def test_a_browser_plays_on_over_every_switch(cluster, browsers, name):
     stream = name()
-    publish_layers(browsers, cluster, stream, codec)
+    publish_layers(browsers, cluster, stream, "VP8")
     viewer = BrowserViewer(browsers(), f"{cluster.url}/whep/{stream}")
     eventually("three layers", lambda: sum(each["active"] for each in layers(viewer)) == 3, 40, 0.5)
     choose(viewer, "q")
@@ -169,3 +128,23 @@ def test_a_browser_plays_on_over_every_switch(cluster, browsers, name, codec):
     assert after["packetsLost"] == before["packetsLost"]
     assert after["freezeCount"] - before["freezeCount"] <= 1, after
     assert after["pliCount"] == before["pliCount"], "the decoder had to ask for a keyframe"
+
+
+def test_a_recording_and_another_node_get_the_best_layer(cluster, browsers, peers, name):
+    stream = name()
+    publish_layers(browsers, cluster, stream, "H264")
+    here = cluster.node_of(stream)
+    (there,) = [edge for edge in cluster.edges if edge is not here]
+    assert call("POST", f"{here.url}/api/record/{stream}").status in (200, 201)
+    source = f'{{"sourceUrl": "{here.url}/whep/{stream}"}}'
+    assert call("POST", f"{there.url}/api/cascade/{stream}", source, {"Content-Type": "application/json"}).status == 200
+    viewer = peers.play(f"{there.url}/whep/{stream}")
+    eventually("the best layer on another node", lambda: viewer.size == LAYERS["f"], 30)
+
+    def widths() -> list[str]:
+        answer = call("GET", f"{here.url}/api/playback/{stream}/manifest.mpd")
+        return re.findall(r'<Representation[^>]* width="(\d+)"', answer.text) if answer.status == 200 else []
+
+    eventually("the best layer in the recording", lambda: widths()[-1:] == ["960"], 30, 0.5)
+    assert len(widths()) <= 3, "a layer is only left for a better one that stays"
+    assert call("DELETE", f"{here.url}/api/record/{stream}").status in (200, 204)

@@ -49,6 +49,8 @@ public struct ExtensionIDs: Sendable, Equatable {
     public var videoOrientation: UInt8 = 0
     /// Playout delay limits, three bytes.
     public var playoutDelay: UInt8 = 0
+    /// AV1's dependency descriptor; longer than 16 bytes at keyframes, so that a viewer must take the two-byte form (RFC 8285 §6).
+    public var dependencyDescriptor: UInt8 = 0
 
     /// Nothing negotiated.
     public init() {}

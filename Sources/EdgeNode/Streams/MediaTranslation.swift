@@ -33,6 +33,7 @@ extension ExtensionIDs {
         absSendTime = ids.absSendTime ?? 0
         audioLevel = ids.audioLevel ?? 0
         videoOrientation = ids.videoOrientation ?? 0
+        dependencyDescriptor = ids.dependencyDescriptor ?? 0
     }
 }
 

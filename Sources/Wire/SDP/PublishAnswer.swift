@@ -75,7 +75,8 @@ public struct PublishAnswer: Sendable {
             layers = section.simulcast.layers(payloadType: chosen.payloadType, max: SDPLimits.layersAnswered)
         }
         var (ids, extensionLines) = section.extensionIDs(
-            extensions + (layers.isEmpty ? [] : layerExtensions), weSend: false, allowLongIDs: allowLongIDs)
+            extensions + HeaderExtension.ofCodec(chosen.codec, allowsMixed: allowLongIDs)
+                + (layers.isEmpty ? [] : layerExtensions), weSend: false, allowLongIDs: allowLongIDs)
         if ids.rid == nil { layers = [] }
         var agreed = chosen.feedback.intersection(feedback)
         // The sequence number and the feedback about it make sense together only.

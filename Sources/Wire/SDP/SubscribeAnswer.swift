@@ -52,7 +52,8 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             try section.checkUsable()
-            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, reports, &identity, randomSSRC)
+            let (track, lines) = Self.track(
+                section, open.remove(at: wanted), chosen, reports, read.allowsMixedExtensions, &identity, randomSSRC)
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
@@ -66,7 +67,9 @@ public struct SubscribeAnswer: Sendable {
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
-        writer = AnswerWriter(sections: answered, hasBundle: hasBundle, allowsMixedExtensions: false, setup: ourSetup)
+        // Only dependency descriptors need the two-byte form.
+        let isMixed = tracks.contains { $0.extensions.dependencyDescriptor != nil }
+        writer = AnswerWriter(sections: answered, hasBundle: hasBundle, allowsMixedExtensions: isMixed, setup: ourSetup)
     }
 
     /// The whole answer with our transport in it.
@@ -74,13 +77,15 @@ public struct SubscribeAnswer: Sendable {
 
     private static func track(
         _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ reports: PathReports,
-        _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
+        _ allowsMixed: Bool, _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
         var agreed = chosen.feedback.intersection(feedback)
         // What a packet tells of its sending changes with each sending, so it must not be sent again as it was.
         let isSentOnce = !agreed.nack || chosen.rtxPayloadType != nil
         let timing = isSentOnce ? reports.extensions(kind: source.kind, chosen.feedback) : []
-        let (ids, extensionLines) = section.extensionIDs(extensions + timing, weSend: true, allowLongIDs: false)
+        let (ids, extensionLines) = section.extensionIDs(
+            extensions + timing + HeaderExtension.ofCodec(source.codec, allowsMixed: allowsMixed), weSend: true,
+            allowLongIDs: false)
         agreed.transportCC = ids.transportCC != nil
         agreed.remb = ids.absSendTime != nil
         let ssrc = identity.nextSSRC(randomSSRC)

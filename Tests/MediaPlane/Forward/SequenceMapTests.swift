@@ -184,6 +184,22 @@ struct FanoutTrackTests {
         #expect(highest == 3)
     }
 
+    @Test(
+        "a source that makes no keyframes on request: the whole group of pictures is kept, as far as memory goes",
+        arguments: [true, false])
+    func keepsGroup(isDeaf: Bool) {
+        var track = FanoutTrack(kind: .video, codec: .h264, clockRate: 90000)
+        track.keepsGroup = isDeaf
+        var found: [Int: Bool] = [:]
+        for index in 0..<10_000 {
+            _ = store(&track, UInt64(70_000 + index), UInt32(index), at: UInt64(index), key: index == 100)
+            if [1500, 2500, 7500, 9999].contains(index) { found[index] = track.cachedKeyframe(packetsMax: 8000) == 101 }
+        }
+        #expect(found == [1500: true, 2500: isDeaf, 7500: isDeaf, 9999: false])
+        let capacity = track.ring.capacity
+        #expect(capacity == (isDeaf ? MediaLimits.videoRingSlotsMax : MediaLimits.videoRingSlots))
+    }
+
     @Test("a keyframe's first packet counts even when it comes second")
     func reorderedKeyframe() {
         var track = FanoutTrack(kind: .video, codec: .h264, clockRate: 90000)

@@ -18,6 +18,7 @@ struct LayeredEncoder {
     static let mid: UInt8 = 4
     static let rid: UInt8 = 5
     static let repairedRid: UInt8 = 6
+    static let descriptor: UInt8 = 7
 
     var layers: [Layer]
     let codec: CodecID
@@ -43,6 +44,7 @@ struct LayeredEncoder {
         ids.mid = Self.mid
         ids.rid = Self.rid
         ids.repairedRid = Self.repairedRid
+        ids.dependencyDescriptor = Self.descriptor
         return layers.map { layer in
             IncomingTrackSpec(
                 kind: .video, codec: codec, clockRate: 90000, payloadType: 96, rtxPayloadType: 97, mid: "1", rid: layer.rid,
@@ -50,8 +52,16 @@ struct LayeredEncoder {
         }
     }
 
+    static let viewerDescriptor: UInt8 = 11
+
     static func outgoing(_ codec: CodecID) -> [OutgoingTrackSpec] {
-        [OutgoingTrackSpec(kind: .video, codec: codec, payloadType: 102, ssrc: LoopBed.viewerVideo, clockRate: 90000, cname: "c")]
+        var ids = ExtensionIDs()
+        ids.dependencyDescriptor = viewerDescriptor
+        return [
+            OutgoingTrackSpec(
+                kind: .video, codec: codec, payloadType: 102, ssrc: LoopBed.viewerVideo, clockRate: 90000, cname: "c",
+                extensions: ids)
+        ]
     }
 
     /// One picture in the layers named, then a 30th of a second passes.
@@ -71,17 +81,31 @@ struct LayeredEncoder {
         peer.sendMedia(
             payloadType: 96, sequence: layer.sequence, timestamp: layer.timestampBase &+ clock, ssrc: layer.ssrc,
             marker: packet == layer.packets - 1,
-            extensions: named ? [(Self.mid, [0x31]), (Self.rid, Array(layer.rid.utf8))] : [], payload: payload)
+            extensions: extensions(layer, packet, isNamed: named), payload: payload)
         layers[index].sequence &+= 1
     }
 
     private func payload(_ layer: Layer, _ packet: Int, isKey: Bool) -> [UInt8] {
         let number = [UInt8(layer.sequence >> 8), UInt8(layer.sequence & 0xFF)]
         let body = Array(layer.rid.utf8) + number + [UInt8](repeating: 0, count: 500)
-        guard codec == .vp8 else { return [0x7C, (packet == 0 ? 0x80 : 0) | (isKey ? 5 : 1)] + body }
-        let id = layer.pictureID | 0x8000
-        return [0x80 | (packet == 0 ? 0x10 : 0), 0xC0, UInt8(id >> 8), UInt8(id & 0xFF), layer.baseLayerIndex, isKey ? 0 : 1]
-            + body
+        switch codec {
+        case .vp8:
+            let id = layer.pictureID | 0x8000
+            let head = [0x80 | (packet == 0 ? 0x10 : 0), 0xC0, UInt8(id >> 8), UInt8(id & 0xFF), layer.baseLayerIndex]
+            return head + [isKey ? 0 : 1] + body
+        case .av1: return [(packet == 0 ? 0 : 0x80) | (isKey && packet == 0 ? 0x08 : 0), 0x30] + body
+        default: return [0x7C, (packet == 0 ? 0x80 : 0) | (isKey ? 5 : 1)] + body
+        }
+    }
+
+    private func extensions(_ layer: Layer, _ packet: Int, isNamed: Bool) -> [(UInt8, [UInt8])] {
+        var elements: [(UInt8, [UInt8])] = isNamed ? [(Self.mid, [0x31]), (Self.rid, Array(layer.rid.utf8))] : []
+        if codec == .av1 {
+            let start: UInt8 = packet == 0 ? 0x80 : 0
+            elements.append(
+                (Self.descriptor, [start | 3, UInt8(layer.pictureID >> 8), UInt8(layer.pictureID & 0xFF), 0xEE, 0xFF]))
+        }
+        return elements
     }
 
     /// Reports that tie each layer's timestamps to one clock.

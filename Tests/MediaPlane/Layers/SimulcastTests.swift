@@ -138,6 +138,33 @@ struct SimulcastTests {
         await bed.plane.shutdown()
     }
 
+    @Test("AV1's dependency descriptors come under the viewer's id, and frame numbers go on over a switch (AV1 RTP A.8)")
+    func dependencyDescriptors() async throws {
+        let bed = try LoopBed(loops: 2)
+        var encoder = LayeredEncoder(codec: .av1)
+        let (publisher, _) = try await bed.layeredPublisher(encoder, loop: 0)
+        let (viewer, handle) = try await bed.layeredViewer(.av1, loop: 1)
+        encoder.picture(publisher, keyOf: ["q", "h", "f"])
+        for rid in ["q", "f", "h"] {
+            try await bed.plane.choose(.pinned(rid: rid), for: handle)
+            #expect(until(rid, viewer, publisher, &encoder))
+        }
+        try checkContinuous(viewer, encoder)
+        var frames: [UInt16] = []
+        var last: UInt32?
+        for bytes in viewer.media {
+            let header = try RTPHeader(parsing: bytes.span)
+            var reader = HeaderExtensionReader(header)
+            let element = try #require(reader.next(in: bytes.span))
+            let value = Array(bytes[element.offset..<(element.offset + element.count)])
+            #expect(element.id == LayeredEncoder.viewerDescriptor && value.count == 5 && Array(value[3...]) == [0xEE, 0xFF])
+            if header.timestamp != last { frames.append(UInt16(value[1]) << 8 | UInt16(value[2])) }
+            last = header.timestamp
+        }
+        #expect(frames.count > 3 && zip(frames, frames.dropFirst()).allSatisfy { $1 == $0 &+ 1 }, "\(frames)")
+        await bed.plane.shutdown()
+    }
+
     @Test("once latched a layer needs no names; retransmissions find theirs by repaired-rid (RFC 8852 §4.2)")
     func latches() async throws {
         let bed = try LoopBed()

@@ -137,16 +137,22 @@ struct PublisherFeedbackTests {
         #expect(publisher.feedbackCount(.estimatedBitrate) == 0)
         await bed.plane.shutdown()
 
-        let other = try LoopBed()
-        let (simple, _) = try await other.publisher(tracks: LoopBed.incoming(twcc: false))
-        var second = Encoder()
-        second.frame(simple, key: true)
-        #expect(simple.run { $0.feedbackCount(.estimatedBitrate) > 0 })
-        simple.forEachReport { part, bytes in
-            if let bitrate = FeedbackHeader(part, in: bytes)?.estimatedBitrate(in: bytes) { #expect(bitrate > 1_000_000) }
+    }
+
+    @Test(
+        "publishers that know REMB only are told the configured rate, never none",
+        arguments: [(2_500_000, 2_500_000), (20_000_000, 20_000_000), (0, 100_000)] as [(UInt64, UInt64)])
+    func estimate(configured: UInt64, told: UInt64) async throws {
+        let bed = try LoopBed(bitrateMax: configured)
+        let (publisher, _) = try await bed.publisher(tracks: LoopBed.incoming(twcc: false))
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        #expect(publisher.run { $0.feedbackCount(.estimatedBitrate) > 0 })
+        publisher.forEachReport { part, bytes in
+            if let bitrate = FeedbackHeader(part, in: bytes)?.estimatedBitrate(in: bytes) { #expect(bitrate == told) }
         }
-        #expect(simple.feedbackCount(.transportCC) == 0)
-        await other.plane.shutdown()
+        #expect(publisher.feedbackCount(.transportCC) == 0)
+        await bed.plane.shutdown()
     }
 
     @Test("twenty joiners share their keyframe requests, and a keyframe serves them all")

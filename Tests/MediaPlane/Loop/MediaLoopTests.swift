@@ -15,11 +15,12 @@ struct LoopBed {
 
     let plane: MediaPlane
 
-    init(loops: Int = 1, segmentation: Bool = true) throws {
+    init(loops: Int = 1, segmentation: Bool = true, bitrateMax: UInt64 = 20_000_000) throws {
         var settings = MediaSettings()
         settings.loops = loops
         settings.bindAddress = "127.0.0.1"
         settings.usesSegmentation = segmentation
+        settings.publisherBitrateMax = bitrateMax
         plane = try MediaPlane(settings)
     }
 

@@ -36,6 +36,7 @@ struct ProbeControl {
     private(set) var number: UInt8 = 0
     private var rate = 0.0
     private(set) var startedNs: UInt64 = 0
+    private var paddedNs: UInt64 = 0
     private var sentBytes = 0
     private var nextNs: UInt64 = 0
     private var intervalNs = Self.intervalFirstNs
@@ -60,7 +61,7 @@ struct ProbeControl {
     func deadlineNs(hasWish: Bool) -> UInt64 {
         switch phase {
         case .idle: hasWish ? nextNs : .max
-        case .sending: startedNs
+        case .sending: paddedNs &+ TimerWheel.tickNs
         case .listening: startedNs &+ Self.durationNs &+ Self.patienceNs
         }
     }
@@ -88,6 +89,7 @@ struct ProbeControl {
     /// Bytes of padding to send now so that the rate is kept; ends the probe when its time is over.
     mutating func paddingDue(now: UInt64) -> Int {
         guard phase == .sending else { return 0 }
+        paddedNs = now
         let elapsed = now &- startedNs
         if elapsed >= Self.durationNs {
             phase = .listening

@@ -233,11 +233,21 @@ final class DTLSSession {
             _ = tributary_bio_reset(written)
         }
         if needsRestart { restart() }
+        releaseBuffers()
     }
+
+    /// OpenSSL's two record buffers, 33 KB, are only there while there is something to read or to write: with DTLS it gives them back by
+    /// request alone, whatever `SSL_MODE_RELEASE_BUFFERS` says.
+    private func releaseBuffers() {
+        if status == .complete { _ = SSL_free_buffers(ssl) }
+    }
+
+    /// Must come before every write after the handshake; a read gets its buffers by itself.
+    private func lendBuffers() -> Bool { SSL_alloc_buffers(ssl) == 1 }
 
     /// Sends close_notify, or the alert that goes with a broken handshake.
     func close(to address: SocketAddress, output: inout TransportOutput) {
-        guard status == .complete || status == .closedByPeer else { return }
+        guard status == .complete || status == .closedByPeer, lendBuffers() else { return }
         ERR_clear_error()
         _ = SSL_shutdown(ssl)
         flush(to: address, output: &output)

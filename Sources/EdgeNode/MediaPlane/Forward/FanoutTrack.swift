@@ -14,6 +14,10 @@ struct FanoutTrack: ~Copyable {
     /// Counts flushes, so that a viewer can tell one from the next.
     private(set) var flushSerial: UInt64 = 0
     static let pendingMax = 64
+    /// Packets that may come while a joiner is sent what is cached.
+    static let catchUpRoom = 256
+    /// Whether the ring grows rather than lose the keyframe that joiners start from.
+    var keepsGroup = false
 
     private var isAnchored = false
     private var indexOffset: Int64 = 0
@@ -78,8 +82,9 @@ struct FanoutTrack: ~Copyable {
         let slot = PacketSlot(
             index: index, arrivalNs: packet.arrivalNs, timestamp: timestamp, flags: packet.flags,
             extensions: packet.extensions)
+        if keepsGroup { makeRoom(for: index) }
         let isNewest = index > ring.highest
-        guard ring.store(slot, payload: payload) else { return .dropped(.duplicate) }
+        guard ring.store(slot, payload: payload, descriptor: packet.descriptor) else { return .dropped(.duplicate) }
         receivedBytes &+= UInt64(payload.count + RTPHeader.fixedBytes)
         if isNewest, !packet.flags.contains(.filler) {
             lastTimestamp = timestamp
@@ -87,7 +92,7 @@ struct FanoutTrack: ~Copyable {
             hasHistory = true
             lastMediaNs = packet.arrivalNs
         }
-        clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs)
+        clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs, clockRate: clockRate)
         if packet.flags.contains(.keyframeStart) {
             noteKeyframe(index, timestamp, packet.arrivalNs)
             if rid.count > 0, let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) {
@@ -98,6 +103,15 @@ struct FanoutTrack: ~Copyable {
         pending[pendingCount] = index
         pendingCount += 1
         return .stored
+    }
+
+    /// Grows the ring when it is about to lose the keyframe that joiners start from; a few times in the life of a stream.
+    private mutating func makeRoom(for index: UInt64) {
+        guard keyframeIndex != 0, index > keyframeIndex, index - keyframeIndex > UInt64(ring.capacity - Self.catchUpRoom),
+            ring.capacity < MediaLimits.videoRingSlotsMax
+        else { return }
+        let grown = PacketRing(slots: ring.capacity * 2, copying: ring)
+        ring = grown
     }
 
     /// Reordering can show a later packet of the access unit first: the lowest one counts.
@@ -136,8 +150,14 @@ struct FanoutTrack: ~Copyable {
         let packet = IncomingPacket(
             sequence: UInt64(bitPattern: Int64(bitPattern: index) &- indexOffset),
             timestamp: slot.pointee.timestamp &- timestampOffset, arrivalNs: slot.pointee.arrivalNs,
-            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions)
+            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions,
+            descriptor: ring.descriptor(of: slot))
         return (packet, ring.payload(of: slot))
+    }
+
+    /// Whether pictures come, none of them a keyframe for so long, in a codec that can do without (RFC 6184 §8.1, recovery points).
+    func mayRefresh(now: UInt64, within ns: UInt64) -> Bool {
+        (codec == .h264 || codec == .h265) && hasHistory && now &- lastArrivalNs < ns && now &- keyframeArrivalNs >= ns
     }
 
     var isPendingFull: Bool { pendingCount == Self.pendingMax }

@@ -89,7 +89,7 @@ extension LoopCore {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
             catchUp(track, outgoing, session, fanout, now)
-        case .waiting, .unmatched: break
+        case .waiting, .paused, .unmatched: break
         }
     }
 
@@ -150,7 +150,8 @@ extension LoopCore {
         let shift = outgoing.pointee.map.shift(of: sequence)
         let mark = outgoing.pointee.path == nil || !OutgoingTrack.hasRoom(slot) ? .none : mark(outgoing, now)
         let headerCount = outgoing.pointee.writeHeader(
-            slot, sequence: sequence, timestampOffset: shift.timestamp, mark: mark, to: headerScratch)
+            slot, sequence: sequence, timestampOffset: shift.timestamp, mark: mark,
+            descriptor: track.pointee.descriptor(of: slot, shift), to: headerScratch)
         let payload = payload(of: slot, shift, track)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         guard headerCount + payload.count + SRTPProfile.tagBytesMax <= room else {

@@ -3,6 +3,11 @@ extension LoopCore {
     /// Answers one item of a generic NACK (RFC 4585 §6.2.1); `ssrc` is the viewer's media source.
     func viewerNack(_ first: UInt16, _ mask: UInt16, ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         guard let viewer = session.pointee.viewer else { return }
+        let asked = 1 + mask.nonzeroBitCount
+        guard viewer.pointee.admitsNack(asked, now: now) else {
+            counters.pointee.count(.resendLimited, UInt64(asked))
+            return
+        }
         for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
             resend(first, viewer.pointee.tracks + place, session, now)
             for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
@@ -59,10 +64,11 @@ extension LoopCore {
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         let headerRoom = room - bodyCount - SRTPProfile.tagBytesMax
-        let mark = headerRoom < OutgoingTrack.headerBytesMax ? .none : mark(outgoing, now)
+        let mark = headerRoom < OutgoingTrack.headerBytesMax(slot) ? .none : mark(outgoing, now)
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark)
+                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark,
+                descriptor: track.pointee.descriptor(of: slot, shift))
         else {
             counters.pointee.count(.oversized)
             return 0

@@ -5,7 +5,9 @@ extension LoopCore {
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
     static let keyframePatienceNs: UInt64 = 500_000_000
     /// The longest group of pictures that is sent to a joiner.
-    static let cachedPacketsMax: UInt64 = 1500
+    static let cachedPacketsMax = UInt64(MediaLimits.videoRingSlotsMax - FanoutTrack.catchUpRoom)
+    /// A joiner that waited this long without a keyframe in sight is sent what comes: the encoder may refresh pictures bit by bit.
+    static let refreshPatienceNs: UInt64 = 2_000_000_000
     static let fanoutTickNs: UInt64 = 50_000_000
 
     /// The viewer's transport is up: audio from now on, video from a keyframe on.
@@ -25,7 +27,7 @@ extension LoopCore {
     func settle(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) {
         switch outgoing.pointee.state {
         case .waiting, .catchingUp: fanout.pointee.unsettled -= 1
-        case .live, .unmatched: break
+        case .live, .unmatched, .paused: break
         }
         outgoing.pointee.map.end()
         outgoing.pointee.state = .unmatched
@@ -100,6 +102,37 @@ extension LoopCore {
         beginVideo(outgoing, on: index, session, fanout, now)
     }
 
+    /// The way to a viewer is full: sound goes on as it fits, video stops where it is.
+    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>) {
+        forEachVideo(session) { outgoing, _ in
+            switch outgoing.pointee.state {
+            case .live, .catchingUp, .waiting:
+                settle(outgoing, session.pointee.fanout)
+                outgoing.pointee.state = .paused
+            case .paused, .unmatched: break
+            }
+        }
+    }
+
+    /// There is room again: video begins with a keyframe, its numbers without a gap.
+    func resumeVideo(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        forEachVideo(session) { outgoing, track in
+            if case .paused = outgoing.pointee.state { begin(outgoing, track, session, session.pointee.fanout, now) }
+        }
+    }
+
+    private func forEachVideo(
+        _ session: UnsafeMutablePointer<PeerSession>,
+        _ body: (UnsafeMutablePointer<OutgoingTrack>, UnsafeMutablePointer<FanoutTrack>) -> Void
+    ) {
+        guard let viewer = session.pointee.viewer, !session.pointee.isEnded else { return }
+        let fanout = session.pointee.fanout
+        for track in 0..<fanout.pointee.trackCount where fanout.pointee.tracks[track].kind == .video {
+            let place = Int(viewer.pointee.trackOfFanout[track])
+            if place >= 0 { body(viewer.pointee.tracks + place, fanout.pointee.tracks + track) }
+        }
+    }
+
     /// Goes on with viewers that are being sent a cached group of pictures, and helps those that wait too long.
     func fanoutTimer(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
         if fanout.pointee.openWishes != 0 { wantKeyframes(fanout, tracks: 0, now) }
@@ -117,7 +150,7 @@ extension LoopCore {
                 case .waiting:
                     waiting |= awaited(by: outgoing, fanout)
                     helpWaiting(outgoing, session, fanout, now)
-                case .live, .unmatched: break
+                case .live, .unmatched, .paused: break
                 }
             }
         }
@@ -131,8 +164,18 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard now &- outgoing.pointee.waitingSinceNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        fanout.pointee.ignoresRequests = startCached(outgoing, session, fanout, now) || fanout.pointee.ignoresRequests
+        let waitedNs = now &- outgoing.pointee.waitingSinceNs
+        guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
+        if startCached(outgoing, session, fanout, now) {
+            fanout.pointee.ignoresRequests = true
+            fanout.pointee.keepGroups(true)
+            return
+        }
+        let target = outgoing.pointee.target
+        guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
+        let track = fanout.pointee.tracks + target
+        guard track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) else { return }
+        _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
     }
 
     /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.
@@ -174,6 +217,16 @@ extension LoopCore {
             viewer.pointee.tracks[track].lost = UInt64(max(0, block.cumulativeLost))
             viewer.pointee.noteBlock(block, now: now)
             viewerLoss(block.fractionLost, of: viewer.pointee.tracks + track, session, now)
+        }
+    }
+
+    /// A full intra request: a new command unless its number is the last one's (RFC 5104 §4.3.1.2).
+    func viewerCommandsKeyframe(
+        _ ssrc: UInt32, number: UInt8, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) {
+        guard let viewer = session.pointee.viewer else { return }
+        for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == ssrc {
+            if viewer.pointee.tracks[track].isNewCommand(number, now: now) { viewerWantsKeyframe(session, now) }
         }
     }
 

@@ -5,6 +5,8 @@ struct OutgoingTrack {
         case unmatched
         /// Nothing may be sent before a keyframe starts.
         case waiting
+        /// Nothing is sent: the way to the peer is full. Begins again as a joiner does, once it has room.
+        case paused
         /// Sending what the ring holds from a keyframe on; `next` is the position to send next.
         case catchingUp(next: UInt64)
         case live
@@ -48,6 +50,10 @@ struct OutgoingTrack {
     private(set) var lastArrivalNs: UInt64 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
+    /// The last full intra request's number, and when it came first.
+    private var command: (number: UInt8, atNs: UInt64)?
+    /// How long a number counts as a repeat: some senders never change it.
+    private static let commandNs: UInt64 = 1_000_000_000
     /// Of the track's flush with this serial, so many pending packets were sent already while catching up.
     private var caughtUpSerial: UInt64 = .max
     private var caughtUpCount = 0
@@ -95,11 +101,17 @@ struct OutgoingTrack {
     /// Room that a header needs at most: fixed part, extension block of five elements with a 32-byte mid.
     static let headerBytesMax = 80
 
+    /// The same for a packet with its dependency descriptor.
+    @inline(__always)
+    static func headerBytesMax(_ slot: UnsafePointer<PacketSlot>) -> Int {
+        slot.pointee.descriptorCount == 0 ? headerBytesMax : headerBytesMax + 2 + Int(slot.pointee.descriptorCount)
+    }
+
     /// Whether a packet has extensions: what would not fit a datagram goes without, by a rule that is the same for a resend over
     /// another path.
     @inline(__always)
     static func hasRoom(_ slot: UnsafePointer<PacketSlot>) -> Bool {
-        Int(slot.pointee.payloadCount) + headerBytesMax + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
+        Int(slot.pointee.payloadCount) + headerBytesMax(slot) + SRTPProfile.tagBytesMax <= MediaLimits.datagramBytesMaxIPv6
     }
 
     /// Writes the header of a packet under its number; without a mark it depends on nothing that changes later, so a resend is the same
@@ -107,12 +119,13 @@ struct OutgoingTrack {
     @inline(__always)
     func writeHeader(
         _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, mark: SendingMark,
-        to place: UnsafeMutableRawPointer
+        descriptor: DependencyDescriptor = .none, to place: UnsafeMutableRawPointer
     ) -> Int {
         let hasMid = sequence <= midLast
         let flags = slot.pointee.flags
         let extensionBytes =
-            Self.hasRoom(slot) ? writeExtensions(slot, hasMid: hasMid, mark: mark, to: place + RTPHeader.fixedBytes) : 0
+            Self.hasRoom(slot)
+            ? writeExtensions(slot, hasMid: hasMid, mark: mark, descriptor, to: place + RTPHeader.fixedBytes) : 0
         writeFixed(
             slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, timestampOffset: timestampOffset,
             hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
@@ -125,13 +138,13 @@ struct OutgoingTrack {
     /// - Returns: the header's size and the number it was given; nil when there is no room or no repair stream.
     mutating func writeRepairHeader(
         _ slot: UnsafePointer<PacketSlot>, timestampOffset: UInt32, to place: UnsafeMutableRawPointer, bytesMax: Int,
-        mark: SendingMark
+        mark: SendingMark, descriptor: DependencyDescriptor = .none
     ) -> (count: Int, sequence: UInt64)? {
         guard bytesMax >= RTPHeader.fixedBytes, let repair, let sequence = self.repair?.nextSequence() else { return nil }
         var extensionBytes = 0
-        if bytesMax >= Self.headerBytesMax {
+        if bytesMax >= Self.headerBytesMax(slot) {
             extensionBytes = writeExtensions(
-                slot, hasMid: repair.packets < Self.midPackets, mark: mark, to: place + RTPHeader.fixedBytes)
+                slot, hasMid: repair.packets < Self.midPackets, mark: mark, descriptor, to: place + RTPHeader.fixedBytes)
         }
         writeFixed(
             slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, timestampOffset: timestampOffset,
@@ -175,12 +188,16 @@ struct OutgoingTrack {
     /// - Parameter mark: empty for a packet that may be sent again as it was.
     @inline(__always)
     private func writeExtensions(
-        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, mark: SendingMark, to place: UnsafeMutableRawPointer
+        _ slot: UnsafePointer<PacketSlot>, hasMid: Bool, mark: SendingMark, _ descriptor: DependencyDescriptor,
+        to place: UnsafeMutableRawPointer
     ) -> Int {
         let values = slot.pointee.extensions
         let hasMid = hasMid && extensions.mid != 0
-        guard hasMid || !mark.isEmpty || !values.present.isEmpty else { return 0 }
-        var writer = HeaderExtensionWriter(at: place, limit: Self.headerBytesMax - RTPHeader.fixedBytes, isTwoByte: isTwoByte)
+        let descriptorCount = extensions.dependencyDescriptor == 0 ? 0 : descriptor.bytes.count
+        guard hasMid || !mark.isEmpty || !values.present.isEmpty || descriptorCount > 0 else { return 0 }
+        // Who agreed on descriptors takes the form that their longer ones need.
+        var writer = HeaderExtensionWriter(
+            at: place, limit: Self.headerBytesMax(slot) - RTPHeader.fixedBytes, isTwoByte: isTwoByte || descriptorCount > 16)
         mark.append(to: &writer, ids: extensions)
         if hasMid { mid.withBytes { writer.append(id: extensions.mid, bytes: $0) } }
         if values.present.contains(.audioLevel) {
@@ -192,6 +209,7 @@ struct OutgoingTrack {
         if values.present.contains(.playoutDelay) {
             writer.append(id: extensions.playoutDelay, value: values.playoutDelay, bytes: 3)
         }
+        if descriptorCount > 0 { writer.append(id: extensions.dependencyDescriptor, descriptor) }
         return writer.finish()
     }
 
@@ -203,6 +221,13 @@ struct OutgoingTrack {
         lastTimestamp = slot.pointee.timestamp
         lastArrivalNs = slot.pointee.arrivalNs
         resends.earn(bytes)
+    }
+
+    /// Whether a full intra request with this number is another one than the last.
+    mutating func isNewCommand(_ number: UInt8, now: UInt64) -> Bool {
+        if let command, command.number == number, now &- command.atNs < Self.commandNs { return false }
+        command = (number, now)
+        return true
     }
 
     /// Everything pending by now has been looked at.

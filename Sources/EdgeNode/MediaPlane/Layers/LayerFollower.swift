@@ -8,8 +8,9 @@ struct LayerFollower {
 
     /// A layer has to come, and its bit rate to fit, for so long before an automatic follower goes up to it.
     static let upNs: UInt64 = 2_000_000_000
-    /// Where the bit rate is limited: a switch up that fails costs more than waiting (mediasoup waits 10 s).
-    static let limitedUpNs: UInt64 = 5_000_000_000
+    /// Where the bit rate is limited: a switch up that fails costs more than waiting, but the limit only rises this far when packets at that
+    /// rate have come through.
+    static let limitedUpNs: UInt64 = 2_500_000_000
 
     /// Eighths of the limit that a layer may take for one who goes up to it.
     private static let climbShare: UInt64 = 7

@@ -10,13 +10,16 @@ struct LayerShift: Equatable {
     var picture = PictureShift()
 }
 
-/// What is added to the numbers in payload descriptors of VP8 and VP9 (RFC 7741 §4.2, RFC 9628 §4.2).
+/// What is added to the numbers in payload descriptors of VP8 and VP9 (RFC 7741 §4.2, RFC 9628 §4.2), and in dependency descriptors.
 struct PictureShift: Equatable {
     /// Added to the PictureID, modulo its width.
     var pictureID: UInt16 = 0
     /// Added to TL0PICIDX.
     var baseLayerIndex: UInt8 = 0
+    /// Added to the frame number of a dependency descriptor.
+    var frameNumber: UInt16 = 0
 
+    /// The payload stays as it is.
     @inline(__always)
-    var isNone: Bool { pictureID == 0 && baseLayerIndex == 0 }
+    var leavesPayload: Bool { pictureID == 0 && baseLayerIndex == 0 }
 }

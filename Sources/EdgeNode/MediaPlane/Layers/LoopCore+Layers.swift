@@ -73,7 +73,7 @@ extension LoopCore {
     func awaited(by outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) -> UInt64 {
         guard outgoing.pointee.kind == .video else { return 0 }
         switch outgoing.pointee.state {
-        case .unmatched: return 0
+        case .paused, .unmatched: return 0
         case .waiting:
             return outgoing.pointee.target >= 0 ? 1 << UInt64(outgoing.pointee.target) : fanout.pointee.layers.mask
         case .live, .catchingUp:
@@ -220,12 +220,8 @@ extension LoopCore {
             let ticks = UInt32(truncatingIfNeeded: elapsed / 1000 &* UInt64(next.pointee.clockRate) / 1_000_000)
             shift.timestamp = outgoing.pointee.lastTimestamp &+ old.timestamp &+ ticks &- timestamp
         }
-        if let slot, let sent = before.pointee.ring.slot(at: last),
-            let numbers = PictureNumbers(
-                before.pointee.codec, before.pointee.ring.payload(of: sent).bindMemory(to: UInt8.self).span),
-            let first = PictureNumbers(next.pointee.codec, next.pointee.ring.payload(of: slot).bindMemory(to: UInt8.self).span)
-        {
-            shift.picture = numbers.shift(old.picture, before: first)
+        if let slot, let sent = before.pointee.ring.slot(at: last) {
+            shift.picture = before.pointee.numbers(of: sent).shift(old.picture, before: next.pointee.numbers(of: slot))
         }
         return shift
     }
@@ -237,7 +233,7 @@ extension LoopCore {
     ) -> UnsafeRawBufferPointer {
         guard !slot.pointee.flags.contains(.filler) else { return UnsafeRawBufferPointer(start: fillerPayload, count: 1) }
         let stored = track.pointee.ring.payload(of: slot)
-        return shift.picture.isNone ? stored : moved(stored, track.pointee.codec, shift.picture)
+        return shift.picture.leavesPayload ? stored : moved(stored, track.pointee.codec, shift.picture)
     }
 
     private func moved(

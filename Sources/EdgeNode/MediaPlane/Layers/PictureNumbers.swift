@@ -11,6 +11,12 @@ struct PictureNumbers: Equatable {
     /// 0 without one: nothing stands at the start of a descriptor but its first byte.
     var baseLayerIndexOffset = 0
 
+    /// The frame number of a dependency descriptor.
+    var frameNumber: UInt16?
+
+    /// Nothing is numbered.
+    init() {}
+
     /// Nil for other codecs, descriptors without numbers, and such as are cut short.
     init?(_ codec: CodecID, _ payload: Span<UInt8>) {
         switch codec {
@@ -69,6 +75,9 @@ struct PictureNumbers: Equatable {
         if baseLayerIndexOffset > 0, next.baseLayerIndexOffset > 0 {
             result.baseLayerIndex = baseLayerIndex &+ shift.baseLayerIndex &+ 1 &- next.baseLayerIndex
         }
+        if let frameNumber, let following = next.frameNumber {
+            result.frameNumber = frameNumber &+ shift.frameNumber &+ 1 &- following
+        }
         return result
     }
 
@@ -81,5 +90,21 @@ struct PictureNumbers: Equatable {
             payload.storeByte(UInt8(moved), at: pictureIDOffset)
         }
         if baseLayerIndexOffset > 0 { payload.storeByte(baseLayerIndex &+ shift.baseLayerIndex, at: baseLayerIndexOffset) }
+    }
+}
+
+extension FanoutTrack {
+    /// What numbers a packet carries beside its own.
+    func numbers(of slot: UnsafePointer<PacketSlot>) -> PictureNumbers {
+        var numbers = PictureNumbers(codec, ring.payload(of: slot).bindMemory(to: UInt8.self).span) ?? PictureNumbers()
+        numbers.frameNumber = DependencyDescriptor.frameNumber(ring.descriptor(of: slot))
+        return numbers
+    }
+
+    /// A packet's dependency descriptor as a viewer gets it.
+    @inline(__always)
+    func descriptor(of slot: UnsafePointer<PacketSlot>, _ shift: LayerShift) -> DependencyDescriptor {
+        slot.pointee.descriptorCount == 0
+            ? .none : DependencyDescriptor(bytes: ring.descriptor(of: slot), frameShift: shift.picture.frameNumber)
     }
 }

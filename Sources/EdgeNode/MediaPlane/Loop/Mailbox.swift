@@ -5,6 +5,8 @@ enum LoopCommand: Sendable {
     case add(SessionOrder, CheckedContinuation<Bool, Never>)
     case remove(UInt64, CheckedContinuation<Void, Never>)
     case restartICE(UInt64, local: ICECredentialPair, remote: ICECredentialPair, CheckedContinuation<Bool, Never>)
+    /// A step of the session's handshake comes back from the pool; the host is whose place it held.
+    case handshake(UInt64, step: HandshakeStep, host: UInt64)
     case snapshot(UInt64, CheckedContinuation<SessionSnapshot?, Never>)
     case layers(UInt64, CheckedContinuation<ViewerLayers?, Never>)
     case chooseLayer(UInt64, LayerFollower.Wish, CheckedContinuation<Bool, Never>)

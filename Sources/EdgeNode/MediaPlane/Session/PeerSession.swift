@@ -139,6 +139,8 @@ struct ViewerSide: ~Copyable {
     var rttNs: UInt64 = 0
     private var reports = InlineArray<4, SentReport>(repeating: SentReport())
     private var reportCount = 0
+    private var secondStartNs: UInt64 = 0
+    private var askedInSecond = 0
 
     private struct SentReport {
         var middle: UInt32 = 0
@@ -148,7 +150,7 @@ struct ViewerSide: ~Copyable {
     /// Sequence numbers and timestamps begin anywhere (RFC 3550 §5.1).
     init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
-        tracks = .allocate(capacity: MediaLimits.tracksPerStream)
+        tracks = .allocate(capacity: trackCount)
         path = Self.path(spec)
         for index in 0..<trackCount {
             (tracks + index).initialize(
@@ -188,6 +190,16 @@ struct ViewerSide: ~Copyable {
     var deadlineNs: UInt64 {
         let path = path?.pointee.estimator?.pointee.deadlineNs ?? .max
         return min(nextReportNs, path, breaker.isOpen ? breaker.resumeNs : .max)
+    }
+
+    /// Whether so many more lost packets may be looked up in this second; counts them.
+    mutating func admitsNack(_ asked: Int, now: UInt64) -> Bool {
+        if now &- secondStartNs >= 1_000_000_000 {
+            secondStartNs = now
+            askedInSecond = 0
+        }
+        askedInSecond += asked
+        return askedInSecond <= MediaLimits.nackedPerSecond
     }
 
     /// Remembers a sender report, so that the viewer's answer tells the round trip time.

@@ -163,6 +163,12 @@ struct PublisherSide: ~Copyable {
         tracks[track].isLatched && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir)
     }
 
+    /// Whether requests for a keyframe were sent and none came.
+    var ignoresRequests: Bool {
+        for track in 0..<trackCount where tracks[track].keyframes.isIgnored { return true }
+        return false
+    }
+
     /// Whether some video can be asked for a keyframe, by what was negotiated.
     var canAskAny: Bool {
         for track in 0..<trackCount
@@ -197,5 +203,6 @@ extension ExtensionIDs {
         if audioLevel == 0 { audioLevel = other.audioLevel }
         if videoOrientation == 0 { videoOrientation = other.videoOrientation }
         if playoutDelay == 0 { playoutDelay = other.playoutDelay }
+        if dependencyDescriptor == 0 { dependencyDescriptor = other.dependencyDescriptor }
     }
 }

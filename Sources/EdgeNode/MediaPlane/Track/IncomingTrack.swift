@@ -5,6 +5,8 @@ struct IncomingPacket {
     var arrivalNs: UInt64
     var flags: PacketFlags
     var extensions: ForwardedExtensions
+    /// The dependency descriptor; valid as long as the payload.
+    var descriptor = UnsafeRawBufferPointer(start: nil, count: 0)
 }
 
 /// One track of a publisher: numbering, duplicates, loss, reports and keyframe requests of its source.
@@ -22,7 +24,7 @@ struct IncomingTrack: ~Copyable {
     private(set) var profileLevel: UInt32 = 0
     private(set) var hasMedia = false
     var fullIntraNumber: UInt8 = 0
-    /// From asking for a packet to its arrival, smoothed; stands in for the round trip time.
+    /// From first asking for a packet to its arrival, smoothed; stands in for the round trip time.
     private(set) var repairNs: UInt64 = 0
     private(set) var recovered: UInt64 = 0
 
@@ -98,10 +100,11 @@ struct IncomingTrack: ~Copyable {
         guard spec.feedback.nack else { return }
         switch nacks.receive(sequence, now: now) {
         case .inOrder: break
-        case .recovered(let asked, let took):
-            guard asked else { return }
+        case .recovered(let took):
+            guard let took else { return }
             recovered &+= 1
-            if took > 0 { repairNs = repairNs == 0 ? took : (7 * repairNs + took) / 8 }
+            // Where a request or its answer got lost, too, it took a round trip more: such samples count for little.
+            repairNs = repairNs == 0 ? took : took < repairNs ? (repairNs + took) / 2 : (15 * repairNs + took) / 16
         case .hopeless: keyframes.want()
         }
     }
@@ -129,6 +132,9 @@ struct IncomingTrack: ~Copyable {
             packet.flags.insert(.keyframeStart)
         }
     }
+
+    /// The source said goodbye: what of it is missing won't come, though it may return (RFC 3550 §6.6).
+    mutating func sourceLeft() { nacks.forget() }
 
     mutating func recordSenderReport(ntp: UInt64, arrivalNs: UInt64) {
         stats.recordSenderReport(ntp: ntp, arrivalNs: arrivalNs)
