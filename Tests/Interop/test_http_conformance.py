@@ -115,12 +115,12 @@ def make_edge(tmp_path_factory):
 @pytest.fixture(scope="module")
 def edge(make_edge):
     """Open to everybody, from every page."""
-    return make_edge(http_cors="true", webrtc_ice_servers='[{urls = ["stun:stun.example:3478"]}, {urls = ["turn:turn.example"], username = "u", credential = "c"}]')
+    return make_edge(http_cors="true", webrtc_ice_servers='[{"urls": ["stun:stun.example:3478"]}, {"urls": ["turn:turn.example"], "username": "u", "credential": "c"}]')
 
 
 @pytest.fixture(scope="module")
 def guarded(make_edge):
-    return make_edge(http_cors="true", auth_tokens='["all"]', auth_room_tokens='{mine = "mine", shared = "first"}')
+    return make_edge(http_cors="true", auth_tokens='["all"]', auth_room_tokens='{"mine": "mine", "shared": "first"}')
 
 
 @pytest.fixture
@@ -197,12 +197,12 @@ def test_options(kept, path):
 @pytest.mark.parametrize(("headers", "body", "status"), [
     ({"Content-Type": "application/sdp"}, "offer", 201), ({"Content-Type": "Application/SDP;charset=utf-8"}, "offer", 201), ({"content-type": "application/sdp"}, "offer", 201),
     ({}, "offer", 415), ({"Content-Type": "application/sdpx"}, "offer", 415), ({"Content-Type": FRAGMENT}, "offer", 415),
-    (sdp(), "", 400), (sdp(), "v=0\r\nhello", 400), (sdp(), "no m-line", 422), (sdp(), "other direction", 422), (sdp(), "no codec", 422),
+    (sdp(), "", 400), (sdp(), "v=0\r\nhello", 400), (sdp(), "no m-line", 400), (sdp(), "other direction", 422), (sdp(), "no codec", 422),
     (sdp(), "two videos", 422), (sdp(), "holdconn", 422), (sdp(), "no mux", 422), (sdp(), "big", 413),
 ])
 def test_offers(kept, offers, name, headers, body, status):
     offer = offers["send"]
-    video = offer[offer.index("m=video"):]
+    video = next("m=video" + section for section in offer.split("m=video")[1:]).split("m=audio")[0]
     texts = {
         "offer": offer, "other direction": offers["receive"], "no codec": re.sub("(a=rtpmap:\\d+) \\S+", "\\1 X-NOTHING/90000", offer),
         "no m-line": offer[:offer.index("m=")].replace("a=group:BUNDLE 0 1\r\n", ""), "two videos": offer + re.sub("a=mid:\\S+", "a=mid:9", video),
@@ -220,7 +220,7 @@ def test_offers(kept, offers, name, headers, body, status):
 
 @pytest.mark.parametrize("form", ["line feeds", "no last line end", "mark", "chunked", "expect", "1.0"])
 def test_forms_of_a_body(edge, offers, name, form):
-    """Read, or refused in words; never hung up on without an answer."""
+    """All of them are read."""
     kept = Kept(edge)
     offer = offers["send"].encode()
     target = f"/whip/{name()}"
@@ -238,7 +238,7 @@ def test_forms_of_a_body(edge, offers, name, form):
         bodies = {"line feeds": offer.replace(b"\r\n", b"\n"), "no last line end": offer.rstrip(), "mark": b"\xef\xbb\xbf" + offer}
         kept.send(head + f"Content-Length: {len(bodies[form])}\r\n\r\n", bodies[form])
     answer = kept.answer()
-    assert answer.status == (400 if form == "mark" else 201), answer.body
+    assert answer.status == 201, answer.body
     kept.close()
 
 
@@ -316,13 +316,17 @@ def test_token_where_none_is_wanted(kept, offers, name):
     assert kept.ask("DELETE", created["Location"], headers=bearer("undefined")).status == 200
 
 
-def test_sessions_cannot_be_guessed(kept, session):
+def test_sessions_cannot_be_guessed(edge, kept, session):
     """Whatever is wrong with an id, the answer is the same, byte for byte."""
     url = session["Location"]
     stream, identifier = url.split("/")[2:]
     wrong = [identifier[:-1], identifier + "A", identifier.swapcase(), "x", "a" * 10_000, "%2e%2e%2fx", identifier + "%00"]
-    answers = [kept.ask("DELETE", f"/session/{stream}/{each}") for each in wrong] + [kept.ask("DELETE", f"/session/other-stream/{identifier}")]
-    assert {answer.status for answer in answers} <= {400, 404, 414} and all(answer.status == 404 for answer in answers[:4] + answers[-1:])
+    answers = []
+    for target in [f"/session/{stream}/{each}" for each in wrong] + [f"/session/other-stream/{identifier}"]:
+        other = Kept(edge)
+        answers.append(other.ask("DELETE", target))
+        other.close()
+    assert [answer.status for answer in answers] == [404, 404, 404, 404, 404, 400, 400, 404]
     assert len({answer.body for answer in answers if answer.status == 404}) == 1
     assert kept.ask("GET", url).status == 204
 
