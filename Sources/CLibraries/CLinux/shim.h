@@ -153,3 +153,19 @@ static inline int tributary_open_cached(int directory, const char *path, int fla
     struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED};
     return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
 }
+
+/* Has the kernel note when each datagram came (SO_TIMESTAMPNS). */
+static inline int tributary_note_arrivals(int fd) {
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
+}
+#define TRIBUTARY_ARRIVAL_CONTROL_BYTES CMSG_SPACE(sizeof(struct timespec))
+static inline size_t tributary_arrival_control_bytes(void) { return TRIBUTARY_ARRIVAL_CONTROL_BYTES; }
+/* When a datagram came, in nanoseconds since 1970; 0 when the kernel didn't note it. */
+static inline uint64_t tributary_arrival_ns(const struct msghdr *header) {
+    struct cmsghdr *control = CMSG_FIRSTHDR(header);
+    if (!control || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_TIMESTAMPNS) return 0;
+    struct timespec when;
+    memcpy(&when, CMSG_DATA(control), sizeof(when));
+    return (uint64_t)when.tv_sec * 1000000000ull + (uint64_t)when.tv_nsec;
+}

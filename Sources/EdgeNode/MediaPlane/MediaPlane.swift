@@ -30,7 +30,9 @@ public final class MediaPlane: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         let (stream, continuation) = AsyncStream.makeStream(of: MediaEvent.self)
         events = stream
-        directory = PlaneDirectory(mailboxes: mailboxes, events: continuation)
+        let channels = settings.hasDataChannels ? try DataChannelThread.shared() : nil
+        directory = PlaneDirectory(
+            mailboxes: mailboxes, events: continuation, dataChannels: channels.map { ($0, $0.nextPlane()) })
         pool = try HandshakePool(threads: max(1, count / 2))
         var loops: [MediaLoop] = []
         do throws(MediaPlaneError) {
@@ -51,8 +53,14 @@ public final class MediaPlane: Sendable {
     /// SHA-256 of our DTLS certificate, for `a=fingerprint`.
     public var fingerprint: [UInt8] { certificate.sha256Fingerprint }
 
+    /// The longest message that data channels carry, in bytes; nil when there are none.
+    public var dataMessageBytes: Int? { directory.dataChannels == nil ? nil : SCTPLimits.messageBytes }
+
     /// How many loops there are.
     public var loopCount: Int { loops.count }
+
+    /// Whether no loop has time for more viewers: those who watch would be served late.
+    public var isSaturated: Bool { directory.gauges.allSatisfy(\.isSaturated) }
 
     /// Where peers reach a loop: one pair for each announced address, IPv4 first (RFC 8445 §5.1.1 host candidates).
     public func candidates(loop: Int) -> [(address: String, port: UInt16)] {
@@ -157,9 +165,9 @@ public final class MediaPlane: Sendable {
         return StreamTap(pipe: pipe) { [directory] in directory.closeTap(stream, pipe) }
     }
 
-    /// Asks the stream's publisher for a keyframe; requests are joined and spaced out (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+    /// Asks the stream's publisher for a keyframe of what taps are given; requests are joined and spaced out (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
     public func requestKeyframe(stream: StreamKey) {
-        directory.requestKeyframe(stream)
+        directory.requestKeyframe(stream, sources: nil)
     }
 
     /// Numbers about every session and loop, as each loop last published them (once a second).
@@ -173,6 +181,23 @@ public final class MediaPlane: Sendable {
         await withCheckedContinuation { done in
             ask(session.loop, .snapshot(session.id, done)) { done.resume(returning: nil) }
         }
+    }
+
+    /// The simulcast layers that a viewer may choose from; nil when it is gone, or publishes.
+    public func layers(of session: SessionHandle) async -> ViewerLayers? {
+        await withCheckedContinuation { done in
+            ask(session.loop, .layers(session.id, done)) { done.resume(returning: nil) }
+        }
+    }
+
+    /// Chooses what of a simulcast stream a viewer is sent. It keeps what it has until a keyframe of the chosen layer comes.
+    ///
+    /// - Throws: ``MediaPlaneError/noSession`` when it is gone, or publishes.
+    public func choose(_ choice: LayerChoice, for session: SessionHandle) async throws(MediaPlaneError) {
+        let isDone = await withCheckedContinuation { done in
+            ask(session.loop, .chooseLayer(session.id, LayerFollower.Wish(choice), done)) { done.resume(returning: false) }
+        }
+        if !isDone { throw .noSession }
     }
 
     /// Says goodbye to every peer, ends every session and stops the threads. Later calls of other methods throw or do nothing.

@@ -15,6 +15,13 @@ public struct MediaSettings: Sendable {
     /// Whether to use UDP_SEGMENT; turned off by itself where the kernel or a device refuses it.
     public var usesSegmentation = true
 
+    /// What publishers without transport-wide feedback are told to keep below (REMB), in bit/s; no estimate, a cap against absurd rates.
+    public var publisherBitrateMax: UInt64 = 20_000_000
+    /// Less stops some encoders altogether (draft-alvestrand-rmcat-remb-03 §2.2 gives 0 no other meaning).
+    public static let publisherBitrateMin: UInt64 = 100_000
+    /// Whether peers may have data channels.
+    public var hasDataChannels = true
+
     /// Loopback-friendly defaults.
     public init() {}
 }

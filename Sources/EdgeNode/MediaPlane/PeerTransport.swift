@@ -35,6 +35,8 @@ package final class PeerTransport {
     private var association: DTLSAssociation
     /// Media that overtook the end of a handshake which is away.
     private var held: [HeldDatagram] = []
+    /// Set with ``receiveApplicationData(_:)``: a peer with data channels sends more than handshakes and alerts.
+    private var dataBucket: TokenBucket?
     private var dtlsBucket = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
     private var sender: SRTPSender?
     private var receiver: SRTPReceiver?
@@ -134,7 +136,7 @@ package final class PeerTransport {
     ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         if let reason = DTLSRecord.refusal(bytes, role: dtlsRole) { return .dropped(reason) }
-        guard dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
+        guard dataBucket?.take(now: now) ?? dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
         if state == .connected {
             receiveRecords(bytes, on: path, from: from, now: now, output: &output)
         } else {
@@ -318,6 +320,20 @@ package final class PeerTransport {
         reschedule()
     }
 
+    /// From now on application data goes to `receiver`, which is called within ``receive(_:from:now:output:)`` and must not wait.
+    /// Connected transports only: until then the association may be on another thread.
+    package func receiveApplicationData(_ receiver: @escaping (UnsafeRawBufferPointer) -> Void) {
+        guard case .connected = state else { return }
+        dataBucket = TokenBucket(perSecond: SCTPLimits.recordsPerSecond, burst: SCTPLimits.recordBurst)
+        association.session?.onApplicationData = receiver
+    }
+
+    /// Sends one record of application data; nothing when not connected.
+    package func sendApplicationData(_ bytes: UnsafeRawBufferPointer, output: inout TransportOutput) {
+        guard case .connected = state, let address = selectedAddress else { return }
+        association.session?.send(bytes, to: address, output: &output)
+    }
+
     /// A TCP connection is gone, and with it that way to the peer.
     package func lose(_ address: SocketAddress) {
         agent.remove(address)
@@ -342,5 +358,24 @@ package final class PeerTransport {
             let range = message.localUfrag(in: datagram)
         else { return nil }
         return body(UnsafeRawBufferPointer(rebasing: datagram[range]))
+    }
+}
+
+/// The keys that one direction's RTP is encrypted and signed with (RFC 3711 section 4.3).
+package struct SRTPSessionKeys {
+    package let cipher: [UInt8]
+    package let authentication: [UInt8]
+    package let salt: [UInt8]
+}
+
+extension PeerTransport {
+    /// Our direction's keys, for a sender that encrypts by itself; nil before the handshake is done.
+    package var sendingKeys: SRTPSessionKeys? {
+        guard let profile, let master = try? association.session?.exportKeys(profile).ours else { return nil }
+        func key(_ label: UInt8, _ count: Int) -> [UInt8]? { try? SRTPCipher.derive(master, label: label, count: count) }
+        guard let cipher = key(0, SRTPProfile.keyBytes), let authentication = key(1, HMACSHA1.bytes),
+            let salt = key(2, profile.saltBytes)
+        else { return nil }
+        return SRTPSessionKeys(cipher: cipher, authentication: authentication, salt: salt)
     }
 }

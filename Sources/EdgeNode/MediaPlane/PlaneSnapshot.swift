@@ -6,8 +6,8 @@ public struct SessionSnapshot: Sendable {
     public var session: String
     /// Where it stands.
     public var state: SessionState
-    /// The peer's address once its path is proven, such as `127.0.0.1:50000`.
-    public var remoteAddress: String?
+    /// The peer's address once its path is proven.
+    public var remoteAddress: SocketAddress?
     /// Monotonic time of the last authenticated packet from the peer, in nanoseconds; 0 before the first.
     public var lastReceivedNs: UInt64
     /// RTP bytes as counted on the wire, from a publisher in, to a viewer out.
@@ -24,6 +24,12 @@ public struct SessionSnapshot: Sendable {
     public var keyframeRequests: UInt64
     /// Round trip to the peer in nanoseconds; 0 while unknown.
     public var rttNs: UInt64
+    /// A publisher's simulcast layers from the lowest to the highest; empty without.
+    public var layers: [LayerSnapshot]
+    /// The layer that a viewer is sent now; nil for a publisher, for media that comes once, and while none is sent.
+    public var layer: String?
+    /// What a viewer's path is thought to carry, in bits per second of everything; nil while unknown.
+    public var availableBitrate: UInt64?
 }
 
 /// Numbers about one loop; counters only grow.

@@ -2,6 +2,7 @@ import Cluster
 import Config
 import Program
 import Redis
+import SDP
 
 /// The configuration of an edge node; every key is described in `cluster/edge-node.toml`.
 public struct EdgeConfig: ServerConfig, Hashable {
@@ -99,12 +100,18 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var iceUDPAddresses: [String]
     /// `loops`: media threads; 0: one per core.
     public var loops: Int
+    /// `publisher_bitrate_max`: bit/s that publishers who know REMB only are told to keep below.
+    public var publisherBitrateMax: UInt64
+    /// `path_reports`: which viewers are asked to tell what their path carries (transport-wide congestion control, REMB).
+    public var pathReports: PathReportPolicy
     /// `require_if_match`: whether a PATCH of a session without `If-Match` is refused.
     public var requiresIfMatch: Bool
     /// `[[webrtc.ice_servers]]`.
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
     public var coturn: CoturnSettings
+    /// `data_channels`: whether messages pass between publishers and viewers.
+    public var dataChannels: Bool
 
     init(reading root: ConfigSection) {
         let webrtc = root.section("webrtc")
@@ -119,9 +126,12 @@ public struct WebRTCSettings: Sendable, Hashable {
         for (key, port) in [("udp_port", udpPort), ("tcp_port", tcpPort ?? 0)] where Int(port) + max(loops, 1) - 1 > 65_535 {
             webrtc.problem(key, "leaves no port for each of \(loops) loops")
         }
+        publisherBitrateMax = UInt64(webrtc.integer("publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
+        pathReports = webrtc.choice("path_reports", default: .layers)
         requiresIfMatch = webrtc.flag("require_if_match", default: true)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
+        dataChannels = webrtc.flag("data_channels", default: true)
     }
 
     func check(_ machine: ConfigChecks) {

@@ -61,7 +61,9 @@ public final class EdgeServices: Server {
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
         drain = NodeDrain(registry: registry, recorder: recorder, node: node, following: following)
         state = redis.map { [node, registry] redis in
-            StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
+            StatePublisher(redis: redis, keys: keys, afterSilence: { await lock?.renew(for: registry) }) {
+                NodeState(node: await node.record(), streams: await registry.records())
+            }
         }
         do throws(HTTPServerError) {
             router = EdgeRoutes(
@@ -107,16 +109,10 @@ public final class EdgeServices: Server {
         }
     }
 
-    /// Renews the claims on streams that are published here, and ends publishers whose claim is lost.
     private func keepClaims() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(StateKeys.heartbeatMs))
-            for change in await lock?.renew() ?? [] {
-                switch change {
-                case .fenced(let stream, let fence): await registry.claimed(stream: stream, fence: fence)
-                case .lost(let stream, let node): await registry.lostClaim(stream: stream, to: node)
-                }
-            }
+            await lock?.renew(for: registry)
         }
     }
 
@@ -188,6 +184,8 @@ public final class EdgeServices: Server {
         settings.tcpPort = webrtc.tcpPort
         settings.publicIPs = webrtc.publicIPs
         settings.loops = webrtc.loops
+        settings.publisherBitrateMax = webrtc.publisherBitrateMax
+        settings.hasDataChannels = webrtc.dataChannels
         if let address = webrtc.iceUDPAddresses.first(where: { $0 != "auto" }) { settings.bindAddress = address }
         do throws(MediaPlaneError) {
             return try MediaPlane(settings)
@@ -200,6 +198,18 @@ public final class EdgeServices: Server {
                 default: "webrtc"
                 }
             throw StartError(message: "\(key): \(error.description)")
+        }
+    }
+}
+
+extension PublisherLock {
+    /// Renews the claims on streams that are published here, and ends publishers whose claim is lost.
+    fileprivate func renew(for registry: StreamRegistry) async {
+        for change in await renew() {
+            switch change {
+            case .fenced(let stream, let fence): await registry.claimed(stream: stream, fence: fence)
+            case .lost(let stream, let node): await registry.lostClaim(stream: stream, to: node)
+            }
         }
     }
 }
@@ -220,6 +230,7 @@ extension StreamSettings {
         sessionsMax = limit(config.limits.maxSessions)
         publishersMax = limit(config.node.pubMax)
         subscribersMax = limit(config.node.subMax)
+        pathReports = config.webrtc.pathReports
     }
 }
 

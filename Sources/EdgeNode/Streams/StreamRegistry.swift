@@ -60,13 +60,16 @@ public actor StreamRegistry {
         try checkOpen(name)
         if let path { try checkPath(path, publishing: name) }
         let answer = try Self.sdp { () throws(SDPError) in
-            try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
+            try PublishAnswer(
+                offer: SessionDescription(parsing: offer), supported: settings.codecs,
+                dataMessageBytes: plane.dataMessageBytes)
         }
         if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
         try await replacePublisher(of: name, key: entry.key, credential: credential, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0, idleNs: UInt64(max(0, idleSeconds ?? 0)) &* 1_000_000_000) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
@@ -78,7 +81,7 @@ public actor StreamRegistry {
                     PublisherSpec(
                         stream: entry.key, session: session.id,
                         transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
-                        tracks: answer.tracks.compactMap(IncomingTrackSpec.init)))
+                        tracks: IncomingTrackSpec.tracks(answer.tracks)))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             didPublish(name, answer.tracks, upstream: path ?? [])
@@ -104,14 +107,19 @@ public actor StreamRegistry {
         let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
         guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
         try checkRoom(isPublisher: false, isRelay: path != nil)
+        try checkTime(isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
-            try SubscribeAnswer(offer: description, stream: source.isEmpty ? Self.expected : source) { .random(in: 1 ... .max) }
+            try SubscribeAnswer(
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports,
+                dataMessageBytes: plane.dataMessageBytes
+            ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
         guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
         do throws(MediaPlaneError) {
@@ -162,6 +170,13 @@ public actor StreamRegistry {
         guard taken < limit ?? .max, counts.publishers + counts.viewers < settings.sessionsMax ?? .max else {
             throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         }
+    }
+
+    /// Those who watch go before those who come.
+    ///
+    /// - Parameter isRelay: another node's session, after which viewers go there instead.
+    private func checkTime(isRelay: Bool) throws(StreamError) {
+        guard isRelay || !plane.isSaturated else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
     }
 
     func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamEntry {
@@ -288,7 +303,7 @@ public actor StreamRegistry {
         guard var entry = streams[name] else { return }
         let isMoved = entry.upstream != upstream
         entry.upstream = upstream
-        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec) }
+        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec, hasLayers: !$0.layers.isEmpty) }
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])

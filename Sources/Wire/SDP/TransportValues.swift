@@ -169,6 +169,8 @@ public struct RemoteTransport: Sendable, Equatable {
     public let candidates: [Candidate]
     /// Whether the peer sends no checks of its own.
     public let isICELite: Bool
+    /// The peer's data channels; nil when none were agreed.
+    public let dataChannels: DataChannelTerms?
 }
 
 /// What our description says about our transport.

@@ -268,6 +268,23 @@ extension TestPeer {
     /// What arrived under one SSRC, in order of arrival.
     func packets(_ ssrc: UInt32) -> [ViewedPacket] { media.compactMap { ViewedPacket($0) }.filter { $0.header.ssrc == ssrc } }
 
+    /// Numbers and payloads of a source, in order of arrival, those that came as its retransmissions too (RFC 4588 §4).
+    func payloads(_ ssrc: UInt32, repair: UInt32) -> [(sequence: UInt16, payload: [UInt8])] {
+        media.compactMap { ViewedPacket($0) }.compactMap { packet in
+            if packet.header.ssrc == ssrc { return (packet.header.sequence, packet.payload) }
+            guard packet.header.ssrc == repair, packet.payload.count >= 2 else { return nil }
+            return (UInt16(packet.payload[0]) << 8 | UInt16(packet.payload[1]), Array(packet.payload[2...]))
+        }
+    }
+
+    /// Asks for packets of `media` again, in a compound of their own.
+    func askAgain(_ sequences: [UInt16], of media: UInt32) {
+        sendReports { writer in
+            writer.receiverReport(sender: 1, blocks: 0) { _ in unusedBlock }
+            sequences.withUnsafeBufferPointer { _ = writer.nack(sender: 1, media: media, sequences: $0) }
+        }
+    }
+
     /// Parts of every compound that arrived.
     func forEachReport(_ body: (RTCPPacket, Span<UInt8>) -> Void) {
         for compound in reports {

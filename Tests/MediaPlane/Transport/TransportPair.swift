@@ -183,6 +183,11 @@ final class TransportPair {
         return true
     }
 
+    func sendData(_ bytes: [UInt8], fromServer: Bool) {
+        bytes.withUnsafeBytes { (fromServer ? server : client).sendApplicationData($0, output: &output) }
+        ship(from: fromServer ? serverAddress : clientAddress)
+    }
+
     func closeServer() {
         server.close(output: &output)
         ship(from: serverAddress)

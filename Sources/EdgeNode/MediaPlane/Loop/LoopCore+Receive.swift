@@ -122,6 +122,7 @@ extension LoopCore {
 
     private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.isConnected = true
+        joinDataChannels(session)
         directory.emit(.sessionState(session.pointee.handle, session: session.pointee.name, .connected))
         if session.pointee.publisher != nil {
             beginLocalSource(session, restarted: .max, now)
@@ -149,6 +150,8 @@ extension LoopCore {
         if publisher.pointee.sendsTransportFeedback, let sequence = extensions.transportSequence {
             publisher.pointee.transportFeedback.record(sequence, arrivalNs: now)
         }
+        let descriptor = UnsafeRawBufferPointer(
+            rebasing: packet[extensions.descriptorOffset..<(extensions.descriptorOffset + extensions.descriptorCount)])
         switch publisher.pointee.place(header, extensions, in: bytes) {
         case .unknown(let reason): counters.pointee.count(reason)
         case .track(let track, isRepair: false):
@@ -164,23 +167,26 @@ extension LoopCore {
             }
             let payload = UnsafeRawBufferPointer(
                 rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
-            placeMedia(header.sequence, header, payload, extensions.forwarded, session, publisher, track, false, now)
+            placeMedia(
+                header.sequence, header, payload, extensions.forwarded, descriptor, session, publisher, track, false, now)
         case .track(let track, isRepair: true):
-            guard header.payloadCount > 2 else {
+            // Without even a number it is padding that probes for bandwidth.
+            guard header.payloadCount >= RepairStream.originalBytes else {
                 counters.pointee.count(.probe)
                 return
             }
             let original = bytes.bigEndian16(at: header.payloadOffset)
-            let payload = UnsafeRawBufferPointer(
-                rebasing: packet[(header.payloadOffset + 2)..<(header.payloadOffset + header.payloadCount)])
-            placeMedia(original, header, payload, extensions.forwarded, session, publisher, track, true, now)
+            let first = header.payloadOffset + RepairStream.originalBytes
+            let payload = UnsafeRawBufferPointer(rebasing: packet[first..<(header.payloadOffset + header.payloadCount)])
+            placeMedia(original, header, payload, extensions.forwarded, descriptor, session, publisher, track, true, now)
         }
     }
 
     @inline(__always)
     private func placeMedia(
         _ sequence: UInt16, _ header: RTPHeader, _ payload: UnsafeRawBufferPointer, _ extensions: ForwardedExtensions,
-        _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
+        _ descriptor: UnsafeRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
+        _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
         _ isRepair: Bool, _ now: UInt64
     ) {
         let incoming = publisher.pointee.tracks + track
@@ -197,7 +203,8 @@ extension LoopCore {
         switch verdict {
         case .drop(let reason): counters.pointee.count(reason)
         case .jump: counters.pointee.count(.tooOld)
-        case .deliver(let arrived):
+        case .deliver(var arrived):
+            arrived.descriptor = descriptor
             if !hadMedia {
                 directory.emit(
                     .firstMedia(session.pointee.handle.stream, session: session.pointee.name, incoming.pointee.spec.kind))

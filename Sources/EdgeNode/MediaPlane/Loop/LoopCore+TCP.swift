@@ -156,7 +156,7 @@ extension LoopCore {
     private func write(_ connection: UnsafeMutablePointer<TCPConnection>) -> Bool {
         while connection.pointee.queue.count > 0 {
             let bytes = connection.pointee.queue.bytes
-            let written = send(
+            let written = Glibc.send(
                 connection.pointee.descriptor, bytes.baseAddress, bytes.count, Int32(MSG_DONTWAIT) | tributary_no_signal())
             if written > 0 {
                 connection.pointee.queue.consume(written)

@@ -31,10 +31,14 @@ final class LoopCore {
     var isListening = false
     /// A header being written, and RTCP being put together.
     let headerScratch: UnsafeMutableRawPointer
+    /// A payload whose numbers are moved for one viewer.
+    let payloadScratch: UnsafeMutableRawPointer
     let reportScratch: UnsafeMutableRawPointer
     let nackScratch: UnsafeMutableBufferPointer<UInt16>
     /// The payload of a filler packet: one byte of padding that counts itself (RFC 3550 §5.1).
     let fillerPayload: UnsafeMutableRawPointer
+    /// As much padding as a packet can have, its count in the last byte.
+    let paddingPayload: UnsafeMutableRawPointer
     let batch: ReceiveBatch
 
     /// Control state: looked up when STUN arrives or a command does.
@@ -48,9 +52,12 @@ final class LoopCore {
     /// What was sent through sockets that are closed.
     var retiredTotals = SendTotals()
 
+    /// What publishers that know REMB only are told to keep below, bit/s.
+    let publisherBitrateMax: UInt64
     /// What to add to the monotonic clock to get nanoseconds since 1900; fixed, so that a clock step can't reach viewers.
     let wallOffsetNs: UInt64
     private let startedNs: UInt64
+    private var load: LoadWindow
     private var nextPublishNs: UInt64
 
     init(
@@ -60,6 +67,7 @@ final class LoopCore {
         self.directory = directory
         self.mailbox = mailbox
         self.status = status
+        publisherBitrateMax = max(settings.publisherBitrateMax, MediaSettings.publisherBitrateMin)
         self.pool = pool
         let port = settings.udpPort == 0 ? 0 : settings.udpPort &+ UInt16(truncatingIfNeeded: index)
         socket = try UDPSocket(bindAddress: settings.bindAddress, port: port, bufferBytes: settings.socketBufferBytes)
@@ -72,6 +80,7 @@ final class LoopCore {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
         startedNs = now
+        load = LoadWindow(startNs: now)
         nextPublishNs = now
         wallOffsetNs = tributary_realtime_ns() &- now &+ NTP.unixOffsetSeconds &* 1_000_000_000
         batch = ReceiveBatch()
@@ -101,11 +110,15 @@ final class LoopCore {
         arena.pointee.streams = streams
         readyEvents = .allocate(capacity: MediaLimits.readyEvents)
         readyEvents.initialize(repeating: epoll_event())
-        headerScratch = .allocate(byteCount: 128, alignment: 16)
+        headerScratch = .allocate(byteCount: 128 + DependencyDescriptor.bytesMax, alignment: 16)
+        payloadScratch = .allocate(byteCount: MediaLimits.payloadBytesMax, alignment: 16)
         reportScratch = .allocate(byteCount: MediaLimits.datagramBytesMax, alignment: 16)
         nackScratch = .allocate(capacity: 256)
         fillerPayload = .allocate(byteCount: 1, alignment: 1)
         fillerPayload.storeByte(1, at: 0)
+        paddingPayload = .allocate(byteCount: MediaLimits.paddingBytesMax, alignment: 1)
+        paddingPayload.initializeMemory(as: UInt8.self, repeating: 0, count: MediaLimits.paddingBytesMax)
+        paddingPayload.storeByte(UInt8(MediaLimits.paddingBytesMax), at: MediaLimits.paddingBytesMax - 1)
         guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
         try watch(socket.descriptor)
         try watch(mailbox.wake.descriptor)
@@ -137,9 +150,11 @@ final class LoopCore {
         streams.deallocate()
         readyEvents.deallocate()
         headerScratch.deallocate()
+        payloadScratch.deallocate()
         reportScratch.deallocate()
         nackScratch.deallocate()
         fillerPayload.deallocate()
+        paddingPayload.deallocate()
     }
 
     private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
@@ -162,13 +177,19 @@ final class LoopCore {
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
             let woke = tributary_monotonic_ns()
             iterate(woke, ready: Int(max(0, ready)))
-            counters.pointee.busyNs &+= tributary_monotonic_ns() &- woke
+            noteWork(from: woke, to: tributary_monotonic_ns())
         }
         finish()
     }
 
     /// Whether epoll may name anything besides the loop's own descriptors.
     private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
+
+    private func noteWork(from woke: UInt64, to now: UInt64) {
+        let busyNs = now &- woke
+        counters.pointee.busyNs &+= busyNs
+        if let share = load.add(busyNs: busyNs, endingAt: now) { directory.gauges[index].set(permille: share) }
+    }
 
     private func waitMs(_ now: UInt64) -> Int32 {
         var deadline = min(wheel.pointee.nextDeadlineNs, nextPublishNs)
@@ -185,6 +206,7 @@ final class LoopCore {
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
         mailbox.wake.clear()
         for command in mailbox.takeAll() { handle(command, now) }
+        sendRecords()
         // A flood of datagrams must not keep commands and timers waiting for ever.
         for _ in 0..<16 {
             let count = batch.receive(socket.descriptor)
@@ -252,7 +274,7 @@ final class LoopCore {
         guard now >= nextPublishNs else { return }
         nextPublishNs = now &+ 1_000_000_000
         sweepConnections(now)
-        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0) })
+        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0, now) })
     }
 
     private func loopSnapshot(_ now: UInt64) -> LoopSnapshot {
