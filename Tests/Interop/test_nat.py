@@ -39,7 +39,11 @@ def test_answers_name_the_public_address_only(behind, peers):
 
 
 def test_port_changes_in_the_middle_of_a_stream(behind, peers):
-    """Both legs go on with the keys they have, within a second of the first check from the new port."""
+    """Both legs go on with the keys they have.
+
+    aiortc's checks after the first do not nominate, so it is followed by what it sends: a publisher by the next packet, a viewer by its next
+    report, which takes up to a second and a half.
+    """
     edge, nat = behind
     publisher = peers.publish(f"{edge.url}/whip/moving")
     eventually("the publisher is connected", lambda: publisher.state == "connected", 20)
@@ -64,6 +68,6 @@ def test_port_changes_in_the_middle_of_a_stream(behind, peers):
             resumed = time.monotonic()
         after_check, after_change = resumed - moved.checked_at, resumed - moved.since
         print(f"{role}: media {after_check * 1000:.0f} ms after the first check from the new port, {after_change:.2f} s after the change")
-        assert after_check < 1.0
+        assert after_check < (1.0 if role == "publisher" else 2.5)
         eventually("pictures go on", lambda: viewer.frames > frames + 20, 10)
     assert (publisher.state, viewer.state) == ("connected", "connected")

@@ -30,7 +30,7 @@ struct SignalingRoutes: Sendable {
         let errors = [
             RouteResponse(404, "Unknown session or node"), RouteResponse(503, "The session's node can't be reached"),
         ]
-        for method in [HTTPMethod.patch, .delete, .post, .get] {
+        for method in [HTTPMethod.patch, .delete, .get] {
             router.on(
                 method, "/session/{stream}/{session}",
                 RouteDescription("Change or end a session (RFC 9725 section 4)", tag: "sessions", responses: errors),
@@ -294,7 +294,7 @@ struct SignalingRoutes: Sendable {
     private func passOn(_ request: HTTPRequest, suffix: String) async throws -> HTTPResponse {
         guard let address = SessionAddress(stream: try request.streamName(), id: request.parameter("session")),
             let node = await directory.node(address.alias)
-        else { throw HTTPError(.notFound, "unknown session") }
+        else { throw HTTPError(.notFound, "no such session") }
         let answer = try await caller.forward(request, to: node, path: address.nodePath + suffix)
         if request.method == .delete, suffix.isEmpty, answer.status.isSuccess {
             await desk.ended(address.session, on: address.alias)

@@ -188,6 +188,23 @@ struct ICEAgentTests {
         #expect(fixture.agent.selectedAddress == next)
     }
 
+    @Test("a peer that does not nominate again (RFC 7675 checks need not) is followed by its media once its old address is silent")
+    func followsMedia() throws {
+        let fixture = Fixture()
+        _ = fixture.request(from: Self.a, at: 5)
+        fixture.agent.connected(on: Self.a, now: 6)
+        _ = fixture.request(.init(uses: false), from: Self.b, at: 100 * Self.ms)
+        let moved = try #require(fixture.agent.validatedIndex(of: Self.b))
+        fixture.agent.heard(on: moved, now: 200 * Self.ms)
+        #expect(fixture.agent.selectedAddress == Self.a, "packets that cross on the way are no reason")
+        fixture.agent.heard(on: moved, now: 600 * Self.ms)
+        #expect(fixture.agent.selectedAddress == Self.b)
+        // Back and forth is possible, but not faster than silence.
+        let old = try #require(fixture.agent.validatedIndex(of: Self.a))
+        fixture.agent.heard(on: old, now: 700 * Self.ms)
+        #expect(fixture.agent.selectedAddress == Self.b)
+    }
+
     @Test("an unproven address costs two probes a request, never media")
     func boundsAmplification() {
         let fixture = Fixture()

@@ -97,7 +97,8 @@ struct ICEAgent {
         paths[index].isProven = true
         guard let current = selected, role == .lite else { return }
         let isSilent = now &- paths[current].lastHeardNs > Limits.pathSilentNs
-        if moving == index || (paths[index].streak > 0 && isSilent) { select(index) }
+        // A peer sends its media by the pair that it uses: behind a NAT that gave it another port it may never nominate again.
+        if moving == index || isSilent { select(index) }
     }
 
     /// The handshake finished with a packet from `address`: that path is proven, and from now on moves need proof.
