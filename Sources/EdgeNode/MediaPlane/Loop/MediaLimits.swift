@@ -52,6 +52,9 @@ package enum MediaLimits {
     package static let ssrcsPerPublisher = 32
     /// Bitrate we let a publisher that only knows REMB send: no estimate of ours, a cap against absurd rates.
     package static let rembBitsPerSecond: UInt64 = 20_000_000
+    /// A loop without media for so long is quiet, and looks at its socket no more often than this.
+    static let quietNs: UInt64 = 1_000_000_000
+    static let quietGatherNs: UInt64 = 4_000_000
     /// A loop this busy takes no more viewers while another is less so. What comes in waits 1 / (1 - share) times as long as on an idle
     /// loop, seven times here, and a burst of handshakes needs room too.
     static let saturationPermille: UInt32 = 850

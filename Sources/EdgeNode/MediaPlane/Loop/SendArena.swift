@@ -44,14 +44,16 @@ struct SendArena: ~Copyable {
     private let runs: UnsafeMutablePointer<Run>
     private var used = 0
     private var messageCount = 0
-    private(set) var usesSegmentation: Bool
+    /// Whether runs are made; see ``SegmentationTrial``.
+    var usesSegmentation: Bool { trial.isOn }
+    private var trial: SegmentationTrial
 
     private(set) var totals = SendTotals()
 
     init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
         self.descriptor = descriptor
         self.isDualStack = isDualStack
-        self.usesSegmentation = usesSegmentation
+        trial = SegmentationTrial(isWanted: usesSegmentation)
         memory = MappedMemory(byteCount: MediaLimits.arenaBytes)
         let batch = MediaLimits.sendBatch
         messages = .allocate(capacity: batch)
@@ -117,6 +119,7 @@ struct SendArena: ~Copyable {
     /// Sends everything. What the kernel refuses is dropped and counted; nothing waits.
     mutating func flush() {
         guard messageCount > 0 else { return }
+        trial.countFlush()
         for index in 0..<messageCount {
             vectors[index].iov_len = runs[index].bytes
             if runs[index].segments > 1 {
@@ -141,7 +144,10 @@ struct SendArena: ~Copyable {
             let result = tributary_sendmmsg(
                 descriptor, messages + first, UInt32(truncatingIfNeeded: messageCount - first), Int32(MSG_DONTWAIT))
             if result > 0 {
-                for index in first..<(first + Int(result)) { countSent(runs[index]) }
+                for index in first..<(first + Int(result)) {
+                    countSent(runs[index])
+                    if runs[index].segments > 1 { trial.countTaken() }
+                }
                 first += Int(result)
                 refusals = 0
                 continue
@@ -156,9 +162,8 @@ struct SendArena: ~Copyable {
                 first = lost.upperBound
             case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT,
                 EMSGSIZE where runs[first].segments > 1:
-                // No segmentation on this path (a device without checksum offload, an old kernel): one by one from now on.
-                usesSegmentation = false
-                sendSplit(first)
+                // No segmentation on this path: a device without checksum offload, an old kernel, a route with a smaller MTU.
+                if sendSplit(first) { trial.countRefused() }
                 first += 1
             default:
                 totals.failed &+= UInt64(runs[first].segments)
@@ -171,9 +176,11 @@ struct SendArena: ~Copyable {
         }
     }
 
-    /// Sends the datagrams of one run without segmentation.
-    private mutating func sendSplit(_ index: Int) {
-        guard let base = vectors[index].iov_base else { return }
+    /// Sends the datagrams of one run without segmentation; false when that is refused, too.
+    @discardableResult
+    private mutating func sendSplit(_ index: Int) -> Bool {
+        guard let base = vectors[index].iov_base else { return false }
+        let before = totals.sent
         var offset = 0
         while offset < runs[index].bytes {
             let count = min(runs[index].segmentBytes, runs[index].bytes - offset)
@@ -193,6 +200,7 @@ struct SendArena: ~Copyable {
             }
             offset += count
         }
+        return totals.sent > before
     }
 
     private mutating func countSent(_ run: Run) {
