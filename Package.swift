@@ -52,6 +52,7 @@ let package = Package(
         cLibrary("CJWT", apt: "libjwt-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
         .systemLibrary(name: "CLinux", path: "Sources/CLibraries/CLinux"),
+        .target(name: "CUSRSCTP", path: "Sources/CLibraries/CUSRSCTP", linkerSettings: [.linkedLibrary("usrsctp")]),
         .target(
             name: "CTomlPlusPlus", path: "Sources/CLibraries/CTomlPlusPlus"),
 
@@ -73,7 +74,7 @@ let package = Package(
             ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "Log"]),
 
         // The edge node.
-        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
+        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
@@ -128,11 +129,15 @@ let package = Package(
         .target(name: "CMutexTrace", path: "Tests/CMutexTrace"),
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
-        tests(of: "SDP"),
+        tests(of: "SDP", resources: [.copy("Offers")]),
         tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["TestThreads", "MediaFixtures"]),
+        // Damaged input for every parser, as long as one likes (make fuzz).
+        .testTarget(
+            name: "FuzzTests", dependencies: ["MediaPlane", "SDP", "HTTP", "Media", "MediaFixtures"], path: "Tests/Fuzz",
+            resources: [.copy("Corpus")], swiftSettings: strict),
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Buckets", ["Store", "HTTP", "Config", "TestThreads"], resources: [.copy("Vectors")]),
         // Puts the stores at the disposal of tests that run real servers.

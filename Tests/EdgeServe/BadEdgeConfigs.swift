@@ -64,6 +64,7 @@ let badConfigs: [(text: String, message: String)] = [
     ("[http]\nmax_body = 5", "edge.toml:2: http.max_body: must be 1024 to 1073741824"),
     ("[http]\nregion = \"eu\"", "edge.toml:2: http.region: unknown key, did you mean node.region?"),
     ("[webrtc]\nudp_port = 70000", "edge.toml:2: webrtc.udp_port: must be 0 to 65535"),
+    ("[webrtc]\npublisher_bitrate_max = 0", "edge.toml:2: webrtc.publisher_bitrate_max: must be 100000 to 1000000000"),
     ("[webrtc]\nudp_port = 65535\nloops = 2", "edge.toml:2: webrtc.udp_port: leaves no port for each of 2 loops"),
     ("[webrtc]\npublic_ips = [\"edge.example.org\"]", "edge.toml:2: webrtc.public_ips[0]: not an IP address"),
     ("[webrtc]\nice_udp_addrs = [\"eth0\"]", "edge.toml:2: webrtc.ice_udp_addrs[0]: expected \"auto\" or an IP address"),

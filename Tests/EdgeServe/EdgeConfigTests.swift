@@ -94,6 +94,7 @@ struct EdgeConfigTests {
             udp_port = 40000
             public_ips = ["203.0.113.5", "2001:db8::5"]
             loops = 4
+            publisher_bitrate_max = 6000000
             ice_servers = [{ urls = ["stun:stun.example.org:3478"] }]
             [[webrtc.ice_servers]]
             """.replacing("\n[[webrtc.ice_servers]]", with: "")
@@ -122,6 +123,7 @@ struct EdgeConfigTests {
                 url = "redis://user:p%40ss@redis.example.org:6380/2"
                 """)
         #expect(config.node.url == "https://edge.example.org:7443")
+        #expect(config.webrtc.publisherBitrateMax == 6_000_000)
         #expect(config.http.corsOrigins == ["https://example.org"] && config.http.isTLS)
         #expect(config.webrtc.iceServers.first?.urls == ["stun:stun.example.org:3478"])
         #expect(config.auth.roomTokens == ["demo": "t2"])

@@ -31,14 +31,42 @@ peer.getStats().then((report) => {
 });
 """
 
+# Publishes a picture that no encoder can make small, and measures what is sent in each tenth of a second from the connection on.
+_CLIMB = """
+const [stream, maxBitrate, seconds, done] = arguments;
+(async () => {
+  const canvas = Object.assign(document.createElement('canvas'), {width: 640, height: 360});
+  const context = canvas.getContext('2d'), picture = context.createImageData(640, 360), words = new Uint32Array(picture.data.buffer);
+  const drawing = setInterval(() => {
+    for (let at = 0; at < words.length; at++) words[at] = Math.random() * 0x1000000 | 0xff000000;
+    context.putImageData(picture, 0, 0);
+  }, 33);
+  const { WHIPPublisher } = await import('/whip.js');
+  const publisher = new WHIPPublisher();
+  await publisher.start(stream, canvas.captureStream(30), { maxBitrate });
+  while (publisher.connection.connectionState !== 'connected') await new Promise((then) => setTimeout(then, 10));
+  const began = performance.now(), series = [];
+  while (performance.now() - began < seconds * 1000) {
+    const report = [...(await publisher.connection.getStats()).values()];
+    const sent = report.find((stat) => stat.type === 'outbound-rtp' && stat.kind === 'video');
+    const allowed = report.map((stat) => stat.availableOutgoingBitrate ?? 0);
+    series.push([(performance.now() - began) / 1000, (sent?.bytesSent ?? 0) * 8, Math.max(...allowed)]);
+    await new Promise((then) => setTimeout(then, 100));
+  }
+  clearInterval(drawing);
+  publisher.stop();
+  return series;
+})().then(done, (error) => done(String(error)));
+"""
+
 
 class Browser:
-    def __init__(self, base: str):
+    def __init__(self, base: str, more_flags: list[str] | None = None):
         self.base = base
         self._profile = tempfile.mkdtemp(prefix="tributary-chromium-")
         options = webdriver.ChromeOptions()
         options.binary_location = shutil.which("chromium")
-        for flag in [*FLAGS, f"--user-data-dir={self._profile}"]:
+        for flag in [*FLAGS, *(more_flags or []), f"--user-data-dir={self._profile}"]:
             options.add_argument(flag)
         options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
         self.driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
@@ -80,6 +108,14 @@ class Browser:
         self.script("document.querySelector('#size').value = arguments[0]", size)
         self.driver.find_element(By.CSS_SELECTOR, "form button[type=submit]").click()
         assert self.until_state(PUBLISHER, "live", "error", seconds=30) == "live", self.script("return document.querySelector('main').innerText")
+
+    def climb(self, stream: str, bits: int, seconds: float = 4) -> list[tuple[float, int, float]]:
+        """Publishes noise, allowed so many bits a second: moments since the connection stood, bits sent by then, bits a second that the
+        browser believes it may send."""
+        self.open("/")
+        series = self.driver.execute_async_script(_CLIMB, stream, bits, seconds)
+        assert isinstance(series, list), series
+        return series
 
     def stop_publishing(self) -> None:
         self.driver.find_element(By.CSS_SELECTOR, f"{PUBLISHER} button.danger").click()

@@ -37,6 +37,17 @@ def picture(index: int) -> av.VideoFrame:
     return frame
 
 
+NOISE_SIZE = (640, 360)
+_NOISE = [numpy.random.default_rng(seed).integers(16, 235, (NOISE_SIZE[1] * 3 // 2, NOISE_SIZE[0]), dtype=numpy.uint8) for seed in range(8)]
+
+
+def noise(index: int) -> av.VideoFrame:
+    """A picture that no encoder can make small."""
+    frame = av.VideoFrame.from_ndarray(_NOISE[index % len(_NOISE)], format="yuv420p")
+    frame.pts, frame.time_base = index, fractions.Fraction(1, FPS)
+    return frame
+
+
 def sound(index: int) -> av.AudioFrame:
     """20 ms of stereo: 1 kHz during the mark, else nearly silent (not digital silence, so that DTX never sets in)."""
     at = numpy.arange(index * SAMPLES, (index + 1) * SAMPLES)

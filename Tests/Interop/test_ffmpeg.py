@@ -1,71 +1,21 @@
 """FFmpeg 8's own WHIP muxer publishes; it offers setup:passive, so the node has to be the DTLS client."""
 
-import fractions
-import threading
-import time
-
-import av
 import pytest
 
 import inspection
 import sources
+from browser import PLAYER
+from muxers import WHIPMuxer
 from programs import eventually
 from wire import call
-
-
-class WHIPMuxer(threading.Thread):
-    """`av.open(url, "w", format="whip")` fed at the pace of its own clock."""
-
-    def __init__(self, url: str, seconds: float):
-        super().__init__(daemon=True)
-        self.url, self.seconds = url, seconds
-        self.error: Exception | None = None
-        self.leave = threading.Event()
-
-    def run(self) -> None:
-        try:
-            self._publish()
-        except Exception as error:  # Handed to the test, which raises it in its own thread.
-            self.error = error
-
-    def _publish(self) -> None:
-        with av.open(self.url, "w", format="whip") as output:
-            video = output.add_stream("libx264", rate=sources.FPS, options={
-                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(sources.FPS), "bf": "0"})
-            video.width, video.height = sources.SIZE
-            video.pix_fmt = "yuv420p"
-            video.bit_rate = 600_000
-            video.codec_context.time_base = fractions.Fraction(1, sources.FPS)
-            audio = output.add_stream("libopus", rate=sources.RATE, layout="stereo")
-            audio.bit_rate = 64_000
-            output.start_encoding()
-            started, pictures, sounds = time.monotonic(), 0, 0
-            while not self.leave.is_set():
-                now = time.monotonic() - started
-                if now > self.seconds:
-                    break
-                while pictures / sources.FPS <= now:
-                    output.mux(video.encode(sources.picture(pictures)))
-                    pictures += 1
-                while sounds * sources.SAMPLES / sources.RATE <= now:
-                    output.mux(audio.encode(sources.sound(sounds)))
-                    sounds += 1
-                time.sleep(0.005)
-
-    def finish(self) -> None:
-        self.leave.set()
-        self.join(20)
-        assert not self.is_alive(), "the muxer did not end"
-        if self.error:
-            raise self.error
 
 
 @pytest.fixture
 def muxer():
     started: list[WHIPMuxer] = []
 
-    def make(url: str, seconds: float = 60) -> WHIPMuxer:
-        started.append(WHIPMuxer(url, seconds))
+    def make(url: str, seconds: float = 60, **picture) -> WHIPMuxer:
+        started.append(WHIPMuxer(url, seconds, **picture))
         started[-1].start()
         return started[-1]
 
@@ -73,6 +23,20 @@ def muxer():
     for each in started:
         each.leave.set()
         each.join(20)
+
+
+def test_who_joins_far_from_a_key_frame_sees_a_picture_at_once(cluster, browsers, peers, muxer, name):
+    """FFmpeg makes none when asked, and the next one is a minute away: joiners are sent all there was since the last one."""
+    stream = name("group")
+    muxer(f"{cluster.url}/whip/{stream}", picture=sources.noise, size=sources.NOISE_SIZE, bit_rate=2_500_000, key_seconds=60)
+    # More packets than a ring holds at first.
+    eventually("2500 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 2500, 40, every=0.2)
+    # On different loops: a node puts each viewer where the fewest sessions are.
+    for viewer in [peers.play(f"{cluster.url}/whep/{stream}") for _ in range(2)]:
+        eventually("pictures long before the next key frame", lambda viewer=viewer: viewer.frames > 200, 15)
+    page = browsers()
+    page.watch(stream, frames=300, seconds=15, has_sound=False)
+    assert page.stats(PLAYER, "inbound-rtp")["video"]["packetsLost"] == 0
 
 
 def test_whip_muxer_to_browser_and_aiortc(cluster, browsers, peers, muxer, name):

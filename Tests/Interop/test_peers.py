@@ -38,6 +38,18 @@ def test_late_viewer_gets_a_picture_soon(cluster, peers, name):
     eventually("first picture of the late viewer", lambda: late.frames > 0, 5)
 
 
+def test_what_a_viewer_lost_comes_again_as_retransmissions(cluster, peers, name):
+    stream = name()
+    peers.publish(f"{cluster.url}/whip/{stream}")
+    viewer = peers.play(f"{cluster.url}/whep/{stream}")
+    eventually("first pictures", lambda: viewer.frames > 10, 20)
+    viewer.lose(0.05)
+    before = viewer.frames
+    eventually("losses that were repaired", lambda: viewer.retransmitted >= 20, 30)
+    assert viewer.retransmitted <= 1.5 * viewer.lost, "each was asked for about once"
+    eventually("pictures in spite of losses", lambda: viewer.frames > before + 60, 20)
+
+
 def test_streams_spread_over_the_nodes(own_cluster, peers, name):
     streams = [name("spread") for _ in range(4)]
     for stream in streams:

@@ -431,6 +431,7 @@ enum OfferCorpus {
             a=fingerprint:sha-256 \(fingerprint)
             a=setup:actpass
             a=mid:1
+            a=extmap:2 http://www.webrtc.org/experiments/rtp-hdrext/abs-send-time
             a=extmap:13 urn:3gpp:video-orientation
             a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
             a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
@@ -441,6 +442,7 @@ enum OfferCorpus {
             a=rtpmap:97 rtx/90000
             a=fmtp:97 apt=96
             a=rtpmap:103 H264/90000
+            a=rtcp-fb:103 goog-remb
             a=rtcp-fb:103 transport-cc
             a=rtcp-fb:103 ccm fir
             a=rtcp-fb:103 nack
@@ -465,6 +467,7 @@ enum OfferCorpus {
             a=setup:actpass
             a=mid:2
             a=extmap:1 urn:ietf:params:rtp-hdrext:ssrc-audio-level
+            a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
             a=extmap:4 urn:ietf:params:rtp-hdrext:sdes:mid
             a=recvonly
             a=rtcp-mux

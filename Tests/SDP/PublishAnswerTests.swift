@@ -205,19 +205,6 @@ struct PublishAnswerTests {
         let text = OfferCorpus.chrome.text.replacingLine("a=fmtp:104 apt=103", with: "a=fmtp:104 apt=104")
         #expect(try answer(text).tracks.last?.rtxPayloadType == nil)
     }
-
-    @Test("simulcast layers are offered and one is taken: the answer has no rid")
-    func simulcast() throws {
-        let layers = "a=rid:h send\r\na=rid:l send\r\na=simulcast:send h;l\r\n"
-        let text = OfferCorpus.chrome.text.replacingLine(
-            "a=msid:6c0c bbbb", with: layers + "a=msid:6c0c bbbb"
-        )
-        .removingLines("a=ssrc")
-        let offer = try SessionDescription(parsing: text)
-        let result = try PublishAnswer(offer: offer)
-        #expect(result.tracks.last?.ssrc == nil)
-        try checkAnswer(result.sdp(local: OfferCorpus.local), to: offer, direction: "recvonly", setup: .passive)
-    }
 }
 
 extension String {

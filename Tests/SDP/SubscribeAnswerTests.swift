@@ -8,6 +8,10 @@ struct SubscribeAnswerTests {
         SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus),
     ]
 
+    /// Chrome's offer in the corpus has retransmissions for it.
+    private static let baseline = SourceTrack(
+        kind: .video, codec: Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=42001f"))
+
     private static func counter() -> () -> UInt32 {
         var next: UInt32 = 1000
         return {
@@ -16,8 +20,11 @@ struct SubscribeAnswerTests {
         }
     }
 
-    private func answer(_ text: String, _ stream: [SourceTrack] = stream) throws -> SubscribeAnswer {
-        try SubscribeAnswer(offer: SessionDescription(parsing: text), stream: stream, randomSSRC: Self.counter())
+    private func answer(
+        _ text: String, _ stream: [SourceTrack] = stream, reports: PathReportPolicy = .layers
+    ) throws -> SubscribeAnswer {
+        try SubscribeAnswer(
+            offer: SessionDescription(parsing: text), stream: stream, reports: reports, randomSSRC: Self.counter())
     }
 
     @Test("every player's offer gets an answer that keeps the rules", arguments: OfferCorpus.players)
@@ -27,8 +34,7 @@ struct SubscribeAnswerTests {
         #expect(answer.tracks.count == 2)
         #expect(Set(answer.tracks.map(\.cname)).count == 1)
         #expect(Set(answer.tracks.compactMap(\.ssrc)).count == 2)
-        #expect(
-            answer.tracks.allSatisfy { $0.rtxPayloadType == nil && $0.extensions.transportCC == nil && !$0.feedback.transportCC })
+        #expect(answer.tracks.allSatisfy { $0.extensions.transportCC == nil && !$0.feedback.transportCC })
         let text = answer.sdp(local: OfferCorpus.local)
         try checkAnswer(text, to: offer, direction: "sendonly", setup: answer.ourSetup)
         let sections = try SessionDescription(parsing: text).media.filter { $0.port != 0 }
@@ -36,9 +42,83 @@ struct SubscribeAnswerTests {
         #expect(Set(streamIDs).count == 1 && streamIDs.count == 2)
         for (section, track) in zip(sections, answer.tracks) {
             let ssrc = try #require(track.ssrc)
-            #expect(section.all("ssrc").allSatisfy { $0.hasPrefix("\(ssrc) ") && $0.contains(":") })
             #expect(section.all("ssrc").first == "\(ssrc) cname:\(track.cname)")
+            #expect(section.all("ssrc").allSatisfy { $0.contains(":") })
+            try Self.checkRetransmission(section, track)
         }
+    }
+
+    /// Declared are the media's SSRC and that of its retransmissions, in this order and no other (RFC 4588 section 8.8, RFC 5576).
+    private static func checkRetransmission(_ section: MediaDescription, _ track: NegotiatedTrack) throws {
+        let declared = section.all("ssrc").map { $0.prefix { $0 != " " } }.reduce(into: [Substring]()) {
+            if !$0.contains($1) { $0.append($1) }
+        }
+        #expect(declared == [track.ssrc, track.rtxSSRC].compactMap { $0.map { "\($0)" } })
+        #expect((track.rtxSSRC == nil) == (track.rtxPayloadType == nil))
+        #expect(section.formats == [track.payloadType, track.rtxPayloadType].compactMap { $0.map { "\($0)" } })
+        guard let rtx = track.rtxPayloadType, let ssrc = track.ssrc, let rtxSSRC = track.rtxSSRC else {
+            #expect(section.all("ssrc-group").isEmpty && !section.all("rtpmap").contains { $0.contains("rtx/") })
+            return
+        }
+        #expect(section.all("ssrc-group") == ["FID \(ssrc) \(rtxSSRC)"])
+        #expect(section.all("rtpmap").contains("\(rtx) rtx/90000"))
+        #expect(section.all("fmtp").contains("\(rtx) apt=\(track.payloadType)"))
+    }
+
+    @Test(
+        "retransmissions are answered when they are offered for the payload type taken, and can be asked for",
+        arguments: [
+            ("a=mid:1", "a=mid:1", UInt8?(104)), ("a=fmtp:104 apt=103", "a=fmtp:104 apt=107", nil),
+            ("a=fmtp:104 apt=103", nil, nil), ("a=rtpmap:104 rtx/90000", nil, nil), ("a=rtcp-fb:103 nack", nil, nil),
+        ] as [(String, String?, UInt8?)])
+    func retransmission(_ line: String, _ other: String?, _ expected: UInt8?) throws {
+        let offer = OfferCorpus.chromePlayer.text.replacingLine(line, with: other)
+        let track = try #require(try answer(offer, [Self.baseline]).tracks.first)
+        #expect(track.payloadType == 103 && track.rtxPayloadType == expected)
+        #expect((track.rtxSSRC == nil) == (expected == nil))
+    }
+
+    struct Reports: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        var hasLayers = true
+        var policy = PathReportPolicy.layers
+        /// Lines of Chrome's offer that aren't there.
+        var without: [String] = []
+        /// Of video and of audio.
+        var transportCC = [false, false]
+        var estimates = [false, false]
+    }
+
+    private static let transportCC = "a=extmap:3 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01"
+
+    @Test(
+        "a viewer reports on its path where that matters and nothing has to be sent twice as it was",
+        arguments: [
+            Reports(testDescription: "one layer", hasLayers: false),
+            Reports(testDescription: "never", policy: .never),
+            Reports(testDescription: "always", hasLayers: false, policy: .always, transportCC: [true, true]),
+            Reports(testDescription: "layers", transportCC: [true, true]),
+            Reports(testDescription: "no retransmissions", without: ["a=rtpmap:104 rtx/90000"]),
+            Reports(testDescription: "no loss reports", without: ["a=rtcp-fb:103 nack"]),
+            Reports(testDescription: "no arrivals", without: ["a=rtcp-fb:103 transport-cc"], estimates: [true, false]),
+            Reports(testDescription: "no numbers", without: [transportCC], estimates: [true, false]),
+            Reports(
+                testDescription: "neither", without: ["a=rtcp-fb:103 transport-cc", "a=rtcp-fb:103 goog-remb"]),
+            Reports(
+                testDescription: "sound without", without: ["a=rtcp-fb:111 transport-cc"], transportCC: [true, false]),
+        ])
+    func pathReports(_ sample: Reports) throws {
+        let offer = sample.without.reduce(OfferCorpus.chromePlayer.text) { $0.replacingLine($1, with: nil) }
+        let video = SourceTrack(kind: .video, codec: Self.baseline.codec, hasLayers: sample.hasLayers)
+        let answer = try answer(offer, [video, SourceTrack(kind: .audio, codec: .opus)], reports: sample.policy)
+        let tracks = answer.tracks.sorted { $0.kind == .video && $1.kind == .audio }
+        #expect(tracks.map(\.feedback.transportCC) == sample.transportCC)
+        #expect(tracks.map { $0.extensions.transportCC != nil } == sample.transportCC)
+        #expect(tracks.map(\.feedback.remb) == sample.estimates)
+        #expect(tracks.map { $0.extensions.absSendTime != nil } == sample.estimates)
+        let text = answer.sdp(local: OfferCorpus.local)
+        #expect(text.contains("a=rtcp-fb:103 transport-cc\r\n") == sample.transportCC[0])
+        #expect(text.contains("a=rtcp-fb:103 goog-remb\r\n") == sample.estimates[0])
     }
 
     @Test("a data channel before the media is rejected and the bundle leaves it out")
@@ -95,6 +175,20 @@ struct SubscribeAnswerTests {
         let modeZero = OfferCorpus.chromePlayer.text
             .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 109 39 100", with: "m=video 9 UDP/TLS/RTP/SAVPF 96 107")
         #expect(throws: SDPError.unacceptable("no common video codec")) { try answer(modeZero) }
+    }
+
+    @Test("a viewer who names no H.264 parameters gets what there is and is told; one who names the stream's goes before")
+    func unnamed() throws {
+        let offer = OfferCorpus.chromePlayer.text
+            .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 109 39 100", with: "m=video 9 UDP/TLS/RTP/SAVPF 96 100")
+        let none = offer.removingLines("a=fmtp:100 ")
+        let source = Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=640028")
+        let result = try answer(none, [SourceTrack(kind: .video, codec: source)])
+        #expect(result.tracks.map(\.payloadType) == [100])
+        #expect(
+            result.sdp(local: OfferCorpus.local).contains("a=fmtp:100 packetization-mode=1;profile-level-id=640028\r\n"))
+        let both = OfferCorpus.chromePlayer.text.removingLines("a=fmtp:103 ")
+        #expect(try answer(both).tracks.first?.payloadType != 103)
     }
 
     @Test(
@@ -155,7 +249,8 @@ struct SubscribeAnswerTests {
     @Test("a generator that repeats itself still yields distinct SSRCs, none of them 0")
     func uniqueSources() throws {
         let result = try SubscribeAnswer(
-            offer: SessionDescription(parsing: OfferCorpus.chromePlayer.text), stream: Self.stream, randomSSRC: { 0 })
-        #expect(result.tracks.map(\.ssrc) == [1, 2])
+            offer: SessionDescription(parsing: OfferCorpus.chromePlayer.text), stream: [Self.baseline, Self.stream[1]],
+            randomSSRC: { 0 })
+        #expect(result.tracks.flatMap { [$0.ssrc, $0.rtxSSRC] } == [1, 2, 3, nil])
     }
 }

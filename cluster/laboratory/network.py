@@ -133,11 +133,20 @@ class Network:
     def set_link(self, member: str, is_up: bool) -> None:
         run("ip", "-n", self.namespace(member), "link", "set", INTERFACE, "up" if is_up else "down")
 
-    def drop_from(self, member: str, source: str | None, share: float = 1.0) -> None:
+    def drop_from(self, member: str, source: str | None, share: float = 1.0, protocol: str = "all") -> None:
         """Lets `member` not hear `source`, or anybody but itself: of each packet that arrives, with this probability."""
-        match = ["-s", source] if source else ["-i", INTERFACE]
+        match = ["-p", protocol, *(["-s", source] if source else ["-i", INTERFACE])]
         some = [] if share >= 1 else ["-m", "statistic", "--mode", "random", "--probability", f"{share:.4f}"]
         self._filter(member, "-A", "INPUT", *match, *some, "-j", "DROP")
+
+    def limit_to(self, member: str, bits_per_second: int | None, queue_ms: int = 150) -> None:
+        """What reaches `member` comes no faster than this, and what waits longer is dropped; None: as fast as the machine can."""
+        in_switch = ("ip", "netns", "exec", self.switch, "tc", "qdisc")
+        if bits_per_second is None:
+            run(*in_switch, "delete", "dev", member, "root", is_failure_fine=True)
+            return
+        # Datagrams that the kernel still holds together (UDP_SEGMENT) are taken apart when they are larger than the bucket.
+        run(*in_switch, "replace", "dev", member, "root", "tbf", "rate", f"{bits_per_second}bit", "burst", "4kb", "latency", f"{queue_ms}ms")
 
     def clear_filters(self, member: str) -> None:
         self._filter(member, "-F")

@@ -10,6 +10,7 @@ public final class MediaPlane: Sendable {
     private let certificate: DTLSCertificate
     private let directory: PlaneDirectory
     private let loops: [MediaLoop]
+    private let pool: HandshakePool
     private let addresses: [String]
     private let mediaSettings: MediaSettings
 
@@ -29,11 +30,17 @@ public final class MediaPlane: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         let (stream, continuation) = AsyncStream.makeStream(of: MediaEvent.self)
         events = stream
-        directory = PlaneDirectory(mailboxes: mailboxes, events: continuation)
+        let channels = settings.hasDataChannels ? try DataChannelThread.shared() : nil
+        directory = PlaneDirectory(
+            mailboxes: mailboxes, events: continuation, dataChannels: channels.map { ($0, $0.nextPlane()) })
+        pool = try HandshakePool(threads: max(1, count / 2))
         var loops: [MediaLoop] = []
         do throws(MediaPlaneError) {
-            for index in 0..<count { loops.append(try MediaLoop(index: index, settings: settings, directory: directory)) }
+            for index in 0..<count {
+                loops.append(try MediaLoop(index: index, settings: settings, directory: directory, pool: pool))
+            }
         } catch {
+            pool.stop()
             for index in loops.indices { _ = mailboxes[index].post(.shutdown, isWiring: true) }
             for loop in loops { loop.join() }
             throw error
@@ -46,6 +53,9 @@ public final class MediaPlane: Sendable {
     /// SHA-256 of our DTLS certificate, for `a=fingerprint`.
     public var fingerprint: [UInt8] { certificate.sha256Fingerprint }
 
+    /// The longest message that data channels carry, in bytes; nil when there are none.
+    public var dataMessageBytes: Int? { directory.dataChannels == nil ? nil : SCTPLimits.messageBytes }
+
     /// How many loops there are.
     public var loopCount: Int { loops.count }
 
@@ -56,6 +66,12 @@ public final class MediaPlane: Sendable {
     public func candidates(loop: Int) -> [(address: String, port: UInt16)] {
         guard loops.indices.contains(loop) else { return [] }
         return addresses.map { ($0, loops[loop].port) }
+    }
+
+    /// Where peers without UDP reach a loop by TCP (RFC 6544 passive candidates); empty unless the settings want it.
+    public func tcpCandidates(loop: Int) -> [(address: String, port: UInt16)] {
+        guard loops.indices.contains(loop), let port = loops[loop].tcpPort else { return [] }
+        return addresses.map { ($0, port) }
     }
 
     /// Adds a publisher. STUN for its ufrag is answered from before this returns.
@@ -115,7 +131,8 @@ public final class MediaPlane: Sendable {
             remoteFingerprints: spec.remoteFingerprints.map { PeerFingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
             iceRole: spec.dialing == nil ? .lite : .controlling, dtlsRole: spec.isDTLSClient ? .client : .server,
             certificate: certificate,
-            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast))
+            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast),
+            handshakesElsewhere: true)
     }
 
     /// New ICE credentials for a session, for an ICE restart (RFC 8445 §9): media goes on, both sets are valid until the peer uses the new.
@@ -148,9 +165,9 @@ public final class MediaPlane: Sendable {
         return StreamTap(pipe: pipe) { [directory] in directory.closeTap(stream, pipe) }
     }
 
-    /// Asks the stream's publisher for a keyframe; requests are joined and spaced out (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
+    /// Asks the stream's publisher for a keyframe of what taps are given; requests are joined and spaced out (RFC 4585 §6.3.1, RFC 5104 §4.3.1).
     public func requestKeyframe(stream: StreamKey) {
-        directory.requestKeyframe(stream)
+        directory.requestKeyframe(stream, sources: nil)
     }
 
     /// Numbers about every session and loop, as each loop last published them (once a second).
@@ -166,6 +183,23 @@ public final class MediaPlane: Sendable {
         }
     }
 
+    /// The simulcast layers that a viewer may choose from; nil when it is gone, or publishes.
+    public func layers(of session: SessionHandle) async -> ViewerLayers? {
+        await withCheckedContinuation { done in
+            ask(session.loop, .layers(session.id, done)) { done.resume(returning: nil) }
+        }
+    }
+
+    /// Chooses what of a simulcast stream a viewer is sent. It keeps what it has until a keyframe of the chosen layer comes.
+    ///
+    /// - Throws: ``MediaPlaneError/noSession`` when it is gone, or publishes.
+    public func choose(_ choice: LayerChoice, for session: SessionHandle) async throws(MediaPlaneError) {
+        let isDone = await withCheckedContinuation { done in
+            ask(session.loop, .chooseLayer(session.id, LayerFollower.Wish(choice), done)) { done.resume(returning: false) }
+        }
+        if !isDone { throw .noSession }
+    }
+
     /// Says goodbye to every peer, ends every session and stops the threads. Later calls of other methods throw or do nothing.
     public func shutdown() async {
         stopThreads()
@@ -176,6 +210,7 @@ public final class MediaPlane: Sendable {
         guard directory.stop() else { return }
         for mailbox in directory.mailboxes { _ = mailbox.post(.shutdown, isWiring: true) }
         for loop in loops { loop.join() }
+        pool.stop()
         directory.finishEvents()
     }
 }

@@ -49,6 +49,8 @@ public struct ExtensionIDs: Sendable, Equatable {
     public var videoOrientation: UInt8 = 0
     /// Playout delay limits, three bytes.
     public var playoutDelay: UInt8 = 0
+    /// AV1's dependency descriptor; longer than 16 bytes at keyframes, so that a viewer must take the two-byte form (RFC 8285 §6).
+    public var dependencyDescriptor: UInt8 = 0
 
     /// Nothing negotiated.
     public init() {}
@@ -127,10 +129,28 @@ public struct TransportSpec: Sendable {
     /// first (RFC 8445 §6.1.1).
     public var dialing: [Endpoint]?
 
+    /// What the peer said of its SCTP (RFC 8841 §5, §6).
+    public struct DataChannels: Sendable, Equatable {
+        /// `a=sctp-port`.
+        public var port: UInt16
+        /// `a=max-message-size` in bytes; what is longer is not sent to it.
+        public var messageBytes: Int
+
+        /// - Parameters: the two attributes.
+        public init(port: UInt16, messageBytes: Int) {
+            self.port = port
+            self.messageBytes = messageBytes
+        }
+    }
+
+    /// Nil when no data channels were agreed.
+    public var dataChannels: DataChannels?
+
     /// All fields by name.
     public init(
         localUfrag: String, localPassword: String, remoteUfrag: String, remotePassword: String,
-        remoteFingerprints: [Fingerprint], isDTLSClient: Bool, dialing: [Endpoint]? = nil
+        remoteFingerprints: [Fingerprint], isDTLSClient: Bool, dialing: [Endpoint]? = nil,
+        dataChannels: DataChannels? = nil
     ) {
         self.localUfrag = localUfrag
         self.localPassword = localPassword
@@ -139,6 +159,7 @@ public struct TransportSpec: Sendable {
         self.remoteFingerprints = remoteFingerprints
         self.isDTLSClient = isDTLSClient
         self.dialing = dialing
+        self.dataChannels = dataChannels
     }
 }
 
@@ -164,6 +185,8 @@ public struct IncomingTrackSpec: Sendable {
     public var rtxSSRC: UInt32?
     /// The media section's identification tag.
     public var mid: String
+    /// The simulcast layer's `a=rid` (RFC 8851); empty for a track that comes once. Layers of a section are tracks of their own.
+    public var rid: String
     /// Header extension ids of this section.
     public var extensions: ExtensionIDs
     /// Feedback the publisher understands.
@@ -172,7 +195,7 @@ public struct IncomingTrackSpec: Sendable {
     /// All fields by name; optional ones default to absent.
     public init(
         kind: TrackKind, codec: CodecID, clockRate: UInt32, channels: UInt8 = 0, fmtp: String = "", payloadType: UInt8,
-        rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "",
+        rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "", rid: String = "",
         extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags()
     ) {
         self.kind = kind
@@ -185,6 +208,7 @@ public struct IncomingTrackSpec: Sendable {
         self.ssrc = ssrc
         self.rtxSSRC = rtxSSRC
         self.mid = mid
+        self.rid = rid
         self.extensions = extensions
         self.feedback = feedback
     }
@@ -200,6 +224,10 @@ public struct OutgoingTrackSpec: Sendable {
     public var payloadType: UInt8
     /// Our SSRC for this viewer; unique within the viewer's transport.
     public var ssrc: UInt32
+    /// The viewer's payload type for retransmissions (RFC 4588), if agreed; needs ``rtxSSRC``.
+    public var rtxPayloadType: UInt8?
+    /// Our SSRC for retransmissions; without one a packet asked for again is sent again as it was.
+    public var rtxSSRC: UInt32?
     /// RTP clock in Hz.
     public var clockRate: UInt32
     /// The canonical name in our SDES; the same for both tracks of a viewer (RFC 7022).
@@ -213,13 +241,16 @@ public struct OutgoingTrackSpec: Sendable {
 
     /// All fields by name.
     public init(
-        kind: TrackKind, codec: CodecID, payloadType: UInt8, ssrc: UInt32, clockRate: UInt32, cname: String, mid: String = "",
-        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags()
+        kind: TrackKind, codec: CodecID, payloadType: UInt8, ssrc: UInt32, rtxPayloadType: UInt8? = nil, rtxSSRC: UInt32? = nil,
+        clockRate: UInt32, cname: String, mid: String = "", extensions: ExtensionIDs = ExtensionIDs(),
+        feedback: FeedbackFlags = FeedbackFlags()
     ) {
         self.kind = kind
         self.codec = codec
         self.payloadType = payloadType
         self.ssrc = ssrc
+        self.rtxPayloadType = rtxPayloadType
+        self.rtxSSRC = rtxSSRC
         self.clockRate = clockRate
         self.cname = cname
         self.mid = mid

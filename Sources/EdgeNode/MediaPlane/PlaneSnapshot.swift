@@ -24,6 +24,12 @@ public struct SessionSnapshot: Sendable {
     public var keyframeRequests: UInt64
     /// Round trip to the peer in nanoseconds; 0 while unknown.
     public var rttNs: UInt64
+    /// A publisher's simulcast layers from the lowest to the highest; empty without.
+    public var layers: [LayerSnapshot]
+    /// The layer that a viewer is sent now; nil for a publisher, for media that comes once, and while none is sent.
+    public var layer: String?
+    /// What a viewer's path is thought to carry, in bits per second of everything; nil while unknown.
+    public var availableBitrate: UInt64?
 }
 
 /// Numbers about one loop; counters only grow.

@@ -77,8 +77,12 @@ struct EdgeMetrics {
             publishers.map { MetricSample(["stream": $0.name], Double($0.session.keyframeRequests)) })
         var lost: [String: UInt64] = [:]
         var resent: [String: UInt64] = [:]
+        var available: [String: UInt64] = [:]
+        var layers: [String: [String: Int]] = [:]
         for viewer in sessions where !viewer.handle.isPublisher {
             guard let name = names[viewer.handle.stream] else { continue }
+            if let bits = viewer.availableBitrate { available[name] = min(bits, available[name] ?? .max) }
+            if let layer = viewer.layer { layers[name, default: [:]][layer, default: 0] += 1 }
             lost[name, default: 0] &+= viewer.lost
             resent[name, default: 0] &+= viewer.resent
         }
@@ -87,6 +91,12 @@ struct EdgeMetrics {
         }
         text.add(EdgeMetric.viewersLost, sorted(lost))
         text.add(EdgeMetric.viewersResent, sorted(resent))
+        text.add(EdgeMetric.viewersAvailable, sorted(available))
+        text.add(
+            EdgeMetric.viewersByLayer,
+            layers.sorted { $0.key < $1.key }.flatMap { stream, counts in
+                counts.sorted { $0.key < $1.key }.map { MetricSample(["stream": stream, "layer": $0.key], Double($0.value)) }
+            })
     }
 
     private func addLoops(_ text: inout MetricText, _ loops: [LoopSnapshot]) {

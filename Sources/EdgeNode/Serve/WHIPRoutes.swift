@@ -25,7 +25,7 @@ struct WHIPRoutes {
             }
         }
         addSession(to: &router)
-        addLayers(to: &router)
+        LayerRoutes(registry: registry, session: { try await self.session($0) }).add(to: &router)
     }
 
     private typealias Open =
@@ -177,19 +177,8 @@ struct WHIPRoutes {
             RouteResponse(.noContent, "Candidates taken"),
             RouteResponse(.ok, "ICE restarted; ETag is new", contentType: SessionHeaders.fragment),
             RouteResponse(.notFound, "No such session"), RouteResponse(.preconditionFailed, "Another ETag"),
+            RouteResponse(.preconditionRequired, "No If-Match"),
         ])
-
-    /// The layers of a simulcast publisher. Publishers send one layer, since the answers take no simulcast, so there is no choice.
-    private func addLayers(to router: inout Router) {
-        let pattern = "/session/{stream}/{session}/layer"
-        let handler: Router.Handler = { request in
-            _ = try await self.session(request)
-            throw HTTPError(.conflict, "the stream is not simulcast")
-        }
-        router.get(pattern, RouteDescription("The simulcast layers", tag: "session"), handler)
-        router.post(pattern, RouteDescription("Choose a simulcast layer", tag: "session"), handler)
-        router.delete(pattern, RouteDescription("Stop the video", tag: "session"), handler)
-    }
 
     // MARK: Checks
 

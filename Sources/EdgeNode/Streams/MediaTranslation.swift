@@ -33,6 +33,7 @@ extension ExtensionIDs {
         absSendTime = ids.absSendTime ?? 0
         audioLevel = ids.audioLevel ?? 0
         videoOrientation = ids.videoOrientation ?? 0
+        dependencyDescriptor = ids.dependencyDescriptor ?? 0
     }
 }
 
@@ -49,7 +50,8 @@ extension TransportSpec {
             localUfrag: local.ufrag, localPassword: local.password, remoteUfrag: remote.ice.ufrag,
             remotePassword: remote.ice.password,
             remoteFingerprints: remote.fingerprints.map { TransportSpec.Fingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
-            isDTLSClient: ourSetup == .active)
+            isDTLSClient: ourSetup == .active,
+            dataChannels: remote.dataChannels.map { DataChannels(port: $0.port, messageBytes: $0.messageBytes) })
     }
 
     /// A transport that we dial: what the other side answered to our offer.
@@ -62,7 +64,22 @@ extension TransportSpec {
 }
 
 extension IncomingTrackSpec {
-    init?(_ track: NegotiatedTrack) {
+    /// What the plane is to receive: each layer of a section is a track of its own. A declared SSRC is the first layer's (OBS).
+    static func tracks(_ tracks: [NegotiatedTrack]) -> [IncomingTrackSpec] {
+        tracks.flatMap { track in
+            (track.layers.isEmpty ? [""] : track.layers).enumerated().compactMap { index, rid in
+                var spec = IncomingTrackSpec(track)
+                spec?.rid = rid
+                if index > 0 {
+                    spec?.ssrc = nil
+                    spec?.rtxSSRC = nil
+                }
+                return spec
+            }
+        }
+    }
+
+    private init?(_ track: NegotiatedTrack) {
         guard let codec = CodecID(track.codec) else { return nil }
         self.init(
             kind: codec.kind, codec: codec, clockRate: UInt32(track.codec.clockRate),
@@ -77,8 +94,9 @@ extension OutgoingTrackSpec {
     init?(_ track: NegotiatedTrack) {
         guard let codec = CodecID(track.codec), let ssrc = track.ssrc else { return nil }
         self.init(
-            kind: codec.kind, codec: codec, payloadType: track.payloadType, ssrc: ssrc, clockRate: UInt32(track.codec.clockRate),
-            cname: track.cname, mid: track.mid, extensions: ExtensionIDs(track.extensions),
+            kind: codec.kind, codec: codec, payloadType: track.payloadType, ssrc: ssrc, rtxPayloadType: track.rtxPayloadType,
+            rtxSSRC: track.rtxSSRC, clockRate: UInt32(track.codec.clockRate), cname: track.cname, mid: track.mid,
+            extensions: ExtensionIDs(track.extensions),
             feedback: FeedbackFlags(track.feedback))
     }
 }

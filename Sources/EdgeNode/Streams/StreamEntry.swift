@@ -54,8 +54,15 @@ struct Session {
     /// The other node, when the session carries the stream between nodes.
     var relay: Relay?
     var etag: String
+    /// Whether data channels were agreed.
+    var hasDataChannel = false
     var state = Cluster.SessionState.new
     var stats = TrafficStats()
+    /// A publisher's simulcast layers.
+    var layers: [LayerSnapshot] = []
+    /// What a viewer is sent of them, and what its path is thought to carry.
+    var layer: String?
+    var availableBitrate: Int64?
     /// When `stats` was sampled, for the bit rate.
     var sampledNs: UInt64 = 0
 
@@ -63,7 +70,9 @@ struct Session {
 
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
-            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats)
+            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record,
+            hasDataChannel: hasDataChannel, stats: stats, layers: layers.isEmpty ? nil : layers.map(LayerRecord.init),
+            layer: layer, availableBitrate: availableBitrate)
     }
 }
 

@@ -14,6 +14,10 @@ public enum StreamError: Error, Sendable, Equatable {
     case publisherExists
     /// Another node of the cluster has the publisher.
     case publishedElsewhere(node: String)
+    /// The stream comes in one layer only.
+    case notSimulcast
+    /// The publisher has no layer of this name.
+    case layerNotFound
     /// A stream of this name is there already.
     case streamExists
     /// The stream has as many viewers as it may.
@@ -38,8 +42,8 @@ public enum StreamError: Error, Sendable, Equatable {
         switch self {
         case .invalidName, .sdp(.malformed): 400
         case .subscriberLimit: 403
-        case .streamNotFound, .sessionNotFound: 404
-        case .publisherExists, .publishedElsewhere, .streamExists, .nothingPublished: 409
+        case .streamNotFound, .sessionNotFound, .layerNotFound: 404
+        case .publisherExists, .publishedElsewhere, .streamExists, .nothingPublished, .notSimulcast: 409
         case .preconditionFailed: 412
         case .sdp(.tooLarge): 413
         case .sdp(.unacceptable): 422
@@ -62,6 +66,8 @@ extension StreamError: CustomStringConvertible {
         case .sessionNotFound: "no such session"
         case .publisherExists: "the stream has a publisher"
         case .publishedElsewhere(let node): "the stream is published on \(node)"
+        case .notSimulcast: "the stream is not simulcast"
+        case .layerNotFound: "the publisher has no such layer"
         case .streamExists: "the stream exists"
         case .subscriberLimit: "the stream has as many viewers as it may"
         case .preconditionFailed: "If-Match does not match the session"

@@ -58,7 +58,9 @@ extension StreamRegistry {
             log.debug("first media", ["stream": name, "kind": kind == .video ? "video" : "audio"])
         case .h264Profile(let key, let id, let profile):
             guard let name = names[key], var entry = streams[name], entry.publisher?.id == id else { return }
-            entry.source = entry.source.map { SourceTrack(kind: $0.kind, codec: $0.codec.withH264Profile(profile)) }
+            entry.source = entry.source.map {
+                SourceTrack(kind: $0.kind, codec: $0.codec.withH264Profile(profile), hasLayers: $0.hasLayers)
+            }
             streams[name] = entry
             // Who was answered for the profile that the publisher only claimed may be looking at a black picture.
             closeUnplayable(name, Array(entry.viewers.values))
@@ -103,6 +105,9 @@ extension StreamRegistry {
             session.stats.bytes = bytes
             session.stats.packets = Int64(clamping: sample.packets)
             session.sampledNs = now.monotonicNs
+            session.layers = sample.layers
+            session.layer = sample.layer
+            session.availableBitrate = sample.availableBitrate.map { Int64(clamping: $0) }
             let isSilent = sample.lastReceivedNs > 0 && now.monotonicNs > sample.lastReceivedNs &+ StreamLimits.disconnectedNs
             let old = session.state
             switch session.state {

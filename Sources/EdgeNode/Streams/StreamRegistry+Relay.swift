@@ -111,7 +111,7 @@ extension StreamRegistry {
             try await plane.addPublisher(
                 PublisherSpec(
                     stream: offer.key, session: offer.session, transport: transport,
-                    tracks: agreed.tracks.compactMap(IncomingTrackSpec.init)))
+                    tracks: IncomingTrackSpec.tracks(agreed.tracks)))
         case .push:
             try await plane.addViewer(
                 ViewerSpec(

@@ -60,13 +60,16 @@ public actor StreamRegistry {
         try checkOpen(name)
         if let path { try checkPath(path, publishing: name) }
         let answer = try Self.sdp { () throws(SDPError) in
-            try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
+            try PublishAnswer(
+                offer: SessionDescription(parsing: offer), supported: settings.codecs,
+                dataMessageBytes: plane.dataMessageBytes)
         }
         if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
         try await replacePublisher(of: name, key: entry.key, credential: credential, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0, idleNs: UInt64(max(0, idleSeconds ?? 0)) &* 1_000_000_000) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
@@ -78,7 +81,7 @@ public actor StreamRegistry {
                     PublisherSpec(
                         stream: entry.key, session: session.id,
                         transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
-                        tracks: answer.tracks.compactMap(IncomingTrackSpec.init)))
+                        tracks: IncomingTrackSpec.tracks(answer.tracks)))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             didPublish(name, answer.tracks, upstream: path ?? [])
@@ -107,12 +110,16 @@ public actor StreamRegistry {
         try checkTime(isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
-            try SubscribeAnswer(offer: description, stream: source.isEmpty ? Self.expected : source) { .random(in: 1 ... .max) }
+            try SubscribeAnswer(
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports,
+                dataMessageBytes: plane.dataMessageBytes
+            ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
         guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
         do throws(MediaPlaneError) {
@@ -240,7 +247,8 @@ public actor StreamRegistry {
     func local(_ ice: ICECredentials, loop: Int) -> LocalTransport {
         LocalTransport(
             ice: ice, fingerprint: Fingerprint(algorithm: "sha-256", bytes: plane.fingerprint),
-            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) })
+            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) }
+                + plane.tcpCandidates(loop: loop).map { Candidate(address: $0.address, port: $0.port, isTCP: true) })
     }
 
     /// Gives the waiting session its handle; when it, or the stream, went away meanwhile, the plane's session goes too.
@@ -285,7 +293,7 @@ public actor StreamRegistry {
         case .busy, .stopped, .noSession, .duplicateUfrag: return .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         case .transport(let reason): return .sdp(.unacceptable("the transport: \(reason)"))
         case .tracks(let count): return .sdp(.unacceptable("\(count) tracks"))
-        case .portInUse, .address, .system:
+        case .portInUse, .tcpPortInUse, .address, .system:
             log.error("a session could not be set up", ["stream": name, "why": error.description])
             return .failed(error.description)
         }
@@ -295,7 +303,7 @@ public actor StreamRegistry {
         guard var entry = streams[name] else { return }
         let isMoved = entry.upstream != upstream
         entry.upstream = upstream
-        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec) }
+        entry.source = tracks.map { SourceTrack(kind: $0.kind, codec: $0.codec, hasLayers: !$0.layers.isEmpty) }
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])

@@ -1,5 +1,5 @@
 /// One publisher or viewer of a stream, live777's names.
-public struct SessionRecord: Sendable, Hashable, Codable {
+public struct SessionRecord: Sendable, Hashable, Encodable {
     /// The session id, as in its URL.
     public var id: String
     /// When it began, Unix milliseconds.
@@ -14,11 +14,18 @@ public struct SessionRecord: Sendable, Hashable, Codable {
     public var hasDataChannel: Bool
     /// What went through it.
     public var stats: TrafficStats
+    /// A publisher's simulcast layers from the lowest to the highest; nil for media that is sent once.
+    public var layers: [LayerRecord]?
+    /// The layer that a viewer is sent now; nil for a publisher, for media that is sent once, and while none is sent.
+    public var layer: String?
+    /// What a viewer's path is thought to carry, in bits per second of everything; nil while unknown.
+    public var availableBitrate: Int64?
 
     /// Makes a record.
     public init(
         id: String, createdAt: Int64, leaveAt: Int64 = 0, state: SessionState = .new, cascade: CascadeRecord? = nil,
-        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats()
+        hasDataChannel: Bool = false, stats: TrafficStats = TrafficStats(), layers: [LayerRecord]? = nil,
+        layer: String? = nil, availableBitrate: Int64? = nil
     ) {
         self.id = id
         self.createdAt = createdAt
@@ -27,23 +34,14 @@ public struct SessionRecord: Sendable, Hashable, Codable {
         self.cascade = cascade
         self.hasDataChannel = hasDataChannel
         self.stats = stats
-    }
-
-    /// Reads a record; only `id` must be there.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        id = try container.decode(String.self, forKey: .id)
-        createdAt = try container.value(.createdAt, or: 0)
-        leaveAt = try container.value(.leaveAt, or: 0)
-        state = try container.value(.state, or: .new)
-        cascade = try container.decodeIfPresent(CascadeRecord.self, forKey: .cascade)
-        hasDataChannel = try container.value(.hasDataChannel, or: false)
-        stats = try container.value(.stats, or: TrafficStats())
+        self.layers = layers
+        self.layer = layer
+        self.availableBitrate = availableBitrate
     }
 }
 
 /// Where a session's connection stands (the words of W3C `RTCPeerConnectionState`).
-public enum SessionState: String, Sendable, Hashable, Codable {
+public enum SessionState: String, Sendable, Hashable, Encodable {
     /// Answered, nothing heard yet.
     case new
     /// ICE or DTLS is under way.
@@ -56,15 +54,10 @@ public enum SessionState: String, Sendable, Hashable, Codable {
     case failed
     /// Ended by either side.
     case closed
-
-    /// A word of a later release counts as `new`.
-    public init(from decoder: any Decoder) throws {
-        self = SessionState(rawValue: try decoder.singleValueContainer().decode(String.self)) ?? .new
-    }
 }
 
 /// The other end of a session between two nodes; URLs carry no tokens.
-public struct CascadeRecord: Sendable, Hashable, Codable {
+public struct CascadeRecord: Sendable, Hashable, Encodable {
     /// WHEP URL pulled from.
     public var sourceURL: String?
     /// WHIP URL pushed to.

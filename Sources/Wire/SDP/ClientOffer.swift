@@ -105,6 +105,7 @@ private struct OfferWriter {
         ids.audioLevel = extensions.contains(.audioLevel) && kind == .audio ? 3 : nil
         ids.videoOrientation = extensions.contains(.videoOrientation) && kind == .video ? 4 : nil
         let isVideo = kind == .video
+        ids.dependencyDescriptor = extensions.contains(.dependencyDescriptor) && isVideo ? 5 : nil
         let feedback = FeedbackMessages(
             nack: isVideo, pli: isVideo, fir: isVideo, transportCC: extensions.contains(.transportCC))
         let payloadType = CodecRule.named(codec.name)?.staticPayloadType ?? UInt8(index < 16 ? 96 + index : 124 + index % 4)
@@ -118,6 +119,7 @@ private struct OfferWriter {
         let mids = sections.compactMap { $0.first?.mid }
         let attributes = [
             SDPAttribute("group", (["BUNDLE"] + mids).joined(separator: " ")), SDPAttribute("ice-options", "trickle"),
+            SDPAttribute("extmap-allow-mixed"),
         ]
         return SessionDescription(
             origin: local.origin, attributes: attributes, media: sections.compactMap { media($0, local) }

@@ -14,6 +14,16 @@ public enum HeaderExtension: String, Sendable, CaseIterable {
     case audioLevel = "urn:ietf:params:rtp-hdrext:ssrc-audio-level"
     /// Coordination of video orientation, 3GPP TS 26.114 section 7.4.5.
     case videoOrientation = "urn:3gpp:video-orientation"
+    /// AV1 RTP payload specification, appendix A.
+    case dependencyDescriptor = "https://aomediacodec.github.io/av1-rtp-spec/#dependency-descriptor-rtp-header-extension"
+}
+
+extension HeaderExtension {
+    /// What only some codec's packets carry.
+    static func ofCodec(_ codec: Codec, allowsMixed: Bool) -> [HeaderExtension] {
+        // At a keyframe it is longer than the one-byte form holds, and one without its templates is of no use.
+        codec.name == "AV1" && allowsMixed ? [.dependencyDescriptor] : []
+    }
 }
 
 /// The negotiated id of each header extension, nil where there is none.
@@ -32,6 +42,8 @@ public struct HeaderExtensionIDs: Sendable, Equatable {
     public var audioLevel: UInt8?
     /// Video orientation.
     public var videoOrientation: UInt8?
+    /// AV1's dependency descriptor.
+    public var dependencyDescriptor: UInt8?
 
     /// No extension at all.
     public init() {}
@@ -47,6 +59,7 @@ public struct HeaderExtensionIDs: Sendable, Equatable {
             case .absSendTime: absSendTime
             case .audioLevel: audioLevel
             case .videoOrientation: videoOrientation
+            case .dependencyDescriptor: dependencyDescriptor
             }
         }
         set {
@@ -58,6 +71,7 @@ public struct HeaderExtensionIDs: Sendable, Equatable {
             case .absSendTime: absSendTime = newValue
             case .audioLevel: audioLevel = newValue
             case .videoOrientation: videoOrientation = newValue
+            case .dependencyDescriptor: dependencyDescriptor = newValue
             }
         }
     }
@@ -121,6 +135,8 @@ public struct NegotiatedTrack: Sendable, Equatable {
     public let kind: MediaKind
     /// The section's identification tag (RFC 5888); empty when the peer gave none.
     public let mid: String
+    /// The simulcast layers that were agreed on, as `a=rid` names them, in the sender's order; empty for media that is sent once.
+    public var layers: [String] = []
     /// The codec with the parameters that the sender of the media declared.
     public let codec: Codec
     /// The payload type on the wire.
@@ -145,10 +161,13 @@ public struct SourceTrack: Sendable, Equatable {
     public let kind: MediaKind
     /// The codec; for H.264 with the profile of the real sequence parameter set when that is known.
     public let codec: Codec
+    /// It comes in several layers, of which a viewer is sent one that its path carries.
+    public let hasLayers: Bool
 
     /// Makes a source track.
-    public init(kind: MediaKind, codec: Codec) {
+    public init(kind: MediaKind, codec: Codec, hasLayers: Bool = false) {
         self.kind = kind
         self.codec = codec
+        self.hasLayers = hasLayers
     }
 }

@@ -78,6 +78,8 @@ struct OfferedSection {
     private(set) var cname = ""
     /// Stream ids of `msid` lines, without `-`.
     private(set) var streamIDs: Set<String> = []
+    /// The layers that it may be sent in.
+    private(set) var simulcast = Simulcast()
 
     private var groups: [(semantics: String, ssrcs: [UInt32])] = []
     private var rtpmaps: [UInt8: String] = [:]
@@ -111,6 +113,7 @@ struct OfferedSection {
         case "extmap": try takeExtension(value)
         case "ssrc": try takeSource(value)
         case "ssrc-group": try takeGroup(value)
+        case "rid", "simulcast": simulcast.take(attribute.name, value)
         case "msid":
             if let stream = sdpFields(value, maximum: 2).first, stream != "-", streamIDs.count < SDPLimits.sources {
                 streamIDs.insert(String(stream))

@@ -2,7 +2,7 @@
 ///
 /// At most one audio and one video section are accepted, each with one payload type: a stream has one codec per kind at any
 /// moment, so an answer that left the sender a choice would let it change the codec under the viewers.
-/// Simulcast is not answered, which makes the sender send one layer (RFC 8853 section 5.3).
+/// Of a video section in several layers all are taken, up to `SDPLimits.layersAnswered` (RFC 8853 section 5.3).
 public struct PublishAnswer: Sendable {
     /// The accepted tracks in the order of their sections.
     public let tracks: [NegotiatedTrack]
@@ -13,13 +13,19 @@ public struct PublishAnswer: Sendable {
     private let writer: AnswerWriter
 
     private static let extensions: [HeaderExtension] = [.mid, .transportCC, .audioLevel, .videoOrientation]
+    /// What tells layers apart.
+    private static let layerExtensions: [HeaderExtension] = [.rid, .repairedRID]
     private static let feedback = FeedbackMessages(nack: true, pli: true, fir: true, transportCC: true, remb: true)
 
     /// Negotiates; nothing of ours is in it yet.
     ///
-    /// - Parameter supported: the codecs that the node forwards.
+    /// - Parameters:
+    ///   - supported: the codecs that the node forwards.
+    ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
-    public init(offer: SessionDescription, supported: CodecPolicy = .h264AndOpus) throws(SDPError) {
+    public init(
+        offer: SessionDescription, supported: CodecPolicy = .h264AndOpus, dataMessageBytes: Int? = nil
+    ) throws(SDPError) {
         let read = try ReadDescription(offer)
         var answered: [AnswerSection] = []
         var accepted: [OfferedSection] = []
@@ -48,7 +54,8 @@ public struct PublishAnswer: Sendable {
         }
         guard !tracks.isEmpty else { throw .unacceptable("nothing is sent") }
         try ReadDescription.checkSources(tracks)
-        remote = try read.transport(accepted: accepted)
+        let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
+        remote = try read.transport(accepted: accepted, dataChannels: channels)
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
@@ -63,7 +70,14 @@ public struct PublishAnswer: Sendable {
         _ section: OfferedSection, _ kind: MediaKind, _ supported: CodecPolicy, allowLongIDs: Bool
     ) throws(SDPError) -> (NegotiatedTrack, AnswerSection.Accepted) {
         guard let chosen = choice(section.codecs, supported) else { throw .unacceptable("no common \(kind) codec") }
-        var (ids, extensionLines) = section.extensionIDs(extensions, weSend: false, allowLongIDs: allowLongIDs)
+        var layers: [String] = []
+        if kind == .video, section.extensions.contains(where: { $0.uri == .rid }) {
+            layers = section.simulcast.layers(payloadType: chosen.payloadType, max: SDPLimits.layersAnswered)
+        }
+        var (ids, extensionLines) = section.extensionIDs(
+            extensions + HeaderExtension.ofCodec(chosen.codec, allowsMixed: allowLongIDs)
+                + (layers.isEmpty ? [] : layerExtensions), weSend: false, allowLongIDs: allowLongIDs)
+        if ids.rid == nil { layers = [] }
         var agreed = chosen.feedback.intersection(feedback)
         // The sequence number and the feedback about it make sense together only.
         if ids.transportCC == nil || !agreed.transportCC {
@@ -76,16 +90,19 @@ public struct PublishAnswer: Sendable {
         let sources = try section.primarySources()
         let rtx = agreed.nack ? chosen.rtxPayloadType : nil
         let track = NegotiatedTrack(
-            kind: kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType, rtxPayloadType: rtx,
+            kind: kind, mid: section.mid ?? "", layers: layers, codec: chosen.codec, payloadType: chosen.payloadType,
+            rtxPayloadType: rtx,
             ssrc: sources.ssrc, rtxSSRC: rtx == nil ? nil : sources.rtx, extensions: ids, feedback: agreed, cname: section.cname)
         let parameters = FormatParameters(chosen.codec.fmtp).text(keeping: CodecRule.named(chosen.codec.name)?.answered ?? [])
         let lines =
             extensionLines.map { SDPAttribute("extmap", $0) }
             + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
+            + Simulcast.answer(layers)
         return (
             track,
             AnswerSection.Accepted(
-                formats: [chosen.payloadType] + (rtx.map { [$0] } ?? []), attributes: lines, direction: .recvonly)
+                formats: ([chosen.payloadType] + (rtx.map { [$0] } ?? [])).map(String.init), attributes: lines,
+                direction: .recvonly)
         )
     }
 

@@ -10,7 +10,9 @@ extension SubscribeOffer {
     }
 
     /// Header extensions that are handed on, or are read where they arrive.
-    fileprivate static let relayedExtensions: Set<HeaderExtension> = [.mid, .audioLevel, .videoOrientation]
+    fileprivate static let relayedExtensions: Set<HeaderExtension> = [
+        .mid, .audioLevel, .videoOrientation, .dependencyDescriptor,
+    ]
 
     /// Video among the first twelve, so that each has a payload type for retransmissions.
     private static let relayed: [Codec] =

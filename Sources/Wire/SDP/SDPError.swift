@@ -39,6 +39,10 @@ public enum SDPLimits {
     public static let extensions = 64
     /// Distinct SSRCs of one section.
     public static let sources = 64
+    /// Simulcast layers of one section, and alternatives of one.
+    public static let layers = 16
+    /// Layers of one section that are asked for: browsers send three, OBS up to four.
+    public static let layersAnswered = 4
     /// Bytes of one token that is echoed: media, protocol, format, mid.
     public static let tokenBytes = 64
     /// Fingerprints at one level; clients send up to three.

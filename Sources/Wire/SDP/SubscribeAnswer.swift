@@ -4,7 +4,7 @@
 /// port 0. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
 /// stays black. Sound that does not fit, such as AAC for a browser, is left out.
 public struct SubscribeAnswer: Sendable {
-    /// The accepted tracks, with our SSRC and CNAME, in the order of their sections.
+    /// The accepted tracks, with our SSRCs and CNAME, in the order of their sections.
     public let tracks: [NegotiatedTrack]
     /// The viewer's transport.
     public let remote: RemoteTransport
@@ -19,10 +19,16 @@ public struct SubscribeAnswer: Sendable {
     ///
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
+    ///   - reports: whether the viewer is asked to tell what its path carries.
+    ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
-    public init(offer: SessionDescription, stream: [SourceTrack], randomSSRC: () -> UInt32) throws(SDPError) {
+    public init(
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, dataMessageBytes: Int? = nil,
+        randomSSRC: () -> UInt32
+    ) throws(SDPError) {
         let read = try ReadDescription(offer)
+        let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
         var unplayable: Set<MediaKind> = []
@@ -46,7 +52,8 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             try section.checkUsable()
-            let (track, lines) = Self.track(section, open.remove(at: wanted), chosen, &identity, randomSSRC)
+            let (track, lines) = Self.track(
+                section, open.remove(at: wanted), chosen, reports, read.allowsMixedExtensions, &identity, randomSSRC)
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
@@ -55,34 +62,79 @@ public struct SubscribeAnswer: Sendable {
         if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
         if tracks.isEmpty, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
         guard !tracks.isEmpty else { throw .unacceptable("nothing of the stream is asked for") }
-        remote = try read.transport(accepted: accepted)
+        let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
+        remote = try read.transport(accepted: accepted, dataChannels: channels)
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
-        writer = AnswerWriter(sections: answered, hasBundle: hasBundle, allowsMixedExtensions: false, setup: ourSetup)
+        // Only dependency descriptors need the two-byte form.
+        let isMixed = tracks.contains { $0.extensions.dependencyDescriptor != nil }
+        writer = AnswerWriter(sections: answered, hasBundle: hasBundle, allowsMixedExtensions: isMixed, setup: ourSetup)
     }
 
     /// The whole answer with our transport in it.
     public func sdp(local: LocalTransport) -> String { writer.text(local) }
 
     private static func track(
-        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ identity: inout SendingIdentity,
-        _ randomSSRC: () -> UInt32
+        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ reports: PathReports,
+        _ allowsMixed: Bool, _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
-        let (ids, extensionLines) = section.extensionIDs(extensions, weSend: true, allowLongIDs: false)
-        let agreed = chosen.feedback.intersection(feedback)
+        var agreed = chosen.feedback.intersection(feedback)
+        // What a packet tells of its sending changes with each sending, so it must not be sent again as it was.
+        let isSentOnce = !agreed.nack || chosen.rtxPayloadType != nil
+        let timing = isSentOnce ? reports.extensions(kind: source.kind, chosen.feedback) : []
+        let (ids, extensionLines) = section.extensionIDs(
+            extensions + timing + HeaderExtension.ofCodec(source.codec, allowsMixed: allowsMixed), weSend: true,
+            allowLongIDs: false)
+        agreed.transportCC = ids.transportCC != nil
+        agreed.remb = ids.absSendTime != nil
         let ssrc = identity.nextSSRC(randomSSRC)
+        // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6).
+        let rtx = agreed.nack ? chosen.rtxPayloadType : nil
+        let rtxSSRC = rtx.map { _ in identity.nextSSRC(randomSSRC) }
         let track = NegotiatedTrack(
             kind: source.kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType,
-            rtxPayloadType: nil, ssrc: ssrc, rtxSSRC: nil, extensions: ids, feedback: agreed, cname: identity.cname)
+            rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: rtxSSRC, extensions: ids, feedback: agreed, cname: identity.cname)
         let parameters = Self.parameters(chosen.codec, source: source.codec)
         let lines =
             extensionLines.map { SDPAttribute("extmap", $0) }
-            + identity.attributes(kind: source.kind, ssrc: ssrc)
-            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: nil, parameters: parameters, feedback: agreed)
-        return (
-            track, AnswerSection.Accepted(formats: [chosen.payloadType], attributes: lines, direction: .sendonly)
-        )
+            + identity.attributes(kind: source.kind, ssrc: ssrc, rtx: rtxSSRC)
+            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
+        let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
+        return (track, AnswerSection.Accepted(formats: formats.map(String.init), attributes: lines, direction: .sendonly))
+    }
+
+    /// How a viewer tells what its path carries.
+    private enum PathReports {
+        case none
+        /// Of each packet on the transport when it arrived (transport-wide congestion control).
+        case arrivals
+        /// A bit rate that it estimated itself (REMB).
+        case estimates
+
+        func extensions(kind: MediaKind, _ offered: FeedbackMessages) -> [HeaderExtension] {
+            switch self {
+            case .arrivals where offered.transportCC: [.transportCC]
+            // Sound is too little to estimate by.
+            case .estimates where offered.remb && kind == .video: [.absSendTime]
+            case .none, .arrivals, .estimates: []
+            }
+        }
+    }
+
+    /// The best way that the video's section offers; all sections share one transport.
+    private static func pathReports(_ sections: [OfferedSection], _ stream: [SourceTrack]) -> PathReports {
+        for section in sections where section.kind == .video && !section.isDisabled {
+            guard let source = stream.first(where: { $0.kind == .video }),
+                let chosen = choice(section.codecs, source.codec), chosen.feedback.nack, chosen.rtxPayloadType != nil
+            else { continue }
+            func offers(_ uri: HeaderExtension) -> Bool {
+                section.extensionIDs([uri], weSend: true, allowLongIDs: false).ids[uri] != nil
+            }
+            if chosen.feedback.transportCC, offers(.transportCC) { return .arrivals }
+            if chosen.feedback.remb, offers(.absSendTime) { return .estimates }
+        }
+        return .none
     }
 
     /// The closest codec of the offer; among equals the viewer's first.
@@ -96,14 +148,33 @@ public struct SubscribeAnswer: Sendable {
     /// The viewer's own parameters; for Opus with `stereo`, without which Chrome's player mixes down (RFC 7587 section 7.1).
     private static func parameters(_ codec: Codec, source: Codec) -> String {
         let rule = CodecRule.named(codec.name)
-        // These tell what is sent, which the viewer could not know (RFC 3640 4.1).
-        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" {
+        // These tell what is sent, which the viewer could not know (RFC 3640 4.1), or did not ask for.
+        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" || codec.name == "H264" && codec.fmtp.isEmpty {
             return FormatParameters(source.fmtp).text(keeping: rule?.answered ?? [])
         }
         guard codec.name == "opus" else { return FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? []) }
         let kept = FormatParameters(codec.fmtp).text(keeping: (rule?.answered ?? []).subtracting(["stereo", "sprop-stereo"]))
         let isMono = source.parameter("sprop-stereo") == "0" || source.parameter("stereo") == "0"
         return ([kept] + (isMono ? [] : ["stereo=1", "sprop-stereo=1"])).filter { !$0.isEmpty }.joined(separator: ";")
+    }
+}
+
+/// When viewers are asked for reports on their path. They cost an extension on each packet and many packets back, so it is for streams
+/// that can follow what they say.
+public enum PathReportPolicy: String, Sendable, Hashable, CaseIterable {
+    /// For streams that come in layers.
+    case layers
+    /// For all streams: keyframes are paced by it, and the estimate is shown.
+    case always
+    /// Never: layers are chosen by losses alone.
+    case never
+
+    func applies(to stream: [SourceTrack]) -> Bool {
+        switch self {
+        case .layers: stream.contains(where: \.hasLayers)
+        case .always: true
+        case .never: false
+        }
     }
 }
 
@@ -130,11 +201,13 @@ struct SendingIdentity {
         return ssrc
     }
 
-    func attributes(kind: MediaKind, ssrc: UInt32) -> [SDPAttribute] {
+    /// Declares a track's source and that of its retransmissions, the primary one first: some peers take the first for the media
+    /// whatever the group says.
+    func attributes(kind: MediaKind, ssrc: UInt32, rtx: UInt32? = nil) -> [SDPAttribute] {
         let msid = "\(streamID) \(kind.rawValue)"
-        return [
-            SDPAttribute("msid", msid), SDPAttribute("ssrc", "\(ssrc) cname:\(cname)"),
-            SDPAttribute("ssrc", "\(ssrc) msid:\(msid)"),
-        ]
+        let group = rtx.map { [SDPAttribute("ssrc-group", "FID \(ssrc) \($0)")] } ?? []
+        let sources = [ssrc] + (rtx.map { [$0] } ?? [])
+        return [SDPAttribute("msid", msid)] + group
+            + sources.flatMap { [SDPAttribute("ssrc", "\($0) cname:\(cname)"), SDPAttribute("ssrc", "\($0) msid:\(msid)")] }
     }
 }

@@ -48,6 +48,49 @@ struct SequenceMapTests {
         if let first = owner.keys.min(), !owner.isEmpty { #expect(first >= UInt64(initial)) }
     }
 
+    @Test("switching to and fro between layers no number means two packets, and each is found in its layer", arguments: 0..<20)
+    func layers(seed: Int) {
+        var random = Mutator.Random(seed: UInt64(seed))
+        var map = SequenceMap(initial: UInt16.random(in: 0...32767, using: &random))
+        var positions = (0..<3).map { _ in UInt64.random(in: 1...100_000, using: &random) }
+        var owner: [UInt64: (track: Int, index: UInt64)] = [:]
+        var held: [(track: Int, index: UInt64)] = []
+        var faults: [String] = []
+        var current = 0
+        func send(_ track: Int, _ index: UInt64) {
+            guard let sequence = map.sequence(sending: index) else { return }
+            if let known = owner[sequence], known != (track, index) { faults.append("\(sequence) is \(known)") }
+            owner[sequence] = (track, index)
+        }
+        _ = map.begin(at: positions[0])
+        for _ in 0..<1000 {
+            for track in positions.indices {
+                if Int.random(in: 0..<100, using: &random) < 10 {
+                    held.append((track, positions[track]))
+                } else if track == current {
+                    send(track, positions[track])
+                }
+                positions[track] += 1
+            }
+            if Int.random(in: 0..<10, using: &random) == 0 {
+                for late in held.shuffled(using: &random) where late.track == current { send(late.track, late.index) }
+                held = []
+            }
+            if Int.random(in: 0..<30, using: &random) == 0 {
+                let next = Int.random(in: 0..<3, using: &random)
+                let first = positions[next] - UInt64.random(in: 0...2, using: &random)
+                if map.begin(at: first, shift: LayerShift(track: UInt8(next), timestamp: UInt32(next))) { current = next }
+            }
+        }
+        for (number, sent) in owner where map.index(of: number) != nil {
+            if map.index(of: number) != sent.index || Int(map.shift(of: number).track) != sent.track {
+                faults.append("\(number)")
+            }
+        }
+        #expect(faults.isEmpty)
+        #expect(owner.count > 500)
+    }
+
     @Test("numbers follow positions over the 16-bit wrap", arguments: sequenceStarts)
     func wraps(start: Int) {
         var map = SequenceMap(initial: UInt16(start & 0x7FFF))
@@ -139,6 +182,22 @@ struct FanoutTrackTests {
         #expect(keyframe == 1 && afterSwitch == 0)
         #expect(jump == 180_000)
         #expect(highest == 3)
+    }
+
+    @Test(
+        "a source that makes no keyframes on request: the whole group of pictures is kept, as far as memory goes",
+        arguments: [true, false])
+    func keepsGroup(isDeaf: Bool) {
+        var track = FanoutTrack(kind: .video, codec: .h264, clockRate: 90000)
+        track.keepsGroup = isDeaf
+        var found: [Int: Bool] = [:]
+        for index in 0..<10_000 {
+            _ = store(&track, UInt64(70_000 + index), UInt32(index), at: UInt64(index), key: index == 100)
+            if [1500, 2500, 7500, 9999].contains(index) { found[index] = track.cachedKeyframe(packetsMax: 8000) == 101 }
+        }
+        #expect(found == [1500: true, 2500: isDeaf, 7500: isDeaf, 9999: false])
+        let capacity = track.ring.capacity
+        #expect(capacity == (isDeaf ? MediaLimits.videoRingSlotsMax : MediaLimits.videoRingSlots))
     }
 
     @Test("a keyframe's first packet counts even when it comes second")

@@ -60,8 +60,9 @@ struct PublisherFeedbackTests {
         await bed.plane.shutdown()
     }
 
-    @Test("a padding-only packet that comes late goes on as a filler, so no viewer waits for its number")
-    func fillsLatePadding() async throws {
+    @Test(
+        "a padding-only packet that comes late goes on as a filler, so no viewer waits for its number", arguments: [false, true])
+    func fillsLatePadding(isRetransmitted: Bool) async throws {
         let bed = try LoopBed()
         let (publisher, _) = try await bed.publisher()
         let (viewer, _) = try await bed.viewer()
@@ -71,8 +72,14 @@ struct PublisherFeedbackTests {
         encoder.sequence &+= 1
         encoder.frame(publisher)
         #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 6 })
-        publisher.sendMedia(
-            payloadType: 96, sequence: late, timestamp: 90_000, ssrc: LoopBed.videoSSRC, padding: 100, payload: [])
+        if isRetransmitted {
+            publisher.sendMedia(
+                payloadType: 97, sequence: 5, timestamp: 90_000, ssrc: LoopBed.videoSSRC + 1,
+                payload: [UInt8(late >> 8), UInt8(late & 0xFF)])
+        } else {
+            publisher.sendMedia(
+                payloadType: 96, sequence: late, timestamp: 90_000, ssrc: LoopBed.videoSSRC, padding: 100, payload: [])
+        }
         #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 7 })
         let video = viewer.packets(LoopBed.viewerVideo)
         let filler = try #require(video.last)
@@ -130,16 +137,22 @@ struct PublisherFeedbackTests {
         #expect(publisher.feedbackCount(.estimatedBitrate) == 0)
         await bed.plane.shutdown()
 
-        let other = try LoopBed()
-        let (simple, _) = try await other.publisher(tracks: LoopBed.incoming(twcc: false))
-        var second = Encoder()
-        second.frame(simple, key: true)
-        #expect(simple.run { $0.feedbackCount(.estimatedBitrate) > 0 })
-        simple.forEachReport { part, bytes in
-            if let bitrate = FeedbackHeader(part, in: bytes)?.estimatedBitrate(in: bytes) { #expect(bitrate > 1_000_000) }
+    }
+
+    @Test(
+        "publishers that know REMB only are told the configured rate, never none",
+        arguments: [(2_500_000, 2_500_000), (20_000_000, 20_000_000), (0, 100_000)] as [(UInt64, UInt64)])
+    func estimate(configured: UInt64, told: UInt64) async throws {
+        let bed = try LoopBed(bitrateMax: configured)
+        let (publisher, _) = try await bed.publisher(tracks: LoopBed.incoming(twcc: false))
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        #expect(publisher.run { $0.feedbackCount(.estimatedBitrate) > 0 })
+        publisher.forEachReport { part, bytes in
+            if let bitrate = FeedbackHeader(part, in: bytes)?.estimatedBitrate(in: bytes) { #expect(bitrate == told) }
         }
-        #expect(simple.feedbackCount(.transportCC) == 0)
-        await other.plane.shutdown()
+        #expect(publisher.feedbackCount(.transportCC) == 0)
+        await bed.plane.shutdown()
     }
 
     @Test("twenty joiners share their keyframe requests, and a keyframe serves them all")
@@ -178,14 +191,7 @@ struct ViewerTests {
         let wanted = viewer.packets(LoopBed.viewerVideo)[3].header.sequence
         let before = viewer.encrypted.filter { $0[2] == UInt8(wanted >> 8) && $0[3] == UInt8(wanted & 0xFF) }
         #expect(before.count == 1)
-        viewer.sendReports { writer in
-            writer.receiverReport(sender: 1, blocks: 0) { _ in unusedBlock }
-            for _ in 0..<3 {
-                [wanted, wanted &+ 1000].withUnsafeBufferPointer {
-                    _ = writer.nack(sender: 1, media: LoopBed.viewerVideo, sequences: $0)
-                }
-            }
-        }
+        for _ in 0..<3 { viewer.askAgain([wanted, wanted &+ 1000], of: LoopBed.viewerVideo) }
         #expect(viewer.run { $0.encrypted.count == 7 })
         #expect(try #require(viewer.encrypted.last) == before[0])
         viewer.run(seconds: 0.03) { _ in false }

@@ -11,14 +11,16 @@ struct LoopBed {
     static let audioSSRC: UInt32 = 0x2222_0000
     static let viewerVideo: UInt32 = 0xAAAA_0001
     static let viewerAudio: UInt32 = 0xAAAA_0002
+    static let viewerRepair: UInt32 = 0xAAAA_0003
 
     let plane: MediaPlane
 
-    init(loops: Int = 1, segmentation: Bool = true) throws {
+    init(loops: Int = 1, segmentation: Bool = true, bitrateMax: UInt64 = 20_000_000) throws {
         var settings = MediaSettings()
         settings.loops = loops
         settings.bindAddress = "127.0.0.1"
         settings.usesSegmentation = segmentation
+        settings.publisherBitrateMax = bitrateMax
         plane = try MediaPlane(settings)
     }
 
@@ -42,14 +44,17 @@ struct LoopBed {
         ]
     }
 
-    static var outgoing: [OutgoingTrackSpec] {
+    static var outgoing: [OutgoingTrackSpec] { outgoing(hasRepair: false) }
+
+    /// - Parameter hasRepair: whether the viewer takes retransmissions of video as RTX.
+    static func outgoing(hasRepair: Bool) -> [OutgoingTrackSpec] {
         var ids = ExtensionIDs()
         ids.mid = 9
         ids.audioLevel = 10
         return [
             OutgoingTrackSpec(
-                kind: .video, codec: .h264, payloadType: 102, ssrc: viewerVideo, clockRate: 90000, cname: "c", mid: "v",
-                extensions: ids),
+                kind: .video, codec: .h264, payloadType: 102, ssrc: viewerVideo, rtxPayloadType: hasRepair ? 112 : nil,
+                rtxSSRC: hasRepair ? viewerRepair : nil, clockRate: 90000, cname: "c", mid: "v", extensions: ids),
             OutgoingTrackSpec(
                 kind: .audio, codec: .opus, payloadType: 103, ssrc: viewerAudio, clockRate: 48000, cname: "c", mid: "a",
                 extensions: ids),
@@ -64,10 +69,10 @@ struct LoopBed {
         return (peer, handle)
     }
 
-    func viewer(loop: Int? = nil) async throws -> (TestPeer, SessionHandle) {
+    func viewer(loop: Int? = nil, tracks: [OutgoingTrackSpec] = outgoing) async throws -> (TestPeer, SessionHandle) {
         let peer = try TestPeer()
         let handle = try await plane.addViewer(
-            ViewerSpec(stream: Self.stream, session: "v", transport: peer.spec, tracks: Self.outgoing, loop: loop))
+            ViewerSpec(stream: Self.stream, session: "v", transport: peer.spec, tracks: tracks, loop: loop))
         try peer.connect(to: plane, handle)
         return (peer, handle)
     }

@@ -96,6 +96,19 @@ struct PacketRingTests {
         ring.slot(at: index).map { ring.payload(of: $0).loadUnaligned(as: UInt64.self) }
     }
 
+    @Test("a larger copy holds the same packets, and refuses the same old ones", arguments: [10, 64, 200] as [UInt64])
+    func copies(count: UInt64) {
+        var ring = PacketRing(slots: 64)
+        for index in 1...count where index % 7 != 3 { _ = store(&ring, index) }
+        var copy = PacketRing(slots: 128, copying: ring)
+        for index in 0...(count + 1) {
+            let (original, copied) = (read(ring, index), read(copy, index))
+            #expect(original == copied, "\(index)")
+        }
+        let isTaken = (store(&copy, count + 1), store(&copy, ring.highest))
+        #expect(isTaken.0 && !isTaken.1)
+    }
+
     @Test("holds the last packets, refuses what is there and what is too old", arguments: 0..<4)
     func model(seed: Int) {
         var random = Mutator.Random(seed: UInt64(seed))

@@ -18,6 +18,9 @@ final class DTLSSession {
     /// Records of the application data type that were authentic; a sign of life.
     private(set) var authenticCount = 0
 
+    /// Gets authentic application data; without it that is thrown away.
+    var onApplicationData: ((UnsafeRawBufferPointer) -> Void)?
+
     let role: DTLSRole
     private let certificate: DTLSCertificate
     private let fingerprints: [(hash: OpaquePointer, bytes: [UInt8])]
@@ -182,7 +185,7 @@ final class DTLSSession {
         deadlineNs = .max
     }
 
-    /// After the handshake: alerts, the peer's repeated last flight (which OpenSSL answers), and application data, which nobody wants.
+    /// After the handshake: alerts, the peer's repeated last flight (which OpenSSL answers), and application data.
     private func drain(now: UInt64) {
         withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 8) { scratch in
             for _ in 0..<16 {
@@ -190,9 +193,18 @@ final class DTLSSession {
                 let count = SSL_read(ssl, scratch.baseAddress, Int32(scratch.count))
                 if count <= 0 { break }
                 authenticCount += 1
+                onApplicationData?(UnsafeRawBufferPointer(rebasing: scratch[..<Int(count)]))
             }
         }
         if SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN != 0 { status = .closedByPeer }
+    }
+
+    /// Sends `bytes` as one record of application data.
+    func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress, output: inout TransportOutput) {
+        guard status == .complete, !bytes.isEmpty else { return }
+        ERR_clear_error()
+        _ = SSL_write(ssl, bytes.baseAddress, Int32(bytes.count))
+        flush(to: address, output: &output)
     }
 
     private func updateDeadline(now: UInt64) {

@@ -7,7 +7,7 @@ struct Fanout: ~Copyable {
     let tracks: UnsafeMutablePointer<FanoutTrack>
     private(set) var trackCount = 0
     /// The fanout track of each of the source's tracks; -1 for none.
-    var trackOfSource = InlineArray<4, Int8>(repeating: -1)
+    var trackOfSource = InlineArray<8, Int8>(repeating: -1)
     var viewers = PointerList<PeerSession>()
     var publisher: UnsafeMutablePointer<PeerSession>?
     /// Feeds this loop when the publisher lives on another.
@@ -29,8 +29,12 @@ struct Fanout: ~Copyable {
     var upstreamWishNs: UInt64 = 0
     /// Packets were left out, so that video has to begin again at a keyframe.
     var hasGap = false
-    /// A wish came too soon after that one and waits for the timer.
-    var hasWish = false
+    /// Tracks of the source whose wishes came too soon after that one and wait for the timer.
+    var openWishes: UInt64 = 0
+    /// The source's simulcast layers, if it has some.
+    var layers = LayerBoard()
+    /// The one of them that readers are given.
+    var tapLayer = TapLayer()
 
     let timer: UnsafeMutablePointer<TimerNode>
     /// Sessions of this loop that point here, connected or not.
@@ -74,20 +78,63 @@ struct Fanout: ~Copyable {
             trackOfSource[source] = Int8(track)
             if restarted & (1 << UInt64(source)) != 0 {
                 let place = tracks + track
-                place.pointee.beginSource(codec: wanted.codec, clockRate: wanted.clockRate)
+                place.pointee.beginSource(codec: wanted.codec, clockRate: wanted.clockRate, rid: ShortText(wanted.rid))
             }
+        }
+        let begun = tracks(ofSources: restarted)
+        layers.begin(tracks: tracks, count: trackCount, fed: taken, restarted: begun)
+        tapLayer.begin(layers, restarted: begun)
+    }
+
+    /// Whether joiners can only start from what is cached, because the source makes no keyframe when asked.
+    mutating func keepGroups(_ isNeeded: Bool) {
+        for track in 0..<trackCount where tracks[track].kind == .video {
+            let place = tracks + track
+            place.pointee.keepsGroup = isNeeded
         }
     }
 
+    /// The track of the same layer, else a free one, else a new one.
     private mutating func place(for wanted: TapTrack, taken: UInt64) -> Int? {
+        let rid = ShortText(wanted.rid)
+        var free: Int?
         for track in 0..<trackCount where tracks[track].kind == wanted.kind && taken & (1 << UInt64(track)) == 0 {
-            return track
+            if tracks[track].rid == rid { return track }
+            free = free ?? track
         }
+        if let free { return free }
         guard trackCount < MediaLimits.tracksPerStream else { return nil }
         (tracks + trackCount).initialize(
-            to: FanoutTrack(kind: wanted.kind, codec: wanted.codec, clockRate: wanted.clockRate))
+            to: FanoutTrack(kind: wanted.kind, codec: wanted.codec, clockRate: wanted.clockRate, rid: rid))
         trackCount += 1
         return trackCount - 1
+    }
+
+    /// Bits of the fanout's tracks for bits of the source's.
+    func tracks(ofSources mask: UInt64) -> UInt64 {
+        var found: UInt64 = 0
+        for source in 0..<MediaLimits.tracksPerStream where mask & (1 << UInt64(source)) != 0 && trackOfSource[source] >= 0 {
+            found |= 1 << UInt64(trackOfSource[source])
+        }
+        return found
+    }
+
+    /// Bits of the source's video tracks.
+    var videoSources: UInt64 {
+        var found: UInt64 = 0
+        for (source, track) in description.enumerated().prefix(MediaLimits.tracksPerStream) where track.kind == .video {
+            found |= 1 << UInt64(source)
+        }
+        return found
+    }
+
+    /// Bits of the source's tracks for bits of the fanout's.
+    func sources(ofTracks mask: UInt64) -> UInt64 {
+        var sources: UInt64 = 0
+        for source in 0..<MediaLimits.tracksPerStream where trackOfSource[source] >= 0 {
+            if mask & (1 << UInt64(trackOfSource[source])) != 0 { sources |= 1 << UInt64(source) }
+        }
+        return sources
     }
 
     /// Whether nothing needs it any more.
@@ -100,6 +147,9 @@ struct OutletList: ~Copyable {
     private var raw: [Unmanaged<PacketPipe>] = []
 
     var count: Int { raw.count }
+
+    /// Whether somebody reads the stream rather than watching it on another loop.
+    var hasTap: Bool { pipes.contains(where: \.isTap) }
 
     mutating func add(_ pipe: PacketPipe) {
         pipes.append(pipe)

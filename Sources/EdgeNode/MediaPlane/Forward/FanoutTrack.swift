@@ -5,6 +5,8 @@ struct FanoutTrack: ~Copyable {
     let kind: TrackKind
     private(set) var codec: CodecID
     private(set) var clockRate: UInt32
+    /// The simulcast layer of the current source; empty for a track that comes once.
+    private(set) var rid: ShortText
     private(set) var ring: PacketRing
     /// Positions stored since the last flush, in order of arrival.
     private let pending: UnsafeMutablePointer<UInt64>
@@ -12,6 +14,10 @@ struct FanoutTrack: ~Copyable {
     /// Counts flushes, so that a viewer can tell one from the next.
     private(set) var flushSerial: UInt64 = 0
     static let pendingMax = 64
+    /// Packets that may come while a joiner is sent what is cached.
+    static let catchUpRoom = 256
+    /// Whether the ring grows rather than lose the keyframe that joiners start from.
+    var keepsGroup = false
 
     private var isAnchored = false
     private var indexOffset: Int64 = 0
@@ -19,7 +25,13 @@ struct FanoutTrack: ~Copyable {
     /// The first position of the current source.
     private(set) var sourceFirst: UInt64 = 1
     private(set) var lastTimestamp: UInt32 = 0
-    private var lastArrivalNs: UInt64 = 0
+    private(set) var lastArrivalNs: UInt64 = 0
+    /// Bytes that came of all sources, RTP headers included.
+    private(set) var receivedBytes: UInt64 = 0
+    /// When media of this source came last; 0 before the first.
+    private(set) var lastMediaNs: UInt64 = 0
+    /// What this source's last keyframe says of its size.
+    private(set) var keyframeSize = PictureSize()
     private var hasHistory = false
     /// Where the newest keyframe begins; 0 before the first of this source.
     private(set) var keyframeIndex: UInt64 = 0
@@ -31,8 +43,9 @@ struct FanoutTrack: ~Copyable {
     /// A keyframe starts among what is pending.
     private(set) var hasPendingKeyframe = false
 
-    init(kind: TrackKind, codec: CodecID, clockRate: UInt32) {
+    init(kind: TrackKind, codec: CodecID, clockRate: UInt32, rid: ShortText = ShortText("")) {
         self.kind = kind
+        self.rid = rid
         self.codec = codec
         self.clockRate = max(clockRate, 1)
         ring = PacketRing(slots: kind == .video ? MediaLimits.videoRingSlots : MediaLimits.audioRingSlots)
@@ -42,13 +55,16 @@ struct FanoutTrack: ~Copyable {
     deinit { pending.deallocate() }
 
     /// The next packet is another source's: numbering and timestamps go on from where they are.
-    mutating func beginSource(codec: CodecID, clockRate: UInt32) {
+    mutating func beginSource(codec: CodecID, clockRate: UInt32, rid: ShortText = ShortText("")) {
         self.codec = codec
+        self.rid = rid
         self.clockRate = max(clockRate, 1)
         isAnchored = false
         keyframeIndex = 0
         clock = SourceClock()
         isAnnounced = false
+        lastMediaNs = 0
+        keyframeSize = PictureSize()
     }
 
     enum Stored {
@@ -66,21 +82,36 @@ struct FanoutTrack: ~Copyable {
         let slot = PacketSlot(
             index: index, arrivalNs: packet.arrivalNs, timestamp: timestamp, flags: packet.flags,
             extensions: packet.extensions)
+        if keepsGroup { makeRoom(for: index) }
         let isNewest = index > ring.highest
-        guard ring.store(slot, payload: payload) else { return .dropped(.duplicate) }
+        guard ring.store(slot, payload: payload, descriptor: packet.descriptor) else { return .dropped(.duplicate) }
+        receivedBytes &+= UInt64(payload.count + RTPHeader.fixedBytes)
         if isNewest, !packet.flags.contains(.filler) {
             lastTimestamp = timestamp
             lastArrivalNs = packet.arrivalNs
             hasHistory = true
+            lastMediaNs = packet.arrivalNs
         }
-        clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs)
+        clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs, clockRate: clockRate)
         if packet.flags.contains(.keyframeStart) {
             noteKeyframe(index, timestamp, packet.arrivalNs)
+            if rid.count > 0, let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) {
+                keyframeSize = size
+            }
             hasPendingKeyframe = true
         }
         pending[pendingCount] = index
         pendingCount += 1
         return .stored
+    }
+
+    /// Grows the ring when it is about to lose the keyframe that joiners start from; a few times in the life of a stream.
+    private mutating func makeRoom(for index: UInt64) {
+        guard keyframeIndex != 0, index > keyframeIndex, index - keyframeIndex > UInt64(ring.capacity - Self.catchUpRoom),
+            ring.capacity < MediaLimits.videoRingSlotsMax
+        else { return }
+        let grown = PacketRing(slots: ring.capacity * 2, copying: ring)
+        ring = grown
     }
 
     /// Reordering can show a later packet of the access unit first: the lowest one counts.
@@ -119,8 +150,14 @@ struct FanoutTrack: ~Copyable {
         let packet = IncomingPacket(
             sequence: UInt64(bitPattern: Int64(bitPattern: index) &- indexOffset),
             timestamp: slot.pointee.timestamp &- timestampOffset, arrivalNs: slot.pointee.arrivalNs,
-            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions)
+            flags: slot.pointee.flags.union(.replayed), extensions: slot.pointee.extensions,
+            descriptor: ring.descriptor(of: slot))
         return (packet, ring.payload(of: slot))
+    }
+
+    /// Whether pictures come, none of them a keyframe for so long, in a codec that can do without (RFC 6184 §8.1, recovery points).
+    func mayRefresh(now: UInt64, within ns: UInt64) -> Bool {
+        (codec == .h264 || codec == .h265) && hasHistory && now &- lastArrivalNs < ns && now &- keyframeArrivalNs >= ns
     }
 
     var isPendingFull: Bool { pendingCount == Self.pendingMax }

@@ -55,7 +55,12 @@ extension LoopCore {
             for track in 0..<trackCount where fanout.pointee.tracks[track].pendingCount > 0 {
                 let place = Int(viewer.pointee.trackOfFanout[track])
                 guard place >= 0 else { continue }
-                forward(fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, fanout, now)
+                let outgoing = viewer.pointee.tracks + place
+                if outgoing.pointee.layer == track {
+                    forward(fanout.pointee.tracks + track, outgoing, session, fanout, now)
+                } else {
+                    startIfAwaited(track, outgoing, session, fanout, now)
+                }
             }
         }
         for track in 0..<trackCount {
@@ -72,6 +77,9 @@ extension LoopCore {
         let first = outgoing.pointee.firstPending(serial: track.pointee.flushSerial)
         switch outgoing.pointee.state {
         case .live:
+            if let path = outgoing.pointee.pacedPath {
+                return sendPaced(from: first, track, outgoing, path, session, fanout, now)
+            }
             for position in first..<track.pointee.pendingCount {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
@@ -81,22 +89,8 @@ extension LoopCore {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
             catchUp(track, outgoing, session, fanout, now)
-        case .waiting:
-            guard track.pointee.hasPendingKeyframe else { return }
-            start(outgoing, at: track.pointee.keyframeIndex, track, session, fanout, now)
-        case .unmatched:
-            counters.pointee.count(.codecMismatch, UInt64(track.pointee.pendingCount))
+        case .waiting, .paused, .unmatched: break
         }
-    }
-
-    /// Begins to send at a keyframe that the ring holds, and sends what of it is there.
-    func start(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
-    ) {
-        guard outgoing.pointee.begin(at: index) else { return }
-        outgoing.pointee.state = .catchingUp(next: index)
-        catchUp(track, outgoing, session, fanout, now)
     }
 
     /// Packets of a cached group of pictures for one viewer and tick: 64 each 10 ms are 60 Mb/s.
@@ -109,7 +103,8 @@ extension LoopCore {
     ) {
         guard case .catchingUp(var next) = outgoing.pointee.state else { return }
         var room = Self.catchUpPackets
-        while room > 0, next <= track.pointee.ring.highest {
+        outgoing.pointee.pacedPath?.pointee.fillPace(now: now)
+        while room > 0, mayGo(outgoing), next <= track.pointee.ring.highest {
             send(next, track, outgoing, session, now)
             next += 1
             room -= 1
@@ -117,22 +112,25 @@ extension LoopCore {
         outgoing.pointee.noteCaughtUp(serial: track.pointee.flushSerial, count: track.pointee.pendingCount)
         if next > track.pointee.ring.highest {
             outgoing.pointee.state = .live
+            outgoing.pointee.pacedPath?.pointee.lagEndsNs = 0
             fanout.pointee.unsettled -= 1
         } else {
             outgoing.pointee.state = .catchingUp(next: next)
             wheel.pointee.hasten(fanout.pointee.timer, to: now)
+            mindLag(next, track, outgoing, fanout, now)
         }
     }
 
     /// Sends one packet for the first time; a place nothing came for is left as a gap.
     @inline(__always)
-    private func send(
+    func send(
         _ index: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
         _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) {
         guard let slot = track.pointee.ring.slot(at: index), let sequence = outgoing.pointee.map.sequence(sending: index)
         else { return }
-        let bytes = transmit(slot, sequence: sequence, track, outgoing, session)
+        if let path = outgoing.pointee.path, !isNew(sequence, outgoing, path, session) { return }
+        let bytes = transmit(slot, sequence: sequence, track, outgoing, session, now)
         guard bytes > 0 else { return }
         if outgoing.pointee.packets == 0 { scheduleFirstReport(session, now) }
         outgoing.pointee.countSent(slot, bytes: bytes)
@@ -140,19 +138,23 @@ extension LoopCore {
         session.pointee.counters.bytes &+= UInt64(bytes)
     }
 
-    /// Writes the packet's header for this viewer and encrypts it from the ring into the arena; the same bytes each time.
+    /// Writes the packet's header for this viewer and encrypts it from the ring into the arena; the same bytes each time, unless the header
+    /// says when it was sent.
     @inline(__always)
     func transmit(
         _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ now: UInt64
     ) -> Int {
         guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
-        let headerCount = outgoing.pointee.writeHeader(slot, sequence: sequence, to: headerScratch)
-        let payload =
-            slot.pointee.flags.contains(.filler)
-            ? UnsafeRawBufferPointer(start: fillerPayload, count: 1) : track.pointee.ring.payload(of: slot)
+        let shift = outgoing.pointee.map.shift(of: sequence)
+        let mark = outgoing.pointee.path == nil || !OutgoingTrack.hasRoom(slot) ? .none : mark(outgoing, now)
+        let headerCount = outgoing.pointee.writeHeader(
+            slot, sequence: sequence, timestampOffset: shift.timestamp, mark: mark,
+            descriptor: track.pointee.descriptor(of: slot, shift), to: headerScratch)
+        let payload = payload(of: slot, shift, track)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
-        guard headerCount + payload.count + 16 <= room else {
+        guard headerCount + payload.count + SRTPProfile.tagBytesMax <= room else {
             counters.pointee.count(.oversized)
             return 0
         }
@@ -163,6 +165,7 @@ extension LoopCore {
             $0.protectRTP(header: header, payload: payload, extendedSequence: sequence, into: place)
         }
         arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
+        if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }
 }

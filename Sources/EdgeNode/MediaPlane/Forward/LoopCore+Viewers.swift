@@ -5,7 +5,9 @@ extension LoopCore {
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
     static let keyframePatienceNs: UInt64 = 500_000_000
     /// The longest group of pictures that is sent to a joiner.
-    static let cachedPacketsMax: UInt64 = 1500
+    static let cachedPacketsMax = UInt64(MediaLimits.videoRingSlotsMax - FanoutTrack.catchUpRoom)
+    /// A joiner that waited this long without a keyframe in sight is sent what comes: the encoder may refresh pictures bit by bit.
+    static let refreshPatienceNs: UInt64 = 2_000_000_000
     static let fanoutTickNs: UInt64 = 50_000_000
 
     /// The viewer's transport is up: audio from now on, video from a keyframe on.
@@ -21,14 +23,16 @@ extension LoopCore {
         for track in 0..<viewer.pointee.trackCount { settle(viewer.pointee.tracks + track, fanout) }
     }
 
-    /// The track no longer waits, if it did.
-    private func settle(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) {
+    /// Nothing is sent or waited for any more.
+    func settle(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) {
         switch outgoing.pointee.state {
         case .waiting, .catchingUp: fanout.pointee.unsettled -= 1
-        case .live, .unmatched: break
+        case .live, .unmatched, .paused: break
         }
         outgoing.pointee.map.end()
         outgoing.pointee.state = .unmatched
+        outgoing.pointee.layer = -1
+        outgoing.pointee.target = -1
     }
 
     /// Ties the viewer's tracks to the stream's, by kind and order, and starts those whose source begins anew.
@@ -36,26 +40,51 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, restarted: UInt64, _ now: UInt64
     ) {
         guard let viewer = session.pointee.viewer else { return }
-        var begins: UInt64 = 0
-        for source in 0..<MediaLimits.tracksPerStream where restarted & (1 << UInt64(source)) != 0 {
-            let track = fanout.pointee.trackOfSource[source]
-            if track >= 0 { begins |= 1 << UInt64(track) }
-        }
+        let begins = fanout.pointee.tracks(ofSources: restarted)
+        let fed = fanout.pointee.tracks(ofSources: .max)
         var taken: UInt64 = 0
+        var ofLayers: Int8 = -1
         for track in 0..<fanout.pointee.trackCount {
             viewer.pointee.trackOfFanout[track] = -1
+            guard fed & (1 << UInt64(track)) != 0 else { continue }
+            let isLayer = fanout.pointee.layers.isLayer(track)
+            if isLayer, ofLayers >= 0 {
+                viewer.pointee.trackOfFanout[track] = ofLayers
+                continue
+            }
             for place in 0..<viewer.pointee.trackCount where taken & (1 << UInt64(place)) == 0 {
                 guard viewer.pointee.tracks[place].kind == fanout.pointee.tracks[track].kind else { continue }
                 taken |= 1 << UInt64(place)
                 viewer.pointee.trackOfFanout[track] = Int8(place)
-                if begins & (1 << UInt64(track)) != 0 {
-                    begin(viewer.pointee.tracks + place, fanout.pointee.tracks + track, session, fanout, now)
-                }
+                if isLayer { ofLayers = Int8(place) }
                 break
             }
         }
+        beginTracks(begins, viewer, session, fanout, now)
         // After a switch lips are out of step until the new timestamps are reported.
         if viewer.pointee.nextReportNs != .max { scheduleFirstReport(session, now) }
+    }
+
+    /// Starts those of a viewer's tracks that follow one of these, and ends those that have nothing to follow any more.
+    private func beginTracks(
+        _ begins: UInt64, _ viewer: UnsafeMutablePointer<ViewerSide>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        var begun: UInt64 = 0
+        for track in 0..<fanout.pointee.trackCount {
+            let place = Int(viewer.pointee.trackOfFanout[track])
+            guard place >= 0, begins & (1 << UInt64(track)) != 0, begun & (1 << UInt64(place)) == 0 else { continue }
+            let outgoing = viewer.pointee.tracks + place
+            // A layer that nobody follows here begins anew without any ado.
+            let layer = outgoing.pointee.layer
+            if layer >= 0, layer != track, fanout.pointee.layers.isLayer(layer), begins & (1 << UInt64(layer)) == 0 { continue }
+            begun |= 1 << UInt64(place)
+            begin(outgoing, fanout.pointee.tracks + track, session, fanout, now)
+        }
+        for place in 0..<viewer.pointee.trackCount {
+            let layer = viewer.pointee.tracks[place].layer
+            if layer >= 0, Int(viewer.pointee.trackOfFanout[layer]) != place { settle(viewer.pointee.tracks + place, fanout) }
+        }
     }
 
     private func begin(
@@ -64,82 +93,120 @@ extension LoopCore {
     ) {
         settle(outgoing, fanout)
         guard outgoing.pointee.codec == track.pointee.codec else { return }
+        let index = track - fanout.pointee.tracks
         if track.pointee.kind == .audio {
-            if outgoing.pointee.begin(at: track.pointee.ring.highest + 1) { outgoing.pointee.state = .live }
+            guard beginStretch(outgoing, at: track.pointee.ring.highest + 1, of: index, fanout) else { return }
+            outgoing.pointee.state = .live
             return
         }
-        fanout.pointee.unsettled += 1
-        outgoing.pointee.state = .waiting
-        outgoing.pointee.waitingSinceNs = now
-        let isFresh = now &- track.pointee.keyframeArrivalNs < Self.freshKeyframeNs
-        if isFresh || fanout.pointee.ignoresRequests,
-            let keyframe = track.pointee.cachedKeyframe(packetsMax: Self.cachedPacketsMax)
-        {
-            start(outgoing, at: keyframe, track, session, fanout, now)
+        beginVideo(outgoing, on: index, session, fanout, now)
+    }
+
+    /// The way to a viewer is full: sound goes on as it fits, video stops where it is.
+    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>) {
+        forEachVideo(session) { outgoing, _ in
+            switch outgoing.pointee.state {
+            case .live, .catchingUp, .waiting:
+                settle(outgoing, session.pointee.fanout)
+                outgoing.pointee.state = .paused
+            case .paused, .unmatched: break
+            }
         }
-        if case .waiting = outgoing.pointee.state {
-            wantKeyframes(fanout, now)
-            wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
+    }
+
+    /// There is room again: video begins with a keyframe, its numbers without a gap.
+    func resumeVideo(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        forEachVideo(session) { outgoing, track in
+            if case .paused = outgoing.pointee.state { begin(outgoing, track, session, session.pointee.fanout, now) }
+        }
+    }
+
+    private func forEachVideo(
+        _ session: UnsafeMutablePointer<PeerSession>,
+        _ body: (UnsafeMutablePointer<OutgoingTrack>, UnsafeMutablePointer<FanoutTrack>) -> Void
+    ) {
+        guard let viewer = session.pointee.viewer, !session.pointee.isEnded else { return }
+        let fanout = session.pointee.fanout
+        for track in 0..<fanout.pointee.trackCount where fanout.pointee.tracks[track].kind == .video {
+            let place = Int(viewer.pointee.trackOfFanout[track])
+            if place >= 0 { body(viewer.pointee.tracks + place, fanout.pointee.tracks + track) }
         }
     }
 
     /// Goes on with viewers that are being sent a cached group of pictures, and helps those that wait too long.
     func fanoutTimer(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
-        if fanout.pointee.hasWish { wantKeyframes(fanout, now) }
+        if fanout.pointee.openWishes != 0 { wantKeyframes(fanout, tracks: 0, now) }
+        lookAfterLayers(fanout, now)
         guard fanout.pointee.unsettled > 0 else { return }
-        var isWaiting = false
+        var waiting: UInt64 = 0
         for position in 0..<fanout.pointee.viewers.count {
             let session = fanout.pointee.viewers[position]
             guard let viewer = session.pointee.viewer else { continue }
-            for track in 0..<fanout.pointee.trackCount {
-                let place = Int(viewer.pointee.trackOfFanout[track])
-                guard place >= 0 else { continue }
+            for place in 0..<viewer.pointee.trackCount {
                 let outgoing = viewer.pointee.tracks + place
                 switch outgoing.pointee.state {
-                case .catchingUp: catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
+                case .catchingUp:
+                    catchUp(fanout.pointee.tracks + outgoing.pointee.layer, outgoing, session, fanout, now)
                 case .waiting:
-                    isWaiting = true
-                    helpWaiting(outgoing, fanout.pointee.tracks + track, session, fanout, now)
-                case .live, .unmatched: break
+                    waiting |= awaited(by: outgoing, fanout)
+                    helpWaiting(outgoing, session, fanout, now)
+                case .live, .unmatched, .paused: break
                 }
             }
         }
         // Without a source nothing can come; the next one's beginning starts the timer again.
-        guard isWaiting, fanout.pointee.unsettled > 0, fanout.pointee.hasSource else { return }
-        wantKeyframes(fanout, now)
+        guard waiting != 0, fanout.pointee.unsettled > 0, fanout.pointee.hasSource else { return }
+        wantKeyframes(fanout, tracks: waiting, now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }
 
     private func helpWaiting(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard now &- outgoing.pointee.waitingSinceNs >= Self.keyframePatienceNs, fanout.pointee.hasSource,
-            let keyframe = track.pointee.cachedKeyframe(packetsMax: Self.cachedPacketsMax)
-        else { return }
-        fanout.pointee.ignoresRequests = true
-        start(outgoing, at: keyframe, track, session, fanout, now)
+        let waitedNs = now &- outgoing.pointee.waitingSinceNs
+        guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
+        if startCached(outgoing, session, fanout, now) {
+            fanout.pointee.ignoresRequests = true
+            fanout.pointee.keepGroups(true)
+            return
+        }
+        let target = outgoing.pointee.target
+        guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
+        let track = fanout.pointee.tracks + target
+        guard track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) else { return }
+        _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
     }
 
-    /// Passes a wish for keyframes on to the publisher, on this loop or another; requests are joined there.
-    func wantKeyframes(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
-        if let session = fanout.pointee.publisher, let publisher = session.pointee.publisher {
-            for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
-                publisher.pointee.tracks[track].keyframes.want()
-            }
-            if session.pointee.isConnected { reschedule(session, now) }
+    /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.
+    func wantKeyframes(_ fanout: UnsafeMutablePointer<Fanout>, tracks: UInt64, _ now: UInt64) {
+        fanout.pointee.openWishes |= fanout.pointee.sources(ofTracks: tracks)
+        let wishes = fanout.pointee.openWishes
+        guard wishes != 0 else { return }
+        if fanout.pointee.publisher != nil {
+            fanout.pointee.openWishes = 0
+            askSources(wishes, fanout, now)
             return
         }
         guard fanout.pointee.inlet != nil else { return }
         let next = fanout.pointee.upstreamWishNs &+ KeyframeRequester.intervalNs / 2
         guard now >= next else {
-            fanout.pointee.hasWish = true
             wheel.pointee.hasten(fanout.pointee.timer, to: next)
             return
         }
-        fanout.pointee.hasWish = false
+        fanout.pointee.openWishes = 0
         fanout.pointee.upstreamWishNs = now
-        directory.requestKeyframe(fanout.pointee.key)
+        directory.requestKeyframe(fanout.pointee.key, sources: wishes)
+    }
+
+    /// Wishes for keyframes of some of this loop's publisher's tracks.
+    func askSources(_ sources: UInt64, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
+        guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
+        for track in 0..<publisher.pointee.trackCount
+        where sources & (1 << UInt64(track)) != 0 && publisher.pointee.tracks[track].spec.kind == .video {
+            publisher.pointee.tracks[track].keyframes.want()
+        }
+        if session.pointee.isConnected { reschedule(session, now) }
     }
 
     // MARK: Reports of a viewer
@@ -149,47 +216,27 @@ extension LoopCore {
         for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == block.ssrc {
             viewer.pointee.tracks[track].lost = UInt64(max(0, block.cumulativeLost))
             viewer.pointee.noteBlock(block, now: now)
+            viewerLoss(block.fractionLost, of: viewer.pointee.tracks + track, session, now)
         }
     }
 
-    /// Resends what a viewer misses and the ring still has, byte for byte as it was.
-    func viewerNack(_ first: UInt16, _ mask: UInt16, ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
-        guard let viewer = session.pointee.viewer else { return }
-        let fanout = session.pointee.fanout
-        for track in 0..<fanout.pointee.trackCount {
-            let place = Int(viewer.pointee.trackOfFanout[track])
-            guard place >= 0, viewer.pointee.tracks[place].ssrc == ssrc else { continue }
-            resend(first, fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, now)
-            for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
-                resend(first &+ bit &+ 1, fanout.pointee.tracks + track, viewer.pointee.tracks + place, session, now)
-            }
-        }
-    }
-
-    private func resend(
-        _ number: UInt16, _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
-        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    /// A full intra request: a new command unless its number is the last one's (RFC 5104 §4.3.1.2).
+    func viewerCommandsKeyframe(
+        _ ssrc: UInt32, number: UInt8, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) {
-        session.pointee.counters.nacks &+= 1
-        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence),
-            let slot = track.pointee.ring.slot(at: index)
-        else {
-            counters.pointee.count(.resendUnavailable)
-            return
+        guard let viewer = session.pointee.viewer else { return }
+        for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == ssrc {
+            if viewer.pointee.tracks[track].isNewCommand(number, now: now) { viewerWantsKeyframe(session, now) }
         }
-        let rtt = session.pointee.viewer?.pointee.rttNs ?? 0
-        guard outgoing.pointee.resends.take(sequence, bytes: Int(slot.pointee.payloadCount), now: now, rttNs: rtt) else {
-            counters.pointee.count(.resendLimited)
-            return
-        }
-        let bytes = transmit(slot, sequence: sequence, track, outgoing, session)
-        session.pointee.counters.resent &+= 1
-        session.pointee.counters.bytes &+= UInt64(bytes)
     }
 
     func viewerWantsKeyframe(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.counters.keyframeRequests &+= 1
-        wantKeyframes(session.pointee.fanout, now)
+        guard let viewer = session.pointee.viewer else { return }
+        let fanout = session.pointee.fanout
+        var wanted: UInt64 = 0
+        for place in 0..<viewer.pointee.trackCount { wanted |= awaited(by: viewer.pointee.tracks + place, fanout) }
+        wantKeyframes(fanout, tracks: wanted, now)
     }
 
     // MARK: Reports to a viewer
@@ -219,7 +266,8 @@ extension LoopCore {
             let place = Int(viewer.pointee.trackOfFanout[track])
             guard place >= 0 else { continue }
             let outgoing = viewer.pointee.tracks + place
-            guard outgoing.pointee.packets > 0, fanout.pointee.tracks[track].clock.isUsable else { continue }
+            guard outgoing.pointee.layer == track, outgoing.pointee.packets > 0, fanout.pointee.tracks[track].clock.isUsable
+            else { continue }
             fanout.pointee.tracks[track].isAnnounced = true
             let timestamp = outgoing.pointee.lastTimestamp
             let wall = fanout.pointee.tracks[track].clock.wall(

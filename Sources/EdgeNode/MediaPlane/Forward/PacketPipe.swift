@@ -16,6 +16,8 @@ struct PipeEntry {
     var timestamp: UInt32 = 0
     var epoch: UInt32 = 0
     var payloadCount: UInt16 = 0
+    /// Of the dependency descriptor behind the payload.
+    var descriptorCount: UInt8 = 0
     /// Where the payload is in the slab, in slots.
     var payloadSlot: UInt32 = 0
     /// Source: whether keyframes can be asked for.
@@ -44,6 +46,8 @@ extension PipeEntry {
 // why: the slots between head and tail belong to the consumer, all others to the producer; the two atomics hand them over.
 final class PacketPipe: @unchecked Sendable {  // why: see the line above
     let wake: WakeDescriptor
+    /// Leads to a reader such as the recorder, not to another loop's viewers.
+    let isTap: Bool
     private let capacity: UInt64
     private let entries: UnsafeMutablePointer<PipeEntry>
     private let payloads: MappedMemory
@@ -72,7 +76,9 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     /// - Parameters:
     ///   - slots: rounded up to a power of two.
     ///   - wake: signalled once a batch; shared when the consumer is a loop with several pipes.
-    init(slots: Int, wake: WakeDescriptor) {
+    ///   - isTap: the consumer is a reader, not a loop.
+    init(slots: Int, wake: WakeDescriptor, isTap: Bool = false) {
+        self.isTap = isTap
         var rounded = 32
         while rounded < slots { rounded &*= 2 }
         capacity = UInt64(rounded)
@@ -109,7 +115,10 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
 
     /// Adds a packet, or counts it as lost when the consumer is too far behind.
     @discardableResult
-    func push(_ entry: PipeEntry, payload: UnsafeRawBufferPointer) -> Bool {
+    func push(
+        _ entry: PipeEntry, payload: UnsafeRawBufferPointer,
+        descriptor: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+    ) -> Bool {
         guard deferred.isEmpty, free > Self.packetFloor, payload.count <= MediaLimits.payloadBytesMax,
             let payloadSlot = nextPayloadSlot()
         else {
@@ -122,8 +131,12 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
         entries[slot] = entry
         entries[slot].payloadCount = UInt16(truncatingIfNeeded: payload.count)
         entries[slot].payloadSlot = UInt32(truncatingIfNeeded: payloadSlot)
-        if let base = payload.baseAddress {
-            (payloads.start + payloadSlot * MediaLimits.payloadBytesMax).copyMemory(from: base, byteCount: payload.count)
+        let place = payloads.start + payloadSlot * MediaLimits.payloadBytesMax
+        if let base = payload.baseAddress { place.copyMemory(from: base, byteCount: payload.count) }
+        let room = min(DependencyDescriptor.bytesMax, MediaLimits.payloadBytesMax - payload.count)
+        if descriptor.count <= room, let base = descriptor.baseAddress {
+            entries[slot].descriptorCount = UInt8(truncatingIfNeeded: descriptor.count)
+            (place + payload.count).copyMemory(from: base, byteCount: descriptor.count)
         }
         writeIndex &+= 1
         return true
@@ -200,6 +213,12 @@ final class PacketPipe: @unchecked Sendable {  // why: see the line above
     /// The payload of what ``front()`` returned.
     func payload(of entry: UnsafePointer<PipeEntry>) -> UnsafeRawPointer {
         UnsafeRawPointer(payloads.start + Int(entry.pointee.payloadSlot) * MediaLimits.payloadBytesMax)
+    }
+
+    /// The dependency descriptor of what ``front()`` returned; empty when it came without.
+    func descriptor(of entry: UnsafePointer<PipeEntry>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: payload(of: entry) + Int(entry.pointee.payloadCount), count: Int(entry.pointee.descriptorCount))
     }
 
     /// Gives the oldest slot back to the producer.

@@ -1,8 +1,8 @@
 /// Maps a track's positions to one viewer's sequence numbers and back.
 ///
-/// A segment is a stretch of positions sent without interruption; within it numbers follow positions, loss included. The
-/// next segment goes on right after the highest number sent. Stretches and their numbers never overlap, so no number is
-/// ever given to two packets: an AES-GCM nonce used twice would give the key away (RFC 7714 §8.1).
+/// A segment is a stretch of one layer's positions sent without interruption; within it numbers follow positions, loss included.
+/// The next segment goes on right after the highest number sent. A layer's stretches and all numbers never overlap, so no number
+/// is ever given to two packets: an AES-GCM nonce used twice would give the key away (RFC 7714 §8.1).
 struct SequenceMap {
     private struct Segment {
         var first: UInt64 = 0
@@ -10,6 +10,8 @@ struct SequenceMap {
         var last: UInt64 = 0
         /// Number less position.
         var offset: Int64 = 0
+        /// Positions are this layer's.
+        var shift = LayerShift()
     }
 
     private static let segmentsMax = 8
@@ -25,28 +27,57 @@ struct SequenceMap {
         highest = UInt64(initial & 0x7FFF) &- 1
     }
 
-    /// Starts to send at position `first`; false, and nothing changes, when something at or past it was sent already.
-    mutating func begin(at first: UInt64) -> Bool {
-        guard first > 0, count == 0 || first > segments[count - 1].last else { return false }
+    /// Starts to send at position `first` of a layer; false, and nothing changes, when something of it at or past that was sent already.
+    mutating func begin(at first: UInt64, shift: LayerShift = LayerShift()) -> Bool {
+        guard first > 0, first > lastSent(of: shift.track) else { return false }
         isOpen = true
         let offset = Int64(bitPattern: highest &+ 1) &- Int64(bitPattern: first)
         if count > 0, segments[count - 1].last < segments[count - 1].first {
-            segments[count - 1] = Segment(first: first, last: first &- 1, offset: offset)
+            segments[count - 1] = Segment(first: first, last: first &- 1, offset: offset, shift: shift)
             return true
         }
         if count == Self.segmentsMax {
             for index in 1..<count { segments[index - 1] = segments[index] }
             count -= 1
         }
-        segments[count] = Segment(first: first, last: first &- 1, offset: offset)
+        segments[count] = Segment(first: first, last: first &- 1, offset: offset, shift: shift)
         count += 1
         return true
+    }
+
+    /// The highest position of a layer that was sent; 0 when none is known.
+    private func lastSent(of track: UInt8) -> UInt64 {
+        var last: UInt64 = 0
+        for place in 0..<count where segments[place].shift.track == track && segments[place].last >= segments[place].first {
+            last = max(last, segments[place].last)
+        }
+        return last
+    }
+
+    /// How the stretch of a number is moved; the newest stretch's for numbers that weren't given out.
+    @inline(__always)
+    func shift(of sequence: UInt64) -> LayerShift {
+        var place = count - 1
+        while place > 0, sequence < UInt64(bitPattern: Int64(bitPattern: segments[place].first) &+ segments[place].offset) {
+            place -= 1
+        }
+        return place < 0 ? LayerShift() : segments[place].shift
+    }
+
+    /// The newest stretch: how it is moved, and the highest position of it that was sent; nil before anything was.
+    var newest: (shift: LayerShift, last: UInt64)? {
+        var place = count
+        while place > 0 {
+            place -= 1
+            if segments[place].last >= segments[place].first { return (segments[place].shift, segments[place].last) }
+        }
+        return nil
     }
 
     /// Stops sending until the next ``begin(at:)``; late packets of what was sent keep their numbers.
     mutating func end() { isOpen = false }
 
-    /// The number for a position that is sent now; nil when it lies outside of what this viewer gets.
+    /// The number for a position of the newest stretch's layer that is sent now; nil when it lies outside of what this viewer gets.
     @inline(__always)
     mutating func sequence(sending index: UInt64) -> UInt64? {
         guard count > 0 else { return nil }
@@ -61,11 +92,12 @@ struct SequenceMap {
     }
 
     private func late(_ index: UInt64) -> UInt64? {
+        let track = segments[count - 1].shift.track
         var place = count
         while place > 0 {
             place -= 1
             let segment = segments[place]
-            if index >= segment.first {
+            if segment.shift.track == track, index >= segment.first {
                 guard index <= segment.last else { return nil }
                 return UInt64(bitPattern: Int64(bitPattern: index) &+ segment.offset)
             }

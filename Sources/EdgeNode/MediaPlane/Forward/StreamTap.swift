@@ -12,15 +12,20 @@ public struct TapTrack: Sendable, Equatable {
     public var fmtp: String
     /// Channels as in `a=rtpmap`.
     public var channels: UInt8
+    /// The simulcast layer that it is; empty for a track that comes once. A reader is given one layer at a time.
+    public var rid: String
 
     /// All fields by name.
-    public init(index: UInt8, kind: TrackKind, codec: CodecID, clockRate: UInt32, fmtp: String, channels: UInt8) {
+    public init(
+        index: UInt8, kind: TrackKind, codec: CodecID, clockRate: UInt32, fmtp: String, channels: UInt8, rid: String = ""
+    ) {
         self.index = index
         self.kind = kind
         self.codec = codec
         self.clockRate = clockRate
         self.fmtp = fmtp
         self.channels = channels
+        self.rid = rid
     }
 }
 

@@ -9,14 +9,19 @@ extension LoopCore {
             done.resume()
         case .restartICE(let id, let local, let remote, let done):
             done.resume(returning: restartICE(id, local: local, remote: remote, now))
+        case .handshake(let id, let step, let host): finishHandshake(id, step, host: host, now)
         case .snapshot(let id, let done):
-            done.resume(returning: sessions[id].map { sessionSnapshot($0) })
+            done.resume(returning: sessions[id].map { sessionSnapshot($0, now) })
+        case .layers(let id, let done): done.resume(returning: sessions[id].flatMap { viewerLayers($0) })
+        case .chooseLayer(let id, let wish, let done):
+            if let session = sessions[id] { chooseLayer(wish, session, now) }
+            done.resume(returning: sessions[id]?.pointee.viewer != nil)
         case .openOutlet(let key, let pipe, let replays):
             if let fanout = fanouts[key] { openOutlet(fanout, pipe, replays: replays) }
         case .openInlet(let key, let pipe): openInlet(fanout(for: key), pipe)
         case .closeInlet(let key, let pipe): closeInlet(key, pipe, now)
-        case .requestKeyframe(let key):
-            if let fanout = fanouts[key] { wantKeyframes(fanout, now) }
+        case .requestKeyframe(let key, let sources):
+            if let fanout = fanouts[key] { askSources(sources ?? tapSources(fanout), fanout, now) }
         case .shutdown: stop()
         }
     }
@@ -28,7 +33,9 @@ extension LoopCore {
         case .remove(_, let done): done.resume()
         case .restartICE(_, _, _, let done): done.resume(returning: false)
         case .snapshot(_, let done): done.resume(returning: nil)
-        case .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
+        case .layers(_, let done): done.resume(returning: nil)
+        case .chooseLayer(_, _, let done): done.resume(returning: false)
+        case .handshake, .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
         }
     }
 
@@ -67,6 +74,7 @@ extension LoopCore {
             sayGoodbye(session)
         }
         session.pointee.isEnded = true
+        session.pointee.dataLink?.leave()
         session.pointee.withTransport { $0.close(output: &output.pointee) }
         takeOutput(session)
         sessions[session.pointee.handle.id] = nil
@@ -106,6 +114,7 @@ extension LoopCore {
                 sendFeedback(session, now)
             } else {
                 sendReportsIfDue(session, now)
+                lookAfterPath(session, now)
             }
         }
         reschedule(session, now)
@@ -116,9 +125,10 @@ extension LoopCore {
         var deadline = session.pointee.withTransport { $0.nextDeadlineNs }
         if session.pointee.isConnected {
             if let publisher = session.pointee.publisher { deadline = min(deadline, publisher.pointee.deadlineNs(now: now)) }
-            if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.nextReportNs) }
+            if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.deadlineNs) }
         }
-        wheel.pointee.schedule(session.pointee.timer, at: deadline)
+        // What is overdue waits for the next tick: in this one it would be woken again and again.
+        wheel.pointee.schedule(session.pointee.timer, at: max(deadline, now))
     }
 
     // MARK: Fanouts
@@ -157,10 +167,11 @@ extension LoopCore {
         return hasher.finalize()
     }
 
-    func sessionSnapshot(_ session: UnsafeMutablePointer<PeerSession>) -> SessionSnapshot {
+    func sessionSnapshot(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) -> SessionSnapshot {
         let counters = session.pointee.counters
         var lost: UInt64 = 0
         var rtt: UInt64 = 0
+        var available: UInt64?
         if let publisher = session.pointee.publisher {
             for track in 0..<publisher.pointee.trackCount {
                 lost &+= UInt64(max(0, publisher.pointee.tracks[track].stats.lost))
@@ -170,6 +181,8 @@ extension LoopCore {
         if let viewer = session.pointee.viewer {
             for track in 0..<viewer.pointee.trackCount { lost &+= viewer.pointee.tracks[track].lost }
             rtt = viewer.pointee.rttNs
+            let estimate = viewer.pointee.estimate(now: now)
+            if estimate != .max { available = estimate }
         }
         return SessionSnapshot(
             handle: session.pointee.handle, session: session.pointee.name,
@@ -177,6 +190,8 @@ extension LoopCore {
             remoteAddress: session.pointee.withTransport { $0.selectedAddress },
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,
-            keyframeRequests: counters.keyframeRequests, rttNs: rtt)
+            keyframeRequests: counters.keyframeRequests, rttNs: rtt,
+            layers: session.pointee.publisher == nil ? [] : session.pointee.fanout.pointee.layers.snapshots,
+            layer: currentLayer(session), availableBitrate: available)
     }
 }

@@ -14,6 +14,7 @@ extension LoopCore {
                 if let report = SenderReport(part, in: bytes) { publisherReport(report, session, now) }
                 receiveBlocks(part, bytes, session, now)
             case RTCPPacket.receiverReport: receiveBlocks(part, bytes, session, now)
+            case RTCPPacket.goodbye: sourcesLeft(part, bytes, session)
             case RTCPPacket.transportFeedback, RTCPPacket.payloadFeedback:
                 if let feedback = FeedbackHeader(part, in: bytes) { receiveFeedback(feedback, bytes, session, now) }
             default: break
@@ -44,8 +45,25 @@ extension LoopCore {
                 viewerNack(item.first, item.mask, ssrc: feedback.media, session, now)
                 index += 1
             }
-        case .pictureLoss, .fullIntra: viewerWantsKeyframe(session, now)
-        case .estimatedBitrate, .transportCC, .other: break
+        case .pictureLoss: viewerWantsKeyframe(session, now)
+        case .fullIntra:
+            var index = 0
+            while let item = feedback.fullIntraItem(index, in: bytes) {
+                viewerCommandsKeyframe(item.ssrc, number: item.number, session, now)
+                index += 1
+            }
+        case .transportCC: viewerArrivals(feedback, bytes, session, now)
+        case .estimatedBitrate: viewerEstimate(feedback, bytes, session, now)
+        case .other: break
+        }
+    }
+
+    /// A publisher's sources that say goodbye; its session goes on (RFC 3550 §6.6).
+    private func sourcesLeft(_ part: RTCPPacket, _ bytes: Span<UInt8>, _ session: UnsafeMutablePointer<PeerSession>) {
+        guard let publisher = session.pointee.publisher else { return }
+        for index in 0..<min(Int(part.count), part.bodyCount / 4) {
+            guard let track = publisher.pointee.track(of: bytes.bigEndian32(at: part.bodyOffset + 4 * index)) else { continue }
+            publisher.pointee.tracks[track].sourceLeft()
         }
     }
 
@@ -98,7 +116,7 @@ extension LoopCore {
         _ writer: inout RTCPWriter, _ session: UnsafeMutablePointer<PeerSession>, withBlocks: Bool, _ now: UInt64
     ) {
         guard let publisher = session.pointee.publisher else { return }
-        var latched = InlineArray<4, Int>(repeating: 0)
+        var latched = InlineArray<8, Int>(repeating: 0)
         var count = 0
         if withBlocks {
             for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].stats.received > 0 {
@@ -131,7 +149,12 @@ extension LoopCore {
     ) {
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].nacks.count > 0 {
             let incoming = publisher.pointee.tracks + track
+            let abandoned = incoming.pointee.nacks.abandoned
             let count = incoming.pointee.nacks.due(now: now, rttNs: incoming.pointee.repairNs, into: nackScratch)
+            // What is lost for good is only mended by a new picture. Who follows a layer asks himself, and nobody may.
+            if incoming.pointee.nacks.abandoned != abandoned, !session.pointee.fanout.pointee.layers.isLayered {
+                incoming.pointee.keyframes.want()
+            }
             guard count > 0 else { continue }
             session.pointee.counters.nacks &+= UInt64(count)
             let sequences = UnsafeBufferPointer(rebasing: nackScratch[0..<count])
@@ -153,8 +176,8 @@ extension LoopCore {
             if incoming.pointee.spec.feedback.pli {
                 append(session, &writer, now) { $0.pictureLoss(sender: sender, media: incoming.pointee.ssrc) }
             } else {
-                // Each request is a new command: a repeat of an answered one would be ignored (RFC 5104 §4.3.1.2).
-                incoming.pointee.fullIntraNumber &+= 1
+                // Under its old number a command is only a repeat, which a source that has answered ignores (RFC 5104 §4.3.1.2).
+                if !incoming.pointee.keyframes.isRepeat { incoming.pointee.fullIntraNumber &+= 1 }
                 append(session, &writer, now) {
                     $0.fullIntra(sender: sender, target: incoming.pointee.ssrc, number: incoming.pointee.fullIntraNumber)
                 }
@@ -183,7 +206,7 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>,
         _ writer: inout RTCPWriter, _ now: UInt64
     ) {
-        var sources = InlineArray<4, UInt32>(repeating: 0)
+        var sources = InlineArray<8, UInt32>(repeating: 0)
         var count = 0
         for track in 0..<publisher.pointee.trackCount
         where publisher.pointee.tracks[track].isLatched && publisher.pointee.tracks[track].spec.feedback.remb {
@@ -194,7 +217,7 @@ extension LoopCore {
         append(session, &writer, now) { writer in
             withUnsafeBytes(of: sources) { raw in
                 writer.estimatedBitrate(
-                    sender: session.pointee.localSSRC, bitsPerSecond: MediaLimits.rembBitsPerSecond,
+                    sender: session.pointee.localSSRC, bitsPerSecond: publisherBitrateMax,
                     sources: UnsafeBufferPointer(rebasing: raw.bindMemory(to: UInt32.self)[0..<count]))
             }
         }

@@ -5,7 +5,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
                 counters.pointee.count(.truncated)
                 continue
             }
@@ -22,7 +22,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
                 counters.pointee.count(.truncated)
                 continue
             }
@@ -32,8 +32,7 @@ extension LoopCore {
 
     /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
     @inline(__always)
-    private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>?
-    {
+    func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>? {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
             if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
             // Answers to our own checks carry no user name.
@@ -52,7 +51,7 @@ extension LoopCore {
     }
 
     @inline(__always)
-    private func take(
+    func take(
         _ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
     ) {
@@ -106,7 +105,7 @@ extension LoopCore {
         case .connected:
             if !session.pointee.isConnected { connected(session, now) }
         case .closed(let reason): end(session, reason: CloseReason(reason), now)
-        case .new, .checking, .handshaking: break
+        case .new, .checking, .handshaking: advanceHandshake(session)
         }
     }
 
@@ -123,6 +122,7 @@ extension LoopCore {
 
     private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.isConnected = true
+        joinDataChannels(session)
         directory.emit(.sessionState(session.pointee.handle, session: session.pointee.name, .connected))
         if session.pointee.publisher != nil {
             beginLocalSource(session, restarted: .max, now)
@@ -150,6 +150,8 @@ extension LoopCore {
         if publisher.pointee.sendsTransportFeedback, let sequence = extensions.transportSequence {
             publisher.pointee.transportFeedback.record(sequence, arrivalNs: now)
         }
+        let descriptor = UnsafeRawBufferPointer(
+            rebasing: packet[extensions.descriptorOffset..<(extensions.descriptorOffset + extensions.descriptorCount)])
         switch publisher.pointee.place(header, extensions, in: bytes) {
         case .unknown(let reason): counters.pointee.count(reason)
         case .track(let track, isRepair: false):
@@ -165,23 +167,26 @@ extension LoopCore {
             }
             let payload = UnsafeRawBufferPointer(
                 rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
-            placeMedia(header.sequence, header, payload, extensions.forwarded, session, publisher, track, false, now)
+            placeMedia(
+                header.sequence, header, payload, extensions.forwarded, descriptor, session, publisher, track, false, now)
         case .track(let track, isRepair: true):
-            guard header.payloadCount > 2 else {
+            // Without even a number it is padding that probes for bandwidth.
+            guard header.payloadCount >= RepairStream.originalBytes else {
                 counters.pointee.count(.probe)
                 return
             }
             let original = bytes.bigEndian16(at: header.payloadOffset)
-            let payload = UnsafeRawBufferPointer(
-                rebasing: packet[(header.payloadOffset + 2)..<(header.payloadOffset + header.payloadCount)])
-            placeMedia(original, header, payload, extensions.forwarded, session, publisher, track, true, now)
+            let first = header.payloadOffset + RepairStream.originalBytes
+            let payload = UnsafeRawBufferPointer(rebasing: packet[first..<(header.payloadOffset + header.payloadCount)])
+            placeMedia(original, header, payload, extensions.forwarded, descriptor, session, publisher, track, true, now)
         }
     }
 
     @inline(__always)
     private func placeMedia(
         _ sequence: UInt16, _ header: RTPHeader, _ payload: UnsafeRawBufferPointer, _ extensions: ForwardedExtensions,
-        _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
+        _ descriptor: UnsafeRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
+        _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
         _ isRepair: Bool, _ now: UInt64
     ) {
         let incoming = publisher.pointee.tracks + track
@@ -198,7 +203,8 @@ extension LoopCore {
         switch verdict {
         case .drop(let reason): counters.pointee.count(reason)
         case .jump: counters.pointee.count(.tooOld)
-        case .deliver(let arrived):
+        case .deliver(var arrived):
+            arrived.descriptor = descriptor
             if !hadMedia {
                 directory.emit(
                     .firstMedia(session.pointee.handle.stream, session: session.pointee.name, incoming.pointee.spec.kind))

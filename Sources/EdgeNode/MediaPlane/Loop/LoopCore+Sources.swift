@@ -16,17 +16,30 @@ extension LoopCore {
             fanout, epoch: epoch, description: publisher.pointee.description, restarted: restarted,
             canAsk: publisher.pointee.canAskAny, now)
         fanout.pointee.outlets.forEach {
-            pushSource(publisher, to: $0, restarted: restarted)
+            pushSource(fanout, publisher, to: $0, restarted: restarted, canAsk: publisher.pointee.canAskAny)
         }
+        if hasAudience(fanout) { wantFirstKeyframes(fanout, publisher) }
+    }
+
+    /// Of layers only those are asked that somebody follows, by whoever does.
+    private func wantFirstKeyframes(_ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>) {
+        guard !fanout.pointee.layers.isLayered else { return }
         for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
-            if hasAudience(fanout) { publisher.pointee.tracks[track].keyframes.want() }
+            publisher.pointee.tracks[track].keyframes.want()
         }
     }
 
-    private func pushSource(_ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe, restarted: UInt64) {
+    private func pushSource(
+        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,
+        restarted: UInt64, canAsk: Bool
+    ) {
+        if pipe.isTap {
+            // A layer that it isn't given may begin anew unnoticed.
+            if restarted & tapSources(fanout) != 0 { pushTapSource(fanout, to: pipe) }
+            return
+        }
         pipe.pushSource(
-            epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: restarted,
-            canAsk: publisher.pointee.canAskAny)
+            epoch: publisher.pointee.epoch, tracks: publisher.pointee.description, restarted: restarted, canAsk: canAsk)
         pipe.publish()
     }
 
@@ -48,8 +61,10 @@ extension LoopCore {
     ) {
         if fanout.pointee.outlets.count > 0 {
             let entry = PipeEntry(packet, track: track, epoch: epoch)
+            let isForTaps = isForTaps(packet, track: track, fanout)
             fanout.pointee.outlets.forEach {
-                if !$0.push(entry, payload: payload) { counters.pointee.count(.pipeFull) }
+                if $0.isTap, !isForTaps { return }
+                if !$0.push(entry, payload: payload, descriptor: packet.descriptor) { counters.pointee.count(.pipeFull) }
             }
         }
         accept(packet, payload: payload, track: track, fanout, now)
@@ -74,30 +89,34 @@ extension LoopCore {
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
-        pushSource(publisher, to: pipe, restarted: .max)
-        if replays { replay(fanout, publisher, to: pipe) }
-        for track in 0..<publisher.pointee.trackCount where publisher.pointee.tracks[track].spec.kind == .video {
-            publisher.pointee.tracks[track].keyframes.want()
+        let canAsk = publisher.pointee.canAskAny && !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
+        pushSource(fanout, publisher, to: pipe, restarted: .max, canAsk: canAsk)
+        if replays {
+            let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2
+            replay(fanout, publisher, to: pipe, packetsMax: packetsMax / max(1, fanout.pointee.layers.count))
         }
+        wantFirstKeyframes(fanout, publisher)
         wheel.pointee.hasten(session.pointee.timer, to: 0)
     }
 
     /// Fills a new pipe with what a joiner on the other loop may start from: video since the newest keyframe.
+    ///
+    /// - Parameter packetsMax: half of the pipe at most, so that what comes meanwhile still fits.
     private func replay(
-        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe
+        _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,
+        packetsMax: Int
     ) {
-        // Half of the pipe, so that what comes meanwhile still fits.
-        let packetsMax = UInt64(MediaLimits.loopPipeSlots / 2)
         for source in 0..<publisher.pointee.trackCount {
             let place = Int(fanout.pointee.trackOfSource[source])
             guard place >= 0, fanout.pointee.tracks[place].kind == .video,
-                let first = fanout.pointee.tracks[place].cachedKeyframe(packetsMax: packetsMax)
+                let first = fanout.pointee.tracks[place].cachedKeyframe(packetsMax: UInt64(packetsMax))
             else { continue }
             let track = fanout.pointee.tracks + place
             for index in first...track.pointee.ring.highest {
                 guard let (packet, payload) = track.pointee.original(at: index) else { continue }
                 pipe.push(
-                    PipeEntry(packet, track: source, epoch: publisher.pointee.epoch), payload: payload)
+                    PipeEntry(packet, track: source, epoch: publisher.pointee.epoch), payload: payload,
+                    descriptor: packet.descriptor)
             }
         }
         pipe.publish()
@@ -151,11 +170,11 @@ extension LoopCore {
             }
             if fanout.pointee.hasGap {
                 fanout.pointee.hasGap = false
-                wantKeyframes(fanout, now)
+                wantKeyframes(fanout, tracks: followed(fanout) | ~fanout.pointee.layers.mask, now)
             }
             let packet = IncomingPacket(
                 sequence: entry.pointee.sequence, timestamp: entry.pointee.timestamp, arrivalNs: entry.pointee.arrivalNs,
-                flags: entry.pointee.flags, extensions: entry.pointee.extensions)
+                flags: entry.pointee.flags, extensions: entry.pointee.extensions, descriptor: pipe.descriptor(of: entry))
             let payload = UnsafeRawBufferPointer(start: pipe.payload(of: entry), count: Int(entry.pointee.payloadCount))
             accept(packet, payload: payload, track: Int(entry.pointee.track), fanout, now)
         case .source:
@@ -185,6 +204,11 @@ extension LoopCore {
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
         fanout.pointee.ignoresRequests = !canAsk
+        fanout.pointee.keepGroups(!canAsk)
+        if fanout.pointee.layers.isLayered {
+            fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
+            wheel.pointee.hasten(fanout.pointee.timer, to: fanout.pointee.layers.nextTickNs)
+        }
         for position in 0..<fanout.pointee.viewers.count {
             matchTracks(fanout.pointee.viewers[position], fanout, restarted: restarted, now)
         }
@@ -206,6 +230,7 @@ extension LoopCore {
         let isTaken = track.pointee.clock.report(
             timestamp: onTimeline, ntpNs: ntpNs, wallNs: ntpNs &+ UInt64(bitPattern: offset), arrivalNs: arrivalNs,
             clockRate: track.pointee.clockRate, mayJump: !track.pointee.isAnnounced)
-        if isTaken { fanout.pointee.clockOffsetNs = offset }
+        // Where the publisher's clock has jumped, all tracks go on from a new offset: each on its own they would drift apart.
+        fanout.pointee.clockOffsetNs = isTaken ? offset : nil
     }
 }

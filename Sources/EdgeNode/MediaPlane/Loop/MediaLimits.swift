@@ -1,7 +1,10 @@
 /// The plane's numbers in one place, with where they come from.
 package enum MediaLimits {
-    /// Media sections one session may carry: audio, video and a few to spare; tables per viewer are this wide.
-    package static let tracksPerStream = 4
+    /// Tracks one session may carry: audio, and video in up to ``layersPerTrack`` layers, with a few to spare. Tables per viewer are
+    /// this wide; so are the `InlineArray<8, …>`, whose count must be a literal.
+    package static let tracksPerStream = 8
+    /// Simulcast layers of one track: browsers send three, OBS up to four.
+    package static let layersPerTrack = 4
     /// Slots a track's ring has. 5 Mb/s of 1200-byte packets is about 520 packets/s, so video is held for about 4 s,
     /// which covers NACKs (1 s asked) and one group of pictures for a joiner.
     package static let videoRingSlots = 2048
@@ -11,6 +14,10 @@ package enum MediaLimits {
     package static let datagramBytesMax = 1472
     /// The same over IPv6, whose header is 40 bytes.
     package static let datagramBytesMaxIPv6 = 1452
+    /// What IPv4 and UDP add to a packet, for rates as the path sees them.
+    package static let networkHeaderBytes = 28
+    /// Padding counts itself in one byte (RFC 3550 section 5.1).
+    package static let paddingBytesMax = 255
     /// What one publisher may send in a second: 100 Mb/s of media is beyond any encoder meant for viewers.
     package static let publisherPacketsPerSecond: UInt64 = 15_000
     package static let publisherBytesPerSecond: UInt64 = 12_500_000
@@ -20,8 +27,13 @@ package enum MediaLimits {
     package static let receiveBatch = 64
     /// Payload room of a ring or pipe slot: a full datagram less the smallest RTP header and SRTP tag (12 + 10).
     package static let payloadBytesMax = 1472
-    /// Slots of a pipe between two loops: 1024 packets are 2 s of a 5 Mb/s stream.
-    package static let loopPipeSlots = 1024
+    /// Slots of a pipe between two loops, of which a joining loop's group of pictures takes half: 4096 packets are 15 s of a
+    /// 2.5 Mb/s stream; layers share them. Of the payloads' memory only what waits is ever touched.
+    package static let loopPipeSlots = 8192
+    /// Of a publisher that makes a keyframe when asked, a joining loop only gets a group of pictures that is shorter.
+    package static let shortGroupPackets = 512
+    /// Slots of a video ring that keeps whole groups of pictures for joiners, at most.
+    package static let videoRingSlotsMax = 8192
     /// Packets that waited longer in a pipe between loops are dropped: viewers are better served by what is current.
     package static let pipeAgeMaxNs: UInt64 = 1_000_000_000
     /// Slots of a pipe to the recorder: 4096 packets are 8 s of a 5 Mb/s stream, for a disk that hesitates.
@@ -30,6 +42,27 @@ package enum MediaLimits {
     package static let pipeControlReserve = 16
     /// Commands waiting for one loop; a burst of joins waits, nothing is lost but the sender's time.
     package static let mailboxCommands = 4096
+    /// TCP connections of one loop, and those of one host among them: a fallback for networks without UDP, whose people share an address.
+    package static let tcpConnections = 1024
+    package static let tcpConnectionsPerHost = 64
+    /// Connections that wait to be accepted, and how many one wake accepts; buffers read from one of them before others get their turn.
+    static let tcpBacklog = 128
+    static let tcpAccepts = 16
+    static let tcpReads = 4
+    /// What the kernel may hold unsent of a connection: what waits there can't be dropped any more.
+    static let tcpUnsentBytes = 32 * 1024
+    /// A connection that is not a session's by then is closed.
+    static let tcpPatienceNs: UInt64 = 10_000_000_000
+    /// Read room of a connection: some packets of the longest kind.
+    static let frameBufferBytes = 16 * 1024
+    /// Packets that wait for a connection: 0.4 s of 5 Mb/s; a slower peer is better served by a later key frame.
+    static let frameQueueBytes = 256 * 1024
+    /// Handshake steps of one loop that are with the pool at once, and those of one host among them: at 0.5 ms each the last of them waits
+    /// 32 ms, and a crowd behind one address leaves room for others.
+    package static let handshakesUnderWay = 64
+    package static let handshakesPerHost = 16
+    /// Sessions of one loop whose handshakes may wait for that; with those under way more than can be served before the peers give up.
+    package static let handshakesWaiting = 4096
     /// Send arena: 64 segments × 1472 B for some dozens of viewers before a sendmmsg.
     package static let arenaBytes = 1 << 20
     /// Socket buffers of a dialed session: one stream of 20 Mb/s for 400 ms each way.
@@ -50,8 +83,8 @@ package enum MediaLimits {
     package static let nackTries = 10
     /// Unknown SSRCs a publisher may show (RFC 9143 §9.2 leaves it open; a browser shows two per layer).
     package static let ssrcsPerPublisher = 32
-    /// Bitrate we let a publisher that only knows REMB send: no estimate of ours, a cap against absurd rates.
-    package static let rembBitsPerSecond: UInt64 = 20_000_000
+    /// Lost packets of one viewer looked up in a second: five times what 10 Mb/s with every tenth packet lost asks for, each ten times.
+    package static let nackedPerSecond = 5_000
     /// A loop without media for so long is quiet, and looks at its socket no more often than this.
     static let quietNs: UInt64 = 1_000_000_000
     static let quietGatherNs: UInt64 = 4_000_000

@@ -27,14 +27,20 @@ final class PlaneDirectory: Sendable {
     }
 
     let mailboxes: [Mailbox]
+    /// Where messages of data channels are passed on, and this plane's number there; nil when the node has none.
+    let dataChannels: (thread: DataChannelThread, plane: UInt64)?
     /// How busy each loop is.
     let gauges: [LoopGauge]
     private let state: Mutex<State>
     private let epoch = Atomic<UInt32>(0)
     private let events: AsyncStream<MediaEvent>.Continuation
 
-    init(mailboxes: [Mailbox], events: AsyncStream<MediaEvent>.Continuation) {
+    init(
+        mailboxes: [Mailbox], events: AsyncStream<MediaEvent>.Continuation,
+        dataChannels: (thread: DataChannelThread, plane: UInt64)? = nil
+    ) {
         self.mailboxes = mailboxes
+        self.dataChannels = dataChannels
         gauges = mailboxes.map { _ in LoopGauge() }
         self.events = events
         state = Mutex(State(sessionsOnLoop: [Int](repeating: 0, count: mailboxes.count)))
@@ -160,7 +166,7 @@ final class PlaneDirectory: Sendable {
     // MARK: Streams
 
     func openTap(_ stream: StreamKey, wake: WakeDescriptor) throws(MediaPlaneError) -> PacketPipe {
-        let pipe = PacketPipe(slots: MediaLimits.tapPipeSlots, wake: wake)
+        let pipe = PacketPipe(slots: MediaLimits.tapPipeSlots, wake: wake, isTap: true)
         let isOpen = state.withLock { state in
             guard !state.isStopped else { return false }
             var entry = state.streams[stream] ?? Stream(viewers: [Int](repeating: 0, count: mailboxes.count))
@@ -183,10 +189,12 @@ final class PlaneDirectory: Sendable {
         }
     }
 
-    /// Passes a wish for a keyframe to the publisher's loop. A full mailbox loses it: who wishes asks again.
-    func requestKeyframe(_ stream: StreamKey) {
+    /// Passes a wish for keyframes to the publisher's loop. A full mailbox loses it: who wishes asks again.
+    ///
+    /// - Parameter sources: bits of the source's tracks; nil for those that readers are given.
+    func requestKeyframe(_ stream: StreamKey, sources: UInt64?) {
         let loop = state.withLock { $0.streams[stream]?.publisher?.loop }
-        if let loop { _ = mailboxes[loop].post(.requestKeyframe(stream)) }
+        if let loop { _ = mailboxes[loop].post(.requestKeyframe(stream, sources: sources)) }
     }
 
     /// Refuses new sessions; false when that was done before.

@@ -40,4 +40,6 @@ struct KeyframeRequester {
 
     /// Whether the source seems to ignore requests.
     var isIgnored: Bool { unanswered > 2 }
+    /// Whether the last request repeats one that may be under way. Later ones are new: an answer may have got lost as a whole.
+    var isRepeat: Bool { unanswered == 2 || unanswered == 3 }
 }

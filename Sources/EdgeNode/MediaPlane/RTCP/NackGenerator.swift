@@ -6,15 +6,18 @@ struct NackGenerator: ~Copyable {
     private struct Missing {
         var sequence: UInt64
         var noticedNs: UInt64
+        var firstAskedNs: UInt64
         var askedNs: UInt64
         var tries: UInt8
     }
 
-    /// A gap waits for this many newer packets, or the hold time.
-    static let reorderPackets: UInt64 = 3
+    /// A gap waits for this many newer packets, or the hold time: what comes three places late isn't asked for.
+    static let reorderPackets: UInt64 = 4
     static let holdNs: UInt64 = 10_000_000
     /// Between two requests for the same packet while the round trip is unknown (mediasoup's timer).
     static let repeatNs: UInt64 = 40_000_000
+    /// However long the round trip seems: later than this a packet helps few receivers.
+    static let repeatMaxNs: UInt64 = 500_000_000
 
     private let missing: UnsafeMutablePointer<Missing>
     private(set) var count = 0
@@ -31,8 +34,8 @@ struct NackGenerator: ~Copyable {
     /// What a packet did to the list.
     enum Outcome {
         case inOrder
-        /// It was missing; `asked` tells whether it came on request.
-        case recovered(asked: Bool, tookNs: UInt64)
+        /// It was missing. On request it came so long after it was first asked for, else `afterNs` is nil.
+        case recovered(afterNs: UInt64?)
         /// More is missing than can be repaired: ask for a keyframe instead.
         case hopeless
     }
@@ -53,7 +56,7 @@ struct NackGenerator: ~Copyable {
             return .hopeless
         }
         for number in (highest + 1)..<sequence {
-            missing[count] = Missing(sequence: number, noticedNs: now, askedNs: 0, tries: 0)
+            missing[count] = Missing(sequence: number, noticedNs: now, firstAskedNs: 0, askedNs: 0, tries: 0)
             count += 1
         }
         return .inOrder
@@ -72,8 +75,11 @@ struct NackGenerator: ~Copyable {
         let rest = count - low - 1
         (missing + low).update(from: missing + low + 1, count: rest)
         count -= 1
-        return .recovered(asked: found.tries > 0, tookNs: found.tries == 1 ? now &- found.askedNs : 0)
+        return .recovered(afterNs: found.tries > 0 ? now &- found.firstAskedNs : nil)
     }
+
+    /// Nothing that is missing will come any more; numbering goes on.
+    mutating func forget() { count = 0 }
 
     /// Forgets everything; numbering goes on at `sequence`.
     mutating func restart(at sequence: UInt64) {
@@ -83,7 +89,7 @@ struct NackGenerator: ~Copyable {
 
     /// Writes the sequence numbers to ask for now to `into`, ascending, and returns how many; gives up on hopeless ones.
     mutating func due(now: UInt64, rttNs: UInt64, into: UnsafeMutableBufferPointer<UInt16>) -> Int {
-        let repeatNs = max(Self.repeatNs, rttNs)
+        let repeatNs = max(Self.repeatNs, min(rttNs, Self.repeatMaxNs))
         var kept = 0
         var found = 0
         for index in 0..<count {
@@ -101,6 +107,7 @@ struct NackGenerator: ~Copyable {
             if isRipe, found < into.count {
                 into[found] = UInt16(truncatingIfNeeded: entry.sequence)
                 found += 1
+                if entry.tries == 0 { entry.firstAskedNs = now }
                 entry.askedNs = now
                 entry.tries += 1
             }

@@ -15,11 +15,22 @@ struct SourceClock {
     private var reportArrivalNs: UInt64 = 0
 
     /// Before the first report a packet's arrival stands in for its capture.
-    mutating func anchorAtArrival(timestamp: UInt32, wallNs: UInt64) {
-        guard !isAnchored else { return }
+    mutating func anchorAtArrival(timestamp: UInt32, wallNs: UInt64, clockRate: UInt32) {
+        guard isAnchored else {
+            anchorTimestamp = timestamp
+            anchorWallNs = wallNs
+            isAnchored = true
+            return
+        }
+        follow(timestamp, clockRate: clockRate)
+    }
+
+    /// Moves the anchor along its own line: a source that never reports must not come half a cycle of timestamps away from it.
+    private mutating func follow(_ timestamp: UInt32, clockRate: UInt32) {
+        let ahead = timestamp &- anchorTimestamp
+        guard ahead > 1 << 30, ahead < 1 << 31 else { return }
+        anchorWallNs = wall(of: timestamp, clockRate: clockRate)
         anchorTimestamp = timestamp
-        anchorWallNs = wallNs
-        isAnchored = true
     }
 
     /// Takes a report; false when it can't be true.

@@ -76,6 +76,14 @@ struct ReceivedExtensions: Equatable {
     /// Offset and count of the mid's text in the packet; 0 when absent.
     var midOffset = 0
     var midCount = 0
+    /// The same for the simulcast layer of media, and for that of a retransmission (RFC 8852 §4).
+    var ridOffset = 0
+    var ridCount = 0
+    var repairedRidOffset = 0
+    var repairedRidCount = 0
+    /// The same for the dependency descriptor.
+    var descriptorOffset = 0
+    var descriptorCount = 0
 
     init() {}
 
@@ -89,6 +97,16 @@ struct ReceivedExtensions: Equatable {
             } else if element.id == ids.mid {
                 midOffset = element.offset
                 midCount = element.count
+            } else if element.id == ids.rid {
+                ridOffset = element.offset
+                ridCount = element.count
+            } else if element.id == ids.repairedRid {
+                repairedRidOffset = element.offset
+                repairedRidCount = element.count
+            } else if element.id == ids.dependencyDescriptor {
+                guard element.count >= DependencyDescriptor.bytesMin else { continue }
+                descriptorOffset = element.offset
+                descriptorCount = element.count
             } else if element.id == ids.audioLevel {
                 guard element.count >= 1 else { continue }
                 forwarded.audioLevel = bytes[element.offset]
@@ -136,6 +154,13 @@ struct HeaderExtensionWriter {
     mutating func append(id: UInt8, bytes: UnsafeRawBufferPointer) {
         guard let base = bytes.baseAddress, let place = open(id: id, bytes: bytes.count) else { return }
         place.copyMemory(from: base, byteCount: bytes.count)
+    }
+
+    /// Adds a dependency descriptor with the frame number that the viewer gets.
+    mutating func append(id: UInt8, _ descriptor: DependencyDescriptor) {
+        guard let base = descriptor.bytes.baseAddress, let place = open(id: id, bytes: descriptor.bytes.count) else { return }
+        place.copyMemory(from: base, byteCount: descriptor.bytes.count)
+        descriptor.renumber(place)
     }
 
     private mutating func open(id: UInt8, bytes: Int) -> UnsafeMutableRawPointer? {

@@ -75,23 +75,28 @@ enum KeyframeDetector {
 
     /// RFC 7741 §4.2–4.3: start of partition 0, and the P bit of the frame header is 0.
     private static func vp8(_ payload: Span<UInt8>) -> PayloadMarks {
-        guard payload.count >= 1 else { return [] }
+        guard let header = vp8HeaderOffset(payload) else { return [] }
+        return payload[header] & 0x01 == 0 ? .keyframe : []
+    }
+
+    /// Where the frame header begins, in the first packet of a frame.
+    static func vp8HeaderOffset(_ payload: Span<UInt8>) -> Int? {
+        guard payload.count >= 1 else { return nil }
         let first = payload[0]
-        guard first & 0x17 == 0x10 else { return [] }
+        guard first & 0x17 == 0x10 else { return nil }
         var offset = 1
         if first & 0x80 != 0 {
-            guard payload.count >= 2 else { return [] }
+            guard payload.count >= 2 else { return nil }
             let present = payload[1]
             offset = 2
             if present & 0x80 != 0 {
-                guard payload.count > offset else { return [] }
+                guard payload.count > offset else { return nil }
                 offset += payload[offset] & 0x80 != 0 ? 2 : 1
             }
             if present & 0x40 != 0 { offset += 1 }
             if present & 0x30 != 0 { offset += 1 }
         }
-        guard payload.count > offset else { return [] }
-        return payload[offset] & 0x01 == 0 ? .keyframe : []
+        return payload.count > offset ? offset : nil
     }
 
     /// RFC 9628 §4.2: not inter-predicted, begins a frame, lowest spatial layer.

@@ -19,6 +19,8 @@ struct PacketSlot {
     /// On the track's own timeline, which goes on when the source changes.
     var timestamp: UInt32 = 0
     var payloadCount: UInt16 = 0
+    /// Of the dependency descriptor behind the payload.
+    var descriptorCount: UInt8 = 0
     /// Where the payload is, in bytes from the start of the ring's memory.
     var payloadOffset: UInt32 = 0
     var flags = PacketFlags()
@@ -56,6 +58,18 @@ struct PacketRing: ~Copyable {
         payloads = MappedMemory(byteCount: runCount * Self.runBytes)
     }
 
+    /// A ring of another size with the packets of `other` that it has room for.
+    init(slots count: Int, copying other: borrowing PacketRing) {
+        self.init(slots: count)
+        guard other.highest > 0 else { return }
+        for index in other.oldest...other.highest {
+            guard let slot = other.slot(at: index) else { continue }
+            _ = store(slot.pointee, payload: other.payload(of: slot), descriptor: other.descriptor(of: slot))
+        }
+        // Packets that other has seen and no longer holds must not come again as new ones.
+        highest = other.highest
+    }
+
     deinit {
         slots.deallocate()
         runs.deallocate()
@@ -68,17 +82,28 @@ struct PacketRing: ~Copyable {
     var oldest: UInt64 { highest > UInt64(capacity) ? highest - UInt64(capacity) + 1 : 1 }
 
     /// Stores a packet; false when it is older than the ring reaches, is there already, or is too big.
-    mutating func store(_ slot: PacketSlot, payload: UnsafeRawBufferPointer) -> Bool {
+    ///
+    /// - Parameter descriptor: left out where both together would be too big.
+    mutating func store(
+        _ slot: PacketSlot, payload: UnsafeRawBufferPointer,
+        descriptor: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)
+    ) -> Bool {
         guard slot.index != 0, payload.count <= MediaLimits.payloadBytesMax else { return false }
         guard highest == 0 || slot.index >= oldest else { return false }
         let place = place(slot.index)
         if slots[place].index == slot.index { return false }
         if slot.index > highest { highest = slot.index }
-        guard let offset = room(payload.count) else { return false }
+        let fits = descriptor.count <= min(DependencyDescriptor.bytesMax, MediaLimits.payloadBytesMax - payload.count)
+        let descriptorCount = fits ? descriptor.count : 0
+        guard let offset = room(payload.count + descriptorCount) else { return false }
         slots[place] = slot
         slots[place].payloadCount = UInt16(truncatingIfNeeded: payload.count)
         slots[place].payloadOffset = UInt32(truncatingIfNeeded: offset)
+        slots[place].descriptorCount = UInt8(truncatingIfNeeded: descriptorCount)
         if let base = payload.baseAddress { (payloads.start + offset).copyMemory(from: base, byteCount: payload.count) }
+        if descriptorCount > 0, let base = descriptor.baseAddress {
+            (payloads.start + offset + payload.count).copyMemory(from: base, byteCount: descriptorCount)
+        }
         runs[run] = max(runs[run], slot.index)
         return true
     }
@@ -109,5 +134,13 @@ struct PacketRing: ~Copyable {
     func payload(of slot: UnsafePointer<PacketSlot>) -> UnsafeRawBufferPointer {
         UnsafeRawBufferPointer(
             start: payloads.start + Int(slot.pointee.payloadOffset), count: Int(slot.pointee.payloadCount))
+    }
+
+    /// The dependency descriptor of a slot of this ring; empty when it came without.
+    @inline(__always)
+    func descriptor(of slot: UnsafePointer<PacketSlot>) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(
+            start: payloads.start + Int(slot.pointee.payloadOffset) + Int(slot.pointee.payloadCount),
+            count: Int(slot.pointee.descriptorCount))
     }
 }

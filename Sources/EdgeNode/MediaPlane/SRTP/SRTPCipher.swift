@@ -13,6 +13,7 @@ extension SRTPProfile {
     var saltBytes: Int { self == .aeadAES128GCM ? 12 : 14 }
     /// Bytes of the authentication tag, the same for RTP and RTCP.
     var tagBytes: Int { self == .aeadAES128GCM ? 16 : 10 }
+    static let tagBytesMax = 16
 }
 
 /// The session keys of one direction for RTP or for RTCP, in an OpenSSL context that is kept: per packet only the nonce changes.

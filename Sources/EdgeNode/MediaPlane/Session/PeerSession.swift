@@ -28,6 +28,9 @@ struct PeerSession: ~Copyable {
     var counters = SessionCounters()
     /// The stream on this loop; outlives the session's time in the loop's tables.
     let fanout: UnsafeMutablePointer<Fanout>
+    /// What was agreed of data channels, and this session's end of them once it is connected.
+    let dataChannels: TransportSpec.DataChannels?
+    var dataLink: DataChannelLink?
     let timer: UnsafeMutablePointer<TimerNode>
 
     /// Makes a session where its timer can find it.
@@ -57,11 +60,13 @@ struct PeerSession: ~Copyable {
         switch order.role {
         case .publisher(let spec):
             name = spec.session
+            dataChannels = spec.transport.dataChannels
             let side = UnsafeMutablePointer<PublisherSide>.allocate(capacity: 1)
             side.initialize(to: PublisherSide(spec))
             publisher = side
         case .viewer(let spec):
             name = spec.session
+            dataChannels = spec.transport.dataChannels
             let side = UnsafeMutablePointer<ViewerSide>.allocate(capacity: 1)
             side.initialize(to: ViewerSide(spec))
             viewer = side
@@ -111,6 +116,8 @@ struct SessionCounters {
     var nacks: UInt64 = 0
     var resent: UInt64 = 0
     var keyframeRequests: UInt64 = 0
+    /// Bytes sent to find out what the path carries.
+    var padding: UInt64 = 0
 }
 
 /// The watching half of a session.
@@ -118,11 +125,22 @@ struct ViewerSide: ~Copyable {
     let tracks: UnsafeMutablePointer<OutgoingTrack>
     let trackCount: Int
     /// The viewer's track for each of the fanout's; -1 for none.
-    var trackOfFanout = InlineArray<4, Int8>(repeating: -1)
+    var trackOfFanout = InlineArray<8, Int8>(repeating: -1)
+    /// Which of a stream's layers it gets.
+    var follower = LayerFollower()
+    /// Nil for a viewer whose packets don't say when they were sent.
+    let path: UnsafeMutablePointer<ViewerPath>?
+    /// What a viewer without transport-wide feedback tells.
+    var reported = ReportedRate()
+    var breaker = LossBreaker()
+    /// What layers were last chosen by, in bits per second.
+    var toldBits = UInt64.max
     var nextReportNs: UInt64 = .max
     var rttNs: UInt64 = 0
     private var reports = InlineArray<4, SentReport>(repeating: SentReport())
     private var reportCount = 0
+    private var secondStartNs: UInt64 = 0
+    private var askedInSecond = 0
 
     private struct SentReport {
         var middle: UInt32 = 0
@@ -133,17 +151,55 @@ struct ViewerSide: ~Copyable {
     init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
         tracks = .allocate(capacity: trackCount)
+        path = Self.path(spec)
         for index in 0..<trackCount {
             (tracks + index).initialize(
                 to: OutgoingTrack(
                     spec.tracks[index], initialSequence: UInt16.random(in: 0...32767),
-                    timestampOffset: UInt32.random(in: .min ... .max)))
+                    timestampOffset: UInt32.random(in: .min ... .max), initialRepair: UInt16.random(in: 0...32767)))
+            if let path { tracks[index].follow(path) }
         }
     }
 
     deinit {
         tracks.deinitialize(count: trackCount)
         tracks.deallocate()
+        path?.deinitialize(count: 1)
+        path?.deallocate()
+    }
+
+    /// Memory for a path only where the video's retransmissions are packets of their own: nothing that says when it was sent may be sent
+    /// twice.
+    private static func path(_ spec: ViewerSpec) -> UnsafeMutablePointer<ViewerPath>? {
+        let video = spec.tracks.first { $0.kind == .video && $0.rtxSSRC != nil && $0.rtxPayloadType != nil }
+        guard let video else { return nil }
+        let reportsArrivals = video.feedback.transportCC && video.extensions.transportCC != 0
+        guard reportsArrivals || (video.feedback.remb && video.extensions.absSendTime != 0) else { return nil }
+        let place = UnsafeMutablePointer<ViewerPath>.allocate(capacity: 1)
+        place.initialize(to: ViewerPath(reportsArrivals: reportsArrivals))
+        return place
+    }
+
+    /// What the path carries, in bits per second of everything; `UInt64.max` while nobody knows.
+    func estimate(now: UInt64) -> UInt64 {
+        guard let estimator = path?.pointee.estimator else { return reported.bitsPerSecond(now: now) ?? .max }
+        return estimator.pointee.isMeasured ? estimator.pointee.bitsPerSecond : .max
+    }
+
+    /// When reports, probes or the breaker are to be looked at again.
+    var deadlineNs: UInt64 {
+        let path = path?.pointee.estimator?.pointee.deadlineNs ?? .max
+        return min(nextReportNs, path, breaker.isOpen ? breaker.resumeNs : .max)
+    }
+
+    /// Whether so many more lost packets may be looked up in this second; counts them.
+    mutating func admitsNack(_ asked: Int, now: UInt64) -> Bool {
+        if now &- secondStartNs >= 1_000_000_000 {
+            secondStartNs = now
+            askedInSecond = 0
+        }
+        askedInSecond += asked
+        return askedInSecond <= MediaLimits.nackedPerSecond
     }
 
     /// Remembers a sender report, so that the viewer's answer tells the round trip time.

@@ -38,7 +38,7 @@ struct PublisherSide: ~Copyable {
             description.append(
                 TapTrack(
                     index: UInt8(index), kind: track.kind, codec: track.codec, clockRate: track.clockRate, fmtp: track.fmtp,
-                    channels: track.channels))
+                    channels: track.channels, rid: track.rid))
         }
         self.extensions = extensions
         self.description = description
@@ -71,16 +71,15 @@ struct PublisherSide: ~Copyable {
         case unknown(MediaDrop)
     }
 
-    /// Finds the track of a packet: by its SSRC, else its mid, else its payload type when only one track has it (RFC 9143 §9.2).
+    /// Finds the track of a packet: by its SSRC, else its mid and rid, else its payload type when only one track has it
+    /// (RFC 9143 §9.2, RFC 8852 §3).
     ///
-    /// A mid overrides what was latched before, since an encoder may reuse an SSRC for another section after a restart.
+    /// A mid or rid overrides what was latched before, since an encoder may reuse an SSRC for another section after a restart.
     mutating func place(_ header: RTPHeader, _ extensions: ReceivedExtensions, in bytes: Span<UInt8>) -> Place {
         for index in 0..<sourceCount where sources[index].ssrc == header.ssrc {
             let source = sources[index]
             let track = Int(source.track)
-            if extensions.midCount == 0 || hasMid(track, extensions, bytes) {
-                return checked(track, header.payloadType, isRepair: source.isRepair)
-            }
+            if names(track, source.isRepair, extensions, bytes) { return checked(track, header.payloadType, source.isRepair) }
             sources[index] = sources[sourceCount - 1]
             sourceCount -= 1
             break
@@ -89,14 +88,27 @@ struct PublisherSide: ~Copyable {
     }
 
     @inline(__always)
-    private func checked(_ track: Int, _ payloadType: UInt8, isRepair: Bool) -> Place {
+    private func checked(_ track: Int, _ payloadType: UInt8, _ isRepair: Bool) -> Place {
         let spec = tracks[track].spec
         return payloadType == (isRepair ? spec.rtxPayloadType : spec.payloadType)
             ? .track(track, isRepair: isRepair) : .unknown(.payloadType)
     }
 
-    private func hasMid(_ track: Int, _ extensions: ReceivedExtensions, _ bytes: Span<UInt8>) -> Bool {
-        tracks[track].spec.mid.matches(bytes, at: extensions.midOffset, count: extensions.midCount)
+    /// Whether what the packet says of its section and layer, if anything, means this track.
+    @inline(__always)
+    private func names(_ track: Int, _ isRepair: Bool, _ extensions: ReceivedExtensions, _ bytes: Span<UInt8>) -> Bool {
+        if extensions.midCount > 0,
+            !tracks[track].spec.mid.matches(bytes, at: extensions.midOffset, count: extensions.midCount)
+        {
+            return false
+        }
+        let rid = tracks[track].spec.rid
+        guard rid.count > 0 else { return true }
+        // Some senders name the layer of a retransmission by the plain rid.
+        if isRepair, extensions.repairedRidCount > 0 {
+            return rid.matches(bytes, at: extensions.repairedRidOffset, count: extensions.repairedRidCount)
+        }
+        return extensions.ridCount == 0 || rid.matches(bytes, at: extensions.ridOffset, count: extensions.ridCount)
     }
 
     private mutating func latch(_ header: RTPHeader, _ extensions: ReceivedExtensions, _ bytes: Span<UInt8>) -> Place {
@@ -105,17 +117,10 @@ struct PublisherSide: ~Copyable {
         for track in 0..<trackCount {
             let spec = tracks[track].spec
             let isRepair = header.payloadType == spec.rtxPayloadType
-            guard isRepair || header.payloadType == spec.payloadType else { continue }
-            if extensions.midCount > 0 {
-                if hasMid(track, extensions, bytes) {
-                    found = (track, isRepair)
-                    break
-                }
-            } else if found != nil {
-                return .unknown(.unknownSource)
-            } else {
-                found = (track, isRepair)
-            }
+            guard isRepair || header.payloadType == spec.payloadType, names(track, isRepair, extensions, bytes) else { continue }
+            // Two that fit: the packet doesn't say enough.
+            guard found == nil else { return .unknown(.unknownSource) }
+            found = (track, isRepair)
         }
         guard let found else { return .unknown(.unknownSource) }
         if sourceCount == sources.count {
@@ -158,6 +163,12 @@ struct PublisherSide: ~Copyable {
         tracks[track].isLatched && (tracks[track].spec.feedback.pli || tracks[track].spec.feedback.fir)
     }
 
+    /// Whether requests for a keyframe were sent and none came.
+    var ignoresRequests: Bool {
+        for track in 0..<trackCount where tracks[track].keyframes.isIgnored { return true }
+        return false
+    }
+
     /// Whether some video can be asked for a keyframe, by what was negotiated.
     var canAskAny: Bool {
         for track in 0..<trackCount
@@ -192,5 +203,6 @@ extension ExtensionIDs {
         if audioLevel == 0 { audioLevel = other.audioLevel }
         if videoOrientation == 0 { videoOrientation = other.videoOrientation }
         if playoutDelay == 0 { playoutDelay = other.playoutDelay }
+        if dependencyDescriptor == 0 { dependencyDescriptor = other.dependencyDescriptor }
     }
 }

@@ -5,6 +5,8 @@ struct IncomingPacket {
     var arrivalNs: UInt64
     var flags: PacketFlags
     var extensions: ForwardedExtensions
+    /// The dependency descriptor; valid as long as the payload.
+    var descriptor = UnsafeRawBufferPointer(start: nil, count: 0)
 }
 
 /// One track of a publisher: numbering, duplicates, loss, reports and keyframe requests of its source.
@@ -22,7 +24,7 @@ struct IncomingTrack: ~Copyable {
     private(set) var profileLevel: UInt32 = 0
     private(set) var hasMedia = false
     var fullIntraNumber: UInt8 = 0
-    /// From asking for a packet to its arrival, smoothed; stands in for the round trip time.
+    /// From first asking for a packet to its arrival, smoothed; stands in for the round trip time.
     private(set) var repairNs: UInt64 = 0
     private(set) var recovered: UInt64 = 0
 
@@ -98,10 +100,11 @@ struct IncomingTrack: ~Copyable {
         guard spec.feedback.nack else { return }
         switch nacks.receive(sequence, now: now) {
         case .inOrder: break
-        case .recovered(let asked, let took):
-            guard asked else { return }
+        case .recovered(let took):
+            guard let took else { return }
             recovered &+= 1
-            if took > 0 { repairNs = repairNs == 0 ? took : (7 * repairNs + took) / 8 }
+            // Where a request or its answer got lost, too, it took a round trip more: such samples count for little.
+            repairNs = repairNs == 0 ? took : took < repairNs ? (repairNs + took) / 2 : (15 * repairNs + took) / 16
         case .hopeless: keyframes.want()
         }
     }
@@ -130,6 +133,9 @@ struct IncomingTrack: ~Copyable {
         }
     }
 
+    /// The source said goodbye: what of it is missing won't come, though it may return (RFC 3550 §6.6).
+    mutating func sourceLeft() { nacks.forget() }
+
     mutating func recordSenderReport(ntp: UInt64, arrivalNs: UInt64) {
         stats.recordSenderReport(ntp: ntp, arrivalNs: arrivalNs)
     }
@@ -147,6 +153,8 @@ struct TrackConstants {
     let rtxPayloadType: UInt8
     let feedback: FeedbackFlags
     let mid: ShortText
+    /// Empty for a track that comes once.
+    let rid: ShortText
 
     init(_ spec: IncomingTrackSpec) {
         kind = spec.kind
@@ -156,36 +164,6 @@ struct TrackConstants {
         rtxPayloadType = spec.rtxPayloadType ?? 255
         feedback = spec.feedback
         mid = ShortText(spec.mid)
-    }
-}
-
-/// Up to 32 bytes of text without a heap object; longer ones are kept cut and match nothing.
-struct ShortText {
-    private var bytes = InlineArray<32, UInt8>(repeating: 0)
-    private(set) var count = 0
-    private var isCut = false
-
-    init(_ text: String) {
-        for byte in text.utf8 {
-            guard count < bytes.count else {
-                isCut = true
-                return
-            }
-            bytes[count] = byte
-            count += 1
-        }
-    }
-
-    func matches(_ text: Span<UInt8>, at offset: Int, count other: Int) -> Bool {
-        guard !isCut, other == count, offset >= 0, offset + other <= text.count else { return false }
-        for index in 0..<count where bytes[index] != text[offset + index] { return false }
-        return true
-    }
-
-    /// Calls `body` with the text, or with nothing when it was cut.
-    func withBytes(_ body: (UnsafeRawBufferPointer) -> Void) {
-        withUnsafeBytes(of: bytes) { raw in
-            body(UnsafeRawBufferPointer(rebasing: raw[0..<(isCut ? 0 : count)]))
-        }
+        rid = ShortText(spec.rid)
     }
 }

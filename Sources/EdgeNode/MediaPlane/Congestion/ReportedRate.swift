@@ -1,0 +1,53 @@
+/// What a viewer without transport-wide feedback lets us know of its path: its own estimate (draft-alvestrand-rmcat-remb-03), and the
+/// loss in its receiver reports (draft-ietf-rmcat-gcc-02 §6).
+struct ReportedRate {
+    /// Between two steps: reports of several tracks come in one compound.
+    private static let intervalNs: UInt64 = 200_000_000
+    private static let lossLow = 0.02
+    private static let lossHigh = 0.1
+    private static let growth = 1.08
+    /// An estimate that isn't repeated is forgotten.
+    private static let estimateNs: UInt64 = 10_000_000_000
+
+    private var estimate: UInt64 = 0
+    private var estimatedNs: UInt64 = 0
+    /// Infinite until there was loss.
+    private var lossLimit = Double.infinity
+    private var steppedNs: UInt64 = 0
+    private var countedNs: UInt64 = 0
+    private var countedBytes: UInt64 = 0
+
+    /// Takes the viewer's own estimate; one below what sound needs is meant as a stop of video, not of everything.
+    mutating func note(estimate bits: UInt64, now: UInt64) {
+        estimate = max(bits, UInt64(RateControl.minimum))
+        estimatedNs = now
+    }
+
+    /// Takes what a report says of video.
+    ///
+    /// - Parameters:
+    ///   - fractionLost: since the report before, of 256.
+    ///   - sentBytes: everything sent to the viewer so far.
+    mutating func note(fractionLost: UInt8, sentBytes: UInt64, now: UInt64) {
+        guard now &- steppedNs >= Self.intervalNs else { return }
+        let elapsed = countedNs == 0 ? 0 : Double(now &- countedNs) / 1e9
+        let rate = elapsed > 0 ? Double(8 * (sentBytes &- countedBytes)) / elapsed : 0
+        (countedNs, countedBytes, steppedNs) = (now, sentBytes, now)
+        let loss = Double(fractionLost) / 256
+        if loss > Self.lossHigh, rate > 0 {
+            lossLimit = max(min(lossLimit, rate) * (1 - loss / 2), RateControl.minimum)
+        } else if loss < Self.lossLow, lossLimit.isFinite {
+            lossLimit *= 1 + (Self.growth - 1) * min(elapsed, 1)
+            // Far above what is sent it says nothing any more.
+            if lossLimit > 3 * max(rate, RateControl.minimum) { lossLimit = .infinity }
+        }
+    }
+
+    /// Bits per second that everything together may take; nil while nothing speaks against any rate.
+    func bitsPerSecond(now: UInt64) -> UInt64? {
+        let isFresh = estimatedNs != 0 && now &- estimatedNs < Self.estimateNs
+        let told = isFresh ? Double(estimate) : .infinity
+        let limit = min(told, lossLimit)
+        return limit.isFinite ? UInt64(min(limit, RateControl.maximum)) : nil
+    }
+}

@@ -1,0 +1,265 @@
+/// Following one layer of several: a viewer's one track goes on with another layer from a keyframe of that on.
+extension LoopCore {
+    // MARK: Choosing
+
+    /// What a viewer wants of the stream's layers from now on.
+    func chooseLayer(_ wish: LayerFollower.Wish, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        guard let viewer = session.pointee.viewer else { return }
+        let wasOff = viewer.pointee.follower.wish == .off
+        viewer.pointee.follower.wish = wish
+        let fanout = session.pointee.fanout
+        guard session.pointee.isConnected, !session.pointee.isEnded else { return }
+        if wasOff != (wish == .off) { matchTracks(session, fanout, restarted: fanout.pointee.videoSources, now) }
+        follow(session, fanout, now)
+    }
+
+    /// What a viewer's path is thought to carry, in bits per second of all tracks together; call it when that has changed enough to matter.
+    func limitLayers(_ session: UnsafeMutablePointer<PeerSession>, to bitsPerSecond: UInt64, _ now: UInt64) {
+        guard let viewer = session.pointee.viewer else { return }
+        viewer.pointee.follower.bitsPerSecondMax = bitsPerSecond
+        if session.pointee.isConnected, !session.pointee.isEnded { follow(session, session.pointee.fanout, now) }
+    }
+
+    /// What a viewer may choose from and has chosen; nil for a publisher.
+    func viewerLayers(_ session: UnsafeMutablePointer<PeerSession>) -> ViewerLayers? {
+        guard let viewer = session.pointee.viewer else { return nil }
+        let fanout = session.pointee.fanout
+        return ViewerLayers(
+            layers: fanout.pointee.hasSource ? fanout.pointee.layers.snapshots : [],
+            choice: viewer.pointee.follower.wish.choice, current: currentLayer(session))
+    }
+
+    /// The layer that a viewer is sent; nil while it is none.
+    func currentLayer(_ session: UnsafeMutablePointer<PeerSession>) -> String? {
+        guard let viewer = session.pointee.viewer else { return nil }
+        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].isLayered {
+            let layer = viewer.pointee.tracks[place].layer
+            if layer >= 0 { return session.pointee.fanout.pointee.tracks[layer].rid.text }
+        }
+        return nil
+    }
+
+    /// Looks what each viewer should be sent, a few times a second while the stream has layers.
+    func lookAfterLayers(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
+        guard fanout.pointee.layers.isLayered, fanout.pointee.hasSource else { return }
+        if now >= fanout.pointee.layers.nextTickNs {
+            fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
+            fanout.pointee.layers.update(fanout.pointee.tracks, now: now)
+            for position in 0..<fanout.pointee.viewers.count { follow(fanout.pointee.viewers[position], fanout, now) }
+            followTaps(fanout, now)
+        }
+        wheel.pointee.hasten(fanout.pointee.timer, to: fanout.pointee.layers.nextTickNs)
+    }
+
+    /// Sets the layer that a viewer is to get next, and asks for its keyframe; what is sent goes on until that comes.
+    private func follow(
+        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        guard let viewer = session.pointee.viewer, fanout.pointee.layers.isLayered, !viewer.pointee.breaker.isOpen else { return }
+        for place in 0..<viewer.pointee.trackCount {
+            let outgoing = viewer.pointee.tracks + place
+            guard outgoing.pointee.isLayered else { continue }
+            let current = outgoing.pointee.target >= 0 ? outgoing.pointee.target : outgoing.pointee.layer
+            guard
+                let target = viewer.pointee.follower.target(
+                    on: fanout.pointee.layers, current: current >= 0 ? current : nil, now: now)
+            else { continue }
+            outgoing.pointee.target = target
+            if outgoing.pointee.layer != target { wantKeyframes(fanout, tracks: 1 << UInt64(target), now) }
+        }
+    }
+
+    /// The tracks whose keyframes would help: what is sent, and what is waited for.
+    func awaited(by outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) -> UInt64 {
+        guard outgoing.pointee.kind == .video else { return 0 }
+        switch outgoing.pointee.state {
+        case .paused, .unmatched: return 0
+        case .waiting:
+            return outgoing.pointee.target >= 0 ? 1 << UInt64(outgoing.pointee.target) : fanout.pointee.layers.mask
+        case .live, .catchingUp:
+            let next = outgoing.pointee.target >= 0 ? outgoing.pointee.target : outgoing.pointee.layer
+            return 1 << UInt64(outgoing.pointee.layer) | 1 << UInt64(next)
+        }
+    }
+
+    /// The same for all viewers here.
+    func followed(_ fanout: UnsafeMutablePointer<Fanout>) -> UInt64 {
+        var tracks: UInt64 = 0
+        for position in 0..<fanout.pointee.viewers.count {
+            guard let viewer = fanout.pointee.viewers[position].pointee.viewer else { continue }
+            for place in 0..<viewer.pointee.trackCount { tracks |= awaited(by: viewer.pointee.tracks + place, fanout) }
+        }
+        return tracks
+    }
+
+    // MARK: Starting
+
+    /// Video that begins to follow a track, or one of several layers.
+    func beginVideo(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, on track: Int, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off, !viewer.pointee.breaker.isOpen else {
+            return
+        }
+        outgoing.pointee.isLayered = fanout.pointee.layers.isLayer(track)
+        if outgoing.pointee.isLayered {
+            let target = viewer.pointee.follower.target(on: fanout.pointee.layers, current: nil, now: now)
+            outgoing.pointee.target = target ?? -1
+        } else {
+            outgoing.pointee.target = track
+        }
+        fanout.pointee.unsettled += 1
+        outgoing.pointee.state = .waiting
+        outgoing.pointee.waitingSinceNs = now
+        let target = outgoing.pointee.target
+        let isFresh = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < Self.freshKeyframeNs
+        if isFresh || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
+        guard case .waiting = outgoing.pointee.state else { return }
+        wantKeyframes(fanout, tracks: awaited(by: outgoing, fanout), now)
+        wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
+    }
+
+    /// Starts at a keyframe that the ring holds: the wanted layer's if it has one, else that of the highest below.
+    func startCached(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) -> Bool {
+        func start(_ track: Int) -> Bool {
+            guard let keyframe = fanout.pointee.tracks[track].cachedKeyframe(packetsMax: Self.cachedPacketsMax) else {
+                return false
+            }
+            return self.start(outgoing, at: keyframe, on: track, session, fanout, now)
+        }
+        let target = outgoing.pointee.target
+        if target >= 0, start(target) { return true }
+        guard outgoing.pointee.isLayered else { return false }
+        for rank in (0..<fanout.pointee.layers.count).reversed() {
+            let track = Int(fanout.pointee.layers[rank].track)
+            if track != target, isAwaited(track, outgoing, fanout), start(track) { return true }
+        }
+        return false
+    }
+
+    /// Goes on with a track that isn't sent yet if a keyframe of it has come and it is waited for.
+    func startIfAwaited(
+        _ track: Int, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) {
+        if case .unmatched = outgoing.pointee.state {
+            let isStopped = session.pointee.viewer?.pointee.breaker.isOpen ?? false
+            counters.pointee.count(isStopped ? .viewerStopped : .codecMismatch, UInt64(fanout.pointee.tracks[track].pendingCount))
+            return
+        }
+        guard fanout.pointee.tracks[track].hasPendingKeyframe, isAwaited(track, outgoing, fanout) else { return }
+        _ = start(outgoing, at: fanout.pointee.tracks[track].keyframeIndex, on: track, session, fanout, now)
+    }
+
+    /// Whether a keyframe of this track is to be taken: the wanted one's, or, rather than nothing, one of a layer below it.
+    private func isAwaited(
+        _ track: Int, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>
+    ) -> Bool {
+        let target = outgoing.pointee.target
+        if target == track { return true }
+        guard case .waiting = outgoing.pointee.state, outgoing.pointee.isLayered else { return false }
+        guard target >= 0, let wanted = fanout.pointee.layers.rank(of: target) else { return true }
+        return fanout.pointee.layers.rank(of: track) ?? .max < wanted
+    }
+
+    /// Begins to send a track at a keyframe that the ring holds, and sends what of it is there; false when the viewer is past it.
+    func start(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, on track: Int,
+        _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) -> Bool {
+        var isSwitch = false
+        if case .live = outgoing.pointee.state { isSwitch = true }
+        guard beginStretch(outgoing, at: index, of: track, fanout) else { return false }
+        if isSwitch {
+            fanout.pointee.unsettled += 1
+            // Lips are out of step until the new timestamps are reported.
+            scheduleFirstReport(session, now)
+        }
+        outgoing.pointee.state = .catchingUp(next: index)
+        catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
+        return true
+    }
+
+    /// The viewer's numbers go on with a track from this position on.
+    func beginStretch(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, of track: Int, _ fanout: UnsafeMutablePointer<Fanout>
+    ) -> Bool {
+        let shift = shift(of: outgoing, to: track, at: index, fanout)
+        guard outgoing.pointee.begin(at: index, shift: shift) else { return false }
+        outgoing.pointee.layer = track
+        if outgoing.pointee.target < 0 { outgoing.pointee.target = track }
+        return true
+    }
+
+    // MARK: Moving numbers
+
+    /// How a track is moved so that it goes on where the viewer's last packet was.
+    private func shift(
+        of outgoing: UnsafeMutablePointer<OutgoingTrack>, to track: Int, at index: UInt64, _ fanout: UnsafeMutablePointer<Fanout>
+    ) -> LayerShift {
+        guard let (old, last) = outgoing.pointee.map.newest else { return outgoing.pointee.firstShift(track: track) }
+        let next = fanout.pointee.tracks + track
+        let before = fanout.pointee.tracks + Int(old.track)
+        let slot = next.pointee.ring.slot(at: index)
+        var shift = LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: old.timestamp)
+        if old.track != shift.track {
+            let timestamp = slot?.pointee.timestamp ?? next.pointee.lastTimestamp
+            let arrivalNs = slot?.pointee.arrivalNs ?? next.pointee.lastArrivalNs
+            let capturedNs =
+                last >= before.pointee.sourceFirst
+                ? Int64(
+                    bitPattern: next.pointee.clock.wall(of: timestamp, clockRate: next.pointee.clockRate)
+                        &- before.pointee.clock.wall(of: outgoing.pointee.lastTimestamp, clockRate: before.pointee.clockRate))
+                : nil
+            let elapsed = LayerTiming.elapsedNs(
+                captured: capturedNs, arrived: Int64(bitPattern: arrivalNs &- outgoing.pointee.lastArrivalNs))
+            let ticks = UInt32(truncatingIfNeeded: elapsed / 1000 &* UInt64(next.pointee.clockRate) / 1_000_000)
+            shift.timestamp = outgoing.pointee.lastTimestamp &+ old.timestamp &+ ticks &- timestamp
+        }
+        if let slot, let sent = before.pointee.ring.slot(at: last) {
+            shift.picture = before.pointee.numbers(of: sent).shift(old.picture, before: next.pointee.numbers(of: slot))
+        }
+        return shift
+    }
+
+    /// What is to be encrypted of a packet: the ring's bytes, unless numbers in them have to be moved for this viewer.
+    @inline(__always)
+    func payload(
+        of slot: UnsafePointer<PacketSlot>, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>
+    ) -> UnsafeRawBufferPointer {
+        guard !slot.pointee.flags.contains(.filler) else { return UnsafeRawBufferPointer(start: fillerPayload, count: 1) }
+        let stored = track.pointee.ring.payload(of: slot)
+        return shift.picture.leavesPayload ? stored : moved(stored, track.pointee.codec, shift.picture)
+    }
+
+    private func moved(
+        _ payload: UnsafeRawBufferPointer, _ codec: CodecID, _ shift: PictureShift
+    ) -> UnsafeRawBufferPointer {
+        guard let base = payload.baseAddress, payload.count <= MediaLimits.payloadBytesMax,
+            let numbers = PictureNumbers(codec, payload.bindMemory(to: UInt8.self).span)
+        else { return payload }
+        payloadScratch.copyMemory(from: base, byteCount: payload.count)
+        numbers.write(shift, to: payloadScratch)
+        return UnsafeRawBufferPointer(start: payloadScratch, count: payload.count)
+    }
+}
+
+/// How much later a layer's first picture is than the last one sent of another.
+enum LayerTiming {
+    /// Sender reports that put it further from when it came are not believed.
+    static let disagreementNs: UInt64 = 250_000_000
+    /// Time never stands still: the layers' pictures of one moment may come in any order.
+    static let leastNs: Int64 = 1_000_000
+
+    /// - Parameters:
+    ///   - captured: by the clocks of the layers; nil when they have none in common.
+    ///   - arrived: by our own.
+    static func elapsedNs(captured: Int64?, arrived: Int64) -> UInt64 {
+        guard let captured, (captured &- arrived).magnitude <= disagreementNs else { return UInt64(max(leastNs, arrived)) }
+        return UInt64(max(leastNs, captured))
+    }
+}

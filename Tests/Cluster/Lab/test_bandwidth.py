@@ -1,0 +1,107 @@
+"""A viewer's path becomes narrow and wide again: its layer follows, those of others don't (`make test-bandwidth`)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from browser import Browser
+from clients import Coordinators
+from laboratory.members import TOKEN
+from layered import LAYERS, publish_layered
+from programs import eventually
+from watching import ChromiumViewer
+
+pytestmark = pytest.mark.slow
+TOP = LAYERS["f"][1]
+NARROW = 650_000
+NARROW_SECONDS = 20
+
+
+@pytest.fixture
+def edge(lab):
+    running = lab(edges=1, coordinators=0, redis=False, s3=False, postgres=False)
+    yield running
+    for member in ("client", "client-2"):
+        running.network.limit_to(member, None)
+
+
+class Publisher:
+    """Chromium with three layers, in the namespace of the thread that makes it."""
+
+    def __init__(self, base: str, stream: str):
+        self._browser = Browser(base, [f"--unsafely-treat-insecure-origin-as-secure={base}"])
+        try:
+            self._browser.driver.get(f"{base}/healthz")
+            publish_layered(self._browser.driver, f"{base}/whip/{stream}", "VP8", TOKEN)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._browser.close()
+
+
+def paths(node: Coordinators) -> list[str]:
+    """What the node knows of each viewer, as text."""
+    sessions = node.json("/api/streams/live")["subscribe"]["sessions"]
+    return [f"{each.get('layer')} {(each.get('availableBitrate') or 0) // 1000}" for each in sessions]
+
+
+def until(viewer: ChromiumViewer, start: float, is_wanted, seconds: float) -> float:
+    """Seconds from `start` to the first picture of that height after which no other came for a second."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        seen = [each for each in viewer.heights() if each[0] >= start]
+        last_other = max((at for at, height in seen if not is_wanted(height)), default=start)
+        first = next((at for at, height in seen if at > last_other and is_wanted(height)), None)
+        if first is not None and seen[-1][0] - first >= 1:
+            return first - start
+        time.sleep(0.2)
+    raise AssertionError(f"not within {seconds} s: {sorted({height for _, height in seen})}")
+
+
+def test_a_viewer_falls_to_a_layer_that_fits_and_climbs_back_alone(edge):
+    base = edge.url("edge-1")
+    with edge.client("client-2"):
+        publisher = Publisher(base, "live")
+        other = ChromiumViewer(base, "live")
+    with edge.client():
+        viewer = ChromiumViewer(base, "live")
+        node = Coordinators([base])
+        try:
+            for each in (viewer, other):
+                eventually("the best layer", lambda each=each: [h for _, h in each.heights()[-60:]] == [TOP] * 60, 60, every=0.5)
+            other_since = other.now()
+            sound = viewer.statistics("audio")
+
+            start = viewer.now()
+            edge.network.limit_to("client", NARROW)
+            down = until(viewer, start, lambda height: height < TOP, 10)
+            told = []
+            while viewer.now() - start < NARROW_SECONDS:
+                told.append(paths(node))
+                time.sleep(1)
+            narrow = [(at, height) for at, height in viewer.heights() if at > start + 3]
+            narrow_sound = viewer.statistics("audio")
+
+            start = viewer.now()
+            edge.network.limit_to("client", None)
+            up = until(viewer, start, lambda height: height == TOP, 15)
+            others = {height for at, height in other.heights() if at > other_since}
+        finally:
+            for each in (viewer, other, publisher):
+                each.close()
+    pause = max(after - at for (at, _), (after, _) in zip(narrow, narrow[1:]))
+    at_top = sum(height == TOP for _, height in narrow) / len(narrow)
+    heard = narrow_sound["packetsReceived"] - sound["packetsReceived"]
+    lost = narrow_sound["packetsLost"] - sound["packetsLost"]
+    print(f"\ndown in {down:.2f} s, up in {up:.2f} s; on {NARROW / 1000:.0f} kb/s {len(narrow)} pictures of {sorted({h for _, h in narrow})}, "
+          f"{100 * at_top:.0f} % of the best layer, longest pause {1000 * pause:.0f} ms, sound {heard} packets, {lost} lost; "
+          f"the other viewer {others}\n" + "\n".join(f"  {each}" for each in told))
+    assert down <= 2
+    assert up <= 10
+    assert others == {TOP}
+    assert at_top < 0.1
+    assert lost <= 0.05 * heard

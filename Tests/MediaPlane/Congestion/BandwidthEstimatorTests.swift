@@ -1,0 +1,171 @@
+import Testing
+
+@testable import MediaPlane
+
+@Suite("Bandwidth estimation on a simulated path (draft-ietf-rmcat-gcc-02)")
+struct BandwidthEstimatorTests {
+    private static let layers = SimulatedPath.Source.layers([150_000, 500_000, 1_500_000])
+
+    private func expect(_ values: [Double], within range: ClosedRange<Double>, _ location: SourceLocation = #_sourceLocation) {
+        let outside = values.filter { !range.contains($0) }
+        #expect(outside.isEmpty, "outside of \(range)", sourceLocation: location)
+    }
+
+    private func share(_ values: [Double], at part: Double) -> Double {
+        values.isEmpty ? .infinity : values.sorted()[min(values.count - 1, Int(Double(values.count) * part))]
+    }
+
+    @Test("finds 80 to 100 % of the link, stays there, and leaves sound alone", arguments: [150_000.0, 1_000_000, 4_000_000])
+    func converges(initial: Double) {
+        var path = SimulatedPath(
+            link: SimulatedLink(rate: 1_000_000), source: .elastic(max: 3_000_000), initial: initial)
+        path.run(seconds: 10)
+        path.forget()
+        path.run(seconds: 30)
+        expect(path.estimates, within: 800_000...1_020_000)
+        #expect(path.audioLost == 0)
+        #expect(share(path.audioDelaysMs, at: 0.5) < 100)
+        #expect(share(path.audioDelaysMs, at: 0.99) < 250)
+    }
+
+    @Test("a link of half the rate is seen within two seconds, the whole one again within ten")
+    func follows() {
+        var path = SimulatedPath(link: SimulatedLink(rate: 1_000_000), source: .elastic(max: 3_000_000))
+        path.run(seconds: 15)
+        path.link.rate = 500_000
+        path.run(seconds: 2)
+        path.forget()
+        path.run(seconds: 20)
+        expect(path.estimates, within: 350_000...520_000)
+        path.link.rate = 1_000_000
+        path.run(seconds: 10)
+        path.forget()
+        path.run(seconds: 5)
+        expect(path.estimates, within: 800_000...1_020_000)
+    }
+
+    @Test(
+        "falls to a lower layer within two seconds and climbs back within ten, over a queue and a policer",
+        arguments: [nil, 20_000])
+    func layered(allowance: Double?) {
+        var link = SimulatedLink(rate: 4_000_000)
+        link.allowanceBytes = allowance
+        var path = SimulatedPath(link: link, source: Self.layers)
+        path.run(seconds: 10)
+        #expect(path.layer == 2)
+        path.link.rate = 700_000
+        path.run(seconds: 2)
+        #expect(path.layer == 1)
+        path.forget()
+        path.run(seconds: 20)
+        #expect(share(path.layers.map(Double.init), at: 0.95) == 1)
+        path.link.rate = 4_000_000
+        path.run(seconds: 10)
+        #expect(path.layer == 2)
+    }
+
+    @Test("a layer that fits stays, and what is tried beyond it costs little", arguments: [800_000.0, 1_000_000, 1_500_000])
+    func calm(rate: Double) {
+        var path = SimulatedPath(link: SimulatedLink(rate: rate), source: Self.layers)
+        path.run(seconds: 10)
+        path.forget()
+        path.run(seconds: 60)
+        #expect(Set(path.layers) == [1])
+        #expect(path.paddingBytes < path.mediaBytes / 4)
+        #expect(path.audioLost <= 3)
+        #expect(share(path.audioDelaysMs, at: 0.95) < 200)
+    }
+
+    @Test("where a policer lets bursts through, a layer that doesn't last is tried ever less often")
+    func deceived() {
+        var link = SimulatedLink(rate: 1_000_000)
+        link.allowanceBytes = 30_000
+        var path = SimulatedPath(link: link, source: Self.layers)
+        path.run(seconds: 20)
+        path.forget()
+        path.run(seconds: 60)
+        let tries = zip(path.layers, path.layers.dropFirst()).filter { $0 < $1 }.count
+        #expect(tries <= 10)
+        #expect(path.layers.filter { $0 == 1 }.count > 9 * path.layers.count / 10)
+        #expect(path.audioLost < 30)
+    }
+
+    @Test("losses that no queue makes don't lower the estimate while they are few", arguments: [0.01, 0.05])
+    func randomLoss(loss: Double) {
+        var link = SimulatedLink(rate: 4_000_000)
+        link.loss = loss
+        var path = SimulatedPath(link: link, source: Self.layers)
+        path.run(seconds: 10)
+        path.forget()
+        path.run(seconds: 30)
+        #expect(share(path.layers.map(Double.init), at: 0.1) == 2)
+    }
+
+    @Test("with nothing to win, nothing is sent beside the media")
+    func nothingWanted() {
+        var path = SimulatedPath(link: SimulatedLink(rate: 4_000_000), source: .layers([150_000]))
+        path.run(seconds: 20)
+        #expect(path.paddingBytes == 0)
+        #expect(path.layer == 0)
+    }
+
+    @Test("a viewer that falls silent is sent less and less; one that never spoke keeps what it was taken for")
+    func silence() {
+        var path = SimulatedPath(link: SimulatedLink(rate: 4_000_000), source: Self.layers)
+        path.isSilent = true
+        path.run(seconds: 10)
+        #expect(Set(path.estimates) == [RateControl.initial])
+        path.isSilent = false
+        path.run(seconds: 10)
+        #expect(path.layer == 2)
+        path.isSilent = true
+        path.run(seconds: 8)
+        #expect(path.layer == 0)
+    }
+}
+
+@Suite("Pacing and the breaker")
+struct PaceTests {
+    @Test(
+        "a keyframe goes at two and a half times the estimate, after a first burst", arguments: [300_000, 1_000_000, 8_000_000])
+    func keyframe(rate: UInt64) {
+        var pace = PaceBudget()
+        var now: UInt64 = 1_000_000_000
+        var sent = 0
+        for _ in 0..<100 {
+            now += 10_000_000
+            pace.fill(bitsPerSecond: rate, now: now)
+            while pace.isOpen {
+                pace.spend(1200)
+                sent += 1200
+            }
+        }
+        let ideal = Double(rate) / 8 * 2.5
+        #expect(Double(sent) > 0.95 * ideal - 12_000)
+        #expect(Double(sent) < 1.05 * ideal + 2 * max(12_000, ideal / 50))
+    }
+
+    @Test("video stops after seconds of heavy loss only, for longer each time, and begins again")
+    func breaker() {
+        var breaker = LossBreaker()
+        var now: UInt64 = 1_000_000_000
+        /// A report each second: which of them stopped the video.
+        func reports(_ fraction: UInt8, seconds: Int) -> [Bool] {
+            (0..<seconds).map { _ in
+                now += 1_000_000_000
+                return breaker.note(fractionLost: fraction, now: now)
+            }
+        }
+        func resumes(after ns: UInt64) -> Bool { breaker.takeResume(now: now + ns) }
+        #expect(!reports(60, seconds: 20).contains(true))
+        #expect(!reports(90, seconds: 3).contains(true))
+        #expect(reports(10, seconds: 1) == [false])
+        #expect(reports(90, seconds: 5) == [false, false, false, false, true])
+        #expect(breaker.isOpen)
+        #expect([resumes(after: 1_900_000_000), resumes(after: 2_000_000_000)] == [false, true])
+        #expect(!resumes(after: 2_000_000_000))
+        now += 2_000_000_000
+        #expect(reports(255, seconds: 5) == [false, false, false, false, true])
+        #expect(breaker.resumeNs == now + 4_000_000_000)
+    }
+}
