@@ -69,15 +69,17 @@ struct TimerWheelTests {
 
 @Suite("Load of a loop: who comes is refused before those who watch are served late")
 struct LoopLoadTests {
-    @Test("shares are of whole windows, and are judged by the limit")
+    @Test("shares are of whole windows, two in a row, and are judged by the limit")
     func window() {
         let gauge = LoopGauge()
         var window = LoadWindow(startNs: 1_000)
         let half = MediaLimits.loadWindowNs / 2
         #expect(window.add(busyNs: half / 2, endingAt: 1_000 + half) == nil)
-        #expect(window.add(busyNs: half / 2, endingAt: 1_000 + 2 * half) == 500)
-        // Work that lasts longer than a window fills it.
-        #expect(window.add(busyNs: 8 * half, endingAt: 1_000 + 10 * half) == 1000)
+        #expect(window.add(busyNs: half / 2, endingAt: 1_000 + 2 * half) == 0)
+        // Work that lasts longer than a window fills it; one full window is no overload yet.
+        #expect(window.add(busyNs: 8 * half, endingAt: 1_000 + 10 * half) == 500)
+        #expect(window.add(busyNs: 2 * half, endingAt: 1_000 + 12 * half) == 1000)
+        #expect(window.add(busyNs: 0, endingAt: 1_000 + 14 * half) == 0)
         #expect(!gauge.isSaturated)
         gauge.set(permille: MediaLimits.saturationPermille)
         #expect(gauge.isSaturated)

@@ -91,7 +91,7 @@ package enum MediaLimits {
     /// A loop this busy takes no more viewers while another is less so. What comes in waits 1 / (1 - share) times as long as on an idle
     /// loop, seven times here, and a burst of handshakes needs room too.
     static let saturationPermille: UInt32 = 850
-    /// How often that is judged: a burst of 200 joins in a second adds a twentieth of a loop in this time.
+    /// How often that is judged: 200 joins in a second add a twentieth of a loop in this time.
     static let loadWindowNs: UInt64 = 250_000_000
     /// A session that hasn't finished ICE and DTLS by then is freed.
     package static let setupTimeoutNs: UInt64 = 30_000_000_000
