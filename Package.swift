@@ -165,7 +165,7 @@ let package = Package(
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Cascade", ["Streams", "SDP"]),
-        tests(of: "EdgeBench", ["SampleMedia", "SDP"]),
+        tests(of: "EdgeBench", ["SampleMedia", "MediaPlane", "SDP"]),
         // A store that fails as told, and journals for it.
         .target(
             name: "StoreFixtures", dependencies: ["Store", "Journal"], path: "Tests/StoreFixtures", swiftSettings: strict),

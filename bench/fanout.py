@@ -77,10 +77,11 @@ def pairs(lab: Lab, profile: str, counts: list[int]) -> list[Row]:
 def joins(lab: Lab) -> list[Row]:
     """Joining, by itself and beside viewers who watch."""
     with lab.published() as edge:
-        edge.watched(1, 1)
-        alone = lab.joins(edge.whep, 250, 50)["picture_ms"]
+        # A file can't make key frames for who joins, as encoders do; the node learns that and serves joiners from what it has.
+        lab.joins(edge.whep, 6, 2, "--stay", 0, "--duration", 5)
+        alone = lab.joins(edge.whep, 250, 50, "--stay", 0, "--duration", 15)["picture_ms"]
         seen: dict = {}
-        joining = threading.Thread(target=lambda: seen.update(lab.joins(edge.whep, 1200, 200)))
+        joining = threading.Thread(target=lambda: seen.update(lab.joins(edge.whep, 1200, 200, "--stay", 0, "--duration", 15)))
         watching = edge.watched(lab.options.watching, 7, meanwhile=joining.start)
         joining.join()
     beside = seen["picture_ms"]
@@ -145,6 +146,23 @@ def loops(lab: Lab) -> list[Row]:
         ("two loops ÷ one", f"{rates[1] / rates[0]:.2f} ({rates[1]:,.0f})", "≥ 1.8")]
 
 
+def saturation(lab: Lab) -> list[Row]:
+    """More viewers ask than one loop can serve, 200 in a second; the newcomers read nothing, so that the load stays what it is."""
+    asking, seen = lab.options.deaf, {}
+
+    def ask() -> None:
+        seen.update(lab.joins(edge.whep, asking, 200, "--deaf", "--duration", 20))
+
+    with lab.published() as edge:
+        joining = threading.Thread(target=ask)
+        watching = edge.watched(100, 20, meanwhile=joining.start)
+        joining.join()
+    return [
+        (f"of {asking:,} viewers who ask one loop for more than it can send, let in (the others: 503)", f"{seen['connected']:,}", ""),
+        ("packets lost meanwhile by 100 who watched before", f"{watching.lost:,}", "0"),
+        ("delay p99 meanwhile of those 100", f"{watching.delay['p99']:.1f} ms (median {watching.delay['median']:.1f} ms)", "")]
+
+
 def idle(lab: Lab) -> list[Row]:
     """Viewers who wait for a publisher."""
     count = lab.options.idle
@@ -158,7 +176,7 @@ def idle(lab: Lab) -> list[Row]:
 
 PARTS = {
     "gcm": lambda lab: pairs(lab, "gcm", lab.options.viewers), "sha1": lambda lab: pairs(lab, "sha1", lab.options.viewers[1:-1]),
-    "joins": joins, "publishers": publishers, "loops": loops, "allocations": allocations, "idle": idle}
+    "joins": joins, "publishers": publishers, "loops": loops, "saturation": saturation, "allocations": allocations, "idle": idle}
 TABLES = ("gcm", "sha1")
 
 

@@ -94,12 +94,12 @@ class Lab:
     def bench(self, *words: object, **more) -> subprocess.Popen:
         return self.pair.start(self.pair.load, self.others, BINARIES / "edge-bench", *words, **more)
 
-    def joins(self, whep: str, viewers: int, rate: int) -> dict:
-        """Viewers that come at this rate and leave with their first picture."""
+    def joins(self, whep: str, viewers: int, rate: int, *words: object) -> dict:
+        """Viewers that come at this rate, so many in a second."""
         play = self.bench(
-            "play", "--url", whep, "--viewers", viewers, "--rate", rate, "--joining", 256, "--stay", 0, "--duration", viewers // rate + 10,
-            "--json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-        text = play.stdout.read()
+            "play", "--url", whep, "--viewers", viewers, "--rate", rate, "--joining", 256, "--json", *words,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        text = play.stdout.readline()
         self.pair.kill(play)
         return json.loads(text)
 

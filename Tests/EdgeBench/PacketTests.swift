@@ -126,12 +126,13 @@ struct PacketTests {
             key.withUnsafeBytes { stream.take(start &+ offset, timestamp: 9, payload: $0, now: now) }
         }
         for offset in [UInt16(0), 1, 2, 5, 5, 4] { take(offset, 1) }
-        #expect(stream.received == 5 && stream.duplicates == 1 && stream.lost == 1 && stream.keyframes == 1)
+        #expect(stream.counts.packets == 5 && stream.counts.duplicates == 1)
+        #expect(stream.counts.lost == 1 && stream.counts.keyframes == 1)
         #expect(stream.due(now: 5).isEmpty)
         #expect(stream.due(now: 20_000_000) == [start &+ 3])
         take(3, 30_000_000)
-        #expect(stream.lost == 0 && stream.recovered == 1)
+        #expect(stream.counts.lost == 0 && stream.counts.recovered == 1)
         for offset in UInt16(6)..<3000 { take(offset, 40_000_000) }
-        #expect(stream.lost == 0 && stream.expected == 3000)
+        #expect(stream.counts.lost == 0 && stream.counts.packets == 3000)
     }
 }

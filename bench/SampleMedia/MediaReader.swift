@@ -97,7 +97,8 @@ package final class MediaReader {
             guard let sample else { continue }
             while !feed.push(sample) {
                 if feed.isStopped { return }
-                usleep(5000)
+                // A full feed lasts for seconds; hundreds of readers must not be a load of their own.
+                usleep(50_000)
             }
         }
     }

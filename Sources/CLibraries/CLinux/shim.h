@@ -35,6 +35,9 @@ static inline void tributary_keep_freed_memory(int block, int spare) {
     mallopt(M_TRIM_THRESHOLD, spare);
 }
 
+/* Gives whole pages of freed blocks back to the system, wherever in the heap they are. */
+static inline void tributary_return_freed_memory(void) { malloc_trim(0); }
+
 /* MAP_FAILED is a cast, which Swift doesn't import. */
 static inline void *tributary_map_failed(void) { return MAP_FAILED; }
 

@@ -98,11 +98,12 @@ public final class EdgeServices: Server {
             await stop()
             throw error
         }
+        followers.withLock { [registry] in $0.append(Task { await FreedMemory.follow(registry) }) }
         guard let state else { return }
         state.start()
         let changes = await registry.changes()
         followers.withLock { followers in
-            followers = [
+            followers += [
                 Task { for await _ in changes { state.changed() } },
                 Task { await self.keepClaims() },
             ]

@@ -84,9 +84,16 @@ extension StreamRegistry {
         if isChanged { noteChange() }
     }
 
+    /// Whether a session has nothing new to tell, as most of thousands that wait for a publisher have not.
+    private func isAsBefore(_ sample: SessionSnapshot, on name: String, _ now: StreamTime) -> Bool {
+        guard let session = streams[name]?.viewers[sample.session], session.state == .connected else { return false }
+        return session.stats.bytes == Int64(clamping: sample.bytes) && session.stats.bitrate == 0
+            && now.monotonicNs <= sample.lastReceivedNs &+ StreamLimits.disconnectedNs
+    }
+
     /// Takes one session's counters over; true when they moved.
     private func take(_ sample: SessionSnapshot, _ now: StreamTime) -> Bool {
-        guard let name = names[sample.handle.stream] else { return false }
+        guard let name = names[sample.handle.stream], !isAsBefore(sample, on: name, now) else { return false }
         var isMoved = false
         update(sample.session, on: name) { session in
             let bytes = Int64(clamping: sample.bytes)

@@ -67,6 +67,40 @@ struct TimerWheelTests {
     }
 }
 
+@Suite("Load of a loop: who comes is refused before those who watch are served late")
+struct LoopLoadTests {
+    @Test("shares are of whole windows, two in a row, and are judged by the limit")
+    func window() {
+        let gauge = LoopGauge()
+        var window = LoadWindow(startNs: 1_000)
+        let half = MediaLimits.loadWindowNs / 2
+        #expect(window.add(busyNs: half / 2, endingAt: 1_000 + half) == nil)
+        #expect(window.add(busyNs: half / 2, endingAt: 1_000 + 2 * half) == 0)
+        // Work that lasts longer than a window fills it; one full window is no overload yet.
+        #expect(window.add(busyNs: 8 * half, endingAt: 1_000 + 10 * half) == 500)
+        #expect(window.add(busyNs: 2 * half, endingAt: 1_000 + 12 * half) == 1000)
+        #expect(window.add(busyNs: 0, endingAt: 1_000 + 14 * half) == 0)
+        #expect(!gauge.isSaturated)
+        gauge.set(permille: MediaLimits.saturationPermille)
+        #expect(gauge.isSaturated)
+        gauge.set(permille: MediaLimits.saturationPermille - 1)
+        #expect(!gauge.isSaturated)
+    }
+
+    @Test("sessions go to a loop with time left, though it has more of them; with none, to the one with fewest")
+    func placement() throws {
+        let (_, events) = AsyncStream.makeStream(of: MediaEvent.self)
+        let directory = PlaneDirectory(mailboxes: try (0..<2).map { _ in try Mailbox() }, events: events)
+        func place(_ name: String) throws -> Int {
+            try directory.reserve(stream: StreamKey(id: 1), isPublisher: false, ufrag: name, loop: nil).loop
+        }
+        directory.gauges[0].set(permille: 1000)
+        #expect(try place("a") == 1 && place("b") == 1)
+        directory.gauges[1].set(permille: 1000)
+        #expect(try place("c") == 0)
+    }
+}
+
 @Suite("Address table")
 struct AddressTableTests {
     @Test("behaves like a dictionary over inserts, moves and removals", arguments: 0..<6)

@@ -222,7 +222,36 @@ struct SendArenaTests {
         let numbers = (arena.totals.sent, arena.totals.messages, arena.totals.failed)
         #expect(numbers.0 == 11 && numbers.2 == 0)
         #expect(numbers.1 == (isRefused ? 11 : 5))
-        let usesSegmentation = arena.usesSegmentation
+        // Refused for good after some in a row, and tried again later.
+        for _ in 0..<SegmentationTrial.refusalsMax { sendRun(to: address, through: &arena) }
+        var usesSegmentation = arena.usesSegmentation
         #expect(usesSegmentation == !isRefused)
+        #expect(receiveAll(to).count == 2 * SegmentationTrial.refusalsMax)
+        for _ in 0..<SegmentationTrial.restFlushes { sendRun(to: address, through: &arena) }
+        usesSegmentation = arena.usesSegmentation
+        #expect(usesSegmentation)
+    }
+
+    private func sendRun(to address: SocketAddress, through arena: inout SendArena) {
+        for _ in 0..<2 {
+            _ = arena.place()
+            arena.commit(100, to: address, owner: 1)
+        }
+        arena.flush()
+    }
+
+    @Test("a peer that nothing can be sent to doesn't end segmentation for the others")
+    func unreachable() throws {
+        let from = try UDPSocket(bindAddress: "127.0.0.1", port: 0, bufferBytes: 1 << 20)
+        let to = try UDPSocket(bindAddress: "127.0.0.1", port: 0, bufferBytes: 1 << 20)
+        var arena = SendArena(descriptor: from.descriptor, isDualStack: false, usesSegmentation: true)
+        for _ in 0..<3 * SegmentationTrial.refusalsMax {
+            // Port 0 is legal as a source, and sending there is EINVAL, as a refused run is.
+            sendRun(to: SocketAddress(ipv4: 0x7F00_0001, port: 0), through: &arena)
+        }
+        sendRun(to: SocketAddress(ipv4: 0x7F00_0001, port: to.port), through: &arena)
+        let (usesSegmentation, failed) = (arena.usesSegmentation, arena.totals.failed)
+        #expect(usesSegmentation && failed == UInt64(6 * SegmentationTrial.refusalsMax))
+        #expect(receiveAll(to).count == 2)
     }
 }

@@ -76,15 +76,18 @@ struct SessionClient {
         throw .tooManyRedirects
     }
 
-    /// Offers until it is taken, with growing pauses of 0.25 to 2 s; gives up at a final refusal, an interrupt or after `patienceMs`.
-    func postPatiently(_ sdp: String, to url: String, patienceMs: Int) async throws(Failure) -> Answer {
+    /// Offers until it is taken, with growing pauses of 0.25 to 2 s; gives up at a final refusal, an interrupt, after `patienceMs`, or
+    /// once nobody wants it any more.
+    func postPatiently(
+        _ sdp: String, to url: String, patienceMs: Int, while isWanted: @Sendable () -> Bool = { true }
+    ) async throws(Failure) -> Answer {
         var pauseMs = 250
         var waitedMs = 0
         while true {
             do throws(Failure) {
                 return try await post(sdp, to: url)
             } catch {
-                guard error.isTransient, waitedMs < patienceMs, !Interrupt.isRequested else { throw error }
+                guard error.isTransient, waitedMs < patienceMs, !Interrupt.isRequested, isWanted() else { throw error }
                 Program.log.debug("offer not taken yet", ["reason": "\(error)"])
             }
             try? await Task.sleep(for: .milliseconds(pauseMs))

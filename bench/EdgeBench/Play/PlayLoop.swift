@@ -17,6 +17,7 @@ final class JoinQueue: Sendable {
     private struct State {
         var waiting: [Joined] = []
         var failures = 0
+        var isClosed = false
     }
 
     private let state = Mutex(State())
@@ -24,6 +25,10 @@ final class JoinQueue: Sendable {
     func add(_ joined: Joined) { state.withLock { $0.waiting.append(joined) } }
     func fail() { state.withLock { $0.failures += 1 } }
     var failures: Int { state.withLock { $0.failures } }
+
+    /// Nobody need come any more.
+    func close() { state.withLock { $0.isClosed = true } }
+    var isClosed: Bool { state.withLock { $0.isClosed } }
 
     func take() -> [Joined] {
         state.withLock { state in
@@ -85,6 +90,7 @@ final class PlayLoop {
         let report = PlayReport(
             viewers, wanted: options.viewers, counts: counts, delays: delays,
             seconds: Double(tributary_monotonic_ns() - countsFromNs) / 1_000_000_000)
+        queue.close()
         if options.settleSeconds != nil { Console.error("counted") }
         for viewer in viewers where viewer.closed == nil { viewer.close(output: &output) }
         return report

@@ -50,7 +50,7 @@ struct Playing {
                 if let rate = options.joinsPerSecond {
                     try? await Task.sleep(until: start + .seconds(1) * number / rate, tolerance: .milliseconds(1))
                 }
-                if Interrupt.isRequested { break }
+                if Interrupt.isRequested || queue.isClosed { break }
                 group.addTask { await join(client, certificate, queue, number: number + 1) }
             }
         }
@@ -62,7 +62,7 @@ struct Playing {
         let offer = SubscribeOffer(codecs: Self.codecs)
         let sdp = offer.sdp(local: identity.local)
         do {
-            let answer = try await client.postPatiently(sdp, to: url, patienceMs: Self.patienceMs)
+            let answer = try await client.postPatiently(sdp, to: url, patienceMs: Self.patienceMs) { !queue.isClosed }
             let negotiated: NegotiatedSession
             do {
                 negotiated = try offer.accept(answer: SessionDescription(parsing: answer.sdp))
@@ -75,7 +75,7 @@ struct Playing {
                     session: answer.session, negotiated: negotiated, identity: identity, startNs: answer.offeredNs))
         } catch {
             queue.fail()
-            if !Interrupt.isRequested { Console.error("a viewer cannot join \(url): \(error)") }
+            if !Interrupt.isRequested, !queue.isClosed { Console.error("a viewer cannot join \(url): \(error)") }
         }
     }
 

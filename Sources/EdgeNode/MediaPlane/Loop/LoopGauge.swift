@@ -15,16 +15,18 @@ final class LoopGauge: Sendable {
 struct LoadWindow {
     private var startNs: UInt64
     private var busyNs: UInt64 = 0
+    private var lastShare: UInt64 = 0
 
     init(startNs: UInt64) { self.startNs = startNs }
 
-    /// Adds a stretch of work that ended at `now`; the share in thousandths when a window ends with it.
+    /// Adds a stretch of work that ended at `now`. When a window ends with it: the share in thousandths, of the lighter of the last two,
+    /// so that one moment in which the system had other things to do is no overload.
     mutating func add(busyNs stretch: UInt64, endingAt now: UInt64) -> UInt32? {
         busyNs &+= stretch
         let elapsed = now &- startNs
         guard elapsed >= MediaLimits.loadWindowNs else { return nil }
         let share = min(1000, busyNs &* 1000 / elapsed)
-        (startNs, busyNs) = (now, 0)
-        return UInt32(truncatingIfNeeded: share)
+        defer { (startNs, busyNs, lastShare) = (now, 0, share) }
+        return UInt32(truncatingIfNeeded: min(share, lastShare))
     }
 }

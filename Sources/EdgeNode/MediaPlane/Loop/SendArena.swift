@@ -47,7 +47,9 @@ struct SendArena: ~Copyable {
     private let runs: UnsafeMutablePointer<Run>
     private var used = 0
     private var messageCount = 0
-    private(set) var usesSegmentation: Bool
+    /// Whether runs are made; see ``SegmentationTrial``.
+    var usesSegmentation: Bool { trial.isOn }
+    private var trial: SegmentationTrial
 
     private(set) var totals = SendTotals()
     /// Where datagrams for TCP connections go; nil where there are none.
@@ -58,7 +60,7 @@ struct SendArena: ~Copyable {
     init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
         self.descriptor = descriptor
         self.isDualStack = isDualStack
-        self.usesSegmentation = usesSegmentation
+        trial = SegmentationTrial(isWanted: usesSegmentation)
         memory = MappedMemory(byteCount: MediaLimits.arenaBytes)
         let batch = MediaLimits.sendBatch
         messages = .allocate(capacity: batch)
@@ -135,6 +137,7 @@ struct SendArena: ~Copyable {
     /// Sends everything. What the kernel refuses is dropped and counted; nothing waits.
     mutating func flush() {
         guard messageCount > 0 else { return }
+        trial.countFlush()
         for index in 0..<messageCount {
             vectors[index].iov_len = runs[index].bytes
             let control = controls + index * controlBytes
@@ -166,7 +169,10 @@ struct SendArena: ~Copyable {
             let result = tributary_sendmmsg(
                 descriptor, messages + first, UInt32(truncatingIfNeeded: messageCount - first), Int32(MSG_DONTWAIT))
             if result > 0 {
-                for index in first..<(first + Int(result)) { countSent(runs[index]) }
+                for index in first..<(first + Int(result)) {
+                    countSent(runs[index])
+                    if runs[index].segments > 1 { trial.countTaken() }
+                }
                 first += Int(result)
                 refusals = 0
                 continue
@@ -181,24 +187,24 @@ struct SendArena: ~Copyable {
                 first = lost.upperBound
             case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT,
                 EMSGSIZE where runs[first].segments > 1:
-                // No segmentation on this path (a device without checksum offload, an old kernel): one by one from now on.
-                usesSegmentation = false
-                sendSplit(first)
+                // No segmentation on this path: a device without checksum offload, an old kernel, a route with a smaller MTU.
+                if sendSplit(first) { trial.countRefused() }
                 first += 1
             default:
                 totals.failed &+= UInt64(runs[first].segments)
                 first += 1
             }
             while first < messageCount, !usesSegmentation, runs[first].segments > 1 {
-                sendSplit(first)
+                _ = sendSplit(first)
                 first += 1
             }
         }
     }
 
-    /// Sends the datagrams of one run without segmentation.
-    private mutating func sendSplit(_ index: Int) {
-        guard let base = vectors[index].iov_base else { return }
+    /// Sends the datagrams of one run without segmentation; false when that is refused, too.
+    private mutating func sendSplit(_ index: Int) -> Bool {
+        guard let base = vectors[index].iov_base else { return false }
+        let before = totals.sent
         let controlCount = writeOwnAddress(index, to: controls + index * controlBytes)
         messages[index].header.msg_control = controlCount > 0 ? controls + index * controlBytes : nil
         messages[index].header.msg_controllen = controlCount
@@ -216,6 +222,7 @@ struct SendArena: ~Copyable {
             }
             offset += count
         }
+        return totals.sent > before
     }
 
     private mutating func countSent(_ run: Run) {
