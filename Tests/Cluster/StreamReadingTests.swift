@@ -51,7 +51,7 @@ struct StreamReadingTests {
             (#"{"id":"s","publish":{"sessions":[{}]}}"#, "0.publish.sessions.0.id"),
             (#"{"id":"s","node":"\uD83Dx"}"#, "0.node"), (#"{"id":"s","node":"\x"}"#, "0.node"),
             (#"{"id":"s","node":"a"#, "0.node"),
-            (#"{"id":"s","version":"one"}"#, "0.version"), (#"{"id":"s" "node":"a"}"#, "0"), ("", "0"), (#"{"id":"s"}]"#, ""),
+            (#"{"id":"s","version":"one"}"#, "0.version"), (#"{"id":"s" "node":"a"}"#, "0"), ("nul", "0"), (#"{"id":"s"}]"#, ""),
             (String(repeating: #"{"later":"#, count: 100_000), String(repeating: "later.", count: 0)),
         ])
     func refused(json: String, path: String) {
