@@ -66,6 +66,8 @@ let badConfigs: [(text: String, message: String)] = [
     ("[webrtc]\nudp_port = 70000", "edge.toml:2: webrtc.udp_port: must be 0 to 65535"),
     ("[webrtc]\npublisher_bitrate_max = 0", "edge.toml:2: webrtc.publisher_bitrate_max: must be 100000 to 1000000000"),
     ("[webrtc]\nudp_port = 65535\nloops = 2", "edge.toml:2: webrtc.udp_port: leaves no port for each of 2 loops"),
+    ("[webrtc]\ntcp_port = 70000", "edge.toml:2: webrtc.tcp_port: must be -1 to 65535"),
+    ("[webrtc]\ntcp_port = 65535\nloops = 2", "edge.toml:2: webrtc.tcp_port: leaves no port for each of 2 loops"),
     ("[webrtc]\npublic_ips = [\"edge.example.org\"]", "edge.toml:2: webrtc.public_ips[0]: not an IP address"),
     ("[webrtc]\nice_udp_addrs = [\"eth0\"]", "edge.toml:2: webrtc.ice_udp_addrs[0]: expected \"auto\" or an IP address"),
     ("[webrtc]\nloops = 1000", "edge.toml:2: webrtc.loops: must be 0 to 256"),

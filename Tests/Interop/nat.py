@@ -33,6 +33,7 @@ class NAT:
 
     def __init__(self, outside: Address, inside: Address):
         self._inside = inside
+        self.port = outside[1]
         self._public = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._public.bind(outside)
         self.mappings: dict[Address, _Mapping] = {}
@@ -73,7 +74,9 @@ class NAT:
 
     def _outward(self) -> None:
         datagram, client = self._public.recvfrom(4096)
-        mapping = self.mappings.setdefault(client, _Mapping()) if client not in self.mappings else self.mappings[client]
+        if client not in self.mappings:
+            self.mappings[client] = _Mapping()
+        mapping = self.mappings[client]
         if datagram[:2] == b"\x00\x01":
             mapping.checked_at = mapping.checked_at or time.monotonic()
         if _is_rtp(datagram):
