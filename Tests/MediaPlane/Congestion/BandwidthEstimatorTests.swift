@@ -23,7 +23,7 @@ struct BandwidthEstimatorTests {
         path.forget()
         path.run(seconds: 30)
         expect(path.estimates, within: 800_000...1_020_000)
-        #expect(path.audioLost == 0)
+        #expect(path.audioLost <= 3)
         #expect(share(path.audioDelaysMs, at: 0.5) < 100)
         #expect(share(path.audioDelaysMs, at: 0.99) < 250)
     }
