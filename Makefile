@@ -3,8 +3,8 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-slow test-loss test-bandwidth test-cluster interop bench bench-playback bench-record bench-serve bench-clip bench-registry \
-  bench-routing sanitize lint setup setup-test clean
+.PHONY: help build run test test-clients test-slow test-loss test-bandwidth test-cluster interop bench bench-all bench-playback bench-record bench-serve \
+  bench-clip bench-registry bench-routing sanitize fuzz lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
 SWIFT_BUILD := nice -n 5 swift build
@@ -27,7 +27,11 @@ run: build      ## A coordinator, two edge nodes and a demo stream (REDIS=1, DEM
 test: setup-test ## Every test; the last line says how many passed and failed
 	@scripts/test
 
-interop: setup-test build ## Only the tests against real clients (ARGS="-k whip")
+interop: setup-test build ## Every real client with every other, by what was decoded (ARGS="-k Firefox --update")
+	@scripts/setup interop
+	@.venv-test/bin/python -m pytest Tests/Interop/matrix -m matrix $(ARGS)
+
+test-clients: setup-test build ## Only the tests with real clients (ARGS="-k whip")
 	@.venv-test/bin/python -m pytest Tests/Interop $(ARGS)
 
 test-slow: setup-test build ## The tests that take minutes each, such as a store that is away for ten
@@ -42,7 +46,11 @@ test-bandwidth: setup-test build ## How a browser's simulcast layer follows a pa
 test-cluster: setup-test build ## Each fault of a cluster with a publisher, a viewer, a recording and a player (root; ARGS="-k Redis --update")
 	@.venv-test/bin/python -m pytest Tests/Cluster/Lab -m "slow or not slow" $(ARGS)
 
-bench: bench-record bench-serve bench-clip bench-playback bench-registry bench-routing ## All benchmarks; tables at the end of each
+bench: build    ## What a packet costs with so many viewers, beside the cheapest sender (root; ARGS="--viewers 100 --update", BENCH_WHEP=…)
+	@scripts/setup bench
+	@python3 bench/fanout.py $(ARGS)
+
+bench-all: bench bench-record bench-serve bench-clip bench-playback bench-registry bench-routing ## All benchmarks; tables at the end of each
 
 bench-playback: build ## How long the manifest of a month takes
 	@.build/release/PlaybackBench 30
@@ -67,6 +75,9 @@ bench-routing: setup-test build ## What asking a coordinator costs over asking a
 
 sanitize: setup-test ## The tests under ThreadSanitizer, then AddressSanitizer (slow; not part of test)
 	@scripts/sanitize
+
+fuzz: setup     ## Every parser with damaged input for MINUTES (10); what breaks one is kept in Tests/Fuzz/Corpus
+	@scripts/fuzz $(or $(MINUTES),10)
 
 lint:           ## Check the format of all Swift code
 	swift format lint --strict -r Package.swift Sources Tests bench

@@ -36,6 +36,7 @@ let package = Package(
         .executable(name: "edge-node", targets: ["EdgeNode"]),
         .executable(name: "coordinator", targets: ["Coordinator"]),
         .executable(name: "edge-bench", targets: ["EdgeBench"]),
+        .executable(name: "floor", targets: ["Floor"]),
     ],
     targets: [
         // Debian's C libraries.
@@ -51,6 +52,7 @@ let package = Package(
         cLibrary("CJWT", apt: "libjwt-dev"),
         cLibrary("CZlib", apt: "zlib1g-dev"),
         .systemLibrary(name: "CLinux", path: "Sources/CLibraries/CLinux"),
+        .target(name: "CUSRSCTP", path: "Sources/CLibraries/CUSRSCTP", linkerSettings: [.linkedLibrary("usrsctp")]),
         .target(
             name: "CTomlPlusPlus", path: "Sources/CLibraries/CTomlPlusPlus"),
 
@@ -72,7 +74,7 @@ let package = Package(
             ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "Log"]),
 
         // The edge node.
-        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CLinux", "Log"]),
+        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
@@ -111,7 +113,11 @@ let package = Package(
         program("Coordinator", path: "Sources/Coordinator/Main", ["CoordinatorServe", "Program"]),
 
         // The load generator, which is also the demo's publisher.
-        program("EdgeBench", path: "bench/EdgeBench", ["MediaPlane", "SDP", "HTTP", "CAVFormat", "CLinux", "Log"]),
+        program("EdgeBench", path: "bench/EdgeBench", ["SampleMedia", "MediaPlane", "SDP", "HTTP", "CLinux", "Log"]),
+        // The cheapest sender of the same traffic, to measure against.
+        program("Floor", path: "bench/Floor", ["SampleMedia", "MediaPlane", "SDP", "HTTP", "COpenSSL", "CLinux"]),
+        // Films, cut into packets, for both.
+        module("SampleMedia", path: "bench/SampleMedia", ["SDP", "CAVFormat"]),
 
         // How long a month's manifest takes.
         program(
@@ -123,11 +129,15 @@ let package = Package(
         .target(name: "CMutexTrace", path: "Tests/CMutexTrace"),
         tests(of: "Log"),
         tests(of: "Config", ["Log"]),
-        tests(of: "SDP"),
+        tests(of: "SDP", resources: [.copy("Offers")]),
         tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
         .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["TestThreads", "MediaFixtures"]),
+        // Damaged input for every parser, as long as one likes (make fuzz).
+        .testTarget(
+            name: "FuzzTests", dependencies: ["MediaPlane", "SDP", "HTTP", "Media", "MediaFixtures"], path: "Tests/Fuzz",
+            resources: [.copy("Corpus")], swiftSettings: strict),
         tests(of: "Store", ["MediaFixtures"]),
         tests(of: "Buckets", ["Store", "HTTP", "Config", "TestThreads"], resources: [.copy("Vectors")]),
         // Puts the stores at the disposal of tests that run real servers.
@@ -155,7 +165,7 @@ let package = Package(
             exporting: ["gettimeofday", "malloc", "calloc", "realloc"]),
         tests(of: "Streams", ["SDP", "MediaPlane", "Cluster"]),
         tests(of: "Cascade", ["Streams", "SDP"]),
-        tests(of: "EdgeBench", ["SDP"]),
+        tests(of: "EdgeBench", ["SampleMedia", "SDP"]),
         // A store that fails as told, and journals for it.
         .target(
             name: "StoreFixtures", dependencies: ["Store", "Journal"], path: "Tests/StoreFixtures", swiftSettings: strict),

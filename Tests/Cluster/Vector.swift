@@ -14,6 +14,13 @@ struct Vector: Sendable, CustomStringConvertible {
         roundTrip = { try ClusterJSON.encode(try ClusterJSON.decode(T.self, from: Array(json.utf8))) }
     }
 
+    init(_ name: String, stream: StreamRecord, _ json: String) {
+        description = name
+        self.json = json
+        encode = { try ClusterJSON.encode(stream) }
+        roundTrip = { try ClusterJSON.encode(try StreamRecord(json: json)) }
+    }
+
     static let node = NodeRecord(
         alias: "edge-1", url: "http://127.0.0.1:7777", region: "eu", labels: ["rack": "a"], startedAtMs: 1_700_000_000_000,
         updatedAtMs: 1_700_000_001_000,
@@ -27,7 +34,8 @@ struct Vector: Sendable, CustomStringConvertible {
             sessions: [
                 SessionRecord(
                     id: "p1", createdAt: 2, state: .connected, cascade: CascadeRecord(sourceURL: "http://a/whep/demo"),
-                    stats: TrafficStats(bytes: 10, packets: 1, bitrate: 80))
+                    stats: TrafficStats(bytes: 10, packets: 1, bitrate: 80),
+                    layers: [LayerRecord(rid: "h", active: true, bitrate: 5, width: 640, height: 360)])
             ]),
         subscribe: StreamSide(leaveAt: 7), codecs: [CodecRecord(kind: "video", codec: "H264", fmtp: "a=1;b=\"2\"")],
         stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, fence: 7,
@@ -66,10 +74,11 @@ struct Vector: Sendable, CustomStringConvertible {
                 + #""startedAtMs":1700000000000,"status":"running","subMax":6,"updatedAtMs":1700000001000,"#
                 + #""url":"http://127.0.0.1:7777","version":"1.0"}"#),
         Vector(
-            "stream", stream,
+            "stream", stream: stream,
             #"{"codecs":[{"codec":"H264","fmtp":"a=1;b=\"2\"","kind":"video"}],"createdAt":1,"fence":7,"id":"demo","node":"edge-1","#
                 + #""onDemand":false,"provisioned":false,"publish":{"leaveAt":0,"sessions":[{"cascade":{"sourceUrl":"http://a/whep/demo"},"#
-                + #""createdAt":2,"hasDataChannel":false,"id":"p1","leaveAt":0,"state":"connected","#
+                + #""createdAt":2,"hasDataChannel":false,"id":"p1","#
+                + #""layers":[{"active":true,"bitrate":5,"height":360,"rid":"h","width":640}],"leaveAt":0,"state":"connected","#
                 + #""stats":{"bitrate":80,"bytes":10,"packets":1}}]},"recording":true,"stats":{"publish":{"bitrate":80,"bytes":10,"packets":1},"#
                 + #""subscribe":{"bitrate":0,"bytes":0,"packets":0}},"statsScope":"node","subscribe":{"leaveAt":7,"sessions":[]},"#
                 + #""upstream":["edge-2","edge-3"],"version":"1.0"}"#),

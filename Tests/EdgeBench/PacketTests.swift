@@ -2,6 +2,7 @@ import SDP
 import Testing
 
 @testable import EdgeBench
+@testable import SampleMedia
 
 /// Multiplicative steps from a fixed seed.
 private struct Steps: RandomNumberGenerator {

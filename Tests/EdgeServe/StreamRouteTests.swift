@@ -18,11 +18,10 @@ struct StreamRouteTests {
             #expect(try await node.send(.post, "/api/streams/one").status == 409)
             #expect(try await node.send(.post, "/api/streams/two/").status == 204)
             #expect(try await node.send(.post, "/api/streams/a%20b").status == 400)
-            let all = try ClusterJSON.decode(
-                [StreamRecord].self, from: Array(try await node.send(.get, "/api/streams/").body.utf8))
-            #expect(all.map(\.id) == ["one", "two"])
+            let all = try await node.send(.get, "/api/streams/").body
+            #expect(try ClusterJSON.streams(from: Array(all.utf8)).map(\.id) == ["one", "two"])
             let some = try await node.send(.get, "/api/streams?streams=two&streams=three").body
-            #expect(try ClusterJSON.decode([StreamRecord].self, from: Array(some.utf8)).map(\.id) == ["two"])
+            #expect(try ClusterJSON.streams(from: Array(some.utf8)).map(\.id) == ["two"])
             #expect(try await node.send(.get, "/api/streams/one").status == 200)
             #expect(try await node.send(.delete, "/api/streams/one").status == 204)
             #expect(try await node.send(.delete, "/api/streams/one").status == 404)

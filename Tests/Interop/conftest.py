@@ -17,7 +17,7 @@ _counter = itertools.count(1)
 def pytest_sessionstart(session):
     missing = [name for name in ("edge-node", "coordinator", "StoreProbe") if not (BINARIES / name).exists()]
     if missing:
-        pytest.exit(f"{', '.join(missing)} not built in {BINARIES}; use `make interop`", returncode=3)
+        pytest.exit(f"{', '.join(missing)} not built in {BINARIES}; use `make test-clients`", returncode=3)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from urllib.parse import urljoin
 
 import aiohttp
 import numpy
-from aiortc import MediaStreamTrack, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
+from aiortc import MediaStreamTrack, RTCDataChannel, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 from aiortc.sdp import SessionDescription as RemoteDescription
 
@@ -49,11 +49,11 @@ class PeerLoop:
     def run(self, coroutine, seconds: float = 30):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(seconds)
 
-    def publish(self, url: str, video: str = "H264", sound: str | None = "opus") -> "Peer":
-        return self._open(Peer(self, url, is_publisher=True, video=video, sound=sound))
+    def publish(self, url: str, video: str = "H264", sound: str | None = "opus", channels: tuple[str, ...] = ()) -> "Peer":
+        return self._open(Peer(self, url, is_publisher=True, video=video, sound=sound, channels=channels))
 
-    def play(self, url: str, seconds: float = 30) -> "Peer":
-        return self._open(Peer(self, url, is_publisher=False), seconds)
+    def play(self, url: str, seconds: float = 30, channels: tuple[str, ...] = ()) -> "Peer":
+        return self._open(Peer(self, url, is_publisher=False, channels=channels), seconds)
 
     def offer(self, is_publisher: bool = True) -> str:
         """The text of a valid offer, for requests that are to fail for other reasons."""
@@ -78,9 +78,10 @@ class PeerLoop:
 
 
 class Peer:
-    """One session. A viewer counts what it decodes."""
+    """One session. A viewer counts what it decodes; `heard` are the messages of each data channel."""
 
-    def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, video: str = "H264", sound: str | None = "opus"):
+    def __init__(self, owner: PeerLoop, url: str, is_publisher: bool, video: str = "H264", sound: str | None = "opus",
+                 channels: tuple[str, ...] = ()):
         self._owner, self._url, self._is_publisher, self._video, self._sound = owner, url, is_publisher, video, sound
         self._headers = owner.headers
         self.session: str | None = None
@@ -88,10 +89,12 @@ class Peer:
         self.size: tuple[int, int] | None = None
         self.samples = 0
         self.energy = 0.0
-        self.last_frame_at = 0.0
+        self.started_at = self.first_frame_at = self.last_frame_at = 0.0
         self.longest_pause = 0.0
         self.lost = 0
         self.retransmitted = 0
+        self.heard: dict[str, list[str | bytes]] = {label: [] for label in channels}
+        self.channels: dict[str, RTCDataChannel] = {}
         self.connection: RTCPeerConnection | None = None
         self._tasks: list[asyncio.Task] = []
 
@@ -115,10 +118,22 @@ class Peer:
             connection.addTransceiver("video", direction="recvonly")
             connection.addTransceiver("audio", direction="recvonly")
             connection.on("track", lambda track: self._tasks.append(asyncio.ensure_future(self._consume(track))))
+        for label, heard in self.heard.items():
+            self.channels[label] = connection.createDataChannel(label)
+            self.channels[label].on("message", heard.append)
         await connection.setLocalDescription(await connection.createOffer())
+
+    def say(self, label: str, message: str | bytes) -> None:
+        """Sends on a data channel, once it is open."""
+        async def send() -> None:
+            while self.channels[label].readyState != "open":
+                await asyncio.sleep(0.02)
+            self.channels[label].send(message)
+        self._owner.run(send(), 10)
 
     async def open(self) -> None:
         await self.prepare()
+        self.started_at = time.monotonic()
         async with aiohttp.ClientSession() as http:
             async with http.post(self._url, data=self.connection.localDescription.sdp, headers=self._headers | {"Content-Type": "application/sdp"}) as answer:
                 text = await answer.text()
@@ -136,6 +151,8 @@ class Peer:
                 now = time.monotonic()
                 if self.frames:
                     self.longest_pause = max(self.longest_pause, now - self.last_frame_at)
+                else:
+                    self.first_frame_at = now
                 self.frames, self.last_frame_at = self.frames + 1, now
                 self.size = (frame.width, frame.height)
             else:

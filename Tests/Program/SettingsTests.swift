@@ -7,7 +7,12 @@ import Testing
 private struct WebConfig: ConfigSchema {
     let http: ListenSettings
 
-    init(reading root: ConfigSection) { http = ListenSettings(reading: root, port: 80) }
+    let limits: LimitSettings
+
+    init(reading root: ConfigSection) {
+        http = ListenSettings(reading: root, port: 80)
+        limits = LimitSettings(reading: root)
+    }
 
     func check(_ machine: ConfigChecks) {}
 }
@@ -24,6 +29,14 @@ struct SettingsTests {
         ] as [(String, CORS)])
     func cors(text: String, expected: CORS) throws {
         let config = try ConfigReading(WebConfig.self, file: "t.toml", environmentPrefix: "T").load("[http]\n\(text)")
-        #expect(HTTPServerSettings(config.http).cors == expected)
+        #expect(HTTPServerSettings(config.http, config.limits).cors == expected)
+    }
+
+    @Test("limits.max_connections_per_address: none unless it is set")
+    func connections() throws {
+        for (text, expected) in [("", 0), ("[limits]\nmax_connections_per_address = 7", 7)] {
+            let config = try ConfigReading(WebConfig.self, file: "t.toml", environmentPrefix: "T").load(text)
+            #expect(HTTPServerSettings(config.http, config.limits).maxConnectionsPerAddress == expected)
+        }
     }
 }

@@ -177,6 +177,20 @@ struct SubscribeAnswerTests {
         #expect(throws: SDPError.unacceptable("no common video codec")) { try answer(modeZero) }
     }
 
+    @Test("a viewer who names no H.264 parameters gets what there is and is told; one who names the stream's goes before")
+    func unnamed() throws {
+        let offer = OfferCorpus.chromePlayer.text
+            .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 109 39 100", with: "m=video 9 UDP/TLS/RTP/SAVPF 96 100")
+        let none = offer.removingLines("a=fmtp:100 ")
+        let source = Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=640028")
+        let result = try answer(none, [SourceTrack(kind: .video, codec: source)])
+        #expect(result.tracks.map(\.payloadType) == [100])
+        #expect(
+            result.sdp(local: OfferCorpus.local).contains("a=fmtp:100 packetization-mode=1;profile-level-id=640028\r\n"))
+        let both = OfferCorpus.chromePlayer.text.removingLines("a=fmtp:103 ")
+        #expect(try answer(both).tracks.first?.payloadType != 103)
+    }
+
     @Test(
         "profiles of the other codecs",
         arguments: [

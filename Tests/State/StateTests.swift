@@ -54,7 +54,7 @@ struct StatePublisherTests {
 
     func storedStreams() async throws -> [StreamRecord]? {
         guard let bytes = try await reader.send(RedisCommand("GET", keys.streams("edge-1"))).bytes else { return nil }
-        return try ClusterJSON.decode([StreamRecord].self, from: bytes)
+        return try ClusterJSON.streams(from: bytes)
     }
 
     func timeToLiveMs(_ key: String) async throws -> Int64? {
@@ -239,6 +239,23 @@ struct StatePublisherTests {
         #expect(try await storedNode() == nil)
         _ = try await reader.send(RedisCommand("DEL", keys.owner("edge-1")))
         #expect(await eventually { publisher.status == .connected })
+        await publisher.stop()
+    }
+
+    @Test("after a silence, in which others may have been given what it has, it asks before it tells")
+    func asksAfterSilence() async throws {
+        let node = node
+        let publisher = StatePublisher(
+            redis: RedisConnection(server.address), keys: keys,
+            afterSilence: { node.change { $0.node.region = "asked" } }, state: { node.read() })
+        publisher.start()
+        #expect(await eventually { try await storedNode() != nil })
+        #expect(try await storedNode()?.region == "")
+        server.stop(SIGKILL)
+        try await Task.sleep(for: .milliseconds(StateKeys.silenceMs + 100))
+        try server.start()
+        #expect(await eventually { try await storedNode() != nil })
+        #expect(try await storedNode()?.region == "asked")
         await publisher.stop()
     }
 

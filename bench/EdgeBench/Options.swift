@@ -1,3 +1,5 @@
+import MediaPlane
+
 /// What is wrong with the command line.
 enum OptionError: Error, CustomStringConvertible {
     case unknown(String)
@@ -24,6 +26,8 @@ struct PublishOptions {
     var durationSeconds: Int?
     /// After how much silence a session is given up; nil: when its consent has run out (RFC 7675).
     var patienceSeconds: Int?
+    /// Whether pictures tell when they were sent.
+    var stamps = false
     /// How many streams are published; each one's number stands in the URL for `{n}`.
     var streams = 1
 
@@ -44,8 +48,20 @@ struct PlayOptions {
     var viewers = 1
     /// Viewers that may be joining at the same time.
     var joining = 8
+    /// How many join in a second at most; nil: as many as can.
+    var joinsPerSecond: Int?
     var durationSeconds: Int?
+    /// Packets, loss and delays count from when all have a picture, or so many seconds have passed; `durationSeconds`, too.
+    var settleSeconds: Int?
+    /// How long after its first picture a viewer leaves; nil: at the end.
+    var stayMs: Int?
+    /// Viewers are there once they are connected: nothing is published.
+    var expectsNothing = false
+    /// Viewers read nothing once they are connected, so that a load of thousands costs no processor; they are given up after 30 s.
+    var isDeaf = false
     var json = false
+    /// What DTLS offers for SRTP.
+    var profiles = SRTPProfile.allCases
 }
 
 /// The command line.
@@ -55,11 +71,16 @@ enum Command {
     case play(PlayOptions)
 
     static let usage = """
-        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N] [--patience S]
+        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N] [--patience S] [--stamp]
           Sends the H.264 and Opus tracks of a file, or of standard input, in their own time; a file also N times at once,
           with 1 to N in the URL for {n}. A session that is lost, or silent for so many seconds, is asked for again.
-        edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--duration S] [--json]
-          Joins N viewers and reports packets, loss, key frames and join times.
+          --stamp tells in every seventh picture when it was sent (user data SEI), from which viewers measure delays.
+        edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--rate PER_S] [--settle S] [--stay MS] [--duration S]
+            [--profile gcm|sha1] [--idle] [--deaf] [--json]
+          Joins N viewers, the n-th with n in the URL for {n}, decrypts everything and reports packets, loss, order, key frames, join
+          times and the delays of stamped pictures. Progress is on standard error. --settle counts, and lets the duration begin, only
+          once all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture. --idle is
+          for streams that nobody publishes: being connected is enough. --deaf viewers read nothing once they are connected.
         Ctrl-C ends either and its sessions.
         """
 
@@ -84,6 +105,7 @@ enum Command {
             case "--loop": options.loops = true
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
             case "--patience": options.patienceSeconds = try scanner.number(option, 1...60)
+            case "--stamp": options.stamps = true
             case "--streams": options.streams = try scanner.number(option, 1...1000)
             default: throw .unknown(option)
             }
@@ -102,10 +124,21 @@ enum Command {
             switch option {
             case "--url": options.url = try scanner.value(option)
             case "--token": options.token = try scanner.value(option)
-            case "--viewers": options.viewers = try scanner.number(option, 1...5000)
+            case "--viewers": options.viewers = try scanner.number(option, 1...20_000)
             case "--joining": options.joining = try scanner.number(option, 1...256)
+            case "--rate": options.joinsPerSecond = try scanner.number(option, 1...10_000)
+            case "--settle": options.settleSeconds = try scanner.number(option, 1...600)
+            case "--stay": options.stayMs = try scanner.number(option, 0...600_000)
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
             case "--json": options.json = true
+            case "--idle": options.expectsNothing = true
+            case "--deaf": options.isDeaf = true
+            case "--profile":
+                switch try scanner.value(option) {
+                case "gcm": options.profiles = [.aeadAES128GCM]
+                case "sha1": options.profiles = [.aes128CMSHA1_80]
+                case let other: throw .badValue(option: option, value: other)
+                }
             default: throw .unknown(option)
             }
         }

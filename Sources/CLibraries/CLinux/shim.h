@@ -6,6 +6,7 @@
 #include <linux/openat2.h>
 #include <malloc.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
 #include <spawn.h>
@@ -14,6 +15,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -49,15 +51,81 @@ static inline int tributary_sendmmsg(int fd, struct tributary_message *messages,
 }
 
 /* One control message that tells the kernel to cut the payload into datagrams of `size` bytes (UDP_SEGMENT). */
-#define TRIBUTARY_SEGMENT_CONTROL_BYTES CMSG_SPACE(sizeof(uint16_t))
-static inline size_t tributary_segment_control_bytes(void) { return TRIBUTARY_SEGMENT_CONTROL_BYTES; }
-static inline void tributary_write_segment_control(void *control, uint16_t size) {
+static inline size_t tributary_segment_control_bytes(void) { return CMSG_SPACE(sizeof(uint16_t)); }
+
+/* One control message; returns the room it takes. */
+static inline size_t tributary_write_control(void *control, int level, int type, const void *value, size_t count) {
     struct cmsghdr *header = (struct cmsghdr *)control;
-    memset(header, 0, TRIBUTARY_SEGMENT_CONTROL_BYTES);
-    header->cmsg_level = SOL_UDP;
-    header->cmsg_type = UDP_SEGMENT;
-    header->cmsg_len = CMSG_LEN(sizeof(uint16_t));
-    memcpy(CMSG_DATA(header), &size, sizeof(size));
+    memset(header, 0, CMSG_SPACE(count));
+    header->cmsg_level = level;
+    header->cmsg_type = type;
+    header->cmsg_len = CMSG_LEN(count);
+    memcpy(CMSG_DATA(header), value, count);
+    return CMSG_SPACE(count);
+}
+static inline size_t tributary_write_segment_control(void *control, uint16_t size) {
+    return tributary_write_control(control, SOL_UDP, UDP_SEGMENT, &size, sizeof(size));
+}
+
+/* Which of the machine's addresses a datagram came to, and is to leave from. struct in6_pktinfo is only shown with _GNU_SOURCE. */
+struct tributary_own_address {
+    uint64_t high, low; /* as 16 bytes in network order; IPv4 in its mapped form */
+};
+struct tributary_packet_info6 {
+    struct tributary_own_address address;
+    unsigned int interface;
+};
+static inline size_t tributary_own_address_control_bytes(void) { return CMSG_SPACE(sizeof(struct tributary_packet_info6)); }
+
+static inline void tributary_want_own_address(int fd, int is_six) {
+    int on = 1;
+    setsockopt(fd, is_six ? IPPROTO_IPV6 : IPPROTO_IP, is_six ? IPV6_RECVPKTINFO : IP_PKTINFO, &on, sizeof(on));
+}
+
+/* Whether the kernel told it. */
+static inline int tributary_read_own_address(const struct msghdr *message, struct tributary_own_address *address) {
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c; c = CMSG_NXTHDR((struct msghdr *)message, c)) {
+        if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
+            memcpy(address, CMSG_DATA(c), sizeof(*address));
+            return 1;
+        }
+        if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+            struct in_pktinfo info;
+            uint8_t mapped[16] = {[10] = 0xFF, [11] = 0xFF};
+            memcpy(&info, CMSG_DATA(c), sizeof(info));
+            memcpy(mapped + 12, &info.ipi_addr, 4);
+            memcpy(address, mapped, sizeof(*address));
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* An IPv6 socket takes the mapped form, an IPv4 one its own. */
+static inline size_t tributary_write_own_address_control(void *control, struct tributary_own_address address, int is_six) {
+    if (is_six) {
+        struct tributary_packet_info6 info = {.address = address, .interface = 0};
+        return tributary_write_control(control, IPPROTO_IPV6, IPV6_PKTINFO, &info, 20);
+    }
+    struct in_pktinfo info = {.ipi_ifindex = 0};
+    memcpy(&info.ipi_spec_dst, (const uint8_t *)&address + 12, 4);
+    return tributary_write_control(control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
+}
+
+/* Some enumerators of glibc are imported with one type in one clean build and another in the next; these have one. */
+static inline int tributary_sock_stream(void) { return SOCK_STREAM; }
+static inline int tributary_no_signal(void) { return MSG_NOSIGNAL; }
+
+/* accept4 is only shown with _GNU_SOURCE. */
+static inline int tributary_accept(int fd, struct sockaddr *address, socklen_t *length) {
+    return (int)syscall(SYS_accept4, fd, address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+}
+
+/* Packets leave at once, and no more than `unsent` bytes of them wait in the kernel. */
+static inline void tributary_prepare_stream(int fd, int unsent) {
+    int on = 1;
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &unsent, sizeof(unsent));
 }
 
 /* Nanoseconds that never go back; one reading serves a whole batch. */
@@ -70,6 +138,9 @@ static inline uint64_t tributary_monotonic_ns(void) {
 /* Shows in top and gdb; the kernel keeps 15 characters. */
 static inline void tributary_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+/* The calling thread only: on Linux a nice value belongs to a thread. */
+static inline void tributary_lower_thread_priority(int nice) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice); }
+
 /* Nanoseconds since 1970. */
 static inline uint64_t tributary_realtime_ns(void) {
     struct timespec now;
@@ -81,4 +152,20 @@ static inline uint64_t tributary_realtime_ns(void) {
 static inline int tributary_open_cached(int directory, const char *path, int flags) {
     struct open_how how = {.flags = (uint64_t)flags, .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_CACHED};
     return (int)syscall(SYS_openat2, directory, path, &how, sizeof(how));
+}
+
+/* Has the kernel note when each datagram came (SO_TIMESTAMPNS). */
+static inline int tributary_note_arrivals(int fd) {
+    int on = 1;
+    return setsockopt(fd, SOL_SOCKET, SO_TIMESTAMPNS, &on, sizeof(on));
+}
+#define TRIBUTARY_ARRIVAL_CONTROL_BYTES CMSG_SPACE(sizeof(struct timespec))
+static inline size_t tributary_arrival_control_bytes(void) { return TRIBUTARY_ARRIVAL_CONTROL_BYTES; }
+/* When a datagram came, in nanoseconds since 1970; 0 when the kernel didn't note it. */
+static inline uint64_t tributary_arrival_ns(const struct msghdr *header) {
+    struct cmsghdr *control = CMSG_FIRSTHDR(header);
+    if (!control || control->cmsg_level != SOL_SOCKET || control->cmsg_type != SCM_TIMESTAMPNS) return 0;
+    struct timespec when;
+    memcpy(&when, CMSG_DATA(control), sizeof(when));
+    return (uint64_t)when.tv_sec * 1000000000ull + (uint64_t)when.tv_nsec;
 }

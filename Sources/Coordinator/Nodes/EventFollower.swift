@@ -78,7 +78,7 @@ struct EventFollower {
                 record.alias = node.alias
                 await directory.heard(record, from: .events)
             case "message":
-                let streams = try ClusterJSON.decode([StreamRecord].self, from: Array(event.data.utf8))
+                let streams = try ClusterJSON.streams(from: Array(event.data.utf8))
                 await directory.heard(streams, alias: node.alias, from: .events)
             default: break
             }

@@ -56,9 +56,10 @@ actor Live777Follower {
     }
 
     private func take(_ event: ServerSentEvent) async {
-        guard let told = try? ClusterJSON.decode([Readable].self, from: Array(event.data.utf8)) else { return }
+        // A name that live777 allows and that isn't one here must not take the other streams with it.
+        guard let told = try? ClusterJSON.streams(from: Array(event.data.utf8), leavesOut: true) else { return }
         let published = Set(streams.filter(\.isPublished).map(\.id))
-        streams = told.compactMap(\.stream)
+        streams = told
         let hasNew = streams.contains { $0.isPublished && !published.contains($0.id) }
         await report()
         // A node may record a new stream by its own rules.
@@ -129,12 +130,5 @@ actor Live777Follower {
 
     private struct RecordState: Decodable {
         let recording: Bool
-    }
-
-    /// A stream, or nothing where live777 allows a name that isn't one here: the other streams must not vanish with it.
-    private struct Readable: Decodable {
-        let stream: StreamRecord?
-
-        init(from decoder: any Decoder) { stream = try? StreamRecord(from: decoder) }
     }
 }

@@ -181,7 +181,7 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
     private func take(streams bytes: [UInt8], _ alias: String, _ directory: NodeDirectory) async {
         let version = reader.version(alias)
         do throws(ClusterJSONError) {
-            let streams = try ClusterJSON.decode([StreamRecord].self, from: bytes)
+            let streams = try ClusterJSON.streams(from: bytes)
             await directory.heard(streams, alias: alias, from: .registry)
             reader.hasRead(alias, version)
         } catch {

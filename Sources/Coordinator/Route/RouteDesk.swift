@@ -8,9 +8,14 @@ public struct RoutePick: Sendable {
     /// Brings the stream to the node; nil when it is there.
     public let arrival: Task<CascadeOutcome, Never>?
     /// What `release` takes back; nil when nothing new is counted, as for a publisher of a name that another has just been sent away with.
-    public let claim: Int?
+    let claim: Claim?
 
-    init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil, claim: Int? = nil) {
+    enum Claim: Sendable, Equatable {
+        case publisher(number: Int)
+        case viewer(number: Int)
+    }
+
+    init(_ decision: RouteDecision, arrival: Task<CascadeOutcome, Never>? = nil, claim: Claim? = nil) {
         self.decision = decision
         self.arrival = arrival
         self.claim = claim
@@ -20,16 +25,14 @@ public struct RoutePick: Sendable {
 /// Hands out nodes to requests and remembers those it has just handed out, because a node's own record is a second
 /// old: without that a burst would all go to one node, and two publishers of one name to two.
 public actor RouteDesk {
-    /// How long a pick counts; by then the node's record shows the session or there is none. A publisher shows by
-    /// name and is dropped then; a viewer is one of many, so its pick lives only about as long as a record.
+    /// How long a publisher's pick counts; by then the node's record shows the session or there is none.
     static let publisherNs: UInt64 = 3_000_000_000
-    static let viewerNs: UInt64 = 1_500_000_000
 
+    /// A publisher that was sent to a node.
     private struct Pick {
         let number: Int
         let alias: String
         let stream: String
-        let isPublisher: Bool
         let atNs: UInt64
         /// The node's name for what came of it.
         var session: String?
@@ -37,6 +40,7 @@ public actor RouteDesk {
 
     private var picks: [Pick] = []
     private var lastNumber = 0
+    private var viewers = ViewerPicks()
     private var turn = 0
     private let cascades: (any CascadeStarting)?
     private var flights = CascadeFlights()
@@ -53,7 +57,7 @@ public actor RouteDesk {
         nowNs: UInt64
     ) -> RoutePick {
         expire(nowNs)
-        let claim = picks.last { $0.isPublisher && $0.stream == stream && !excluding.contains($0.alias) }
+        let claim = picks.last { $0.stream == stream && !excluding.contains($0.alias) }
         if let claim, view.node(claim.alias).map({ $0.status != .lost }) ?? false {
             return RoutePick(.node(claim.alias))
         }
@@ -76,13 +80,14 @@ public actor RouteDesk {
         expire(nowNs)
         turn &+= 1
         var decision = RoutePolicy.watch(
-            stream, in: flights.applied(to: view), preference: preference, pending: viewers(), excluding: excluding, busy: busy,
+            stream, in: flights.applied(to: view), preference: preference, pending: viewers.counts, excluding: excluding,
+            busy: busy,
             depthMax: cascades?.depthMax ?? 0, turn: turn)
         if case .cascade(let target, let source) = decision {
             _ = begin(CascadeMove(stream: stream, onto: target, from: source), in: view)
             decision = .node(target)
         }
-        if decision == .noSuchStream, let claim = picks.last(where: { $0.isPublisher && $0.stream == stream }),
+        if decision == .noSuchStream, let claim = picks.last(where: { $0.stream == stream }),
             let node = view.node(claim.alias), node.status != .lost, preference.allows(node),
             !excluding.contains(claim.alias), !busy.contains(claim.alias)
         {
@@ -103,21 +108,34 @@ public actor RouteDesk {
 
     /// A session came of a pick; `session` is the node's name for it.
     public func opened(_ session: String, _ pick: RoutePick) {
-        if let index = picks.firstIndex(where: { $0.number == pick.claim }) { picks[index].session = session }
+        switch pick.claim {
+        case .viewer(let number): viewers.opened(session, number: number)
+        case .publisher(let number):
+            if let index = picks.firstIndex(where: { $0.number == number }) { picks[index].session = session }
+        case nil: break
+        }
     }
 
     /// A session has ended: what was counted for it isn't there, though the node's record may still say so.
     public func ended(_ session: String, on alias: String) {
+        viewers.ended(session, on: alias)
         picks.removeAll { $0.session == session && $0.alias == alias }
     }
 
     /// Takes back what a pick counted, because it came to nothing.
-    public func release(_ pick: RoutePick) { picks.removeAll { $0.number == pick.claim } }
+    public func release(_ pick: RoutePick) {
+        switch pick.claim {
+        case .viewer(let number): viewers.takeBack(number)
+        case .publisher(let number): picks.removeAll { $0.number == number }
+        case nil: break
+        }
+    }
 
-    private func count(_ stream: String, on alias: String, isPublisher: Bool, _ nowNs: UInt64) -> Int {
+    private func count(_ stream: String, on alias: String, isPublisher: Bool, _ nowNs: UInt64) -> RoutePick.Claim {
+        guard isPublisher else { return .viewer(number: viewers.add(alias, nowNs: nowNs)) }
         lastNumber += 1
-        picks.append(Pick(number: lastNumber, alias: alias, stream: stream, isPublisher: isPublisher, atNs: nowNs))
-        return lastNumber
+        picks.append(Pick(number: lastNumber, alias: alias, stream: stream, atNs: nowNs))
+        return .publisher(number: lastNumber)
     }
 
     // MARK: Cascades
@@ -149,18 +167,15 @@ public actor RouteDesk {
 
     private func expire(_ nowNs: UInt64) {
         flights.expire(nowNs)
-        picks.removeAll { $0.atNs &+ ($0.isPublisher ? Self.publisherNs : Self.viewerNs) <= nowNs }
+        viewers.expire(nowNs)
+        picks.removeAll { $0.atNs &+ Self.publisherNs <= nowNs }
     }
 
     private func unseenPublishers(in view: ClusterView) -> [String: Int] {
         picks.reduce(into: [:]) { counts, pick in
             let isSeen = view.node(pick.alias)?.stream(pick.stream)?.presence == .original
-            if pick.isPublisher, !isSeen { counts[pick.alias, default: 0] += 1 }
+            if !isSeen { counts[pick.alias, default: 0] += 1 }
         }
-    }
-
-    private func viewers() -> [String: Int] {
-        picks.reduce(into: [:]) { counts, pick in if !pick.isPublisher { counts[pick.alias, default: 0] += 1 } }
     }
 }
 

@@ -80,7 +80,7 @@ public final class Coordinator: Server {
             directory: directory, desk: desk, index: index, sync: sync, storeSync: storeSync, registry: registry,
             cache: objects.cache)
         let router = Self.router(config, desk, caller, directory, index, objects, stored, follower, metrics, web)
-        server = try HTTPServer(HTTPServerSettings(config.http), router: router)
+        server = try HTTPServer(HTTPServerSettings(config.http, config.limits), router: router)
     }
 
     /// Begins to follow nodes and to answer requests.

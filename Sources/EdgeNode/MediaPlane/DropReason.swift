@@ -12,6 +12,8 @@ package enum DropReason: UInt8, CaseIterable, Sendable {
     case dtlsMalformed
     case dtlsUnexpected
     case dtlsRateLimited
+    /// More than a handshake can have on its way while an earlier part of it is being worked on.
+    case dtlsBacklog
     case notConnected
     case rtpMalformed
     case rtcpMalformed

@@ -24,6 +24,10 @@ package enum Limits {
     static let dtlsLastFlightNs: UInt64 = 60 * millisecondNs
     /// What a peer may make us read before the handshake is done; a slow one with every flight repeated needs a tenth.
     static let dtlsHandshakeBytes = 64 * 1024
+    /// Datagrams and timeouts of one handshake that may wait for its step under way: a peer's longest flight, sent twice.
+    static let dtlsEventsWaiting = 16
+    /// Packets of media kept until a handshake under way has ended: the first frame of an encoder that sends it at once.
+    static let heldDatagrams = 64
     /// How often a broken handshake may start again before the session ends.
     static let dtlsRestarts = 8
     /// Longest certificate chain read.

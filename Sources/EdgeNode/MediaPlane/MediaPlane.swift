@@ -10,6 +10,7 @@ public final class MediaPlane: Sendable {
     private let certificate: DTLSCertificate
     private let directory: PlaneDirectory
     private let loops: [MediaLoop]
+    private let pool: HandshakePool
     private let addresses: [String]
     private let mediaSettings: MediaSettings
 
@@ -29,11 +30,17 @@ public final class MediaPlane: Sendable {
         for _ in 0..<count { mailboxes.append(try Mailbox()) }
         let (stream, continuation) = AsyncStream.makeStream(of: MediaEvent.self)
         events = stream
-        directory = PlaneDirectory(mailboxes: mailboxes, events: continuation)
+        let channels = settings.hasDataChannels ? try DataChannelThread.shared() : nil
+        directory = PlaneDirectory(
+            mailboxes: mailboxes, events: continuation, dataChannels: channels.map { ($0, $0.nextPlane()) })
+        pool = try HandshakePool(threads: max(1, count / 2))
         var loops: [MediaLoop] = []
         do throws(MediaPlaneError) {
-            for index in 0..<count { loops.append(try MediaLoop(index: index, settings: settings, directory: directory)) }
+            for index in 0..<count {
+                loops.append(try MediaLoop(index: index, settings: settings, directory: directory, pool: pool))
+            }
         } catch {
+            pool.stop()
             for index in loops.indices { _ = mailboxes[index].post(.shutdown, isWiring: true) }
             for loop in loops { loop.join() }
             throw error
@@ -46,13 +53,25 @@ public final class MediaPlane: Sendable {
     /// SHA-256 of our DTLS certificate, for `a=fingerprint`.
     public var fingerprint: [UInt8] { certificate.sha256Fingerprint }
 
+    /// The longest message that data channels carry, in bytes; nil when there are none.
+    public var dataMessageBytes: Int? { directory.dataChannels == nil ? nil : SCTPLimits.messageBytes }
+
     /// How many loops there are.
     public var loopCount: Int { loops.count }
+
+    /// Whether no loop has time for more viewers: those who watch would be served late.
+    public var isSaturated: Bool { directory.gauges.allSatisfy(\.isSaturated) }
 
     /// Where peers reach a loop: one pair for each announced address, IPv4 first (RFC 8445 §5.1.1 host candidates).
     public func candidates(loop: Int) -> [(address: String, port: UInt16)] {
         guard loops.indices.contains(loop) else { return [] }
         return addresses.map { ($0, loops[loop].port) }
+    }
+
+    /// Where peers without UDP reach a loop by TCP (RFC 6544 passive candidates); empty unless the settings want it.
+    public func tcpCandidates(loop: Int) -> [(address: String, port: UInt16)] {
+        guard loops.indices.contains(loop), let port = loops[loop].tcpPort else { return [] }
+        return addresses.map { ($0, port) }
     }
 
     /// Adds a publisher. STUN for its ufrag is answered from before this returns.
@@ -112,7 +131,8 @@ public final class MediaPlane: Sendable {
             remoteFingerprints: spec.remoteFingerprints.map { PeerFingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
             iceRole: spec.dialing == nil ? .lite : .controlling, dtlsRole: spec.isDTLSClient ? .client : .server,
             certificate: certificate,
-            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast))
+            remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast),
+            handshakesElsewhere: true)
     }
 
     /// New ICE credentials for a session, for an ICE restart (RFC 8445 §9): media goes on, both sets are valid until the peer uses the new.
@@ -190,6 +210,7 @@ public final class MediaPlane: Sendable {
         guard directory.stop() else { return }
         for mailbox in directory.mailboxes { _ = mailbox.post(.shutdown, isWiring: true) }
         for loop in loops { loop.join() }
+        pool.stop()
         directory.finishEvents()
     }
 }

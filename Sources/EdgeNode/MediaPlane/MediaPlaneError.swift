@@ -2,6 +2,8 @@
 public enum MediaPlaneError: Error, Sendable, Equatable, CustomStringConvertible {
     /// A UDP port of ours is in use by another program.
     case portInUse(UInt16)
+    /// The same of a TCP port.
+    case tcpPortInUse(UInt16)
     /// An address to bind or announce isn't an IP literal of this machine.
     case address(String)
     /// A system call failed while setting up.
@@ -25,6 +27,7 @@ public enum MediaPlaneError: Error, Sendable, Equatable, CustomStringConvertible
     public var description: String {
         switch self {
         case .portInUse(let port): "UDP port \(port) is in use"
+        case .tcpPortInUse(let port): "TCP port \(port) is in use"
         case .address(let text): "\(text) is not an address that can be used here"
         case .system(let call, let errno): "\(call) failed with error number \(errno)"
         case .transport(let text): "the transport could not be set up: \(text)"

@@ -2,6 +2,8 @@
 public struct MediaSettings: Sendable {
     /// Port of loop 0; loop i uses `udpPort + i`. 0 lets the system choose each.
     public var udpPort: UInt16 = 0
+    /// TCP port of loop 0 for peers without UDP, loop i uses the i-th after it; 0 lets the system choose each; nil: no TCP.
+    public var tcpPort: UInt16?
     /// IP literal to bind to; `::` takes IPv4 and IPv6 where the machine has IPv6.
     public var bindAddress = "::"
     /// IP literals announced in answers (NAT 1:1); empty announces what `bindAddress` says, or every address of the machine.
@@ -17,6 +19,8 @@ public struct MediaSettings: Sendable {
     public var publisherBitrateMax: UInt64 = 20_000_000
     /// Less stops some encoders altogether (draft-alvestrand-rmcat-remb-03 §2.2 gives 0 no other meaning).
     public static let publisherBitrateMin: UInt64 = 100_000
+    /// Whether peers may have data channels.
+    public var hasDataChannels = true
 
     /// Loopback-friendly defaults.
     public init() {}

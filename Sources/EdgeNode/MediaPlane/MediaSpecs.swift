@@ -129,10 +129,28 @@ public struct TransportSpec: Sendable {
     /// first (RFC 8445 §6.1.1).
     public var dialing: [Endpoint]?
 
+    /// What the peer said of its SCTP (RFC 8841 §5, §6).
+    public struct DataChannels: Sendable, Equatable {
+        /// `a=sctp-port`.
+        public var port: UInt16
+        /// `a=max-message-size` in bytes; what is longer is not sent to it.
+        public var messageBytes: Int
+
+        /// - Parameters: the two attributes.
+        public init(port: UInt16, messageBytes: Int) {
+            self.port = port
+            self.messageBytes = messageBytes
+        }
+    }
+
+    /// Nil when no data channels were agreed.
+    public var dataChannels: DataChannels?
+
     /// All fields by name.
     public init(
         localUfrag: String, localPassword: String, remoteUfrag: String, remotePassword: String,
-        remoteFingerprints: [Fingerprint], isDTLSClient: Bool, dialing: [Endpoint]? = nil
+        remoteFingerprints: [Fingerprint], isDTLSClient: Bool, dialing: [Endpoint]? = nil,
+        dataChannels: DataChannels? = nil
     ) {
         self.localUfrag = localUfrag
         self.localPassword = localPassword
@@ -141,6 +159,7 @@ public struct TransportSpec: Sendable {
         self.remoteFingerprints = remoteFingerprints
         self.isDTLSClient = isDTLSClient
         self.dialing = dialing
+        self.dataChannels = dataChannels
     }
 }
 

@@ -9,6 +9,12 @@ package enum Received: Equatable, Sendable {
     case dropped(DropReason)
 }
 
+/// A datagram that came before it could be read.
+package struct HeldDatagram {
+    package let address: SocketAddress
+    package var bytes: [UInt8]
+}
+
 /// One peer's ICE, DTLS and SRTP as a sans-IO machine: bytes and time in, datagrams out.
 ///
 /// Owned by one loop; no locks, no sockets, no clock but the one OpenSSL reads for DTLS retransmission. The loop finds the transport of
@@ -24,7 +30,13 @@ package final class PeerTransport {
     package private(set) var profile: SRTPProfile?
 
     private var agent: ICEAgent
-    private let dtls: DTLSSession
+    private let dtlsRole: DTLSRole
+    private let handshakesElsewhere: Bool
+    private var association: DTLSAssociation
+    /// Media that overtook the end of a handshake which is away.
+    private var held: [HeldDatagram] = []
+    /// Set with ``receiveApplicationData(_:)``: a peer with data channels sends more than handshakes and alerts.
+    private var dataBucket: TokenBucket?
     private var dtlsBucket = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
     private var sender: SRTPSender?
     private var receiver: SRTPReceiver?
@@ -36,9 +48,12 @@ package final class PeerTransport {
         agent = ICEAgent(
             role: settings.iceRole, credentials: .init(local: settings.local, remote: settings.remote),
             candidates: settings.remoteCandidates, seed: settings.seed, now: now)
-        dtls = try DTLSSession(
-            role: settings.dtlsRole, certificate: settings.certificate, fingerprints: settings.remoteFingerprints,
-            profiles: settings.profiles)
+        association = DTLSAssociation(
+            try DTLSSession(
+                role: settings.dtlsRole, certificate: settings.certificate, fingerprints: settings.remoteFingerprints,
+                profiles: settings.profiles))
+        dtlsRole = settings.dtlsRole
+        handshakesElsewhere = settings.handshakesElsewhere
         state = settings.iceRole == .lite ? .new : .checking
         createdNs = now
         reschedule()
@@ -72,7 +87,7 @@ package final class PeerTransport {
     @inline(__always)
     private func receiveRTP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
-        guard let outcome = receiver?.unprotectRTP(datagram) else { return .dropped(.notConnected) }
+        guard let outcome = receiver?.unprotectRTP(datagram) else { return hold(UnsafeRawBufferPointer(datagram), from: from) }
         switch outcome {
         case .dropped(let reason): return .dropped(reason)
         case .plain(let count):
@@ -83,7 +98,7 @@ package final class PeerTransport {
 
     private func receiveRTCP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
-        guard let outcome = receiver?.unprotectRTCP(datagram) else { return .dropped(.notConnected) }
+        guard let outcome = receiver?.unprotectRTCP(datagram) else { return hold(UnsafeRawBufferPointer(datagram), from: from) }
         switch outcome {
         case .dropped(let reason): return .dropped(reason)
         case .plain(let count):
@@ -107,7 +122,9 @@ package final class PeerTransport {
         if handshakeStartedNs == 0, let address = agent.role == .lite ? agent.bestAddress : agent.selectedAddress {
             handshakeStartedNs = max(now, 1)
             state = .handshaking
-            dtls.start(to: address, now: now, output: &output)
+            // A server waits for its ClientHello.
+            if dtlsRole == .client { _ = association.add(.start, address) }
+            workInPlace(now: now, output: &output)
         }
         if state == .connected { selectedAddress = agent.selectedAddress }
         reschedule()
@@ -118,30 +135,39 @@ package final class PeerTransport {
         _ bytes: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
     ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
-        if let reason = DTLSRecord.refusal(bytes, role: dtls.role) { return .dropped(reason) }
-        guard dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
-        let authentic = dtls.authenticCount
-        dtls.receive(bytes, from: from, now: now, output: &output)
-        switch dtls.status {
-        case .idle: break
-        case .handshaking: state = .handshaking
-        case .complete:
-            if state != .connected {
-                connect(on: from, now: now, output: &output)
-            } else if dtls.authenticCount != authentic {
-                heard(on: path, now: now)
-            }
-        case .failed(let reason): end(reason)
-        case .closedByPeer:
-            dtls.close(to: from, output: &output)
-            end(.peer)
+        if let reason = DTLSRecord.refusal(bytes, role: dtlsRole) { return .dropped(reason) }
+        guard dataBucket?.take(now: now) ?? dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
+        if state == .connected {
+            receiveRecords(bytes, on: path, from: from, now: now, output: &output)
+        } else {
+            guard association.add(.datagram(Array(bytes)), from) else { return .dropped(.dtlsBacklog) }
+            workInPlace(now: now, output: &output)
         }
         reschedule()
         return .none
     }
 
+    /// After the handshake: alerts, and the peer's last flight when it did not hear ours.
+    private func receiveRecords(
+        _ bytes: UnsafeRawBufferPointer, on path: Int, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) {
+        guard let dtls = association.session else { return }
+        let authentic = dtls.authenticCount
+        dtls.receive(bytes, from: from, now: now, output: &output)
+        switch dtls.status {
+        case .closedByPeer:
+            dtls.close(to: from, output: &output)
+            end(.peer)
+        case .failed(let reason): end(reason)
+        case .idle, .handshaking, .complete:
+            if dtls.authenticCount != authentic { heard(on: path, now: now) }
+        }
+    }
+
     /// The handshake is done and the certificate was the signalled one: keys go in, once.
-    private func connect(on address: SocketAddress, now: UInt64, output: inout TransportOutput) {
+    private func connect(
+        _ dtls: DTLSSession, on address: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) {
         do throws(TransportError) {
             guard let profile = dtls.profile else { throw .crypto("no common SRTP profile") }
             let keys = try dtls.exportKeys(profile)
@@ -164,16 +190,77 @@ package final class PeerTransport {
         selectedAddress = nil
         sender = nil
         receiver = nil
+        held = []
         nextDeadlineNs = .max
+    }
+
+    // MARK: Handshake steps
+
+    /// Whether a step of the handshake waits to be taken; never when the transport does them in place.
+    package var hasHandshakeWork: Bool { association.hasWork }
+
+    /// Who the handshake is with, for counting how many one host has under way.
+    package var handshakeAddress: SocketAddress? { agent.bestAddress }
+
+    /// Gives away the next step of the handshake, to be run on another thread and brought back to ``finish(_:now:output:)``.
+    package func takeHandshakeStep() -> HandshakeStep? { association.takeStep() }
+
+    /// Takes a step back that was run: what it has to send goes out, and when it ended the handshake the keys go in.
+    ///
+    /// Then ``takeHeld()`` has what came too early.
+    package func finish(_ step: HandshakeStep, now: UInt64, output: inout TransportOutput) {
+        association.takeBack(step)
+        if case .closed = state { return }
+        step.ship(&output)
+        switch step.dtls.status {
+        case .idle, .handshaking: break
+        case .failed(let reason): end(reason)
+        case .complete, .closedByPeer:
+            guard let address = step.completedBy else { break }
+            connect(step.dtls, on: address, now: now, output: &output)
+            // What came meanwhile finds the handshake done, so there is nothing left that takes long.
+            if let rest = association.takeStep() {
+                rest.run(now: now, output: &output)
+                association.takeBack(rest)
+            }
+            if step.dtls.status == .closedByPeer { end(.peer) }
+        }
+        reschedule()
+    }
+
+    private func workInPlace(now: UInt64, output: inout TransportOutput) {
+        guard !handshakesElsewhere else { return }
+        while let step = association.takeStep() {
+            step.run(now: now, output: &output)
+            finish(step, now: now, output: &output)
+        }
+    }
+
+    /// A peer that is the DTLS server sends media right behind its last flight, which may still be away; a picture that begins with a hole
+    /// is of no use, and some encoders never send it again.
+    private func hold(_ datagram: UnsafeRawBufferPointer, from: SocketAddress) -> Received {
+        guard association.isAway, held.count < Limits.heldDatagrams else { return .dropped(.notConnected) }
+        held.append(HeldDatagram(address: from, bytes: Array(datagram)))
+        return .none
+    }
+
+    /// What came too early and may be received again now; empty until the handshake has ended.
+    package func takeHeld() -> [HeldDatagram] {
+        guard state == .connected, !held.isEmpty else { return [] }
+        defer { held = [] }
+        return held
     }
 
     /// Does what is due: retransmission, consent, expiry. Cheap when nothing is.
     package func handleTimeout(now: UInt64, output: inout TransportOutput) {
         guard nextDeadlineNs <= now else { return }
         agent.handleTimeout(now: now, output: &output)
-        if dtls.deadlineNs <= now, let address = agent.bestAddress {
-            dtls.handleTimeout(to: address, now: now, output: &output)
-            if case .failed(let reason) = dtls.status { end(reason) }
+        if association.deadlineNs <= now, let address = agent.bestAddress {
+            if state == .connected {
+                association.session?.handleTimeout(to: address, now: now, output: &output)
+            } else if association.add(.timeout, address) {
+                workInPlace(now: now, output: &output)
+            }
         }
         // Without consent nothing more is sent, not even close_notify (RFC 7675 section 5.1).
         if let (deadline, reason) = expiry, deadline <= now { end(reason) }
@@ -195,7 +282,9 @@ package final class PeerTransport {
             nextDeadlineNs = .max
             return
         }
-        nextDeadlineNs = min(deadline, agent.nextCheckNs, dtls.deadlineNs)
+        // With no way to the peer left there is nothing to send; the next one's first check brings us here again.
+        let handshake = agent.bestAddress == nil ? UInt64.max : association.deadlineNs
+        nextDeadlineNs = min(deadline, agent.nextCheckNs, handshake)
     }
 
     /// Writes one whole SRTP packet to `into`, encrypting straight from `payload`; returns its length, 0 when not connected.
@@ -231,9 +320,30 @@ package final class PeerTransport {
         reschedule()
     }
 
+    /// From now on application data goes to `receiver`, which is called within ``receive(_:from:now:output:)`` and must not wait.
+    /// Connected transports only: until then the association may be on another thread.
+    package func receiveApplicationData(_ receiver: @escaping (UnsafeRawBufferPointer) -> Void) {
+        guard case .connected = state else { return }
+        dataBucket = TokenBucket(perSecond: SCTPLimits.recordsPerSecond, burst: SCTPLimits.recordBurst)
+        association.session?.onApplicationData = receiver
+    }
+
+    /// Sends one record of application data; nothing when not connected.
+    package func sendApplicationData(_ bytes: UnsafeRawBufferPointer, output: inout TransportOutput) {
+        guard case .connected = state, let address = selectedAddress else { return }
+        association.session?.send(bytes, to: address, output: &output)
+    }
+
+    /// A TCP connection is gone, and with it that way to the peer.
+    package func lose(_ address: SocketAddress) {
+        agent.remove(address)
+        selectedAddress = agent.selectedAddress
+        reschedule()
+    }
+
     /// Sends close_notify and ends.
     package func close(output: inout TransportOutput) {
-        if let address = selectedAddress { dtls.close(to: address, output: &output) }
+        if let address = selectedAddress { association.session?.close(to: address, output: &output) }
         end(.local)
     }
 
@@ -248,5 +358,24 @@ package final class PeerTransport {
             let range = message.localUfrag(in: datagram)
         else { return nil }
         return body(UnsafeRawBufferPointer(rebasing: datagram[range]))
+    }
+}
+
+/// The keys that one direction's RTP is encrypted and signed with (RFC 3711 section 4.3).
+package struct SRTPSessionKeys {
+    package let cipher: [UInt8]
+    package let authentication: [UInt8]
+    package let salt: [UInt8]
+}
+
+extension PeerTransport {
+    /// Our direction's keys, for a sender that encrypts by itself; nil before the handshake is done.
+    package var sendingKeys: SRTPSessionKeys? {
+        guard let profile, let master = try? association.session?.exportKeys(profile).ours else { return nil }
+        func key(_ label: UInt8, _ count: Int) -> [UInt8]? { try? SRTPCipher.derive(master, label: label, count: count) }
+        guard let cipher = key(0, SRTPProfile.keyBytes), let authentication = key(1, HMACSHA1.bytes),
+            let salt = key(2, profile.saltBytes)
+        else { return nil }
+        return SRTPSessionKeys(cipher: cipher, authentication: authentication, salt: salt)
     }
 }

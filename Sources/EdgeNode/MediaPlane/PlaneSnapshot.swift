@@ -6,8 +6,8 @@ public struct SessionSnapshot: Sendable {
     public var session: String
     /// Where it stands.
     public var state: SessionState
-    /// The peer's address once its path is proven, such as `127.0.0.1:50000`.
-    public var remoteAddress: String?
+    /// The peer's address once its path is proven.
+    public var remoteAddress: SocketAddress?
     /// Monotonic time of the last authenticated packet from the peer, in nanoseconds; 0 before the first.
     public var lastReceivedNs: UInt64
     /// RTP bytes as counted on the wire, from a publisher in, to a viewer out.

@@ -1,6 +1,6 @@
 import CLinux
 
-/// An IPv4 or IPv6 UDP address as a fixed-size value.
+/// An IPv4 or IPv6 address with a port as a fixed-size value.
 ///
 /// IPv4 is kept as its v4-mapped IPv6 form, so the same peer is one hash key whether it arrived on an IPv4 or a dual-stack socket.
 /// Any thread; no heap.
@@ -9,17 +9,31 @@ public struct SocketAddress: Hashable, Sendable {
     let high: UInt64
     let low: UInt64
     let scope: UInt32
-    /// UDP port in host order.
+    /// The port in host order.
     public let port: UInt16
+    /// How the peer is reached: 0 as the system likes, up to 0x7FFF by a TCP connection of its loop, above from one of our addresses
+    /// (``OwnAddresses``). Each is a way of its own, as a pair of addresses is in ICE.
+    let way: UInt16
 
     private static let mappedPrefix: UInt64 = 0x0000_FFFF_0000_0000
 
-    init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16) {
+    init(high: UInt64, low: UInt64, scope: UInt32 = 0, port: UInt16, way: UInt16 = 0) {
         self.high = high
         self.low = low
         self.scope = scope
         self.port = port
+        self.way = way
     }
+
+    /// The same address, reached in this way.
+    @inline(__always)
+    func by(_ way: UInt16) -> SocketAddress {
+        SocketAddress(high: high, low: low, scope: scope, port: port, way: way)
+    }
+
+    /// The number of the TCP connection; 0 for UDP.
+    @inline(__always)
+    var stream: UInt16 { way < OwnAddresses.firstWay ? way : 0 }
 
     /// From four address bytes given as one host-order number (127.0.0.1 = 0x7F000001).
     public init(ipv4: UInt32, port: UInt16) {
@@ -40,6 +54,9 @@ public struct SocketAddress: Hashable, Sendable {
         }
         self.init(high: UInt64(bigEndian: halves.0), low: UInt64(bigEndian: halves.1), port: port)
     }
+
+    /// What counts as one host: an IPv4 address, or the /64 that one IPv6 customer has at least (RFC 6177 section 2).
+    var host64: UInt64 { isIPv4 ? low : high }
 
     /// Whether one host is meant: no multicast group (RFC 5771, RFC 4291 section 2.7), no broadcast, not the unspecified address.
     public var isUnicast: Bool {

@@ -65,11 +65,15 @@ package struct TransportSettings: Sendable {
     package var seed: UInt64
     /// Offered or accepted, first is preferred.
     package var profiles: [SRTPProfile]
+    /// Whether whoever drives the transport takes the steps of its handshake to another thread
+    /// (``PeerTransport/takeHandshakeStep()``); else they are done where the datagrams arrive.
+    package var handshakesElsewhere: Bool
 
     package init(
         local: ICECredentialPair, remote: ICECredentialPair, remoteFingerprints: [PeerFingerprint], iceRole: ICERole,
         dtlsRole: DTLSRole, certificate: DTLSCertificate, remoteCandidates: [SocketAddress] = [],
-        seed: UInt64 = UInt64.random(in: .min ... .max), profiles: [SRTPProfile] = SRTPProfile.allCases
+        seed: UInt64 = UInt64.random(in: .min ... .max), profiles: [SRTPProfile] = SRTPProfile.allCases,
+        handshakesElsewhere: Bool = false
     ) {
         self.local = local
         self.remote = remote
@@ -80,6 +84,7 @@ package struct TransportSettings: Sendable {
         self.remoteCandidates = remoteCandidates
         self.seed = seed
         self.profiles = profiles
+        self.handshakesElsewhere = handshakesElsewhere
     }
 }
 

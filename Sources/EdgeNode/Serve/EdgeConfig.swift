@@ -92,6 +92,8 @@ public struct NodeSettings: Sendable, Hashable {
 public struct WebRTCSettings: Sendable, Hashable {
     /// `udp_port`: of the first loop, the next ones take the ports after it; 0: any free ports.
     public var udpPort: UInt16
+    /// `tcp_port`: for peers without UDP, of the first loop as `udp_port`; 0: any free ports; nil, written as -1: no TCP.
+    public var tcpPort: UInt16?
     /// `public_ips`: put into answers instead of the local addresses (NAT 1:1).
     public var publicIPs: [String]
     /// `ice_udp_addrs`: local addresses to receive on; `auto`: all.
@@ -102,32 +104,44 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var publisherBitrateMax: UInt64
     /// `path_reports`: which viewers are asked to tell what their path carries (transport-wide congestion control, REMB).
     public var pathReports: PathReportPolicy
+    /// `require_if_match`: whether a PATCH of a session without `If-Match` is refused.
+    public var requiresIfMatch: Bool
     /// `[[webrtc.ice_servers]]`.
     public var iceServers: [ICEServerSettings]
     /// `[webrtc.coturn]`.
     public var coturn: CoturnSettings
+    /// `data_channels`: whether messages pass between publishers and viewers.
+    public var dataChannels: Bool
 
     init(reading root: ConfigSection) {
         let webrtc = root.section("webrtc")
         udpPort = UInt16(webrtc.integer("udp_port", default: 0, in: 0...65_535))
+        let tcp = webrtc.integer("tcp_port", default: -1, in: -1...65_535)
+        tcpPort = tcp < 0 ? nil : UInt16(tcp)
         publicIPs = webrtc.strings("public_ips") { IPLiteral.isValid($0) ? nil : "not an IP address" }
         iceUDPAddresses = webrtc.strings("ice_udp_addrs", default: ["auto"]) {
             $0 == "auto" || IPLiteral.isValid($0) ? nil : #"expected "auto" or an IP address"#
         }
         loops = webrtc.integer("loops", default: 0, in: 0...256)
-        if Int(udpPort) + max(loops, 1) - 1 > 65_535 { webrtc.problem("udp_port", "leaves no port for each of \(loops) loops") }
-        publisherBitrateMax = UInt64(
-            webrtc.integer(
-                "publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
+        for (key, port) in [("udp_port", udpPort), ("tcp_port", tcpPort ?? 0)] where Int(port) + max(loops, 1) - 1 > 65_535 {
+            webrtc.problem(key, "leaves no port for each of \(loops) loops")
+        }
+        publisherBitrateMax = UInt64(webrtc.integer("publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
         pathReports = webrtc.choice("path_reports", default: .layers)
+        requiresIfMatch = webrtc.flag("require_if_match", default: true)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)
+        dataChannels = webrtc.flag("data_channels", default: true)
     }
 
     func check(_ machine: ConfigChecks) {
-        guard udpPort != 0 else { return }
         let host = iceUDPAddresses.first { $0 != "auto" } ?? ""
-        for loop in 0..<max(loops, 1) { machine.bindableUDP(host: host, port: udpPort + UInt16(loop), key: "webrtc.udp_port") }
+        for loop in 0..<UInt16(max(loops, 1)) {
+            if udpPort != 0 { machine.bindableUDP(host: host, port: udpPort + loop, key: "webrtc.udp_port") }
+            if let tcpPort, tcpPort != 0 {
+                machine.listenable(ListenAddress(host: host, port: tcpPort + loop), key: "webrtc.tcp_port")
+            }
+        }
     }
 }
 

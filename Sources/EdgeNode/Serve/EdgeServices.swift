@@ -61,7 +61,9 @@ public final class EdgeServices: Server {
         following = RecordingFollower(recorder: recorder, registry: registry, node: node)
         drain = NodeDrain(registry: registry, recorder: recorder, node: node, following: following)
         state = redis.map { [node, registry] redis in
-            StatePublisher(redis: redis, keys: keys) { NodeState(node: await node.record(), streams: await registry.records()) }
+            StatePublisher(redis: redis, keys: keys, afterSilence: { await lock?.renew(for: registry) }) {
+                NodeState(node: await node.record(), streams: await registry.records())
+            }
         }
         do throws(HTTPServerError) {
             router = EdgeRoutes(
@@ -69,7 +71,7 @@ public final class EdgeServices: Server {
                 following: following, drain: drain,
                 store: remote.map { SpooledStore(spool: store, remote: $0) } ?? store, state: state
             ).router()
-            server = try HTTPServer(HTTPServerSettings(config.http), router: router)
+            server = try HTTPServer(HTTPServerSettings(config.http, config.limits), router: router)
         } catch {
             await state?.stop()
             await recorder.stopAll()
@@ -107,16 +109,10 @@ public final class EdgeServices: Server {
         }
     }
 
-    /// Renews the claims on streams that are published here, and ends publishers whose claim is lost.
     private func keepClaims() async {
         while !Task.isCancelled {
             try? await Task.sleep(for: .milliseconds(StateKeys.heartbeatMs))
-            for change in await lock?.renew() ?? [] {
-                switch change {
-                case .fenced(let stream, let fence): await registry.claimed(stream: stream, fence: fence)
-                case .lost(let stream, let node): await registry.lostClaim(stream: stream, to: node)
-                }
-            }
+            await lock?.renew(for: registry)
         }
     }
 
@@ -185,9 +181,11 @@ public final class EdgeServices: Server {
     private static func plane(_ webrtc: WebRTCSettings) throws(StartError) -> MediaPlane {
         var settings = MediaSettings()
         settings.udpPort = webrtc.udpPort
+        settings.tcpPort = webrtc.tcpPort
         settings.publicIPs = webrtc.publicIPs
         settings.loops = webrtc.loops
         settings.publisherBitrateMax = webrtc.publisherBitrateMax
+        settings.hasDataChannels = webrtc.dataChannels
         if let address = webrtc.iceUDPAddresses.first(where: { $0 != "auto" }) { settings.bindAddress = address }
         do throws(MediaPlaneError) {
             return try MediaPlane(settings)
@@ -195,10 +193,23 @@ public final class EdgeServices: Server {
             let key =
                 switch error {
                 case .portInUse: "webrtc.udp_port"
+                case .tcpPortInUse: "webrtc.tcp_port"
                 case .address: "webrtc.ice_udp_addrs"
                 default: "webrtc"
                 }
             throw StartError(message: "\(key): \(error.description)")
+        }
+    }
+}
+
+extension PublisherLock {
+    /// Renews the claims on streams that are published here, and ends publishers whose claim is lost.
+    fileprivate func renew(for registry: StreamRegistry) async {
+        for change in await renew() {
+            switch change {
+            case .fenced(let stream, let fence): await registry.claimed(stream: stream, fence: fence)
+            case .lost(let stream, let node): await registry.lostClaim(stream: stream, to: node)
+            }
         }
     }
 }
@@ -214,6 +225,7 @@ extension StreamSettings {
         autoDeleteWHIPMs = config.strategy.autoDeleteWhip < 0 ? nil : config.strategy.autoDeleteWhip
         autoDeleteWHEPMs = config.strategy.autoDeleteWhep < 0 ? nil : config.strategy.autoDeleteWhep
         overridePublisher = config.strategy.overridePublisher
+        requiresIfMatch = config.webrtc.requiresIfMatch
         subscribersPerStreamMax = min(config.strategy.eachStreamMaxSub, limit(config.limits.maxSubsPerStream) ?? .max)
         sessionsMax = limit(config.limits.maxSessions)
         publishersMax = limit(config.node.pubMax)

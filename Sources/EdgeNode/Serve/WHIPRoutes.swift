@@ -177,6 +177,7 @@ struct WHIPRoutes {
             RouteResponse(.noContent, "Candidates taken"),
             RouteResponse(.ok, "ICE restarted; ETag is new", contentType: SessionHeaders.fragment),
             RouteResponse(.notFound, "No such session"), RouteResponse(.preconditionFailed, "Another ETag"),
+            RouteResponse(.preconditionRequired, "No If-Match"),
         ])
 
     // MARK: Checks

@@ -17,7 +17,7 @@ public final class StatePublisher: Sendable {
         var status = StateStatus.connecting
         var tasks: [Task<Void, Never>] = []
         var isStopped = false
-        var hasWritten = false
+        var writtenAt: ContinuousClock.Instant?
         /// What was written last, without figures, and how often that was something else.
         var written: NodeState?
         var version: Int64 = 0
@@ -26,6 +26,7 @@ public final class StatePublisher: Sendable {
     private let keys: StateKeys
     private let redis: RedisConnection
     private let state: @Sendable () async -> NodeState
+    private let afterSilence: @Sendable () async -> Void
     private let wakes: AsyncStream<Void>
     private let wake: AsyncStream<Void>.Continuation
     private let run = Mutex(Run())
@@ -36,9 +37,15 @@ public final class StatePublisher: Sendable {
     /// - Parameters:
     ///   - redis: the connection, which `stop` closes.
     ///   - keys: names of the cluster.
+    ///   - afterSilence: called before the first write after the node was thought lost. What it has may be another's by then, and must
+    ///     not be told as its own even once.
     ///   - state: gives the node's records as they are now; called for each write.
-    public init(redis: RedisConnection, keys: StateKeys, state: @escaping @Sendable () async -> NodeState) {
+    public init(
+        redis: RedisConnection, keys: StateKeys, afterSilence: @escaping @Sendable () async -> Void = {},
+        state: @escaping @Sendable () async -> NodeState
+    ) {
         self.keys = keys
+        self.afterSilence = afterSilence
         self.state = state
         self.redis = redis
         // Holding one wake is enough: whatever changed while a write was under way is in the next one.
@@ -90,7 +97,7 @@ public final class StatePublisher: Sendable {
         wake.finish()
         for task in tasks { task.cancel() }
         for task in tasks { await task.value }
-        if run.withLock({ $0.hasWritten }) { await removeKeys() }
+        if run.withLock({ $0.writtenAt != nil }) { await removeKeys() }
         await redis.close()
     }
 
@@ -128,6 +135,9 @@ public final class StatePublisher: Sendable {
     @discardableResult
     private func writeOnce() async -> Outcome {
         guard case .ready = redis.status else { return .failed }
+        if let last = run.withLock({ $0.writtenAt }), last.duration(to: .now) > .milliseconds(StateKeys.silenceMs) {
+            await afterSilence()
+        }
         var now = await state()
         guard !Task.isCancelled else { return .failed }
         let plain = now.withoutFigures
@@ -170,7 +180,7 @@ public final class StatePublisher: Sendable {
 
     private func succeed(_ written: NodeState) {
         let before = run.withLock { run in
-            defer { (run.status, run.hasWritten, run.written) = (.connected, true, written) }
+            defer { (run.status, run.writtenAt, run.written) = (.connected, .now, written) }
             return run.status
         }
         if before != .connected { log.info("the cluster hears of this node through Redis") }

@@ -50,7 +50,8 @@ extension TransportSpec {
             localUfrag: local.ufrag, localPassword: local.password, remoteUfrag: remote.ice.ufrag,
             remotePassword: remote.ice.password,
             remoteFingerprints: remote.fingerprints.map { TransportSpec.Fingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
-            isDTLSClient: ourSetup == .active)
+            isDTLSClient: ourSetup == .active,
+            dataChannels: remote.dataChannels.map { DataChannels(port: $0.port, messageBytes: $0.messageBytes) })
     }
 
     /// A transport that we dial: what the other side answered to our offer.

@@ -54,6 +54,8 @@ struct Session {
     /// The other node, when the session carries the stream between nodes.
     var relay: Relay?
     var etag: String
+    /// Whether data channels were agreed.
+    var hasDataChannel = false
     var state = Cluster.SessionState.new
     var stats = TrafficStats()
     /// A publisher's simulcast layers.
@@ -68,8 +70,9 @@ struct Session {
 
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
-            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record, stats: stats,
-            layers: layers.isEmpty ? nil : layers.map(LayerRecord.init), layer: layer, availableBitrate: availableBitrate)
+            id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record,
+            hasDataChannel: hasDataChannel, stats: stats, layers: layers.isEmpty ? nil : layers.map(LayerRecord.init),
+            layer: layer, availableBitrate: availableBitrate)
     }
 }
 

@@ -9,7 +9,7 @@ extension StreamRegistry {
     /// We are ICE-lite and learn addresses from the peer's checks, so candidates are read, checked and not kept. New credentials
     /// that were never seen before restart ICE; those of an earlier generation come from a late fragment and change nothing.
     ///
-    /// - Parameter ifMatch: the header as sent; nil when it is missing, which is taken unless `requiresIfMatch` is set.
+    /// - Parameter ifMatch: the header as sent; nil when it is missing, which is taken only with `requiresIfMatch` off.
     public func patch(
         stream name: String, session id: String, fragment body: [UInt8], ifMatch: String?
     ) async throws(StreamError) -> SessionPatch {

@@ -60,13 +60,16 @@ public actor StreamRegistry {
         try checkOpen(name)
         if let path { try checkPath(path, publishing: name) }
         let answer = try Self.sdp { () throws(SDPError) in
-            try PublishAnswer(offer: SessionDescription(parsing: offer), supported: settings.codecs)
+            try PublishAnswer(
+                offer: SessionDescription(parsing: offer), supported: settings.codecs,
+                dataMessageBytes: plane.dataMessageBytes)
         }
         if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
         try await replacePublisher(of: name, key: entry.key, credential: credential, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0, idleNs: UInt64(max(0, idleSeconds ?? 0)) &* 1_000_000_000) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
         streams[name]?.publisher = session
@@ -104,16 +107,19 @@ public actor StreamRegistry {
         let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
         guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
         try checkRoom(isPublisher: false, isRelay: path != nil)
+        try checkTime(isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
-                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports,
+                dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
         guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
         do throws(MediaPlaneError) {
@@ -164,6 +170,13 @@ public actor StreamRegistry {
         guard taken < limit ?? .max, counts.publishers + counts.viewers < settings.sessionsMax ?? .max else {
             throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         }
+    }
+
+    /// Those who watch go before those who come.
+    ///
+    /// - Parameter isRelay: another node's session, after which viewers go there instead.
+    private func checkTime(isRelay: Bool) throws(StreamError) {
+        guard isRelay || !plane.isSaturated else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
     }
 
     func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamEntry {
@@ -234,7 +247,8 @@ public actor StreamRegistry {
     func local(_ ice: ICECredentials, loop: Int) -> LocalTransport {
         LocalTransport(
             ice: ice, fingerprint: Fingerprint(algorithm: "sha-256", bytes: plane.fingerprint),
-            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) })
+            candidates: plane.candidates(loop: loop).map { Candidate(address: $0.address, port: $0.port) }
+                + plane.tcpCandidates(loop: loop).map { Candidate(address: $0.address, port: $0.port, isTCP: true) })
     }
 
     /// Gives the waiting session its handle; when it, or the stream, went away meanwhile, the plane's session goes too.
@@ -279,7 +293,7 @@ public actor StreamRegistry {
         case .busy, .stopped, .noSession, .duplicateUfrag: return .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
         case .transport(let reason): return .sdp(.unacceptable("the transport: \(reason)"))
         case .tracks(let count): return .sdp(.unacceptable("\(count) tracks"))
-        case .portInUse, .address, .system:
+        case .portInUse, .tcpPortInUse, .address, .system:
             log.error("a session could not be set up", ["stream": name, "why": error.description])
             return .failed(error.description)
         }

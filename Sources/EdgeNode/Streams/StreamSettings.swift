@@ -20,8 +20,8 @@ public struct StreamSettings: Sendable {
     public var publishersMax: Int?
     /// Most viewers on this node; nil for no limit. One more gets 503.
     public var subscribersMax: Int?
-    /// Whether a PATCH without If-Match gets 428 (RFC 9725 section 4.3.1); several clients never send it.
-    public var requiresIfMatch = false
+    /// Whether a PATCH without If-Match gets 428 (RFC 9725 section 4.3.1); some clients never send it.
+    public var requiresIfMatch = true
     /// Which viewers are asked to report what their path carries.
     public var pathReports = PathReportPolicy.layers
     /// The codecs that may be published.

@@ -47,9 +47,35 @@ public enum ClusterJSON {
             throw ClusterJSONError(error)
         }
     }
+
+    /// Reads an array of streams by the same rules, several times as fast.
+    ///
+    /// - Parameter leavesOut: whether a stream that can't be read is left out and does not spoil the others.
+    public static func streams(from bytes: [UInt8], leavesOut: Bool = false) throws(ClusterJSONError) -> [StreamRecord] {
+        guard bytes.count <= bytesMax else { throw .tooLarge(have: bytes.count, limit: bytesMax) }
+        var cursor = JSONCursor(bytes)
+        var streams: [StreamRecord] = []
+        try cursor.array { cursor throws(ClusterJSONError) in
+            let start = cursor
+            do throws(ClusterJSONError) {
+                streams.append(try StreamRecord(from: &cursor))
+            } catch  where leavesOut {
+                cursor = start
+                try cursor.skip()
+            }
+        }
+        try cursor.finish()
+        return streams
+    }
 }
 
 extension ClusterJSONError {
+    /// The same, met inside the member or element called `name`.
+    func inside(_ name: String) -> ClusterJSONError {
+        guard case .malformed(let path, let reason) = self else { return self }
+        return .malformed(path: path.isEmpty ? name : "\(name).\(path)", reason: reason)
+    }
+
     init(_ error: any Error) {
         switch error {
         case let error as UnsupportedVersion:

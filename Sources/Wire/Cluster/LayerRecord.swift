@@ -1,5 +1,5 @@
 /// One simulcast layer that a publisher sends.
-public struct LayerRecord: Sendable, Hashable, Codable {
+public struct LayerRecord: Sendable, Hashable, Encodable {
     /// The publisher's name for it (`a=rid`).
     public var rid: String
     /// Whether media of it comes now.
@@ -18,15 +18,5 @@ public struct LayerRecord: Sendable, Hashable, Codable {
         self.bitrate = bitrate
         self.width = width
         self.height = height
-    }
-
-    /// Reads a layer; only `rid` must be there.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        rid = try container.decode(String.self, forKey: .rid)
-        active = try container.value(.active, or: false)
-        bitrate = try container.value(.bitrate, or: 0)
-        width = try container.value(.width, or: 0)
-        height = try container.value(.height, or: 0)
     }
 }

@@ -1,5 +1,5 @@
 /// One publisher or viewer of a stream, live777's names.
-public struct SessionRecord: Sendable, Hashable, Codable {
+public struct SessionRecord: Sendable, Hashable, Encodable {
     /// The session id, as in its URL.
     public var id: String
     /// When it began, Unix milliseconds.
@@ -38,25 +38,10 @@ public struct SessionRecord: Sendable, Hashable, Codable {
         self.layer = layer
         self.availableBitrate = availableBitrate
     }
-
-    /// Reads a record; only `id` must be there.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        id = try container.decode(String.self, forKey: .id)
-        createdAt = try container.value(.createdAt, or: 0)
-        leaveAt = try container.value(.leaveAt, or: 0)
-        state = try container.value(.state, or: .new)
-        cascade = try container.decodeIfPresent(CascadeRecord.self, forKey: .cascade)
-        hasDataChannel = try container.value(.hasDataChannel, or: false)
-        stats = try container.value(.stats, or: TrafficStats())
-        layers = try container.decodeIfPresent([LayerRecord].self, forKey: .layers)
-        layer = try container.decodeIfPresent(String.self, forKey: .layer)
-        availableBitrate = try container.decodeIfPresent(Int64.self, forKey: .availableBitrate)
-    }
 }
 
 /// Where a session's connection stands (the words of W3C `RTCPeerConnectionState`).
-public enum SessionState: String, Sendable, Hashable, Codable {
+public enum SessionState: String, Sendable, Hashable, Encodable {
     /// Answered, nothing heard yet.
     case new
     /// ICE or DTLS is under way.
@@ -69,15 +54,10 @@ public enum SessionState: String, Sendable, Hashable, Codable {
     case failed
     /// Ended by either side.
     case closed
-
-    /// A word of a later release counts as `new`.
-    public init(from decoder: any Decoder) throws {
-        self = SessionState(rawValue: try decoder.singleValueContainer().decode(String.self)) ?? .new
-    }
 }
 
 /// The other end of a session between two nodes; URLs carry no tokens.
-public struct CascadeRecord: Sendable, Hashable, Codable {
+public struct CascadeRecord: Sendable, Hashable, Encodable {
     /// WHEP URL pulled from.
     public var sourceURL: String?
     /// WHIP URL pushed to.

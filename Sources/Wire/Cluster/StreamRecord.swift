@@ -1,5 +1,5 @@
 /// One stream of one node. The field names are live777's (camelCase), so its dashboards and Liveman can read them.
-public struct StreamRecord: Sendable, Hashable, Codable {
+public struct StreamRecord: Sendable, Hashable, Encodable {
     /// Version of the writer's format.
     public var version: RecordVersion
     /// The stream's name; see `StreamName`.
@@ -51,28 +51,6 @@ public struct StreamRecord: Sendable, Hashable, Codable {
         self.upstream = upstream
         self.node = node
     }
-
-    /// Reads a record; only `id` must be there. Throws when it isn't a valid stream name.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        version = try container.value(.version, or: .current)
-        id = try container.decode(String.self, forKey: .id)
-        guard StreamName.isValid(id) else {
-            throw DecodingError.dataCorruptedError(forKey: .id, in: container, debugDescription: "not a stream name")
-        }
-        createdAt = try container.value(.createdAt, or: 0)
-        publish = try container.value(.publish, or: StreamSide())
-        subscribe = try container.value(.subscribe, or: StreamSide())
-        codecs = try container.value(.codecs, or: [])
-        provisioned = try container.value(.provisioned, or: false)
-        onDemand = try container.value(.onDemand, or: false)
-        stats = try container.value(.stats, or: StreamStats())
-        statsScope = try container.value(.statsScope, or: "node")
-        recording = try container.value(.recording, or: false)
-        fence = try container.value(.fence, or: 0)
-        upstream = try container.value(.upstream, or: [])
-        node = try container.decodeIfPresent(String.self, forKey: .node)
-    }
 }
 
 extension StreamRecord {
@@ -111,7 +89,7 @@ extension SessionRecord {
 }
 
 /// The publishing or the watching side of a stream.
-public struct StreamSide: Sendable, Hashable, Codable {
+public struct StreamSide: Sendable, Hashable, Encodable {
     /// Unix milliseconds since when nobody is there; 0 while someone is.
     public var leaveAt: Int64
     /// Sessions, those that ended in the last 30 s included.
@@ -124,17 +102,10 @@ public struct StreamSide: Sendable, Hashable, Codable {
         self.leaveAt = leaveAt
         self.sessions = sessions
     }
-
-    /// Reads a side; whatever is absent is empty.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        leaveAt = try container.value(.leaveAt, or: 0)
-        sessions = try container.value(.sessions, or: [])
-    }
 }
 
 /// A codec of one published track.
-public struct CodecRecord: Sendable, Hashable, Codable {
+public struct CodecRecord: Sendable, Hashable, Encodable {
     /// `video` or `audio`.
     public var kind: String
     /// RTP encoding name, such as `H264` or `opus`.
@@ -151,18 +122,10 @@ public struct CodecRecord: Sendable, Hashable, Codable {
         self.codec = codec
         self.fmtp = fmtp
     }
-
-    /// Reads a codec; whatever is absent is empty.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        kind = try container.value(.kind, or: "")
-        codec = try container.value(.codec, or: "")
-        fmtp = try container.value(.fmtp, or: "")
-    }
 }
 
 /// Totals of a stream, both directions.
-public struct StreamStats: Sendable, Hashable, Codable {
+public struct StreamStats: Sendable, Hashable, Encodable {
     /// Received from the publisher.
     public var publish: TrafficStats
     /// Sent to all viewers together.
@@ -175,17 +138,10 @@ public struct StreamStats: Sendable, Hashable, Codable {
         self.publish = publish
         self.subscribe = subscribe
     }
-
-    /// Reads totals; whatever is absent counts as 0.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        publish = try container.value(.publish, or: TrafficStats())
-        subscribe = try container.value(.subscribe, or: TrafficStats())
-    }
 }
 
 /// Bytes and packets of media.
-public struct TrafficStats: Sendable, Hashable, Codable {
+public struct TrafficStats: Sendable, Hashable, Encodable {
     /// Bytes of RTP since the session began.
     public var bytes: Int64
     /// RTP packets since the session began.
@@ -201,13 +157,5 @@ public struct TrafficStats: Sendable, Hashable, Codable {
         self.bytes = bytes
         self.packets = packets
         self.bitrate = bitrate
-    }
-
-    /// Reads totals; whatever is absent counts as 0.
-    public init(from decoder: any Decoder) throws {
-        let container = try decoder.container(keyedBy: CodingKeys.self)
-        bytes = try container.value(.bytes, or: 0)
-        packets = try container.value(.packets, or: 0)
-        bitrate = try container.value(.bitrate, or: 0)
     }
 }

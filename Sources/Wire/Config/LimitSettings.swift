@@ -8,6 +8,8 @@ public struct LimitSettings: Sendable, Hashable {
     public var maxSubsPerStream: Int
     /// `max_sessions`: publishers and viewers together.
     public var maxSessions: Int
+    /// `max_connections_per_address`: HTTP connections of one client address at once.
+    public var maxConnectionsPerAddress: Int
 
     /// Reads `[limits]`.
     public init(reading root: ConfigSection) {
@@ -16,6 +18,7 @@ public struct LimitSettings: Sendable, Hashable {
         rateBurst = limits.integer("rate_burst", default: 0, in: 0...1_000_000)
         maxSubsPerStream = limits.integer("max_subs_per_stream", default: 0, in: 0...1_000_000)
         maxSessions = limits.integer("max_sessions", default: 0, in: 0...1_000_000)
+        maxConnectionsPerAddress = limits.integer("max_connections_per_address", default: 0, in: 0...1_000_000)
         if rateBurst > 0, rateRPS == 0 { limits.problem("rate_burst", "does nothing without limits.rate_rps") }
     }
 }

@@ -3,13 +3,14 @@ import Config
 import HTTP
 
 extension HTTPServerSettings {
-    /// `[http]` as the server takes it.
-    public init(_ http: ListenSettings) {
+    /// `[http]` as the server takes it, with what `[limits]` says of connections.
+    public init(_ http: ListenSettings, _ limits: LimitSettings) {
         self.init(listen: http.listen.description)
         tlsCertificate = http.isTLS ? http.tlsCert : nil
         tlsKey = http.isTLS ? http.tlsKey : nil
         cors = CORS(http.corsOrigins)
         maxBody = http.maxBody
+        maxConnectionsPerAddress = limits.maxConnectionsPerAddress
     }
 }
 

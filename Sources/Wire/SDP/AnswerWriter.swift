@@ -2,9 +2,10 @@
 struct AnswerSection {
     /// What an accepted section says of its media.
     struct Accepted {
-        let formats: [UInt8]
+        let formats: [String]
         let attributes: [SDPAttribute]
-        let direction: MediaDirection
+        /// Nil for data channels, which have neither a direction nor RTCP.
+        let direction: MediaDirection?
     }
 
     let media: String
@@ -58,8 +59,11 @@ struct AnswerWriter {
         attributes.append(SDPAttribute("ice-pwd", local.ice.password))
         attributes.append(SDPAttribute("fingerprint", local.fingerprint.attributeValue))
         attributes.append(SDPAttribute("setup", setup.rawValue))
-        attributes.append(SDPAttribute((section.accepted?.direction ?? .inactive).rawValue))
-        attributes.append(SDPAttribute("rtcp-mux"))
+        // Clients insist on rtcp-mux in rejected sections of whatever kind.
+        if let direction = section.accepted.map(\.direction) ?? .inactive {
+            attributes.append(SDPAttribute(direction.rawValue))
+            attributes.append(SDPAttribute("rtcp-mux"))
+        }
         if section.hasRTCPMuxOnly { attributes.append(SDPAttribute("rtcp-mux-only")) }
         if section.hasReducedSizeRTCP { attributes.append(SDPAttribute("rtcp-rsize")) }
         attributes += section.accepted?.attributes ?? []
@@ -69,7 +73,7 @@ struct AnswerWriter {
         }
         return MediaDescription(
             media: section.media, port: section.accepted == nil ? 0 : 9, transportProtocol: section.transportProtocol,
-            formats: section.accepted?.formats.map(String.init) ?? [section.offeredFormat], connection: "IN IP4 0.0.0.0",
+            formats: section.accepted?.formats ?? [section.offeredFormat], connection: "IN IP4 0.0.0.0",
             attributes: attributes)
     }
 }

@@ -167,6 +167,9 @@ enum H264Profile: Equatable {
     }
 
     @Sendable static func distance(offered: Codec, source: Codec) -> Int? {
+        // By the letter no parameters mean Baseline in single units. Who writes none (GStreamer) decodes whatever comes, so it is the
+        // last choice and not none; the answer tells what is sent.
+        guard !offered.fmtp.isEmpty else { return unnamedDistance }
         let have = offered.parameter("packetization-mode") ?? "0"
         let need = source.parameter("packetization-mode") ?? "0"
         guard have == need || (have == "1" && need == "0") else { return nil }
@@ -175,6 +178,9 @@ enum H264Profile: Equatable {
         guard let steps = profile.players.firstIndex(of: player) else { return nil }
         return steps + (have == need ? 0 : 8)
     }
+
+    /// Farther than any profile and mode that a receiver names.
+    private static let unnamedDistance = 16
 
     private static func isHexadecimal(_ byte: UInt8) -> Bool {
         switch byte {

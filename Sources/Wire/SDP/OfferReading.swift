@@ -44,7 +44,7 @@ struct ReadDescription {
 
     /// The peer's transport: each value from the tagged section, else from an accepted one, else from session level
     /// (RFC 8839 section 5.4, RFC 8122 section 5).
-    func transport(accepted: [OfferedSection]) throws(SDPError) -> RemoteTransport {
+    func transport(accepted: [OfferedSection], dataChannels: DataChannelTerms? = nil) throws(SDPError) -> RemoteTransport {
         let tagged = bundle?.first.flatMap { mid in sections.first { $0.mid == mid } }
         let levels = ([tagged].compactMap { $0 } + accepted).map(\.transport) + [session]
         guard let source = levels.first(where: { $0.ufrag != nil && $0.password != nil }), let ufrag = source.ufrag,
@@ -62,7 +62,7 @@ struct ReadDescription {
         let candidates = levels.first { !$0.candidates.isEmpty }?.candidates ?? []
         return RemoteTransport(
             ice: ice, fingerprints: usable, setup: setup, candidates: candidates,
-            isICELite: session.isICELite || levels.contains(where: \.isICELite))
+            isICELite: session.isICELite || levels.contains(where: \.isICELite), dataChannels: dataChannels)
     }
 
     /// Checks that cannot be left to a later layer: one SSRC may not mean two things.

@@ -19,9 +19,13 @@ public struct PublishAnswer: Sendable {
 
     /// Negotiates; nothing of ours is in it yet.
     ///
-    /// - Parameter supported: the codecs that the node forwards.
+    /// - Parameters:
+    ///   - supported: the codecs that the node forwards.
+    ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
-    public init(offer: SessionDescription, supported: CodecPolicy = .h264AndOpus) throws(SDPError) {
+    public init(
+        offer: SessionDescription, supported: CodecPolicy = .h264AndOpus, dataMessageBytes: Int? = nil
+    ) throws(SDPError) {
         let read = try ReadDescription(offer)
         var answered: [AnswerSection] = []
         var accepted: [OfferedSection] = []
@@ -50,7 +54,8 @@ public struct PublishAnswer: Sendable {
         }
         guard !tracks.isEmpty else { throw .unacceptable("nothing is sent") }
         try ReadDescription.checkSources(tracks)
-        remote = try read.transport(accepted: accepted)
+        let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
+        remote = try read.transport(accepted: accepted, dataChannels: channels)
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
@@ -96,7 +101,8 @@ public struct PublishAnswer: Sendable {
         return (
             track,
             AnswerSection.Accepted(
-                formats: [chosen.payloadType] + (rtx.map { [$0] } ?? []), attributes: lines, direction: .recvonly)
+                formats: ([chosen.payloadType] + (rtx.map { [$0] } ?? [])).map(String.init), attributes: lines,
+                direction: .recvonly)
         )
     }
 

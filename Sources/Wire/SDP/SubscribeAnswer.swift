@@ -20,10 +20,12 @@ public struct SubscribeAnswer: Sendable {
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
     ///   - reports: whether the viewer is asked to tell what its path carries.
+    ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
-        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, randomSSRC: () -> UInt32
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, dataMessageBytes: Int? = nil,
+        randomSSRC: () -> UInt32
     ) throws(SDPError) {
         let read = try ReadDescription(offer)
         let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none
@@ -60,7 +62,8 @@ public struct SubscribeAnswer: Sendable {
         if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
         if tracks.isEmpty, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
         guard !tracks.isEmpty else { throw .unacceptable("nothing of the stream is asked for") }
-        remote = try read.transport(accepted: accepted)
+        let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
+        remote = try read.transport(accepted: accepted, dataChannels: channels)
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
@@ -98,7 +101,7 @@ public struct SubscribeAnswer: Sendable {
             + identity.attributes(kind: source.kind, ssrc: ssrc, rtx: rtxSSRC)
             + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
         let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
-        return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
+        return (track, AnswerSection.Accepted(formats: formats.map(String.init), attributes: lines, direction: .sendonly))
     }
 
     /// How a viewer tells what its path carries.
@@ -145,8 +148,8 @@ public struct SubscribeAnswer: Sendable {
     /// The viewer's own parameters; for Opus with `stereo`, without which Chrome's player mixes down (RFC 7587 section 7.1).
     private static func parameters(_ codec: Codec, source: Codec) -> String {
         let rule = CodecRule.named(codec.name)
-        // These tell what is sent, which the viewer could not know (RFC 3640 4.1).
-        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" {
+        // These tell what is sent, which the viewer could not know (RFC 3640 4.1), or did not ask for.
+        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" || codec.name == "H264" && codec.fmtp.isEmpty {
             return FormatParameters(source.fmtp).text(keeping: rule?.answered ?? [])
         }
         guard codec.name == "opus" else { return FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? []) }

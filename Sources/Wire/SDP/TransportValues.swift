@@ -139,13 +139,20 @@ public struct Candidate: Sendable, Hashable {
         return parts.count == 4 && parts.allSatisfy { sdpNumber(Substring($0), limit: 255) != nil }
     }
 
-    /// `candidate` attribute values of host candidates, IPv4 before IPv6, with falling priorities (RFC 8445 section 5.1.2).
+    /// `candidate` attribute values of host candidates with falling priorities: UDP before TCP, since some clients look at the first
+    /// only, and IPv4 before IPv6 (RFC 8445 section 5.1.2).
+    ///
+    /// TCP ones are passive. Their type preference is below any of UDP's, their direction preference that of a passive host candidate
+    /// (RFC 6544 section 4.2).
     static func attributeValues(of candidates: [Candidate]) -> [String] {
-        let ordered = candidates.filter { !$0.isIPv6 } + candidates.filter(\.isIPv6)
+        let ordered = [false, true].flatMap { isTCP in
+            [false, true].flatMap { isIPv6 in candidates.filter { $0.isTCP == isTCP && $0.isIPv6 == isIPv6 } }
+        }
         return ordered.enumerated().map { index, candidate in
-            let preference = UInt32(max(0, 65535 - index))
-            let priority = UInt32(126) << 24 | preference << 8 | 255
-            return "\(index + 1) 1 udp \(priority) \(candidate.address) \(candidate.port) typ host"
+            let preference = candidate.isTCP ? UInt32(4) << 13 | UInt32(max(0, 8191 - index)) : UInt32(max(0, 65535 - index))
+            let priority = UInt32(candidate.isTCP ? 90 : 126) << 24 | preference << 8 | 255
+            let start = "\(index + 1) 1 \(candidate.isTCP ? "tcp" : "udp") \(priority) \(candidate.address) \(candidate.port)"
+            return start + " typ host" + (candidate.isTCP ? " tcptype passive" : "")
         }
     }
 }
@@ -162,6 +169,8 @@ public struct RemoteTransport: Sendable, Equatable {
     public let candidates: [Candidate]
     /// Whether the peer sends no checks of its own.
     public let isICELite: Bool
+    /// The peer's data channels; nil when none were agreed.
+    public let dataChannels: DataChannelTerms?
 }
 
 /// What our description says about our transport.

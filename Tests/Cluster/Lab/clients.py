@@ -84,9 +84,9 @@ class Viewer(Background):
     SHOWN = 1.5
     """Shorter pauses are not told: decoding waits for a busy machine's processors, too."""
 
-    def __init__(self, coordinators: Coordinators, stream: str):
+    def __init__(self, coordinators: Coordinators, stream: str, node: str = ""):
         super().__init__()
-        self._coordinators, self._path = coordinators, f"/whep/{stream}"
+        self._coordinators, self._path = coordinators, f"/whep/{stream}" + (f"?node={node}" if node else "")
         self._loop = PeerLoop(TOKEN)
         self._peer = None
         self._seen = 0

@@ -18,8 +18,10 @@ ENDS = 1.0
 
 
 class Scene:
-    def __init__(self, lab: Lab, film: pathlib.Path, folder: pathlib.Path):
-        self.lab, self._film, self._folder = lab, film, folder
+    """`apart`: the viewer is sent to another node than the publisher's, and so watches a copy."""
+
+    def __init__(self, lab: Lab, film: pathlib.Path, folder: pathlib.Path, apart: bool = False):
+        self.lab, self._film, self._folder, self._apart = lab, film, folder, apart
         self._urls = [lab.url(name) for name in lab.plan.coordinator_names]
         self.coordinators = Coordinators(self._urls)
         self.owner = ""
@@ -30,7 +32,7 @@ class Scene:
         self.encoder.start()
         self.owner = eventually("a publisher", self._publisher, 20)
         self.player = Player(Coordinators(self._urls), OLD).start()
-        self.viewer = Viewer(Coordinators(self._urls), LIVE).start()
+        self.viewer = Viewer(Coordinators(self._urls), LIVE, self._elsewhere if self._apart else "").start()
         self.watchman = Watchman(Coordinators(self._urls), LIVE).start()
         eventually("a picture", lambda: self.viewer.frames > 60, 30)
         eventually("a recording", lambda: any(row["duration"] > 2 for row in rows(self.coordinators, LIVE)), 20)
@@ -55,6 +57,10 @@ class Scene:
     def _publisher(self) -> str | None:
         alive = set(self.lab.plan.edge_names)
         return next(iter(publishers(self.coordinators, LIVE, alive)), None)
+
+    @property
+    def _elsewhere(self) -> str:
+        return next(name for name in self.lab.plan.edge_names if name != self.owner)
 
     def strike(self, fault: Callable[[], None], mend: Callable[[], None], lasting: float) -> None:
         """Breaks something, mends it later, and waits until all are well again."""

@@ -35,6 +35,8 @@ class Fault:
     quick: bool = False
     before: Callable[[Lab], None] = lambda lab: None
     """What is so before anything begins."""
+    apart: bool = False
+    """The viewer watches a copy on another node."""
 
 
 def nothing(lab: Lab, node: str) -> None:
@@ -75,6 +77,8 @@ FAULTS = [
           lambda lab, node: lab.start(node), 10, publishing=11, watching=13, joining=13, recording=13, playing=3, quick=True),
     Fault("the same, and the nodes' clocks are 90 s ahead and 90 s behind", lambda lab, node: lab.kill(node),
           lambda lab, node: lab.start(node), 10, publishing=11, watching=13, joining=13, recording=13, playing=3, before=wrong_clocks),
+    Fault("the stream's node is killed while the viewer watches a copy on another node", lambda lab, node: lab.kill(node),
+          lambda lab, node: lab.start(node), 10, publishing=11, watching=13, joining=13, recording=13, playing=3, apart=True),
     Fault("the stream's node hangs for 10 s (`SIGSTOP`)", lambda lab, node: lab.freeze(node), lambda lab, node: lab.thaw(node), 10,
           publishing=13, watching=16, joining=16, recording=16, playing=3),
     Fault("the stream's node loses its link for 10 s (`ip link down`)", lambda lab, node: lab.unplug(node),
@@ -109,7 +113,7 @@ FAULTS = [
 def test_fault(lab, film, tmp_path, table, fault: Fault):
     running = lab(edges=3, coordinators=2)
     fault.before(running)
-    with running.client(), Scene(running, film, tmp_path) as scene:
+    with running.client(), Scene(running, film, tmp_path, fault.apart) as scene:
         scene.strike(lambda: fault.strike(running, scene.owner), lambda: fault.mend(running, scene.owner), fault.lasting)
         recorded = scene.settle()
     publishing, paused = scene.publishing_away(), scene.viewer.longest(scene.struck_at)

@@ -46,7 +46,7 @@ private struct Chain: ~Copyable {
         if fanout.isPendingFull { fanout.clearPending() }
         guard case .stored = fanout.store(packet, payload: payload, wallNs: now) else { return nil }
         let index = fanout.pendingIndex(fanout.pendingCount - 1)
-        if outgoing.packets == 0, !outgoing.begin(at: index) { return nil }
+        if outgoing.packets == 0, !outgoing.begin(at: index, shift: outgoing.firstShift(track: 0)) { return nil }
         guard let number = outgoing.map.sequence(sending: index), let slot = fanout.ring.slot(at: index) else { return nil }
         _ = outgoing.writeHeader(
             slot, sequence: number, timestampOffset: outgoing.map.shift(of: number).timestamp, mark: .none, to: header)

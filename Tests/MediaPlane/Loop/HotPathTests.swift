@@ -12,24 +12,44 @@ final class SteppedLoop {
     let plane: MediaPlane
     private(set) var usedNs: UInt64 = 0
     private(set) var allocations: UInt64 = 0
+    /// Without threads: a test that gives handshakes away carries them out itself.
+    let pool: HandshakePool
     private let directory: PlaneDirectory
     private let certificate: DTLSCertificate
     private var nextID: UInt64 = 1
 
-    init(segmentation: Bool) throws {
+    init(segmentation: Bool, tcp: Bool = false) throws {
         var settings = MediaSettings()
         settings.bindAddress = "127.0.0.1"
         settings.loops = 1
         settings.usesSegmentation = segmentation
         plane = try MediaPlane(settings)
+        settings.tcpPort = tcp ? 0 : nil
         certificate = try DTLSCertificate()
         let mailbox = try Mailbox()
         let (_, events) = AsyncStream.makeStream(of: MediaEvent.self)
         directory = PlaneDirectory(mailboxes: [mailbox], events: events)
-        core = try LoopCore(index: 0, settings: settings, directory: directory, mailbox: mailbox, status: LoopStatus())
+        pool = try HandshakePool(threads: 0)
+        core = try LoopCore(
+            index: 0, settings: settings, directory: directory, mailbox: mailbox, status: LoopStatus(), pool: pool)
     }
 
     func add(_ peer: TestPeer, _ role: SessionOrder.Role, isPublisher: Bool, others: [TestPeer]) async throws {
+        try await announce(peer, role, isPublisher: isPublisher)
+        try connect(peer) {}
+    }
+
+    func connect(_ peer: TestPeer, seconds: Double = 30, _ meanwhile: () -> Void) throws {
+        try peer.connect(port: core.socket.port, fingerprint: certificate.sha256Fingerprint, seconds: seconds) {
+            step()
+            meanwhile()
+        }
+    }
+
+    /// Tells the loop of a peer that is yet to come.
+    func announce(
+        _ peer: TestPeer, _ role: SessionOrder.Role, isPublisher: Bool, handshakesElsewhere: Bool = false
+    ) async throws {
         let spec = peer.spec
         let now = tributary_monotonic_ns()
         let transport = try PeerTransport(
@@ -37,12 +57,20 @@ final class SteppedLoop {
                 local: ICECredentialPair(ufrag: spec.localUfrag, password: spec.localPassword),
                 remote: ICECredentialPair(ufrag: spec.remoteUfrag, password: spec.remotePassword),
                 remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: peer.certificate.sha256Fingerprint)],
-                iceRole: .lite, dtlsRole: .server, certificate: certificate), now: now)
+                iceRole: .lite, dtlsRole: .server, certificate: certificate, handshakesElsewhere: handshakesElsewhere), now: now)
         let handle = SessionHandle(id: nextID, loop: 0, stream: LoopBed.stream, isPublisher: isPublisher)
         nextID += 1
         let order = SessionOrder(handle: handle, role: role, transport: transport, localUfrag: spec.localUfrag)
         _ = await withCheckedContinuation { core.handle(.add(order, $0), now) }
-        try peer.connect(port: core.socket.port, fingerprint: certificate.sha256Fingerprint) { self.step() }
+    }
+
+    var fingerprint: [UInt8] { certificate.sha256Fingerprint }
+
+    /// One iteration with a look at the TCP sockets.
+    func stepOthers() {
+        core.acceptConnections(tributary_monotonic_ns())
+        for connection in core.streams.pointee.all { core.readConnection(connection, tributary_monotonic_ns()) }
+        step()
     }
 
     /// One iteration as the thread would do it; only this is counted.

@@ -110,7 +110,7 @@ struct LossyLegsTests {
         encoder.audio(publisher)
         #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 4 && $0.packets(LoopBed.viewerAudio).count == 1 })
         let numbers = try #require(await bed.plane.snapshot(of: watching))
-        #expect(numbers.state == .connected && numbers.packets == 5 && numbers.remoteAddress?.hasPrefix("127.0.0.1:") == true)
+        #expect(numbers.state == .connected && numbers.packets == 5 && numbers.remoteAddress?.host == "127.0.0.1")
         publisher.close()
         let deadline = tributary_monotonic_ns() + 30_000_000_000
         while await bed.plane.snapshot(of: handle) != nil, tributary_monotonic_ns() < deadline { viewer.step() }

@@ -28,6 +28,8 @@ final class TestPeer {
     /// Decrypted RTP in order of arrival, and every RTCP compound.
     private(set) var media: [[UInt8]] = []
     private(set) var reports: [[UInt8]] = []
+    /// Where RTP came from.
+    private(set) var mediaSources: Set<SocketAddress> = []
     /// RTP as it was on the wire, replays too.
     private(set) var encrypted: [[UInt8]] = []
     /// Return true to lose a datagram of RTP before it is looked at.
@@ -52,24 +54,36 @@ final class TestPeer {
     }
 
     func connect(to plane: MediaPlane, _ handle: SessionHandle) throws {
+        try begin(to: plane, handle)
+        guard run(until: { $0.isConnected }) else { throw TestPeerError.notConnected }
+    }
+
+    /// Makes ready to connect; ``step()`` and ``run(seconds:until:)`` do it.
+    ///
+    /// - Parameter host: the plane's address to ask, of those it has.
+    func begin(to plane: MediaPlane, _ handle: SessionHandle, host: UInt32 = 0x7F00_0001) throws {
         let port = try #require(plane.candidates(loop: handle.loop).first?.port)
-        try connect(port: port, fingerprint: plane.fingerprint) {}
+        try begin(port: port, fingerprint: plane.fingerprint, host: host)
     }
 
     /// - Parameter meanwhile: called between two looks at the socket, for a loop that has no thread of its own.
-    func connect(port: UInt16, fingerprint: [UInt8], _ meanwhile: () -> Void) throws {
+    func connect(port: UInt16, fingerprint: [UInt8], seconds: Double = 30, _ meanwhile: () -> Void) throws {
+        try begin(port: port, fingerprint: fingerprint)
+        let isUp = run(seconds: seconds) {
+            meanwhile()
+            return $0.isConnected
+        }
+        guard isUp else { throw TestPeerError.notConnected }
+    }
+
+    private func begin(port: UInt16, fingerprint: [UInt8], host: UInt32 = 0x7F00_0001) throws {
         transport = try PeerTransport(
             settings: TransportSettings(
                 local: ICECredentialPair(ufrag: local.ufrag, password: local.password),
                 remote: ICECredentialPair(ufrag: remote.ufrag, password: remote.password),
                 remoteFingerprints: [PeerFingerprint(algorithm: "sha-256", bytes: fingerprint)], iceRole: .controlling,
-                dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: 0x7F00_0001, port: port)]),
+                dtlsRole: .client, certificate: certificate, remoteCandidates: [SocketAddress(ipv4: host, port: port)]),
             now: tributary_monotonic_ns())
-        let isUp = run {
-            meanwhile()
-            return $0.isConnected
-        }
-        guard isUp else { throw TestPeerError.notConnected }
     }
 
     var isConnected: Bool { transport?.state == .connected }
@@ -109,6 +123,7 @@ final class TestPeer {
 
     private func take(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ now: UInt64) {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .rtp {
+            mediaSources.insert(source)
             if loses(UInt16(datagram[2]) << 8 | UInt16(datagram[3])) { return }
             encrypted.append(Array(datagram))
         }

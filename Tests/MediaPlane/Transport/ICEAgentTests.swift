@@ -170,6 +170,24 @@ struct ICEAgentTests {
         #expect(fixture.agent.selectedAddress == Self.b)
     }
 
+    @Test(
+        "when the path in use is lost, an address that only claims to be the peer's still gets no media; a TCP connection does at once"
+    )
+    func lostPath() {
+        let fixture = Fixture()
+        let connection = Self.a.by(1)
+        _ = fixture.request(from: connection, at: 5)
+        fixture.agent.connected(on: connection, now: 6)
+        fixture.agent.remove(connection)
+        #expect(fixture.agent.selectedAddress == nil && fixture.agent.paths.isEmpty)
+        _ = fixture.request(from: Self.b, at: 10 * Self.ms)
+        #expect(fixture.agent.selectedAddress == nil && fixture.agent.moving != nil)
+        #expect(fixture.sent.contains { $0.0 == Self.b && $0.1.type == .request }, "it is asked whether it hears us")
+        let next = Self.a.by(2)
+        _ = fixture.request(from: next, at: 20 * Self.ms)
+        #expect(fixture.agent.selectedAddress == next)
+    }
+
     @Test("an unproven address costs two probes a request, never media")
     func boundsAmplification() {
         let fixture = Fixture()

@@ -259,4 +259,20 @@ struct PeerTransportTests {
             #expect(pair.server.state == .closed(.dtlsFailed))
         }
     }
+
+    @Test("a way that is lost is no reason to be woken, and the next one is followed at once")
+    func losesPath() throws {
+        try withWallClock { clock in
+            let pair = try TransportPair(clock: clock)
+            #expect(pair.run(limitMs: 2000) { $0.isConnected })
+            // The flight that ended the handshake is still being repeated.
+            pair.server.lose(pair.clientAddress)
+            #expect(pair.server.selectedAddress == nil && pair.server.paths.isEmpty)
+            #expect(pair.server.nextDeadlineNs > pair.now + 1_000_000_000)
+            let packet = rtpPacket(ssrc: 3, sequence: 1, payload: [1])
+            #expect(pair.feedServer(pair.client.protect(packet), from: pair.clientAddress) == .dropped(.unvalidatedPath))
+            #expect(pair.run(limitMs: 6000) { $0.server.selectedAddress == $0.clientAddress })
+            #expect(pair.isConnected)
+        }
+    }
 }

@@ -8,6 +8,8 @@ final class TransportPair {
         var lostFlight: Int?
         var delayNs: UInt64 = 10_000_000
         var jitterNs: UInt64 = 0
+        /// How long a step of the server's handshake is away; nil does them in place.
+        var handshakeNs: UInt64?
     }
 
     private struct Datagram {
@@ -35,6 +37,10 @@ final class TransportPair {
     private(set) var serverPlain: [[UInt8]] = []
     private(set) var clientPlain: [[UInt8]] = []
     private var output = TransportOutput()
+    /// The step of the server's handshake that is away, and when it comes back.
+    private var away: (step: HandshakeStep, at: UInt64)?
+    private var scratch = TransportOutput(capacity: 32)
+    private(set) var stepCount = 0
     private let clock: UnsafeMutablePointer<UInt64>
     /// Turns a datagram on its way into others; nil leaves it as it is.
     var rewrite: (([UInt8]) -> [[UInt8]]?)?
@@ -58,7 +64,7 @@ final class TransportPair {
                 local: serverPair, remote: clientPair, remoteFingerprints: clientFingerprint ?? right, iceRole: serverRole,
                 dtlsRole: serverIsDTLSClient ? .client : .server, certificate: serverIdentity,
                 remoteCandidates: [clientAddress], seed: seed &+ 1,
-                profiles: serverProfiles),
+                profiles: serverProfiles, handshakesElsewhere: rules.handshakeNs != nil),
             now: now)
         client = try PeerTransport(
             settings: TransportSettings(
@@ -104,10 +110,14 @@ final class TransportPair {
         let next = inFlight.indices.min { (inFlight[$0].at, inFlight[$0].serial) < (inFlight[$1].at, inFlight[$1].serial) }
         let arrival = next.map { inFlight[$0].at } ?? .max
         let deadline = min(server.nextDeadlineNs, client.nextDeadlineNs)
-        let at = min(arrival, deadline)
+        let returning = away?.at ?? .max
+        let at = min(arrival, deadline, returning)
         guard at != .max else { return false }
         advance(to: max(now, at))
-        if arrival <= deadline, let next {
+        defer { sendAway() }
+        if returning == at {
+            comeBack()
+        } else if arrival <= deadline, let next {
             deliver(inFlight.remove(at: next))
         } else {
             server.handleTimeout(now: now, output: &output)
@@ -118,17 +128,36 @@ final class TransportPair {
         return true
     }
 
+    private func sendAway() {
+        guard away == nil, let step = server.takeHandshakeStep() else { return }
+        away = (step, now + (rules.handshakeNs ?? 0))
+        stepCount += 1
+    }
+
+    /// The step is carried out when it comes back, which is the same thing on virtual time.
+    private func comeBack() {
+        guard let step = away.take()?.step else { return }
+        step.run(now: now, scratch: &scratch)
+        server.finish(step, now: now, output: &output)
+        ship(from: serverAddress)
+        for held in server.takeHeld() { deliver(held.bytes, from: held.address, toServer: true) }
+    }
+
     private func advance(to time: UInt64) {
         clock.pointee += time - now
         now = time
     }
 
     private func deliver(_ datagram: Datagram) {
-        var bytes = datagram.bytes
         let isServer = datagram.to == serverAddress
         guard isServer || datagram.to == clientAddress else { return }
+        deliver(datagram.bytes, from: datagram.from, toServer: isServer)
+    }
+
+    private func deliver(_ datagram: [UInt8], from: SocketAddress, toServer isServer: Bool) {
+        var bytes = datagram
         let received = bytes.withUnsafeMutableBytes { buffer in
-            (isServer ? server : client).receive(buffer, from: datagram.from, now: now, output: &output)
+            (isServer ? server : client).receive(buffer, from: from, now: now, output: &output)
         }
         ship(from: isServer ? serverAddress : clientAddress)
         if isServer { serverReceived.append(received) } else { clientReceived.append(received) }
@@ -144,7 +173,7 @@ final class TransportPair {
     func run(limitMs: UInt64, until done: (TransportPair) -> Bool = { _ in false }) -> Bool {
         let end = now + limitMs * 1_000_000
         while !done(self) {
-            let next = min(inFlight.map(\.at).min() ?? .max, server.nextDeadlineNs, client.nextDeadlineNs)
+            let next = min(inFlight.map(\.at).min() ?? .max, server.nextDeadlineNs, client.nextDeadlineNs, away?.at ?? .max)
             guard next <= end else {
                 advance(to: end)
                 return done(self)
@@ -152,6 +181,11 @@ final class TransportPair {
             step()
         }
         return true
+    }
+
+    func sendData(_ bytes: [UInt8], fromServer: Bool) {
+        bytes.withUnsafeBytes { (fromServer ? server : client).sendApplicationData($0, output: &output) }
+        ship(from: fromServer ? serverAddress : clientAddress)
     }
 
     func closeServer() {

@@ -6,8 +6,11 @@ struct ClientIdentity {
     let certificate: DTLSCertificate
     let ice: ICECredentials
 
-    init(certificate: DTLSCertificate) {
+    private let profiles: [SRTPProfile]
+
+    init(certificate: DTLSCertificate, profiles: [SRTPProfile] = SRTPProfile.allCases) {
         self.certificate = certificate
+        self.profiles = profiles
         ice = .random()
     }
 
@@ -27,7 +30,7 @@ struct ClientIdentity {
                 remote: ICECredentialPair(ufrag: remote.ice.ufrag, password: remote.ice.password),
                 remoteFingerprints: remote.fingerprints.map { PeerFingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
                 iceRole: .controlling, dtlsRole: session.ourSetup == .active ? .client : .server, certificate: certificate,
-                remoteCandidates: candidates),
+                remoteCandidates: candidates, profiles: profiles),
             now: now)
     }
 }

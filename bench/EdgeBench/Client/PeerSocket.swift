@@ -17,7 +17,10 @@ final class PeerSocket {
         descriptor = six >= 0 ? six : socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else { return nil }
         var bytes: Int32 = 1 << 20
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+        // A load generator that is late for a moment must not look like a server that loses packets.
+        if setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, socklen_t(MemoryLayout<Int32>.size)) != 0 {
+            setsockopt(descriptor, SOL_SOCKET, SO_RCVBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
+        }
         setsockopt(descriptor, SOL_SOCKET, SO_SNDBUF, &bytes, socklen_t(MemoryLayout<Int32>.size))
         var any = sockaddr_storage()
         let length = SocketAddress(isDualStack ? "::" : "0.0.0.0", port: 0)?.encode(into: &any, dualStack: isDualStack) ?? 0

@@ -1,5 +1,32 @@
 import SDP
 
+/// What came of one source or of many.
+struct PacketCounts {
+    var packets = 0
+    var bytes = 0
+    var lost = 0
+    /// Came behind a later one without having been asked for.
+    var reordered = 0
+    var duplicates = 0
+    var nacks = 0
+    var recovered = 0
+    var keyframes = 0
+
+    private mutating func combine(_ other: PacketCounts, _ with: (Int, Int) -> Int) {
+        packets = with(packets, other.packets)
+        bytes = with(bytes, other.bytes)
+        lost = with(lost, other.lost)
+        reordered = with(reordered, other.reordered)
+        duplicates = with(duplicates, other.duplicates)
+        nacks = with(nacks, other.nacks)
+        recovered = with(recovered, other.recovered)
+        keyframes = with(keyframes, other.keyframes)
+    }
+
+    static func += (left: inout PacketCounts, right: PacketCounts) { left.combine(right, +) }
+    static func -= (left: inout PacketCounts, right: PacketCounts) { left.combine(right, -) }
+}
+
 /// One RTP source as a viewer sees it: loss, duplicates, key frames, and what has to be asked for again (RFC 3550 appendix A).
 struct IncomingStream {
     private static let window = 1024
@@ -20,12 +47,7 @@ struct IncomingStream {
     private var seen = [Bool](repeating: false, count: IncomingStream.window)
     private var gaps: [Gap] = []
     private var keyframeTimestamp: UInt32?
-    private(set) var received = 0
-    private(set) var bytes = 0
-    private(set) var duplicates = 0
-    private(set) var recovered = 0
-    private(set) var nacks = 0
-    private(set) var keyframes = 0
+    private var counted = PacketCounts()
     private var reportedExpected = 0
     private var reportedReceived = 0
     var lastSenderReport: (middleNTP: UInt32, atNs: UInt64)?
@@ -38,9 +60,15 @@ struct IncomingStream {
         highest = first
     }
 
-    var expected: Int { Int(highest - first) + 1 }
-    /// Packets that never came.
-    var lost: Int { max(0, expected - received) }
+    private var expected: Int { Int(highest - first) + 1 }
+    private var received: Int { counted.packets }
+
+    /// What came so far, and what never did.
+    var counts: PacketCounts {
+        var counts = counted
+        counts.lost = max(0, expected - received)
+        return counts
+    }
 
     /// Takes one plain packet; `payload` is without header and padding.
     mutating func take(_ sequence: UInt16, timestamp: UInt32, payload: UnsafeRawBufferPointer, now: UInt64) {
@@ -48,23 +76,22 @@ struct IncomingStream {
         let index = UInt64(Int64(highest) + Int64(distance))
         if received > 0, index <= highest {
             guard highest - index < Self.window, !seen[Int(index % UInt64(Self.window))] else {
-                duplicates += 1
+                counted.duplicates += 1
                 return
             }
-            if let gap = gaps.firstIndex(where: { $0.sequence == index }) {
-                if gaps[gap].asks > 0 { recovered += 1 }
-                gaps.remove(at: gap)
-            }
+            let gap = gaps.firstIndex { $0.sequence == index }
+            if let gap, gaps[gap].asks > 0 { counted.recovered += 1 } else { counted.reordered += 1 }
+            if let gap { gaps.remove(at: gap) }
             first = min(first, index)
         } else {
             advance(to: index, now: now)
         }
         seen[Int(index % UInt64(Self.window))] = true
-        received += 1
-        bytes += payload.count
+        counted.packets += 1
+        counted.bytes += payload.count
         if isVideo, Self.startsKeyframe(payload), keyframeTimestamp != timestamp {
             keyframeTimestamp = timestamp
-            keyframes += 1
+            counted.keyframes += 1
         }
     }
 
@@ -86,7 +113,7 @@ struct IncomingStream {
             gaps[index].nextAskNs = now + Self.askAgainNs
             numbers.append(UInt16(truncatingIfNeeded: gaps[index].sequence))
         }
-        if !numbers.isEmpty { nacks += 1 }
+        if !numbers.isEmpty { counted.nacks += 1 }
         return numbers
     }
 
@@ -99,7 +126,7 @@ struct IncomingStream {
         let fraction = newExpected > 0 ? UInt8(min(255, missing * 256 / newExpected)) : 0
         let delay = lastSenderReport.map { (now - $0.atNs) * 65536 / 1_000_000_000 } ?? 0
         return ControlPackets.Report(
-            ssrc: ssrc, fractionLost: fraction, lost: lost, highest: UInt32(truncatingIfNeeded: highest - 65536),
+            ssrc: ssrc, fractionLost: fraction, lost: counts.lost, highest: UInt32(truncatingIfNeeded: highest - 65536),
             lastSenderReport: lastSenderReport?.middleNTP ?? 0, delay: UInt32(truncatingIfNeeded: delay))
     }
 

@@ -36,47 +36,81 @@ final class JoinQueue: Sendable {
 /// All viewers on one thread.
 final class PlayLoop {
     private static let tickNs: UInt64 = 10_000_000
+    private static let progressNs: UInt64 = 1_000_000_000
 
     private let queue: JoinQueue
+    private let options: PlayOptions
     private var viewers: [ViewerSession] = []
     private var output = TransportOutput()
+    private var delays = Samples()
+    private let batch = DatagramBatch()
     private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 4096, alignment: 16)
+    private let startNs = tributary_monotonic_ns()
+    /// When counting began, and what had come by then.
+    private var countsFromNs: UInt64
+    private var before = PacketCounts()
+    private var isCounting: Bool
+    private var shown = PacketCounts()
+    private var shownNs: UInt64
 
-    init(queue: JoinQueue) { self.queue = queue }
+    init(queue: JoinQueue, _ options: PlayOptions) {
+        self.queue = queue
+        self.options = options
+        isCounting = options.settleSeconds == nil
+        countsFromNs = startNs
+        shownNs = startNs
+    }
 
     deinit { scratch.deallocate() }
 
-    /// Runs until `endNs` or an interrupt and says what came of it.
-    func run(wanted: Int, endNs: UInt64) -> PlayReport {
+    /// Runs until the duration is over, or an interrupt, and says what came of it.
+    func run() -> PlayReport {
         let poller = Poller(capacity: 1024)
-        let startNs = tributary_monotonic_ns()
         var nextTickNs = startNs
         while !Interrupt.isRequested {
             let now = tributary_monotonic_ns()
-            if now >= endNs || hasNothingLeft(wanted: wanted) { break }
+            if now >= endNs || hasNothingLeft { break }
             if now >= nextTickNs {
                 nextTickNs = now + Self.tickNs
                 admit(poller)
                 for viewer in viewers { viewer.tick(now: now, output: &output, scratch: scratch) }
+                follow(now)
             }
             poller.wait(untilNs: min(nextTickNs, endNs)) { tag in
-                self.viewers[tag].receive(now: tributary_monotonic_ns(), output: &self.output, scratch: self.scratch)
+                let viewer = self.viewers[tag]
+                viewer.receive(now: tributary_monotonic_ns(), batch: self.batch, delays: &self.delays, output: &self.output)
+                if self.options.isDeaf, viewer.connectedMs != nil { poller.remove(viewer.socket.descriptor) }
             }
         }
-        let seconds = Double(tributary_monotonic_ns() - startNs) / 1_000_000_000
+        let report = PlayReport(
+            viewers, wanted: options.viewers, counts: counts, delays: delays,
+            seconds: Double(tributary_monotonic_ns() - countsFromNs) / 1_000_000_000)
+        if options.settleSeconds != nil { Console.error("counted") }
         for viewer in viewers where viewer.closed == nil { viewer.close(output: &output) }
-        return PlayReport(viewers, wanted: wanted, seconds: seconds)
+        return report
+    }
+
+    private var endNs: UInt64 {
+        guard isCounting, let seconds = options.durationSeconds else { return .max }
+        return countsFromNs + UInt64(seconds) * 1_000_000_000
+    }
+
+    /// Since counting began.
+    private var counts: PacketCounts {
+        var counts = viewers.reduce(into: PacketCounts()) { $0 += $1.counts }
+        counts -= before
+        return counts
     }
 
     /// Every viewer has come and gone, or could not come.
-    private func hasNothingLeft(wanted: Int) -> Bool {
-        viewers.count + queue.failures >= wanted && viewers.allSatisfy { $0.closed != nil }
+    private var hasNothingLeft: Bool {
+        viewers.count + queue.failures >= options.viewers && viewers.allSatisfy { $0.closed != nil }
     }
 
     private func admit(_ poller: Poller) {
         for joined in queue.take() {
             do throws(TransportError) {
-                let viewer = try ViewerSession(joined)
+                let viewer = try ViewerSession(joined, stayNs: options.stayMs.map { UInt64($0) * 1_000_000 })
                 viewers.append(viewer)
                 poller.add(viewer.socket.descriptor, tag: viewers.count - 1)
             } catch {
@@ -84,5 +118,31 @@ final class PlayLoop {
                 queue.fail()
             }
         }
+    }
+
+    /// Begins to count when it is time, and shows progress.
+    private func follow(_ now: UInt64) {
+        if !isCounting, let seconds = options.settleSeconds {
+            let isThere = viewers.count + queue.failures >= options.viewers && viewers.allSatisfy { $0.isSettled(options) }
+            if isThere || now - startNs >= UInt64(seconds) * 1_000_000_000 { beginCounting(now) }
+        }
+        guard now - shownNs >= Self.progressNs else { return }
+        let counts = counts
+        let seconds = Double(now - shownNs) / 1_000_000_000
+        let rate = Int(Double(counts.packets - shown.packets) / seconds)
+        let delay = delays.percentileMs(0.99).map { ", delay p99 \(PlayReport.rounded($0)) ms" } ?? ""
+        Console.error(
+            "\((now - startNs) / 1_000_000_000) s: \(viewers.count { $0.isSettled(options) }) of \(options.viewers) are there, "
+                + "\(rate) packets/s, \(counts.lost) lost\(delay)")
+        (shown, shownNs) = (counts, now)
+    }
+
+    private func beginCounting(_ now: UInt64) {
+        isCounting = true
+        countsFromNs = now
+        before = viewers.reduce(into: PacketCounts()) { $0 += $1.counts }
+        delays.removeAll()
+        shown = PacketCounts()
+        Console.error("counting")
     }
 }

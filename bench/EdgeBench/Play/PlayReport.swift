@@ -1,19 +1,30 @@
 import FoundationEssentials
+import MediaPlane
 
 /// What all viewers together saw.
 struct PlayReport: Encodable, Sendable {
-    /// Milliseconds from the POST.
+    /// Milliseconds.
     struct Times: Encodable, Sendable {
+        let count: Int
         let median: Double
         let p95: Double
+        let p99: Double
         let max: Double
 
         init?(_ values: [Double]) {
-            guard let last = values.max() else { return nil }
-            let sorted = values.sorted()
-            median = sorted[sorted.count / 2]
-            p95 = sorted[min(sorted.count - 1, sorted.count * 95 / 100)]
-            max = last
+            self.init(
+                values.reduce(into: Samples()) { $0.add(UInt64($1 * 1_000_000)) })
+        }
+
+        init?(_ samples: Samples) {
+            guard let median = samples.percentileMs(0.5), let p95 = samples.percentileMs(0.95),
+                let p99 = samples.percentileMs(0.99)
+            else { return nil }
+            count = samples.count
+            self.median = median
+            self.p95 = p95
+            self.p99 = p99
+            max = Double(samples.longestNs) / 1_000_000
         }
     }
 
@@ -27,43 +38,49 @@ struct PlayReport: Encodable, Sendable {
     let packets: Int
     let bytes: Int
     let lost: Int
+    let reordered: Int
     let duplicates: Int
     let nacks: Int
     let recovered: Int
     let keyframes: Int
+    /// From the POST.
     let connectMs: Times?
     let mediaMs: Times?
     let pictureMs: Times?
+    /// From the publisher's stamp to the arrival at the viewer's socket.
+    let delayMs: Times?
     /// URLs of the sessions, still to be deleted; not part of the printed report.
     var sessions: [String]
 
     private enum CodingKeys: String, CodingKey {
-        case viewers, connected, ended, seconds, packets, bytes, lost, duplicates, nacks, recovered, keyframes
+        case viewers, connected, ended, seconds, packets, bytes, lost, reordered, duplicates, nacks, recovered, keyframes
         case withMedia = "with_media"
         case withPicture = "with_picture"
         case connectMs = "connect_ms"
         case mediaMs = "media_ms"
         case pictureMs = "picture_ms"
+        case delayMs = "delay_ms"
     }
 
-    init(_ all: [ViewerSession], wanted: Int, seconds: Double) {
-        let streams = all.flatMap(\.streams)
+    init(_ all: [ViewerSession], wanted: Int, counts: PacketCounts, delays: Samples, seconds: Double) {
         viewers = wanted
-        connected = all.filter { $0.connectedMs != nil }.count
-        withMedia = all.filter { $0.mediaMs != nil }.count
-        withPicture = all.filter { $0.keyframeMs != nil }.count
-        ended = all.filter { $0.closed != nil }.count
+        connected = all.count { $0.connectedMs != nil }
+        withMedia = all.count { $0.mediaMs != nil }
+        withPicture = all.count { $0.keyframeMs != nil }
+        ended = all.count { $0.closed != nil && $0.closed != .local }
         self.seconds = seconds
-        packets = streams.reduce(0) { $0 + $1.received }
-        bytes = streams.reduce(0) { $0 + $1.bytes }
-        lost = streams.reduce(0) { $0 + $1.lost }
-        duplicates = streams.reduce(0) { $0 + $1.duplicates }
-        nacks = streams.reduce(0) { $0 + $1.nacks }
-        recovered = streams.reduce(0) { $0 + $1.recovered }
-        keyframes = streams.reduce(0) { $0 + $1.keyframes }
+        packets = counts.packets
+        bytes = counts.bytes
+        lost = counts.lost
+        reordered = counts.reordered
+        duplicates = counts.duplicates
+        nacks = counts.nacks
+        recovered = counts.recovered
+        keyframes = counts.keyframes
         connectMs = Times(all.compactMap(\.connectedMs))
         mediaMs = Times(all.compactMap(\.mediaMs))
         pictureMs = Times(all.compactMap(\.keyframeMs))
+        delayMs = Times(delays)
         sessions = all.map(\.session)
     }
 
@@ -75,21 +92,24 @@ struct PlayReport: Encodable, Sendable {
         return String(decoding: data, as: UTF8.self)
     }
 
+    static func rounded(_ value: Double) -> Double { (value * 100).rounded() / 100 }
+
     /// For people.
     var text: String {
         func line(_ times: Times?) -> String {
             guard let times else { return "none" }
-            return "median \(Int(times.median)) ms, 95 % \(Int(times.p95)) ms, longest \(Int(times.max)) ms"
+            let (median, p99, longest) = (Self.rounded(times.median), Self.rounded(times.p99), Self.rounded(times.max))
+            return "median \(median) ms, 99 % \(p99) ms, longest \(longest) ms"
         }
-        let megabits = seconds > 0 ? Double(bytes) * 8 / seconds / 1_000_000 : 0
-        let rate = Double(Int(megabits * 100)) / 100
+        let rate = seconds > 0 ? Self.rounded(Double(bytes) * 8 / seconds / 1_000_000) : 0
         return """
             viewers    \(viewers), connected \(connected), with media \(withMedia), with a picture \(withPicture), ended \(ended)
             received   \(packets) packets, \(rate) Mbit/s in all, \(keyframes) key frames
-            loss       \(lost) lost, \(recovered) recovered by \(nacks) NACKs, \(duplicates) duplicates
+            loss       \(lost) lost, \(recovered) recovered by \(nacks) NACKs, \(duplicates) duplicates, \(reordered) out of order
             connected  \(line(connectMs))
             media      \(line(mediaMs))
             picture    \(line(pictureMs))
+            delay      \(line(delayMs))
             """
     }
 }

@@ -1,7 +1,9 @@
 import CLinux
+import Glibc
 import HTTP
 import MediaPlane
 import SDP
+import SampleMedia
 
 /// `edge-bench play`: many viewers of one stream.
 struct Playing {
@@ -28,33 +30,39 @@ struct Playing {
             return 1
         }
         let queue = JoinQueue()
-        let endNs = options.durationSeconds.map { tributary_monotonic_ns() + UInt64($0) * 1_000_000_000 } ?? .max
-        let wanted = options.viewers
         async let joining: Void = joinAll(client, certificate, queue)
-        let report = await BlockingThread.run { PlayLoop(queue: queue).run(wanted: wanted, endNs: endNs) }
+        let report = await BlockingThread.run { [options] in PlayLoop(queue: queue, options).run() }
         await joining
+        print(options.json ? report.json : report.text)
+        // Whoever reads this through a pipe need not wait for the sessions' ends.
+        fflush(nil)
         await leave(client, sessions: report.sessions + queue.take().map(\.session))
         await http.shutdown()
-        print(options.json ? report.json : report.text)
-        return report.withMedia == wanted ? 0 : 1
+        let reached = options.expectsNothing || options.isDeaf ? report.connected : report.withMedia
+        return reached == options.viewers ? 0 : 1
     }
 
     private func joinAll(_ client: SessionClient, _ certificate: DTLSCertificate, _ queue: JoinQueue) async {
+        let start = ContinuousClock.now
         await withTaskGroup(of: Void.self) { group in
             for number in 0..<options.viewers {
                 if number >= options.joining { await group.next() }
+                if let rate = options.joinsPerSecond {
+                    try? await Task.sleep(until: start + .seconds(1) * number / rate, tolerance: .milliseconds(1))
+                }
                 if Interrupt.isRequested { break }
-                group.addTask { await join(client, certificate, queue) }
+                group.addTask { await join(client, certificate, queue, number: number + 1) }
             }
         }
     }
 
-    private func join(_ client: SessionClient, _ certificate: DTLSCertificate, _ queue: JoinQueue) async {
-        let identity = ClientIdentity(certificate: certificate)
+    private func join(_ client: SessionClient, _ certificate: DTLSCertificate, _ queue: JoinQueue, number: Int) async {
+        let url = options.url.replacing(PublishOptions.placeholder, with: String(number))
+        let identity = ClientIdentity(certificate: certificate, profiles: options.profiles)
         let offer = SubscribeOffer(codecs: Self.codecs)
         let sdp = offer.sdp(local: identity.local)
         do {
-            let answer = try await client.postPatiently(sdp, to: options.url, patienceMs: Self.patienceMs)
+            let answer = try await client.postPatiently(sdp, to: url, patienceMs: Self.patienceMs)
             let negotiated: NegotiatedSession
             do {
                 negotiated = try offer.accept(answer: SessionDescription(parsing: answer.sdp))
@@ -67,7 +75,7 @@ struct Playing {
                     session: answer.session, negotiated: negotiated, identity: identity, startNs: answer.offeredNs))
         } catch {
             queue.fail()
-            if !Interrupt.isRequested { Console.error("a viewer cannot join \(options.url): \(error)") }
+            if !Interrupt.isRequested { Console.error("a viewer cannot join \(url): \(error)") }
         }
     }
 

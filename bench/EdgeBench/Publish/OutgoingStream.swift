@@ -3,7 +3,6 @@ import SDP
 
 /// One track we send: numbering, header, history for NACKs, sender reports.
 final class OutgoingStream {
-    static let payloadLimit = 1160
     private static let historySlots = 1024
     private static let slotBytes = 1400
 

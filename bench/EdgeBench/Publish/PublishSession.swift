@@ -2,6 +2,7 @@ import CLinux
 import Log
 import MediaPlane
 import SDP
+import SampleMedia
 
 /// One WHIP session's media on one thread: pace, packetise, encrypt, report, repair.
 final class PublishSession {
@@ -27,15 +28,18 @@ final class PublishSession {
     private var transportNumber: UInt16 = 0
     /// Monotonic time at which input time 0 is due.
     private var base: Int64?
+    private let stamps: Bool
+    private var pictures = 0
     private var needsKeyframe = true
     private var nextReportNs: UInt64 = 0
     private var keyframeRequests = 0
     private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 16)
 
-    init(_ session: NegotiatedSession, identity: ClientIdentity, tracks: [MediaTrack], feed: SampleFeed, patienceSeconds: Int?)
-        throws(TransportError)
-    {
-        patienceNs = patienceSeconds.map { UInt64($0) * 1_000_000_000 } ?? .max
+    init(
+        _ session: NegotiatedSession, identity: ClientIdentity, tracks: [MediaTrack], feed: SampleFeed, options: PublishOptions
+    ) throws(TransportError) {
+        patienceNs = options.patienceSeconds.map { UInt64($0) * 1_000_000_000 } ?? .max
+        stamps = options.stamps
         guard let socket = PeerSocket() else { throw .crypto("no UDP socket") }
         self.socket = socket
         self.feed = feed
@@ -96,13 +100,20 @@ final class PublishSession {
             needsKeyframe = false
         }
         let payloads =
-            isVideo[sample.track] ? H264Packetizer.payloads(sample.units, limit: OutgoingStream.payloadLimit) : sample.units
+            isVideo[sample.track] ? H264Packetizer.payloads(units(sample), limit: H264Packetizer.payloadLimit) : sample.units
         for (index, payload) in payloads.enumerated() {
             stream.send(
                 payload, marker: isVideo[sample.track] && index == payloads.count - 1, timestamp: stream.timestamp(sample.ticks),
                 transportNumber: &transportNumber, through: transport
             ) { socket.send($0, to: address) }
         }
+    }
+
+    /// The picture's units, with the time in every seventh.
+    private func units(_ sample: MediaSample) -> [[UInt8]] {
+        pictures += 1
+        guard stamps, pictures.isMultiple(of: DelayStamp.interval) else { return sample.units }
+        return DelayStamp.stamped(sample.units, ns: tributary_realtime_ns())
     }
 
     /// A sender report for each stream that has sent, on the common wall clock.

@@ -3,6 +3,7 @@ import HTTP
 import Log
 import MediaPlane
 import SDP
+import SampleMedia
 
 /// `edge-bench publish`: keeps one input published, again after the session was lost.
 struct Publishing {
@@ -72,10 +73,8 @@ struct Publishing {
             let negotiated = try offer.accept(answer: SessionDescription(parsing: answer.sdp))
             result = await BlockingThread.run {
                 Result {
-                    try PublishSession(
-                        negotiated, identity: identity, tracks: tracks, feed: feed, patienceSeconds: options.patienceSeconds
-                    )
-                    .run(endNs: endNs)
+                    try PublishSession(negotiated, identity: identity, tracks: tracks, feed: feed, options: options)
+                        .run(endNs: endNs)
                 }
             }
         } catch {

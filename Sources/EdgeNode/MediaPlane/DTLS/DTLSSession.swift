@@ -18,6 +18,9 @@ final class DTLSSession {
     /// Records of the application data type that were authentic; a sign of life.
     private(set) var authenticCount = 0
 
+    /// Gets authentic application data; without it that is thrown away.
+    var onApplicationData: ((UnsafeRawBufferPointer) -> Void)?
+
     let role: DTLSRole
     private let certificate: DTLSCertificate
     private let fingerprints: [(hash: OpaquePointer, bytes: [UInt8])]
@@ -182,7 +185,7 @@ final class DTLSSession {
         deadlineNs = .max
     }
 
-    /// After the handshake: alerts, the peer's repeated last flight (which OpenSSL answers), and application data, which nobody wants.
+    /// After the handshake: alerts, the peer's repeated last flight (which OpenSSL answers), and application data.
     private func drain(now: UInt64) {
         withUnsafeTemporaryAllocation(byteCount: 2048, alignment: 8) { scratch in
             for _ in 0..<16 {
@@ -190,9 +193,18 @@ final class DTLSSession {
                 let count = SSL_read(ssl, scratch.baseAddress, Int32(scratch.count))
                 if count <= 0 { break }
                 authenticCount += 1
+                onApplicationData?(UnsafeRawBufferPointer(rebasing: scratch[..<Int(count)]))
             }
         }
         if SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN != 0 { status = .closedByPeer }
+    }
+
+    /// Sends `bytes` as one record of application data.
+    func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress, output: inout TransportOutput) {
+        guard status == .complete, !bytes.isEmpty else { return }
+        ERR_clear_error()
+        _ = SSL_write(ssl, bytes.baseAddress, Int32(bytes.count))
+        flush(to: address, output: &output)
     }
 
     private func updateDeadline(now: UInt64) {
@@ -221,11 +233,21 @@ final class DTLSSession {
             _ = tributary_bio_reset(written)
         }
         if needsRestart { restart() }
+        releaseBuffers()
     }
+
+    /// OpenSSL's two record buffers, 33 KB, are only there while there is something to read or to write: with DTLS it gives them back by
+    /// request alone, whatever `SSL_MODE_RELEASE_BUFFERS` says.
+    private func releaseBuffers() {
+        if status == .complete { _ = SSL_free_buffers(ssl) }
+    }
+
+    /// Must come before every write after the handshake; a read gets its buffers by itself.
+    private func lendBuffers() -> Bool { SSL_alloc_buffers(ssl) == 1 }
 
     /// Sends close_notify, or the alert that goes with a broken handshake.
     func close(to address: SocketAddress, output: inout TransportOutput) {
-        guard status == .complete || status == .closedByPeer else { return }
+        guard status == .complete || status == .closedByPeer, lendBuffers() else { return }
         ERR_clear_error()
         _ = SSL_shutdown(ssl)
         flush(to: address, output: &output)

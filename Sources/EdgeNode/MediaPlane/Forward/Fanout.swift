@@ -86,6 +86,14 @@ struct Fanout: ~Copyable {
         tapLayer.begin(layers, restarted: begun)
     }
 
+    /// Whether joiners can only start from what is cached, because the source makes no keyframe when asked.
+    mutating func keepGroups(_ isNeeded: Bool) {
+        for track in 0..<trackCount where tracks[track].kind == .video {
+            let place = tracks + track
+            place.pointee.keepsGroup = isNeeded
+        }
+    }
+
     /// The track of the same layer, else a free one, else a new one.
     private mutating func place(for wanted: TapTrack, taken: UInt64) -> Int? {
         let rid = ShortText(wanted.rid)

@@ -16,7 +16,7 @@ struct FanoutTrack: ~Copyable {
     static let pendingMax = 64
     /// Packets that may come while a joiner is sent what is cached.
     static let catchUpRoom = 256
-    /// Whether joiners can only start from what is cached, because the source doesn't answer requests for a keyframe.
+    /// Whether the ring grows rather than lose the keyframe that joiners start from.
     var keepsGroup = false
 
     private var isAnchored = false

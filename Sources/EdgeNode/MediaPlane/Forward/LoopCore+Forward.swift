@@ -89,7 +89,7 @@ extension LoopCore {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
             catchUp(track, outgoing, session, fanout, now)
-        case .waiting, .unmatched: break
+        case .waiting, .paused, .unmatched: break
         }
     }
 

@@ -27,7 +27,7 @@ extension LoopCore {
     func settle(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) {
         switch outgoing.pointee.state {
         case .waiting, .catchingUp: fanout.pointee.unsettled -= 1
-        case .live, .unmatched: break
+        case .live, .unmatched, .paused: break
         }
         outgoing.pointee.map.end()
         outgoing.pointee.state = .unmatched
@@ -102,6 +102,37 @@ extension LoopCore {
         beginVideo(outgoing, on: index, session, fanout, now)
     }
 
+    /// The way to a viewer is full: sound goes on as it fits, video stops where it is.
+    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>) {
+        forEachVideo(session) { outgoing, _ in
+            switch outgoing.pointee.state {
+            case .live, .catchingUp, .waiting:
+                settle(outgoing, session.pointee.fanout)
+                outgoing.pointee.state = .paused
+            case .paused, .unmatched: break
+            }
+        }
+    }
+
+    /// There is room again: video begins with a keyframe, its numbers without a gap.
+    func resumeVideo(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        forEachVideo(session) { outgoing, track in
+            if case .paused = outgoing.pointee.state { begin(outgoing, track, session, session.pointee.fanout, now) }
+        }
+    }
+
+    private func forEachVideo(
+        _ session: UnsafeMutablePointer<PeerSession>,
+        _ body: (UnsafeMutablePointer<OutgoingTrack>, UnsafeMutablePointer<FanoutTrack>) -> Void
+    ) {
+        guard let viewer = session.pointee.viewer, !session.pointee.isEnded else { return }
+        let fanout = session.pointee.fanout
+        for track in 0..<fanout.pointee.trackCount where fanout.pointee.tracks[track].kind == .video {
+            let place = Int(viewer.pointee.trackOfFanout[track])
+            if place >= 0 { body(viewer.pointee.tracks + place, fanout.pointee.tracks + track) }
+        }
+    }
+
     /// Goes on with viewers that are being sent a cached group of pictures, and helps those that wait too long.
     func fanoutTimer(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
         if fanout.pointee.openWishes != 0 { wantKeyframes(fanout, tracks: 0, now) }
@@ -119,7 +150,7 @@ extension LoopCore {
                 case .waiting:
                     waiting |= awaited(by: outgoing, fanout)
                     helpWaiting(outgoing, session, fanout, now)
-                case .live, .unmatched: break
+                case .live, .unmatched, .paused: break
                 }
             }
         }
@@ -137,15 +168,14 @@ extension LoopCore {
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
         if startCached(outgoing, session, fanout, now) {
             fanout.pointee.ignoresRequests = true
-            fanout.pointee.tracks[outgoing.pointee.layer].keepsGroup = true
+            fanout.pointee.keepGroups(true)
             return
         }
         let target = outgoing.pointee.target
-        guard target >= 0, waitedNs >= Self.refreshPatienceNs else { return }
+        guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target
-        if track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) {
-            _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
-        }
+        guard track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) else { return }
+        _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
     }
 
     /// Passes a wish for keyframes of these tracks of the fanout on to the publisher, on this loop or another; requests are joined there.

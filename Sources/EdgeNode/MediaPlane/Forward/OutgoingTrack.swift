@@ -5,6 +5,8 @@ struct OutgoingTrack {
         case unmatched
         /// Nothing may be sent before a keyframe starts.
         case waiting
+        /// Nothing is sent: the way to the peer is full. Begins again as a joiner does, once it has room.
+        case paused
         /// Sending what the ring holds from a keyframe on; `next` is the position to send next.
         case catchingUp(next: UInt64)
         case live
@@ -85,10 +87,8 @@ struct OutgoingTrack {
     }
 
     /// Begins to send a layer at a position; false when that was passed already.
-    ///
-    /// - Parameter shift: nil for a track that comes once and from one source only.
-    mutating func begin(at index: UInt64, shift: LayerShift? = nil) -> Bool {
-        guard map.begin(at: index, shift: shift ?? firstShift(track: 0)) else { return false }
+    mutating func begin(at index: UInt64, shift: LayerShift) -> Bool {
+        guard map.begin(at: index, shift: shift) else { return false }
         if midLast == .max { midLast = map.highest &+ Self.midPackets }
         return true
     }

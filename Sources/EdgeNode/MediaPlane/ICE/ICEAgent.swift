@@ -111,6 +111,20 @@ struct ICEAgent {
         heard(on: index, now: now)
     }
 
+    /// Forgets a path that can't come back; what was on it waits for the next one that is nominated.
+    mutating func remove(_ address: SocketAddress) {
+        guard let index = paths.firstIndex(where: { $0.address == address }) else { return }
+        paths.remove(at: index)
+        selected = Self.position(selected, without: index)
+        moving = Self.position(moving, without: index)
+        generation &+= 1
+    }
+
+    private static func position(_ position: Int?, without removed: Int) -> Int? {
+        guard let position, position != removed else { return nil }
+        return position > removed ? position - 1 : position
+    }
+
     mutating func select(_ index: Int) {
         selected = index
         moving = nil
@@ -226,12 +240,13 @@ struct ICEAgent {
             for other in paths.indices where other != index { paths[other].streak = 0 }
             paths[index].streak += 1
         }
-        guard let current = selected else { return select(index) }
-        guard current != index else {
-            moving = nil
-            return
+        if let current = selected {
+            guard current != index else {
+                moving = nil
+                return
+            }
+            guard shouldMove(from: paths[current], to: paths[index], isNewcomer: isNewcomer, now: now) else { return }
         }
-        guard shouldMove(from: paths[current], to: paths[index], isNewcomer: isNewcomer, now: now) else { return }
         guard requiresProof && !paths[index].isProven else { return select(index) }
         moving = index
         paths[index].probesLeft = Limits.probesPerRequest

@@ -24,7 +24,11 @@ struct ICEPath {
     /// Probes a lite agent may still send before the peer speaks again.
     var probesLeft = 0
 
-    init(address: SocketAddress) { self.address = address }
+    init(address: SocketAddress) {
+        self.address = address
+        // Nobody completes a TCP handshake for an address he does not hear.
+        isProven = address.stream != 0
+    }
 }
 
 /// Generic cell rate algorithm: a rate with a burst in one number.

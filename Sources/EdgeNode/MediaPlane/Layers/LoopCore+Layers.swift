@@ -73,7 +73,7 @@ extension LoopCore {
     func awaited(by outgoing: UnsafeMutablePointer<OutgoingTrack>, _ fanout: UnsafeMutablePointer<Fanout>) -> UInt64 {
         guard outgoing.pointee.kind == .video else { return 0 }
         switch outgoing.pointee.state {
-        case .unmatched: return 0
+        case .paused, .unmatched: return 0
         case .waiting:
             return outgoing.pointee.target >= 0 ? 1 << UInt64(outgoing.pointee.target) : fanout.pointee.layers.mask
         case .live, .catchingUp:

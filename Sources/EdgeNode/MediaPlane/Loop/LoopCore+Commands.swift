@@ -9,6 +9,7 @@ extension LoopCore {
             done.resume()
         case .restartICE(let id, let local, let remote, let done):
             done.resume(returning: restartICE(id, local: local, remote: remote, now))
+        case .handshake(let id, let step, let host): finishHandshake(id, step, host: host, now)
         case .snapshot(let id, let done):
             done.resume(returning: sessions[id].map { sessionSnapshot($0, now) })
         case .layers(let id, let done): done.resume(returning: sessions[id].flatMap { viewerLayers($0) })
@@ -34,7 +35,7 @@ extension LoopCore {
         case .snapshot(_, let done): done.resume(returning: nil)
         case .layers(_, let done): done.resume(returning: nil)
         case .chooseLayer(_, _, let done): done.resume(returning: false)
-        case .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
+        case .handshake, .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
         }
     }
 
@@ -73,6 +74,7 @@ extension LoopCore {
             sayGoodbye(session)
         }
         session.pointee.isEnded = true
+        session.pointee.dataLink?.leave()
         session.pointee.withTransport { $0.close(output: &output.pointee) }
         takeOutput(session)
         sessions[session.pointee.handle.id] = nil
@@ -185,7 +187,7 @@ extension LoopCore {
         return SessionSnapshot(
             handle: session.pointee.handle, session: session.pointee.name,
             state: session.pointee.isConnected ? .connected : .new,
-            remoteAddress: session.pointee.withTransport { $0.selectedAddress?.description },
+            remoteAddress: session.pointee.withTransport { $0.selectedAddress },
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,
             keyframeRequests: counters.keyframeRequests, rttNs: rtt,

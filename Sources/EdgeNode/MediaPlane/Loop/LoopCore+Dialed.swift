@@ -16,21 +16,28 @@ extension LoopCore {
         _ = epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event)
     }
 
-    /// Takes what arrived on the sockets that epoll named.
-    func receiveDialed(_ events: UnsafeMutableBufferPointer<epoll_event>, _ woke: UInt64) {
+    /// Takes what arrived on the sockets that epoll named. What ended in this iteration is still allocated.
+    func receiveOthers(_ events: UnsafeMutableBufferPointer<epoll_event>, _ woke: UInt64) {
         var now = woke
         for event in events {
             guard let context = event.data.ptr else { continue }
-            let session = context.assumingMemoryBound(to: PeerSession.self)
-            for _ in 0..<4 {
-                // A session that ended in this iteration is still allocated.
-                guard !session.pointee.isEnded, let descriptor = session.pointee.dialedDescriptor else { break }
-                let count = batch.receive(descriptor)
-                receive(batch, count: count, for: session, now: now)
-                afterBatch(now)
-                if count < MediaLimits.receiveBatch { break }
-                now = tributary_monotonic_ns()
+            let place = UnsafeMutableRawPointer(bitPattern: UInt(bitPattern: context) & ~ReadyTag.mask)
+            switch (UInt(bitPattern: context) & ReadyTag.mask, place) {
+            case (ReadyTag.dialed, let place?): receiveDialed(place.assumingMemoryBound(to: PeerSession.self), &now)
+            case (ReadyTag.connection, let place?): readConnection(place.assumingMemoryBound(to: TCPConnection.self), now)
+            default: acceptConnections(now)
             }
+        }
+    }
+
+    private func receiveDialed(_ session: UnsafeMutablePointer<PeerSession>, _ now: inout UInt64) {
+        for _ in 0..<4 {
+            guard !session.pointee.isEnded, let descriptor = session.pointee.dialedDescriptor else { return }
+            let count = batch.receive(descriptor)
+            receive(batch, count: count, for: session, now: now)
+            afterBatch(now)
+            if count < MediaLimits.receiveBatch { return }
+            now = tributary_monotonic_ns()
         }
     }
 

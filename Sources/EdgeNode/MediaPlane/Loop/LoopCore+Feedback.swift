@@ -151,8 +151,10 @@ extension LoopCore {
             let incoming = publisher.pointee.tracks + track
             let abandoned = incoming.pointee.nacks.abandoned
             let count = incoming.pointee.nacks.due(now: now, rttNs: incoming.pointee.repairNs, into: nackScratch)
-            // What is lost for good is only mended by a new picture.
-            if incoming.pointee.nacks.abandoned != abandoned { incoming.pointee.keyframes.want() }
+            // What is lost for good is only mended by a new picture. Who follows a layer asks himself, and nobody may.
+            if incoming.pointee.nacks.abandoned != abandoned, !session.pointee.fanout.pointee.layers.isLayered {
+                incoming.pointee.keyframes.want()
+            }
             guard count > 0 else { continue }
             session.pointee.counters.nacks &+= UInt64(count)
             let sequences = UnsafeBufferPointer(rebasing: nackScratch[0..<count])

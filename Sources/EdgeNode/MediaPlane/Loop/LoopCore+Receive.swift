@@ -5,7 +5,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
                 counters.pointee.count(.truncated)
                 continue
             }
@@ -22,7 +22,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
                 counters.pointee.count(.truncated)
                 continue
             }
@@ -32,8 +32,7 @@ extension LoopCore {
 
     /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
     @inline(__always)
-    private func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>?
-    {
+    func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>? {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
             if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
             // Answers to our own checks carry no user name.
@@ -52,7 +51,7 @@ extension LoopCore {
     }
 
     @inline(__always)
-    private func take(
+    func take(
         _ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
     ) {
@@ -106,7 +105,7 @@ extension LoopCore {
         case .connected:
             if !session.pointee.isConnected { connected(session, now) }
         case .closed(let reason): end(session, reason: CloseReason(reason), now)
-        case .new, .checking, .handshaking: break
+        case .new, .checking, .handshaking: advanceHandshake(session)
         }
     }
 
@@ -123,6 +122,7 @@ extension LoopCore {
 
     private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.isConnected = true
+        joinDataChannels(session)
         directory.emit(.sessionState(session.pointee.handle, session: session.pointee.name, .connected))
         if session.pointee.publisher != nil {
             beginLocalSource(session, restarted: .max, now)

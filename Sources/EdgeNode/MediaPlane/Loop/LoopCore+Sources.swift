@@ -89,7 +89,7 @@ extension LoopCore {
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
-        let canAsk = !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
+        let canAsk = publisher.pointee.canAskAny && !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
         pushSource(fanout, publisher, to: pipe, restarted: .max, canAsk: canAsk)
         if replays {
             let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2
@@ -204,13 +204,10 @@ extension LoopCore {
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
         fanout.pointee.ignoresRequests = !canAsk
+        fanout.pointee.keepGroups(!canAsk)
         if fanout.pointee.layers.isLayered {
             fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
             wheel.pointee.hasten(fanout.pointee.timer, to: fanout.pointee.layers.nextTickNs)
-        }
-        for place in 0..<fanout.pointee.trackCount {
-            let track = fanout.pointee.tracks + place
-            track.pointee.keepsGroup = !canAsk && track.pointee.kind == .video
         }
         for position in 0..<fanout.pointee.viewers.count {
             matchTracks(fanout.pointee.viewers[position], fanout, restarted: restarted, now)

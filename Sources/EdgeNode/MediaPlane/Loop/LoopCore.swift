@@ -10,6 +10,7 @@ final class LoopCore {
     let mailbox: Mailbox
     let directory: PlaneDirectory
     let status: LoopStatus
+    let pool: HandshakePool
     let epoll: Int32
     private let readyEvents: UnsafeMutableBufferPointer<epoll_event>
 
@@ -17,11 +18,17 @@ final class LoopCore {
     let counters: UnsafeMutablePointer<LoopCounters>
     let wheel: UnsafeMutablePointer<TimerWheel>
     let addresses: UnsafeMutablePointer<AddressTable>
+    let ownAddresses: UnsafeMutablePointer<OwnAddresses>
     let output: UnsafeMutablePointer<TransportOutput>
     let touched: UnsafeMutablePointer<PointerList<PeerSession>>
     let dirty: UnsafeMutablePointer<PointerList<Fanout>>
     /// Sessions with a socket of their own.
     let dialed: UnsafeMutablePointer<PointerList<PeerSession>>
+    /// For peers without UDP, when the configuration wants it.
+    let listener: TCPListener?
+    let streams: UnsafeMutablePointer<TCPTable>
+    var closedConnections: [UnsafeMutablePointer<TCPConnection>] = []
+    var isListening = false
     /// A header being written, and RTCP being put together.
     let headerScratch: UnsafeMutableRawPointer
     /// A payload whose numbers are moved for one viewer.
@@ -40,6 +47,7 @@ final class LoopCore {
     var fanouts: [StreamKey: UnsafeMutablePointer<Fanout>] = [:]
     var inlets: [UnsafeMutablePointer<Fanout>] = []
     var ended: [UnsafeMutablePointer<PeerSession>] = []
+    var handshakes = HandshakeGate()
     private var isStopping = false
     /// What was sent through sockets that are closed.
     var retiredTotals = SendTotals()
@@ -49,21 +57,30 @@ final class LoopCore {
     /// What to add to the monotonic clock to get nanoseconds since 1900; fixed, so that a clock step can't reach viewers.
     let wallOffsetNs: UInt64
     private let startedNs: UInt64
+    private var load: LoadWindow
     private var nextPublishNs: UInt64
 
-    init(index: Int, settings: MediaSettings, directory: PlaneDirectory, mailbox: Mailbox, status: LoopStatus)
-        throws(MediaPlaneError)
-    {
+    init(
+        index: Int, settings: MediaSettings, directory: PlaneDirectory, mailbox: Mailbox, status: LoopStatus, pool: HandshakePool
+    ) throws(MediaPlaneError) {
         self.index = index
         self.directory = directory
         self.mailbox = mailbox
         self.status = status
         publisherBitrateMax = max(settings.publisherBitrateMax, MediaSettings.publisherBitrateMin)
+        self.pool = pool
         let port = settings.udpPort == 0 ? 0 : settings.udpPort &+ UInt16(truncatingIfNeeded: index)
         socket = try UDPSocket(bindAddress: settings.bindAddress, port: port, bufferBytes: settings.socketBufferBytes)
+        let tcpPort = settings.tcpPort.map { $0 == 0 ? 0 : $0 &+ UInt16(truncatingIfNeeded: index) }
+        if let tcpPort {
+            listener = try TCPListener(bindAddress: settings.bindAddress, port: tcpPort)
+        } else {
+            listener = nil
+        }
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
         startedNs = now
+        load = LoadWindow(startNs: now)
         nextPublishNs = now
         wallOffsetNs = tributary_realtime_ns() &- now &+ NTP.unixOffsetSeconds &* 1_000_000_000
         batch = ReceiveBatch()
@@ -77,6 +94,9 @@ final class LoopCore {
         wheel.initialize(to: TimerWheel(now: now))
         addresses = .allocate(capacity: 1)
         addresses.initialize(to: AddressTable(seed: UInt64.random(in: .min ... .max)))
+        ownAddresses = .allocate(capacity: 1)
+        ownAddresses.initialize(to: OwnAddresses())
+        arena.pointee.ownAddresses = ownAddresses
         output = .allocate(capacity: 1)
         output.initialize(to: TransportOutput())
         touched = .allocate(capacity: 1)
@@ -85,6 +105,9 @@ final class LoopCore {
         dirty.initialize(to: PointerList())
         dialed = .allocate(capacity: 1)
         dialed.initialize(to: PointerList())
+        streams = .allocate(capacity: 1)
+        streams.initialize(to: TCPTable())
+        arena.pointee.streams = streams
         readyEvents = .allocate(capacity: MediaLimits.readyEvents)
         readyEvents.initialize(repeating: epoll_event())
         headerScratch = .allocate(byteCount: 128 + DependencyDescriptor.bytesMax, alignment: 16)
@@ -99,6 +122,7 @@ final class LoopCore {
         guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
         try watch(socket.descriptor)
         try watch(mailbox.wake.descriptor)
+        try watchListener()
     }
 
     deinit {
@@ -110,6 +134,8 @@ final class LoopCore {
         wheel.deallocate()
         addresses.deinitialize(count: 1)
         addresses.deallocate()
+        ownAddresses.deinitialize(count: 1)
+        ownAddresses.deallocate()
         output.deinitialize(count: 1)
         output.deallocate()
         touched.deinitialize(count: 1)
@@ -118,6 +144,10 @@ final class LoopCore {
         dirty.deallocate()
         dialed.deinitialize(count: 1)
         dialed.deallocate()
+        closedConnections += streams.pointee.all
+        freeConnections()
+        streams.deinitialize(count: 1)
+        streams.deallocate()
         readyEvents.deallocate()
         headerScratch.deallocate()
         payloadScratch.deallocate()
@@ -130,7 +160,7 @@ final class LoopCore {
     private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
         var event = epoll_event()
         event.events = EPOLLIN.rawValue
-        // Null tells the loop's own descriptors from those of dialed sessions.
+        // Null tells the loop's own descriptors from the others, see ``ReadyTag``.
         event.data.ptr = nil
         if epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0 { throw .system(call: "epoll_ctl", errno: errno) }
     }
@@ -143,13 +173,22 @@ final class LoopCore {
             let before = tributary_monotonic_ns()
             publishIfDue(before)
             // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
-            let wanted = dialed.pointee.count == 0 ? 1 : MediaLimits.readyEvents
+            let wanted = hasOtherSockets ? MediaLimits.readyEvents : 1
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
             let woke = tributary_monotonic_ns()
             iterate(woke, ready: Int(max(0, ready)))
-            counters.pointee.busyNs &+= tributary_monotonic_ns() &- woke
+            noteWork(from: woke, to: tributary_monotonic_ns())
         }
         finish()
+    }
+
+    /// Whether epoll may name anything besides the loop's own descriptors.
+    private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
+
+    private func noteWork(from woke: UInt64, to now: UInt64) {
+        let busyNs = now &- woke
+        counters.pointee.busyNs &+= busyNs
+        if let share = load.add(busyNs: busyNs, endingAt: now) { directory.gauges[index].set(permille: share) }
     }
 
     private func waitMs(_ now: UInt64) -> Int32 {
@@ -167,6 +206,7 @@ final class LoopCore {
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
         mailbox.wake.clear()
         for command in mailbox.takeAll() { handle(command, now) }
+        sendRecords()
         // A flood of datagrams must not keep commands and timers waiting for ever.
         for _ in 0..<16 {
             let count = batch.receive(socket.descriptor)
@@ -176,14 +216,20 @@ final class LoopCore {
             if count < MediaLimits.receiveBatch { break }
             now = tributary_monotonic_ns()
         }
-        if ready > 0, dialed.pointee.count > 0 {
-            receiveDialed(UnsafeMutableBufferPointer(rebasing: readyEvents[0..<ready]), now)
+        if ready > 0, hasOtherSockets {
+            receiveOthers(UnsafeMutableBufferPointer(rebasing: readyEvents[0..<ready]), now)
         }
         fireTimers(now)
         afterBatch(now)
+        sendEverything(now)
+        freeEnded()
+        freeConnections()
+    }
+
+    private func sendEverything(_ now: UInt64) {
         arena.pointee.flush()
         flushDialed()
-        freeEnded()
+        flushConnections(now)
     }
 
     private func fireTimers(_ now: UInt64) {
@@ -227,6 +273,7 @@ final class LoopCore {
     private func publishIfDue(_ now: UInt64) {
         guard now >= nextPublishNs else { return }
         nextPublishNs = now &+ 1_000_000_000
+        sweepConnections(now)
         status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0, now) })
     }
 
@@ -234,6 +281,7 @@ final class LoopCore {
         var drops = counters.pointee.drops
         let totals = sendTotals
         if totals.bufferFull > 0 { drops.append(("\(MediaDrop.sendBufferFull)", totals.bufferFull)) }
+        if totals.streamFull > 0 { drops.append(("\(MediaDrop.tcpQueueFull)", totals.streamFull)) }
         if totals.failed > 0 { drops.append(("\(MediaDrop.sendFailed)", totals.failed)) }
         return LoopSnapshot(
             loop: index, busyNs: counters.pointee.busyNs, upNs: now &- startedNs, received: counters.pointee.received,
@@ -246,8 +294,7 @@ final class LoopCore {
     private func finish() {
         let now = tributary_monotonic_ns()
         for session in sessions.values { end(session, reason: .removed, now) }
-        arena.pointee.flush()
-        flushDialed()
+        sendEverything(now)
         freeEnded()
         for command in mailbox.close() { refuse(command) }
         for fanout in fanouts.values { free(fanout) }

@@ -26,6 +26,11 @@ package enum MediaDrop: Int, CaseIterable, Sendable {
     case publisherLimit
     /// Another loop or a recorder didn't keep up.
     case pipeFull
+    /// A TCP connection beyond what one host, or all, may have; one that sent what is no packet.
+    case tcpRefused
+    case tcpMalformed
+    /// A packet for a TCP connection whose peer reads too slowly.
+    case tcpQueueFull
     /// Waited too long between two loops: this one has more to send than it can.
     case overload
     /// A viewer's path took so little that its video went on at the next keyframe.

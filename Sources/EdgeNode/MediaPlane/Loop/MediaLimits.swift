@@ -28,7 +28,7 @@ package enum MediaLimits {
     /// Payload room of a ring or pipe slot: a full datagram less the smallest RTP header and SRTP tag (12 + 10).
     package static let payloadBytesMax = 1472
     /// Slots of a pipe between two loops, of which a joining loop's group of pictures takes half: 4096 packets are 15 s of a
-    /// 2.5 Mb/s stream. Of the payloads' memory only what waits is ever touched.
+    /// 2.5 Mb/s stream; layers share them. Of the payloads' memory only what waits is ever touched.
     package static let loopPipeSlots = 8192
     /// Of a publisher that makes a keyframe when asked, a joining loop only gets a group of pictures that is shorter.
     package static let shortGroupPackets = 512
@@ -42,6 +42,27 @@ package enum MediaLimits {
     package static let pipeControlReserve = 16
     /// Commands waiting for one loop; a burst of joins waits, nothing is lost but the sender's time.
     package static let mailboxCommands = 4096
+    /// TCP connections of one loop, and those of one host among them: a fallback for networks without UDP, whose people share an address.
+    package static let tcpConnections = 1024
+    package static let tcpConnectionsPerHost = 64
+    /// Connections that wait to be accepted, and how many one wake accepts; buffers read from one of them before others get their turn.
+    static let tcpBacklog = 128
+    static let tcpAccepts = 16
+    static let tcpReads = 4
+    /// What the kernel may hold unsent of a connection: what waits there can't be dropped any more.
+    static let tcpUnsentBytes = 32 * 1024
+    /// A connection that is not a session's by then is closed.
+    static let tcpPatienceNs: UInt64 = 10_000_000_000
+    /// Read room of a connection: some packets of the longest kind.
+    static let frameBufferBytes = 16 * 1024
+    /// Packets that wait for a connection: 0.4 s of 5 Mb/s; a slower peer is better served by a later key frame.
+    static let frameQueueBytes = 256 * 1024
+    /// Handshake steps of one loop that are with the pool at once, and those of one host among them: at 0.5 ms each the last of them waits
+    /// 32 ms, and a crowd behind one address leaves room for others.
+    package static let handshakesUnderWay = 64
+    package static let handshakesPerHost = 16
+    /// Sessions of one loop whose handshakes may wait for that; with those under way more than can be served before the peers give up.
+    package static let handshakesWaiting = 4096
     /// Send arena: 64 segments × 1472 B for some dozens of viewers before a sendmmsg.
     package static let arenaBytes = 1 << 20
     /// Socket buffers of a dialed session: one stream of 20 Mb/s for 400 ms each way.
@@ -64,6 +85,11 @@ package enum MediaLimits {
     package static let ssrcsPerPublisher = 32
     /// Lost packets of one viewer looked up in a second: five times what 10 Mb/s with every tenth packet lost asks for, each ten times.
     package static let nackedPerSecond = 5_000
+    /// A loop this busy takes no more viewers while another is less so. What comes in waits 1 / (1 - share) times as long as on an idle
+    /// loop, seven times here, and a burst of handshakes needs room too.
+    static let saturationPermille: UInt32 = 850
+    /// How often that is judged: a burst of 200 joins in a second adds a twentieth of a loop in this time.
+    static let loadWindowNs: UInt64 = 250_000_000
     /// A session that hasn't finished ICE and DTLS by then is freed.
     package static let setupTimeoutNs: UInt64 = 30_000_000_000
 }

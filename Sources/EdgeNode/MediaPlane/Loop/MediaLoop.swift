@@ -5,15 +5,19 @@ import Synchronization
 /// A media loop as other threads see it: its port, its mailbox, its thread.
 final class MediaLoop: Sendable {
     let port: UInt16
+    /// Nil without TCP.
+    let tcpPort: UInt16?
     let status: LoopStatus
     private let thread: Mutex<pthread_t?>
 
     /// Binds the socket and starts the thread.
-    init(index: Int, settings: MediaSettings, directory: PlaneDirectory) throws(MediaPlaneError) {
+    init(index: Int, settings: MediaSettings, directory: PlaneDirectory, pool: HandshakePool) throws(MediaPlaneError) {
         let status = LoopStatus()
         let core = try LoopCore(
-            index: index, settings: settings, directory: directory, mailbox: directory.mailboxes[index], status: status)
+            index: index, settings: settings, directory: directory, mailbox: directory.mailboxes[index], status: status,
+            pool: pool)
         port = core.socket.port
+        tcpPort = core.listener?.port
         self.status = status
         var started = pthread_t()
         let context = Unmanaged.passRetained(core).toOpaque()

@@ -27,12 +27,21 @@ final class PlaneDirectory: Sendable {
     }
 
     let mailboxes: [Mailbox]
+    /// Where messages of data channels are passed on, and this plane's number there; nil when the node has none.
+    let dataChannels: (thread: DataChannelThread, plane: UInt64)?
+    /// How busy each loop is.
+    let gauges: [LoopGauge]
     private let state: Mutex<State>
     private let epoch = Atomic<UInt32>(0)
     private let events: AsyncStream<MediaEvent>.Continuation
 
-    init(mailboxes: [Mailbox], events: AsyncStream<MediaEvent>.Continuation) {
+    init(
+        mailboxes: [Mailbox], events: AsyncStream<MediaEvent>.Continuation,
+        dataChannels: (thread: DataChannelThread, plane: UInt64)? = nil
+    ) {
         self.mailboxes = mailboxes
+        self.dataChannels = dataChannels
+        gauges = mailboxes.map { _ in LoopGauge() }
         self.events = events
         state = Mutex(State(sessionsOnLoop: [Int](repeating: 0, count: mailboxes.count)))
     }
@@ -73,8 +82,10 @@ final class PlaneDirectory: Sendable {
         return try result.get()
     }
 
+    /// The loop with the fewest sessions, of those that have time left if there are any.
     private func leastLoaded(_ counts: [Int]) -> Int {
-        counts.indices.min { counts[$0] < counts[$1] } ?? 0
+        let free = counts.indices.filter { !gauges[$0].isSaturated }
+        return (free.isEmpty ? Array(counts.indices) : free).min { counts[$0] < counts[$1] } ?? 0
     }
 
     /// Hands a reserved session to its loop, and opens the pipes it makes necessary.

@@ -10,6 +10,8 @@ struct SendTotals {
     /// Datagrams lost because the socket's buffer was full, and those that the system refused.
     var bufferFull: UInt64 = 0
     var failed: UInt64 = 0
+    /// Datagrams for TCP connections that were full or gone.
+    var streamFull: UInt64 = 0
 
     mutating func add(_ other: SendTotals) {
         sent &+= other.sent
@@ -17,6 +19,7 @@ struct SendTotals {
         bytes &+= other.bytes
         bufferFull &+= other.bufferFull
         failed &+= other.failed
+        streamFull &+= other.streamFull
     }
 }
 
@@ -47,6 +50,10 @@ struct SendArena: ~Copyable {
     private(set) var usesSegmentation: Bool
 
     private(set) var totals = SendTotals()
+    /// Where datagrams for TCP connections go; nil where there are none.
+    var streams: UnsafeMutablePointer<TCPTable>?
+    /// What datagrams leave from, for a socket that has several addresses.
+    var ownAddresses: UnsafeMutablePointer<OwnAddresses>?
 
     init(descriptor: Int32, isDualStack: Bool, usesSegmentation: Bool) {
         self.descriptor = descriptor
@@ -60,7 +67,7 @@ struct SendArena: ~Copyable {
         vectors.initialize(repeating: iovec(), count: batch)
         addresses = .allocate(capacity: batch)
         addresses.initialize(repeating: sockaddr_storage(), count: batch)
-        controlBytes = tributary_segment_control_bytes()
+        controlBytes = tributary_own_address_control_bytes() + tributary_segment_control_bytes()
         controls = .allocate(byteCount: batch * controlBytes, alignment: 16)
         runs = .allocate(capacity: batch)
         runs.initialize(repeating: Run(), count: batch)
@@ -88,6 +95,7 @@ struct SendArena: ~Copyable {
     mutating func commit(_ count: Int, to address: SocketAddress, owner: UInt64) {
         guard count > 0 else { return }
         let start = memory.start + used
+        if address.stream != 0 { return divert(UnsafeRawBufferPointer(start: start, count: count), to: address) }
         used += count
         if usesSegmentation, messageCount > 0, extend(runs + messageCount - 1, by: count, to: address, owner: owner) { return }
         let index = messageCount
@@ -99,6 +107,16 @@ struct SendArena: ~Copyable {
         messages[index].header.msg_namelen = length
         messages[index].header.msg_iov = vectors + index
         messages[index].header.msg_iovlen = 1
+    }
+
+    /// Gives a datagram to its TCP connection, which copies it.
+    private mutating func divert(_ datagram: UnsafeRawBufferPointer, to address: SocketAddress) {
+        guard let streams, streams.pointee.append(datagram, to: address) else {
+            totals.streamFull &+= 1
+            return
+        }
+        totals.sent &+= 1
+        totals.bytes &+= UInt64(datagram.count)
     }
 
     /// Adds to the last run if the datagram continues it.
@@ -119,19 +137,26 @@ struct SendArena: ~Copyable {
         guard messageCount > 0 else { return }
         for index in 0..<messageCount {
             vectors[index].iov_len = runs[index].bytes
+            let control = controls + index * controlBytes
+            var count = writeOwnAddress(index, to: control)
             if runs[index].segments > 1 {
-                let control = controls + index * controlBytes
-                tributary_write_segment_control(control, UInt16(truncatingIfNeeded: runs[index].segmentBytes))
-                messages[index].header.msg_control = control
-                messages[index].header.msg_controllen = controlBytes
-            } else {
-                messages[index].header.msg_control = nil
-                messages[index].header.msg_controllen = 0
+                count += tributary_write_segment_control(control + count, UInt16(truncatingIfNeeded: runs[index].segmentBytes))
             }
+            messages[index].header.msg_control = count > 0 ? control : nil
+            messages[index].header.msg_controllen = count
         }
         sendAll()
         messageCount = 0
         used = 0
+    }
+
+    /// Says which of our addresses a message leaves from, where that matters; returns the room it takes.
+    @inline(__always)
+    private func writeOwnAddress(_ index: Int, to control: UnsafeMutableRawPointer) -> Int {
+        guard runs[index].address.way >= OwnAddresses.firstWay,
+            let own = ownAddresses?.pointee.address(of: runs[index].address.way)
+        else { return 0 }
+        return tributary_write_own_address_control(control, own, isDualStack ? 1 : 0)
     }
 
     private mutating func sendAll() {
@@ -174,17 +199,15 @@ struct SendArena: ~Copyable {
     /// Sends the datagrams of one run without segmentation.
     private mutating func sendSplit(_ index: Int) {
         guard let base = vectors[index].iov_base else { return }
+        let controlCount = writeOwnAddress(index, to: controls + index * controlBytes)
+        messages[index].header.msg_control = controlCount > 0 ? controls + index * controlBytes : nil
+        messages[index].header.msg_controllen = controlCount
         var offset = 0
         while offset < runs[index].bytes {
             let count = min(runs[index].segmentBytes, runs[index].bytes - offset)
-            let result = withUnsafePointer(to: addresses[index]) { storage in
-                storage.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
-                    sendto(
-                        descriptor, base + offset, count, Int32(MSG_DONTWAIT), address,
-                        messages[index].header.msg_namelen)
-                }
-            }
-            if result >= 0 {
+            vectors[index] = iovec(iov_base: base + offset, iov_len: count)
+            let result = tributary_sendmmsg(descriptor, messages + index, 1, Int32(MSG_DONTWAIT))
+            if result > 0 {
                 totals.sent &+= 1
                 totals.messages &+= 1
                 totals.bytes &+= UInt64(count)

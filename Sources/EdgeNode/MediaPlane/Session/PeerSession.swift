@@ -28,6 +28,9 @@ struct PeerSession: ~Copyable {
     var counters = SessionCounters()
     /// The stream on this loop; outlives the session's time in the loop's tables.
     let fanout: UnsafeMutablePointer<Fanout>
+    /// What was agreed of data channels, and this session's end of them once it is connected.
+    let dataChannels: TransportSpec.DataChannels?
+    var dataLink: DataChannelLink?
     let timer: UnsafeMutablePointer<TimerNode>
 
     /// Makes a session where its timer can find it.
@@ -57,11 +60,13 @@ struct PeerSession: ~Copyable {
         switch order.role {
         case .publisher(let spec):
             name = spec.session
+            dataChannels = spec.transport.dataChannels
             let side = UnsafeMutablePointer<PublisherSide>.allocate(capacity: 1)
             side.initialize(to: PublisherSide(spec))
             publisher = side
         case .viewer(let spec):
             name = spec.session
+            dataChannels = spec.transport.dataChannels
             let side = UnsafeMutablePointer<ViewerSide>.allocate(capacity: 1)
             side.initialize(to: ViewerSide(spec))
             viewer = side
@@ -145,7 +150,7 @@ struct ViewerSide: ~Copyable {
     /// Sequence numbers and timestamps begin anywhere (RFC 3550 §5.1).
     init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
-        tracks = .allocate(capacity: MediaLimits.tracksPerStream)
+        tracks = .allocate(capacity: trackCount)
         path = Self.path(spec)
         for index in 0..<trackCount {
             (tracks + index).initialize(

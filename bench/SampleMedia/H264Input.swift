@@ -1,9 +1,9 @@
 import SDP
 
 /// H.264 as files hold it, cut into NAL units (ISO/IEC 14496-15 section 5.3.3, H.264 annex B).
-enum H264Input {
+package enum H264Input {
     /// Parameter sets and length size of an `avcC` record; nil for anything else.
-    static func configuration(_ record: [UInt8]) -> (sets: [[UInt8]], lengthBytes: Int)? {
+    package static func configuration(_ record: [UInt8]) -> (sets: [[UInt8]], lengthBytes: Int)? {
         guard record.count >= 7, record[0] == 1 else { return nil }
         var sets: [[UInt8]] = []
         var offset = 6
@@ -25,7 +25,7 @@ enum H264Input {
     }
 
     /// NAL units between start codes.
-    static func split(_ bytes: ArraySlice<UInt8>) -> [[UInt8]] {
+    package static func split(_ bytes: ArraySlice<UInt8>) -> [[UInt8]] {
         var units: [[UInt8]] = []
         var start: Int?
         var index = bytes.startIndex
@@ -63,7 +63,7 @@ enum H264Input {
     }
 
     /// The units of one packet, without delimiters and filler, parameter sets put before a key frame that lacks them.
-    static func units(_ packet: [UInt8], lengthBytes: Int, parameterSets: [[UInt8]]) -> [[UInt8]] {
+    package static func units(_ packet: [UInt8], lengthBytes: Int, parameterSets: [[UInt8]]) -> [[UInt8]] {
         let all = lengthBytes > 0 ? lengthPrefixed(packet, lengthBytes) : split(packet[...])
         let kept = all.filter { unit in ![9, 10, 11, 12].contains(unit[0] & 0x1F) }
         let types = kept.map { $0[0] & 0x1F }
@@ -72,7 +72,7 @@ enum H264Input {
     }
 
     /// How the stream is offered: with the profile of its own sequence parameter set.
-    static func codec(_ sets: [[UInt8]]) -> Codec {
+    package static func codec(_ sets: [[UInt8]]) -> Codec {
         guard let set = sets.first(where: { $0.count >= 4 && $0[0] & 0x1F == 7 }) else { return .h264 }
         let digits = Array("0123456789abcdef")
         let profile = String(set[1...3].flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })

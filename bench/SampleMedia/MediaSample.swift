@@ -2,26 +2,26 @@ import SDP
 import Synchronization
 
 /// One access unit or audio frame, ready to be packetised.
-struct MediaSample: Sendable {
+package struct MediaSample: Sendable {
     /// Index into the tracks of the input.
-    let track: Int
+    package let track: Int
     /// When it is due on the input's own timeline, in microseconds.
-    let timeUs: Int64
+    package let timeUs: Int64
     /// Presentation time in the track's RTP clock.
-    let ticks: Int64
-    let isKey: Bool
+    package let ticks: Int64
+    package let isKey: Bool
     /// NAL units without start codes; one frame for audio.
-    let units: [[UInt8]]
+    package let units: [[UInt8]]
 }
 
 /// A track of the input and how it is offered.
-struct MediaTrack: Sendable {
-    let kind: MediaKind
-    let codec: Codec
+package struct MediaTrack: Sendable {
+    package let kind: MediaKind
+    package let codec: Codec
 }
 
 /// Samples on their way from the reading thread to the sending one: bounded, so that a pipe's writer is slowed down and memory is not filled.
-final class SampleFeed: Sendable {
+package final class SampleFeed: Sendable {
     private struct State {
         var samples: [MediaSample] = []
         var head = 0
@@ -33,7 +33,7 @@ final class SampleFeed: Sendable {
     private let state = Mutex(State())
 
     /// Adds one; false when there is no room yet.
-    func push(_ sample: MediaSample) -> Bool {
+    package func push(_ sample: MediaSample) -> Bool {
         state.withLock { state in
             guard state.samples.count - state.head < Self.capacity else { return false }
             state.samples.append(sample)
@@ -42,23 +42,23 @@ final class SampleFeed: Sendable {
     }
 
     /// No more will come.
-    func finish() { state.withLock { $0.hasEnded = true } }
+    package func finish() { state.withLock { $0.hasEnded = true } }
 
     /// Nobody takes any more.
-    func stop() { state.withLock { $0.isStopped = true } }
+    package func stop() { state.withLock { $0.isStopped = true } }
 
-    var isStopped: Bool { state.withLock { $0.isStopped } }
+    package var isStopped: Bool { state.withLock { $0.isStopped } }
 
     /// True when the input is at its end and everything was taken.
-    var isDrained: Bool { state.withLock { $0.hasEnded && $0.head == $0.samples.count } }
+    package var isDrained: Bool { state.withLock { $0.hasEnded && $0.head == $0.samples.count } }
 
     /// The next sample's time, if one is there.
-    var nextTimeUs: Int64? {
+    package var nextTimeUs: Int64? {
         state.withLock { $0.head < $0.samples.count ? $0.samples[$0.head].timeUs : nil }
     }
 
     /// Takes the next sample.
-    func pop() -> MediaSample? {
+    package func pop() -> MediaSample? {
         state.withLock { state in
             guard state.head < state.samples.count else { return nil }
             defer {

@@ -3,11 +3,11 @@ import Glibc
 import SDP
 
 /// Why an input cannot be published.
-enum MediaReaderError: Error, CustomStringConvertible {
+package enum MediaReaderError: Error, CustomStringConvertible {
     case cannotOpen(String, String)
     case noTracks
 
-    var description: String {
+    package var description: String {
         switch self {
         case .cannotOpen(let input, let reason): "cannot open \(input): \(reason)"
         case .noTracks: "the input has neither an H.264 nor an Opus track"
@@ -16,7 +16,7 @@ enum MediaReaderError: Error, CustomStringConvertible {
 }
 
 /// Demultiplexes H.264 and Opus with libavformat. Lives on one thread, where opening and reading may block.
-final class MediaReader {
+package final class MediaReader {
     private struct Source {
         let stream: Int32
         let track: Int
@@ -31,7 +31,7 @@ final class MediaReader {
 
     private var context: UnsafeMutablePointer<AVFormatContext>?
     private var sources: [Source] = []
-    private(set) var tracks: [MediaTrack] = []
+    package private(set) var tracks: [MediaTrack] = []
     /// Added to all times: the length of the rounds already played.
     private var offsetUs: Int64 = 0
     private var endUs: Int64 = 0
@@ -39,7 +39,7 @@ final class MediaReader {
 
     private static let noTime = Int64.min
 
-    init(_ input: String) throws(MediaReaderError) {
+    package init(_ input: String) throws(MediaReaderError) {
         av_log_set_level(AV_LOG_ERROR)
         let result = avformat_open_input(&context, input == "-" ? "pipe:0" : input, nil, nil)
         guard result >= 0, let context else { throw .cannotOpen(input, Self.text(result)) }
@@ -79,7 +79,7 @@ final class MediaReader {
     }
 
     /// Reads to the end, or for ever when `loops`; waits while the feed is full.
-    func read(into feed: SampleFeed, loops: Bool) {
+    package func read(into feed: SampleFeed, loops: Bool) {
         defer { feed.finish() }
         guard let packet = av_packet_alloc() else { return }
         var free: UnsafeMutablePointer<AVPacket>? = packet
@@ -138,7 +138,9 @@ final class MediaReader {
 
 extension MediaReader {
     /// Opens `input` on a thread of its own, which goes on reading into the feed it returns.
-    static func start(_ input: String, loops: Bool) async -> Result<(tracks: [MediaTrack], feed: SampleFeed), MediaReaderError> {
+    package static func start(_ input: String, loops: Bool) async -> Result<
+        (tracks: [MediaTrack], feed: SampleFeed), MediaReaderError
+    > {
         await withCheckedContinuation { continuation in
             let isStarted = BlockingThread.start {
                 do throws(MediaReaderError) {

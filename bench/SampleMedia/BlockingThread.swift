@@ -1,7 +1,7 @@
 import Glibc
 
 /// A thread of its own for a media loop or a blocking read, which must not hold one of Swift's few.
-enum BlockingThread {
+package enum BlockingThread {
     private final class Work: Sendable {
         let body: @Sendable () -> Void
         init(_ body: @escaping @Sendable () -> Void) { self.body = body }
@@ -9,7 +9,7 @@ enum BlockingThread {
 
     /// Starts a thread nobody waits for; false when the system has none left.
     @discardableResult
-    static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
+    package static func start(_ body: @escaping @Sendable () -> Void) -> Bool {
         var thread = pthread_t()
         let work = Unmanaged.passRetained(Work(body))
         guard pthread_create(&thread, nil, runBody, work.toOpaque()) == 0 else {
@@ -21,7 +21,7 @@ enum BlockingThread {
     }
 
     /// Runs `body` there and waits without blocking; in place when there is no thread left.
-    static func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
+    package static func run<Result: Sendable>(_ body: @escaping @Sendable () -> Result) async -> Result {
         await withCheckedContinuation { continuation in
             let whole: @Sendable () -> Void = { continuation.resume(returning: body()) }
             if !start(whole) { whole() }

@@ -1,7 +1,10 @@
 /// Cuts an access unit into RTP payloads in non-interleaved mode (RFC 6184 section 6.3): small units together in STAP-A,
 /// large ones apart in FU-A.
-enum H264Packetizer {
-    static func payloads(_ units: [[UInt8]], limit: Int) -> [[UInt8]] {
+package enum H264Packetizer {
+    /// What leaves room for headers on every path.
+    package static let payloadLimit = 1160
+
+    package static func payloads(_ units: [[UInt8]], limit: Int) -> [[UInt8]] {
         var payloads: [[UInt8]] = []
         var small: [[UInt8]] = []
         var smallBytes = 1

@@ -1,0 +1,69 @@
+"""Behind a 1:1 NAT (`public_ips`), and clients whose NAT gives them another port in the middle of a stream."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+
+import pytest
+
+from nat import NAT
+from programs import Edge, eventually
+from wire import post_offer
+
+PUBLIC = "127.0.0.2"
+
+
+@pytest.fixture
+def behind(tmp_path):
+    """An edge that is reached at another address than it has, and what stands between."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    edge = Edge("behind", tmp_path, {
+        "EDGE_WEBRTC_UDP_PORT": str(port), "EDGE_WEBRTC_ICE_UDP_ADDRS": '["127.0.0.1"]', "EDGE_WEBRTC_PUBLIC_IPS": f'["{PUBLIC}"]', "EDGE_WEBRTC_LOOPS": "1"})
+    nat = NAT((PUBLIC, port), ("127.0.0.1", port))
+    edge.start()
+    try:
+        yield edge, nat
+    finally:
+        nat.close()
+        assert edge.stop() == 0
+
+
+def test_answers_name_the_public_address_only(behind, peers):
+    edge, _ = behind
+    answer = post_offer(f"{edge.url}/whip/public", peers.offer())
+    assert set(re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+) ", answer.text)) == {PUBLIC}
+
+
+def test_port_changes_in_the_middle_of_a_stream(behind, peers):
+    """Both legs go on with the keys they have, within a second of the first check from the new port."""
+    edge, nat = behind
+    publisher = peers.publish(f"{edge.url}/whip/moving")
+    eventually("the publisher is connected", lambda: publisher.state == "connected", 20)
+    senders = set(nat.mappings)
+    viewer = peers.play(f"{edge.url}/whep/moving")
+    eventually("pictures", lambda: viewer.frames > 10, 20)
+    watcher = next(client for client in nat.mappings if client not in senders and nat.mappings[client].media_from_edge)
+    feeder = next(client for client in senders if nat.mappings[client].fed_at)
+
+    for role, client in (("viewer", watcher), ("publisher", feeder)):
+        moved = nat.rebind(client)
+        frames = viewer.frames
+        if role == "viewer":
+            eventually("media at the new port", lambda: moved.served_at, 15, every=0.005)
+            resumed = moved.served_at
+        else:
+            # What was on its way when the port changed may still be decoded.
+            time.sleep(0.5)
+            frames = viewer.frames
+            eventually("the first check", lambda: moved.checked_at, 15, every=0.005)
+            eventually("pictures again", lambda: viewer.frames > frames, 15, every=0.005)
+            resumed = time.monotonic()
+        after_check, after_change = resumed - moved.checked_at, resumed - moved.since
+        print(f"{role}: media {after_check * 1000:.0f} ms after the first check from the new port, {after_change:.2f} s after the change")
+        assert after_check < 1.0
+        eventually("pictures go on", lambda: viewer.frames > frames + 20, 10)
+    assert (publisher.state, viewer.state) == ("connected", "connected")

@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""One publisher, many viewers: what each packet costs the server, beside the cheapest possible sender of the same packets.
+
+Server and load run in two network namespaces, joined by a veth pair. The floor (`bench/Floor`) and the server serve the same viewers
+(`edge-bench play`: full ICE, DTLS and SRTP, everything decrypted) in turn, in the same run. Delays are from the publisher's stamp in every
+seventh picture to the kernel's time of arrival at the viewer's socket. Prints tables; `--update` writes RESULTS.md, where rows that were
+not measured stay, so that parts (`--only`) can be run at different times. Needs root.
+
+BENCH_WHIP=URL BENCH_WHEP=URL BENCH_PID=N measure another server that is running already, with the same load from here; no namespaces then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import pathlib
+import re
+import resource
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from load import Allocations, Figures, Lab, Server
+from pair import Here, Pair, cpu_ns, rss_kb
+from record import RESULTS, ROOT, processor, update
+
+NAMES = {"gcm": "AEAD_AES_128_GCM", "sha1": "AES_CM_128_HMAC_SHA1_80"}
+COLUMNS = ("SRTP, viewers", "who", "CPU µs per packet", "÷ floor", "memory per viewer", "lost", "delay p50", "p99", "join p50", "p99")
+Row = tuple[str, ...]
+
+
+def note(text: str) -> None:
+    print(f"  {text}", file=sys.stderr)
+
+
+# The table: floor and server with as many viewers
+
+
+def compare(lab: Lab, viewers: int, profile: str) -> tuple[Figures, Figures]:
+    """The floor and the server in turn, so often; of each the run of middle cost."""
+    runs: dict[str, list[Figures]] = {"floor": [], "server": []}
+    words = ("--profile", profile)
+    for _ in range(lab.options.rounds):
+        floor = lab.floor(profile)
+        runs["floor"].append(floor.watched(viewers, lab.options.seconds, *words))
+        floor.stop()
+        with lab.published() as edge:
+            runs["server"].append(edge.watched(viewers, lab.options.seconds, *words))
+        note(f"{viewers} {profile}: floor {runs['floor'][-1].per_packet:.2f}, server {runs['server'][-1].per_packet:.2f} µs per packet")
+    floor, server = (sorted(figures, key=lambda figure: figure.per_packet)[(len(figures) - 1) // 2] for figures in runs.values())
+    return floor, server
+
+
+def row(viewers: int, profile: str, who: str, figures: Figures, ratio: float | None) -> Row:
+    lost = f"{figures.lost:,}" + (f" ({figures.unread:,} unread)" if figures.unread else "")
+    times = [f"{value:.2f} ms" for value in (figures.delay["median"], figures.delay["p99"])] if figures.delay else ["", ""]
+    return (
+        f"{NAMES[profile]}, {viewers:,}", who, f"{figures.per_packet:.2f}", f"{ratio:.2f}" if ratio else "", f"{figures.rss_kb:.0f} KB", lost,
+        *times, f"{figures.join['median']:.0f} ms", f"{figures.join['p99']:.0f} ms")
+
+
+def pairs(lab: Lab, profile: str, counts: list[int]) -> list[Row]:
+    rows = []
+    for viewers in counts:
+        floor, server = compare(lab, viewers, profile)
+        rows.append(row(viewers, profile, "floor", floor, None))
+        rows.append(row(viewers, profile, "edge-node", server, server.per_packet / floor.per_packet))
+    return rows
+
+
+# Figures by themselves: what, measured, target
+
+
+def joins(lab: Lab) -> list[Row]:
+    """Joining, by itself and beside viewers who watch."""
+    with lab.published() as edge:
+        edge.watched(1, 1)
+        alone = lab.joins(edge.whep, 250, 50)["picture_ms"]
+        seen: dict = {}
+        joining = threading.Thread(target=lambda: seen.update(lab.joins(edge.whep, 1200, 200)))
+        watching = edge.watched(lab.options.watching, 7, meanwhile=joining.start)
+        joining.join()
+    beside = seen["picture_ms"]
+    return [
+        ("POST to the first picture, 50 joins/s, p99", f"{alone['p99']:.0f} ms (median {alone['median']:.0f} ms)", "≤ 100 ms"),
+        (f"delay p99 of {lab.options.watching} who watch, 200 joins/s", f"{watching.delay['p99']:.2f} ms (median {watching.delay['median']:.2f} ms)", "≤ 10 ms"),
+        (f"packets lost by those {lab.options.watching}", f"{watching.lost:,}", "0"),
+        ("POST to the first picture, those 200 joins/s, p99", f"{beside['p99']:.0f} ms (median {beside['median']:.0f} ms)", "")]
+
+
+def publishers(lab: Lab) -> list[Row]:
+    """As many streams as viewers."""
+    count = 200
+    floor = lab.floor("gcm")
+    cheapest = floor.watched(count, lab.options.seconds)
+    floor.stop()
+    with lab.published("--streams", count, stream="bench{n}") as edge:
+        figures = edge.watched(count, lab.options.seconds)
+    each = figures.cpu_us / (2 * max(figures.packets, 1))
+    return [(
+        f"{count} publishers with a viewer each, CPU per packet in or out ÷ floor's per packet out",
+        f"{each / cheapest.per_packet:.2f} ({each:.2f} µs)", "≤ 1.5")]
+
+
+def allocations(lab: Lab) -> list[Row]:
+    counter = Allocations(lab.folder)
+    counts = []
+    with lab.published(settings=counter.environment) as edge:
+        def count() -> None:
+            counts.append(counter.count(edge.pid, "media-"))
+
+        figures = edge.watched(100, 6, meanwhile=lambda: (count(), threading.Timer(5, count).start()))
+    taken = counts[1] - counts[0]
+    packets = figures.packets * 5 / figures.seconds
+    return [("heap allocations of the media loop for each packet sent, 100 viewers", f"{taken / packets:.4f} ({taken:,} for {packets:,.0f})", "0")]
+
+
+def loops(lab: Lab) -> list[Row]:
+    """More viewers than a loop can serve, who read nothing, so that both processors are the server's."""
+    rates, per_busy = [], []
+    for count in (1, 2):
+        cores = set(sorted(os.sched_getaffinity(0))[:count])
+        edge = lab.edge(loops=count, cores=cores, settings={"EDGE_STRATEGY_AUTO_CREATE_WHEP": "true"})
+        play = lab.bench(
+            "play", "--url", edge.whep, "--viewers", lab.options.deaf, "--joining", 64, "--settle", 60, "--duration", 30, "--deaf",
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        next(line for line in play.stderr if line.strip() == "counting")
+        publisher = lab.publish(f"{edge.url}/whip/bench")
+        time.sleep(4)
+        names = ("loop_sent_packets_total", "loop_busy_seconds_total")
+        before, began = [edge.metric(name) for name in names], time.monotonic()
+        time.sleep(6)
+        sent, busy = [edge.metric(name) - old for name, old in zip(names, before)]
+        rates.append(sent / (time.monotonic() - began))
+        per_busy.append(sent / busy)
+        for process in (publisher, play):
+            lab.pair.kill(process)
+        edge.stop()
+        note(f"{count} loops: {rates[-1]:,.0f} packets/s, {per_busy[-1]:,.0f} for each second that a loop was busy")
+    return [
+        (f"one loop, {lab.options.deaf:,} viewers: packets per second at saturation", f"{rates[0]:,.0f}", ""),
+        ("two loops ÷ one", f"{rates[1] / rates[0]:.2f} ({rates[1]:,.0f})", "≥ 1.8")]
+
+
+def idle(lab: Lab) -> list[Row]:
+    """Viewers who wait for a publisher."""
+    count = lab.options.idle
+    edge = lab.edge(settings={"EDGE_STRATEGY_AUTO_CREATE_WHEP": "true"})
+    figures = edge.watched(count, 10, "--idle", reached="connected", ends=False)
+    edge.stop()
+    return [
+        (f"{count:,} connected idle sessions, CPU", f"{figures.cores * 100:.1f} % of a core", "< 2 %"),
+        ("memory for each of them", f"{figures.rss_kb:.0f} KB", "≤ 60 KB")]
+
+
+PARTS = {
+    "gcm": lambda lab: pairs(lab, "gcm", lab.options.viewers), "sha1": lambda lab: pairs(lab, "sha1", lab.options.viewers[1:-1]),
+    "joins": joins, "publishers": publishers, "loops": loops, "allocations": allocations, "idle": idle}
+TABLES = ("gcm", "sha1")
+
+
+# Another server
+
+
+def other(options, folder: pathlib.Path) -> list[Row]:
+    """The table's rows for a server that is running already."""
+    lab = Lab(Here(), folder, options)
+    server = Server(lab, None, "", int(os.environ["BENCH_PID"]), os.environ["BENCH_WHEP"])
+    publisher = lab.publish(os.environ["BENCH_WHIP"]) if "BENCH_WHIP" in os.environ else None
+    rows = [row(count, options.profile, os.environ["BENCH_WHEP"], server.watched(count, options.seconds, "--profile", options.profile), None)
+            for count in options.viewers]
+    if publisher:
+        lab.pair.stop(publisher)
+    return rows
+
+
+# Results
+
+
+def merged(columns: Row, keys: int, rows: list[Row]) -> list[Row]:
+    """The rows that RESULTS.md has of this table, with these in place of those whose first cells are the same."""
+    text = RESULTS.read_text() if RESULTS.exists() else ""
+    old = re.search(r"(?ms)^## Fan-out$.*?(?=^## |\Z)", text)
+    table = (old.group(0) if old else "").partition(f"| {' | '.join(columns)} |\n")[2].partition("\n\n")[0]
+    kept = [tuple(cell.strip() for cell in line[1:-1].split("|")) for line in table.splitlines()[1:]]
+    new = {found[:keys]: found for found in rows}
+    return [new.pop(found[:keys], found) for found in kept] + list(new.values())
+
+
+def section(options, table: list[Row], figures: list[Row]) -> str:
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+    names = ("what", "measured", "target")
+    if options.update:
+        table, figures = merged(COLUMNS, 2, table), merged(names, 1, figures)
+
+    def lines(columns: Row, rows: list[Row]) -> list[str]:
+        return [f"| {' | '.join(cells)} |" for cells in (columns, ("---",) * len(columns), *rows)]
+
+    return "\n".join([
+        "## Fan-out", "",
+        f"`make bench`, last on {datetime.date.today()}, commit {commit}, {processor()}, Linux {os.uname().release} (load of the machine at the end: "
+        f"{os.getloadavg()[0]:.1f}).", "",
+        "One stream of 2.5 Mb/s 720p30 H.264 and Opus over a veth pair, one media loop on a processor of its own, viewers and publisher on the",
+        f"other; floor and server in turn, the middle one of {options.rounds} runs of {options.seconds} s. CPU is that of the process and of the kernel in its name, what the receiving",
+        "side of the veth pair does in softirqs included. Delay: from the publisher (the floor: the sender) to the viewer's socket. Join: from the",
+        "POST to the first picture; the floor's film has a key frame every two seconds. Rows of parts that were not in the last run are older.",
+        "", *lines(COLUMNS, table), "", *lines(names, figures), ""])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be repeated")
+    parser.add_argument("--viewers", type=lambda text: [int(part) for part in text.split(",")], default=[1, 100, 300, 1000])
+    parser.add_argument("--seconds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--watching", type=int, default=500, help="viewers that others join beside")
+    parser.add_argument("--deaf", type=int, default=4000, help="viewers at saturation")
+    parser.add_argument("--idle", type=int, default=10_000, help="sessions without a stream")
+    parser.add_argument("--profile", choices=NAMES, default="gcm", help="for another server")
+    parser.add_argument("--update", action="store_true", help="write RESULTS.md")
+    parser.add_argument("--verbose", action="store_true", help="what the viewers see, each second")
+    options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    with tempfile.TemporaryDirectory(prefix="tributary-bench-") as temporary:
+        folder = pathlib.Path(temporary)
+        if "BENCH_WHEP" in os.environ:
+            print("\n".join(f"| {' | '.join(cells)} |" for cells in (COLUMNS, *other(options, folder))))
+            return
+        table: list[Row] = []
+        figures: list[Row] = []
+        pair = Pair()
+        try:
+            lab = Lab(pair, folder, options)
+            for name, part in PARTS.items():
+                if not options.only or name in options.only:
+                    rows = part(lab)
+                    (table if name in TABLES else figures).extend(rows)
+                    for cells in rows:
+                        note(" | ".join(cells))
+        finally:
+            pair.close()
+    text = section(options, table, figures)
+    print(text)
+    if options.update:
+        update(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,175 @@
+"""Servers with a WHEP endpoint, viewers that watch them, and what that costs the servers."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+import re
+import struct
+import subprocess
+import sys
+import time
+
+from pair import SERVER, Pair, cpu_ns, overflows, rss_kb, softirq_ns, until
+from record import BINARIES, ROOT
+
+
+def film(path: pathlib.Path, seconds: int = 10) -> None:
+    """2.5 Mb/s 720p30 H.264 and Opus; one slice for a picture and a key frame every two seconds, as encoders of live streams do."""
+    subprocess.run([
+        "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30,noise=alls=8:allf=t",
+        "-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000", "-t", str(seconds), "-threads", "1",
+        "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
+        "-b:v", "2430k", "-minrate", "2430k", "-maxrate", "2430k", "-bufsize", "1215k", "-g", "60",
+        "-c:a", "libopus", "-ac", "2", "-b:a", "64k", str(path)], check=True)
+
+
+@dataclasses.dataclass
+class Figures:
+    """Of one server with one load."""
+
+    packets: int
+    cpu_us: float
+    rss_kb: float
+    lost: int
+    unread: int
+    delay: dict[str, float] | None
+    join: dict[str, float]
+    seconds: float
+
+    @property
+    def per_packet(self) -> float:
+        return self.cpu_us / max(self.packets, 1)
+
+    @property
+    def cores(self) -> float:
+        """Of a processor, on the average."""
+        return self.cpu_us / 1e6 / self.seconds
+
+
+class Lab:
+    """Both sides, the film, and the programs that run."""
+
+    def __init__(self, pair: Pair, folder: pathlib.Path, options):
+        self.pair, self.folder, self.options = pair, folder, options
+        self.film = folder / "film.mkv"
+        film(self.film)
+        cores = sorted(os.sched_getaffinity(0))
+        self.cores = {cores[0]}
+        self.others = set(cores[1:]) or self.cores
+
+    def floor(self, profile: str) -> "Server":
+        process = self.pair.start(
+            self.pair.server, self.cores, BINARIES / "floor", "--input", self.film, "--listen", f"{SERVER}:7900", "--address", SERVER,
+            "--profile", profile, stderr=(self.folder / "floor.log").open("wb"))
+        return self._ready(Server(self, process, f"http://{SERVER}:7900", process.pid))
+
+    def edge(self, loops: int = 1, cores: set[int] | None = None, settings: dict[str, str] | None = None) -> "Server":
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith("EDGE_")}
+        process = self.pair.start(
+            self.pair.server, cores or self.cores, BINARIES / "edge-node", cwd=self.folder, stderr=(self.folder / "edge.log").open("wb"),
+            env=inherited | {"EDGE_HTTP_LISTEN": f"{SERVER}:7777", "EDGE_AUTH_OPEN": "true", "EDGE_WEBRTC_LOOPS": str(loops), "LOG_LEVEL": "warn"}
+            | (settings or {}))
+        return self._ready(Server(self, process, f"http://{SERVER}:7777", process.pid))
+
+    @contextlib.contextmanager
+    def published(self, *words: object, stream: str = "bench", settings: dict[str, str] | None = None):
+        """An edge with the film on it."""
+        edge = self.edge(settings=settings)
+        edge.whep = f"{edge.url}/whep/{stream}"
+        publisher = self.publish(f"{edge.url}/whip/{stream}", *words)
+        try:
+            yield edge
+        finally:
+            self.pair.stop(publisher)
+            edge.stop()
+
+    def _ready(self, server: "Server") -> "Server":
+        until(f"{server.url} answers", lambda: self.pair.get(f"{server.url}/healthz") is not None)
+        return server
+
+    def bench(self, *words: object, **more) -> subprocess.Popen:
+        return self.pair.start(self.pair.load, self.others, BINARIES / "edge-bench", *words, **more)
+
+    def joins(self, whep: str, viewers: int, rate: int) -> dict:
+        """Viewers that come at this rate and leave with their first picture."""
+        play = self.bench(
+            "play", "--url", whep, "--viewers", viewers, "--rate", rate, "--joining", 256, "--stay", 0, "--duration", viewers // rate + 10,
+            "--json", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        text = play.stdout.read()
+        self.pair.kill(play)
+        return json.loads(text)
+
+    def publish(self, whip: str, *words: object) -> subprocess.Popen:
+        return self.bench(
+            "publish", "--url", whip, "--input", self.film, "--loop", "--stamp", *words, stderr=(self.folder / "publish.log").open("wb"))
+
+
+class Server:
+    """Something with a WHEP endpoint whose process can be watched."""
+
+    def __init__(self, lab: Lab, process: subprocess.Popen | None, url: str, pid: int, whep: str | None = None):
+        self.lab, self.process, self.url, self.pid = lab, process, url, pid
+        self.whep = whep or f"{url}/whep/bench"
+
+    def stop(self) -> None:
+        if self.process:
+            self.lab.pair.stop(self.process)
+
+    def metric(self, name: str) -> float:
+        text = self.lab.pair.get(f"{self.url}/metrics") or ""
+        return sum(float(value) for value in re.findall(rf"^tributary_edge_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+
+    def watched(self, viewers: int, seconds: int, *words: object, meanwhile=None, reached: str = "with_picture", ends: bool = True) -> Figures:
+        """Joins viewers, and once all are there counts for so many seconds, in which `meanwhile` is run.
+
+        Unless `ends`, they are cut off instead of leaving one by one.
+        """
+        idle = rss_kb(self.pid)
+        play = self.lab.bench(
+            "play", "--url", self.whep, "--viewers", viewers, "--joining", 32, "--settle", 60, "--duration", seconds, "--json", *words,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        marks = []
+        for line in play.stderr:
+            if line.strip() in ("counting", "counted"):
+                marks.append((cpu_ns(self.pid) + softirq_ns(self.lab.cores), overflows(play.pid), rss_kb(self.pid)))
+                if len(marks) == 1 and meanwhile:
+                    meanwhile()
+            elif self.lab.options.verbose:
+                print(f"    {line.rstrip()}", file=sys.stderr)
+        text = play.stdout.readline()
+        if ends:
+            play.wait(60)
+        self.lab.pair.kill(play)
+        if len(marks) < 2 or not text:
+            raise SystemExit(f"{self.url}: nothing was counted")
+        seen, (before, after) = json.loads(text), marks[:2]
+        if seen[reached] < viewers:
+            raise SystemExit(f"{self.url}: only {seen[reached]} of {viewers} viewers are there")
+        return Figures(
+            packets=seen["packets"], cpu_us=(after[0] - before[0]) / 1000, rss_kb=(after[2] - idle) / viewers, lost=seen["lost"],
+            unread=after[1] - before[1], delay=seen.get("delay_ms"), join=seen.get("picture_ms") or seen["connect_ms"], seconds=seen["seconds"])
+
+
+class Allocations:
+    """What a program's threads take from the heap, counted by a library that is loaded before its own."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.library, self.table = folder / "allocations.so", folder / "allocations.table"
+        subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self.library, ROOT / "bench/allocations.c"], check=True)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {"LD_PRELOAD": str(self.library), "ALLOCATIONS": str(self.table)}
+
+    def count(self, pid: int, thread: str) -> int:
+        """Of the threads whose names begin so."""
+        total = 0
+        for number, count in struct.iter_unpack("QQ", self.table.read_bytes()):
+            with contextlib.suppress(OSError):
+                if number and pathlib.Path(f"/proc/{pid}/task/{number}/comm").read_text().startswith(thread):
+                    total += count
+        return total
