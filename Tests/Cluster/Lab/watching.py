@@ -77,9 +77,10 @@ class ChromiumViewer:
         """When each was decoded, and its own time, in seconds."""
         return [(at / 1e3, time / 1e6) for at, time, _ in self._browser.script("return pictures")]
 
-    def heights(self) -> list[tuple[float, int]]:
+    def heights(self, since: float = 0) -> list[tuple[float, int]]:
         """When each was decoded, in seconds, and how high it is."""
-        return [(at / 1e3, height) for at, _, height in self._browser.script("return pictures")]
+        found = self._browser.script("return pictures.filter(([at]) => at >= arguments[0])", since * 1e3)
+        return [(at / 1e3, height) for at, _, height in found]
 
     def now(self) -> float:
         """On the clock of ``pictures()`` and ``heights()``."""

@@ -9,11 +9,15 @@ struct SimulatedLink {
     var queueNs: UInt64 = 200_000_000
     /// Packets lost at random, of all.
     var loss = 0.0
+    /// Packets wait up to so much longer now and then, those behind them too: a radio link, or a peer short of processor time.
+    var jitterNs: UInt64 = 0
     /// Instead of the queue: bytes beyond an allowance are dropped at once, as a policer does.
     var allowanceBytes: Double?
 
     private var freeAtNs: UInt64 = 0
     private var tokens = 0.0
+    private var heldNs: UInt64 = 0
+    private var releaseNs: UInt64 = 0
     private var filledNs: UInt64 = 0
     private var random = Mutator.Random(seed: 7)
 
@@ -32,7 +36,11 @@ struct SimulatedLink {
         let begins = max(freeAtNs, now)
         guard begins - now <= queueNs else { return nil }
         freeAtNs = begins + UInt64(Double(8 * bytes) / rate * 1e9)
-        return freeAtNs + delayNs
+        if jitterNs > 0, now >= heldNs {
+            heldNs = now + UInt64.random(in: 0...4 * jitterNs, using: &random)
+            releaseNs = now + UInt64.random(in: 0...jitterNs, using: &random)
+        }
+        return max(freeAtNs, releaseNs) + delayNs
     }
 }
 

@@ -8,15 +8,17 @@ struct ProbeControl {
     /// Between two probes: after one that showed room, and at most after ones that didn't, each time twice as long.
     static let intervalMinNs: UInt64 = 250_000_000
     static let intervalFirstNs: UInt64 = 1_000_000_000
-    static let intervalMaxNs: UInt64 = 4_000_000_000
+    static let intervalMaxNs: UInt64 = 3_000_000_000
     /// A probe that showed room which wasn't there, such as a policer's allowance, is found out within this time. The next ones come at
     /// most so far apart.
     static let doubtNs: UInt64 = 5_000_000_000
-    static let doubtfulIntervalMaxNs: UInt64 = 6_000_000_000
+    static let doubtfulIntervalMaxNs: UInt64 = 5_000_000_000
     /// Too few packets say nothing about a rate.
     private static let packetsMin = 5
-    /// Of what is sent, so much must arrive in the same time, or the path was full.
-    private static let arrivedMin = 0.9
+    /// Of what is sent, so much must arrive in the same time, or the path was full; less would be jitter.
+    private static let arrivedMin = 0.8
+    /// A full path's rate that is so much above what was known is news, too.
+    private static let news = 1.2
     private static let lossMax = 0.1
 
     private enum Phase {
@@ -35,6 +37,8 @@ struct ProbeControl {
     /// Of the probe under way, or the last one; 0 before the first.
     private(set) var number: UInt8 = 0
     private var rate = 0.0
+    /// The estimate when it began.
+    private var known = 0.0
     private(set) var startedNs: UInt64 = 0
     private var paddedNs: UInt64 = 0
     private var sentBytes = 0
@@ -79,6 +83,7 @@ struct ProbeControl {
         guard phase == .idle, wanted > estimate, now >= nextNs else { return }
         number = number == .max ? 1 : number + 1
         // What a full queue costs stays in proportion, the more so where one was found.
+        known = estimate
         rate = min(wanted * 1.1, estimate * (hasFailed ? 1.5 : 2))
         phase = .sending
         startedNs = now
@@ -125,6 +130,9 @@ struct ProbeControl {
             hasFailed = false
             carriedNs = now
             nextNs = now &+ Self.intervalMinNs
+        } else if case .full(let measured) = outcome, measured > Self.news * known {
+            hasFailed = true
+            nextNs = now &+ Self.intervalFirstNs
         } else {
             hasFailed = true
             nextNs = now &+ intervalNs
@@ -167,12 +175,12 @@ struct ProbeControl {
             }
         }
 
-        /// The queue grew by more than a quarter of the probe, or a quarter of it was lost.
+        /// The queue grew by more than a third of the probe, or a quarter of it was lost.
         var isHopeless: Bool {
             guard arrived + lost >= 10 else { return false }
             if 4 * lost > arrived + lost { return true }
             let sentMs = Double(lastSentNs &- first.sentNs) / 1e6
-            return lastArrivalMs - firstArrivalMs - sentMs > Double(ProbeControl.durationNs) / 4e6
+            return lastArrivalMs - firstArrivalMs - sentMs > Double(ProbeControl.durationNs) / 3e6
         }
 
         /// Rates leave out the packet that the time begins or ends with.

@@ -9,6 +9,9 @@ struct RateControl {
 
     /// How much of what arrived is kept when the queue grows (§5.5).
     private static let backOff = 0.85
+    /// Above the first of these shares of what arrives much is unused, and the second is left then.
+    private static let unused = 1.3
+    private static let spared = 1.15
     /// Growth in a second while the limit is unknown (§5.5).
     private static let growth = 1.08
     /// A rate that isn't used says nothing: at most so much more than what arrives (§5.5).
@@ -49,13 +52,20 @@ struct RateControl {
         switch signal {
         case .overuse:
             isHolding = true
-            decrease(to: Self.backOff * (arrived ?? bitsPerSecond), arrived, rttNs, now)
+            decrease(to: backedOff(arrived), arrived, rttNs, now)
         case .underuse: isHolding = true
         case .normal:
             // After a step down the queue drains first.
             if isHolding, now &- decreasedNs > Self.decreaseIntervalNs + rttNs { isHolding = false }
             if !isHolding, mayGrow, loss.map({ $0 < Self.lossLow }) ?? true { increase(elapsed, arrived, rttNs) }
         }
+    }
+
+    /// A queue under a flow that leaves much of the estimate unused may be somebody else's, or jitter: the first time only what is unused
+    /// goes.
+    private func backedOff(_ arrived: Double?) -> Double {
+        guard let arrived else { return Self.backOff * bitsPerSecond }
+        return (bitsPerSecond > Self.unused * arrived ? Self.spared : Self.backOff) * arrived
     }
 
     /// What is lost was not carried, and half of that is given up beside (§6); what was never sent counts for nothing.
