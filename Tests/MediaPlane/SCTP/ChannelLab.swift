@@ -103,6 +103,15 @@ final class ChannelLab {
         return client
     }
 
+    /// Lets a publisher and a viewer in who each have a channel `a` on stream 0.
+    func joinTwo() -> (publisher: Client, viewer: Client) {
+        let two = (join(1, isPublisher: true), join(2))
+        two.0.open("a", on: 0)
+        two.1.open("a", on: 0)
+        run(milliseconds: 50)
+        return two
+    }
+
     /// Feeds the hub a packet that no association made.
     func inject(_ packet: [UInt8], from id: UInt64) {
         hub.receive(id, packet, now: now)
