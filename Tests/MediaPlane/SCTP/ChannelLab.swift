@@ -1,6 +1,6 @@
 @testable import MediaPlane
 
-/// A hub and clients with SCTP of their own, joined by a wire in memory; all on the data channel thread.
+/// A hub and clients with SCTP of their own, joined by a wire in memory, on virtual time; all on the data channel thread.
 final class ChannelLab {
     final class Client {
         let id: UInt64
@@ -74,6 +74,10 @@ final class ChannelLab {
     /// Everything that went to the hub.
     private(set) var sentToHub: [[UInt8]] = []
     private(set) var largestPacket = 0
+    /// What usrsctp reads its times from.
+    private let clock: UnsafeMutablePointer<UInt64>
+
+    init(clock: UnsafeMutablePointer<UInt64>) { self.clock = clock }
 
     /// Lets a peer in and connects it.
     func join(_ id: UInt64, isPublisher: Bool = false, messageBytes: Int = .max) -> Client {
@@ -97,6 +101,15 @@ final class ChannelLab {
         clients[id] = client
         run(milliseconds: 50)
         return client
+    }
+
+    /// Lets a publisher and a viewer in who each have a channel `a` on stream 0.
+    func joinTwo() -> (publisher: Client, viewer: Client) {
+        let two = (join(1, isPublisher: true), join(2))
+        two.0.open("a", on: 0)
+        two.1.open("a", on: 0)
+        run(milliseconds: 50)
+        return two
     }
 
     /// Feeds the hub a packet that no association made.
@@ -131,6 +144,7 @@ final class ChannelLab {
         pump()
         for _ in 0..<(milliseconds / 10) {
             now += 10_000_000
+            clock.pointee += 10_000_000
             hub.advance(milliseconds: 10, now: now)
             for client in clients.values { client.follow() }
             pump()
@@ -150,9 +164,11 @@ final class ChannelLab {
         return await withCheckedContinuation { done in
             thread.post(
                 .perform {
-                    let lab = ChannelLab()
-                    let result = body(lab)
-                    lab.finish()
+                    let result = withWallClock { clock in
+                        let lab = ChannelLab(clock: clock)
+                        defer { lab.finish() }
+                        return body(lab)
+                    }
                     done.resume(returning: result)
                 })
         }

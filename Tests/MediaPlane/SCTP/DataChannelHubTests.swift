@@ -97,11 +97,7 @@ struct DataChannelHubTests {
     @Test("a viewer says so much in a second and no more; channels and streams have their number")
     func limits() async throws {
         let (heard, channels) = try await ChannelLab.run { lab in
-            let publisher = lab.join(1, isPublisher: true)
-            let viewer = lab.join(2)
-            publisher.open("a", on: 0)
-            viewer.open("a", on: 0)
-            lab.run(milliseconds: 50)
+            let (publisher, viewer) = lab.joinTwo()
             for _ in 0..<300 {
                 viewer.say([1], on: 0)
                 lab.pump()
@@ -117,11 +113,7 @@ struct DataChannelHubTests {
     @Test("a channel that the peer closes is closed on our side too, and its stream can be used again")
     func reset() async throws {
         let (closed, heard) = try await ChannelLab.run { lab in
-            let publisher = lab.join(1, isPublisher: true)
-            let viewer = lab.join(2)
-            publisher.open("a", on: 0)
-            viewer.open("a", on: 0)
-            lab.run(milliseconds: 50)
+            let (publisher, viewer) = lab.joinTwo()
             viewer.association?.reset(stream: 0)
             lab.run(milliseconds: 500)
             let closed = viewer.closed

@@ -32,11 +32,11 @@ struct DataChannelQueueTests {
             pair.run(limitMs: 50)
             #expect(heard == [largest, [1, 2, 3]])
             #expect(pair.largestDatagram <= Limits.dtlsDatagramBytes)
-            // A peer that sends without end is heard as often as agreed.
+            // A peer that sends without end is heard as often as agreed; repeats of its handshake count, too.
             heard = []
             for _ in 0..<2000 { pair.sendData([7], fromServer: false) }
             pair.run(limitMs: 100)
-            #expect(heard.count >= Int(SCTPLimits.recordBurst) && heard.count < 1000)
+            #expect(heard.count > Int(SCTPLimits.recordBurst) - 10 && heard.count < 1000)
         }
     }
 }

@@ -2,7 +2,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-// usrsctp for associations whose packets go through DTLS (RFC 8261), without threads of its own.
+// usrsctp for associations whose packets go through DTLS (RFC 8261), driven by its caller.
 //
 // A target with a source file and not a module of usrsctp.h: that header would bring the declarations of netinet/in.h a second time. All
 // calls have to come from one thread; callbacks come within them.

@@ -43,8 +43,9 @@ final class SCTPAssociation {
 
     deinit { abort() }
 
-    /// Feeds a packet as it came out of DTLS.
+    /// Feeds a packet as it came out of DTLS; one that is not sound is dropped.
     func receive(_ packet: [UInt8]) {
+        guard SCTPPacketForm.isSound(packet.span) else { return }
         packet.withUnsafeBytes { tributary_sctp_input(id, $0.baseAddress, $0.count) }
     }
 

@@ -7,7 +7,7 @@ enum SCTPLibrary {
     nonisolated(unsafe) private static var active: Set<UInt> = []  // why: see above
     nonisolated(unsafe) private static var lastID: UInt = 0  // why: see above
 
-    /// Sets the library up, without threads of its own.
+    /// Sets the library up; its timers and packets are driven from here.
     static func start() {
         let settings = tributary_sctp_settings(
             local_port: SCTPLimits.port, streams: SCTPLimits.streams, path_mtu: SCTPLimits.pathMTU,
