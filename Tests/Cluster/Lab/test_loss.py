@@ -66,6 +66,8 @@ def test_a_browser_decodes_what_is_sent(edge, broadcast, tmp_path, percent, shar
                 before = viewer.mark()
                 time.sleep(SECONDS)
                 watched = viewer.between(before, sources.FPS)
+                metrics = Coordinators([edge.url("edge-1")]).get("/metrics").text
+                drops = [line for line in metrics.splitlines() if "drop" in line and not line.startswith("#")]
             finally:
                 viewer.close()
     finally:
@@ -74,8 +76,8 @@ def test_a_browser_decodes_what_is_sent(edge, broadcast, tmp_path, percent, shar
           f"pause {1000 * watched.longest_pause:.0f} ms, {watched.retransmitted} retransmissions for {watched.asked} NACKs")
     assert watched.sent >= 0.9 * SECONDS * sources.FPS
     assert watched.retransmitted > 0
-    assert watched.share >= share
-    assert pause is None or watched.longest_pause <= pause
+    assert watched.share >= share, drops
+    assert pause is None or watched.longest_pause <= pause, drops
 
 
 def test_a_recording_has_every_picture(edge, broadcast, tmp_path):

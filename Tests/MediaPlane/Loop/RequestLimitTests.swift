@@ -65,6 +65,17 @@ struct RequestLimitTests {
         #expect(source.lost > 1000 && Double(source.asked) < 1.5 * Double(source.lost), "\(source.asked) for \(source.lost)")
     }
 
+    @Test("a round trip is soon what the quickest answers took, and not much more for a few slow ones")
+    func samples() {
+        var trip = RoundTrip()
+        var seen: [UInt64] = []
+        for sample in [400, 100, 100, 100, 100, 500, 100] as [UInt64] {
+            trip.take(sample)
+            seen.append(trip.ns)
+        }
+        #expect(seen == [400, 250, 175, 137, 118, 141, 120])
+    }
+
     @Test("a command for a picture keeps its number while it may be under way, then is a new one")
     func commandNumbers() {
         var requester = KeyframeRequester()

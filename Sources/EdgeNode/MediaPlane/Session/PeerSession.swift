@@ -136,7 +136,8 @@ struct ViewerSide: ~Copyable {
     /// What layers were last chosen by, in bits per second.
     var toldBits = UInt64.max
     var nextReportNs: UInt64 = .max
-    var rttNs: UInt64 = 0
+    private var trip = RoundTrip()
+    var rttNs: UInt64 { trip.ns }
     private var reports = InlineArray<4, SentReport>(repeating: SentReport())
     private var reportCount = 0
     private var secondStartNs: UInt64 = 0
@@ -215,7 +216,7 @@ struct ViewerSide: ~Copyable {
             let held = (UInt64(block.delaySinceLastReport) &* 1_000_000_000) >> 16
             let since = now &- reports[index].sentNs
             guard since > held, since - held < 10_000_000_000 else { return }
-            rttNs = rttNs == 0 ? since - held : (7 * rttNs + since - held) / 8
+            trip.take(since - held)
             return
         }
     }

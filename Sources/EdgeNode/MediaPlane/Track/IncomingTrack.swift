@@ -24,8 +24,10 @@ struct IncomingTrack: ~Copyable {
     private(set) var profileLevel: UInt32 = 0
     private(set) var hasMedia = false
     var fullIntraNumber: UInt8 = 0
-    /// From first asking for a packet to its arrival, smoothed; stands in for the round trip time.
-    private(set) var repairNs: UInt64 = 0
+    /// From first asking for a packet to its arrival.
+    private var repairTrip = RoundTrip()
+    /// The same in nanoseconds; stands in for the round trip time.
+    var repairNs: UInt64 { repairTrip.ns }
     private(set) var recovered: UInt64 = 0
 
     init(_ spec: TrackConstants) { self.spec = spec }
@@ -104,7 +106,7 @@ struct IncomingTrack: ~Copyable {
             guard let took else { return }
             recovered &+= 1
             // Where a request or its answer got lost, too, it took a round trip more: such samples count for little.
-            repairNs = repairNs == 0 ? took : took < repairNs ? (repairNs + took) / 2 : (15 * repairNs + took) / 16
+            repairTrip.take(took)
         case .hopeless: keyframes.want()
         }
     }
