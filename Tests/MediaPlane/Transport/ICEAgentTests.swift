@@ -188,7 +188,7 @@ struct ICEAgentTests {
         #expect(fixture.agent.selectedAddress == next)
     }
 
-    @Test("a peer that does not nominate again (RFC 7675 checks need not) is followed by its media once its old address is silent")
+    @Test("a peer that does not nominate again is followed by its media once its old address is silent")
     func followsMedia() throws {
         let fixture = Fixture()
         _ = fixture.request(from: Self.a, at: 5)
