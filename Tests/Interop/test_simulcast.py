@@ -82,7 +82,7 @@ def test_viewers_get_the_layer_they_choose_and_another_without_a_freeze(cluster,
     for rid, viewer in viewers.items():
         choose(viewer, rid)
     for rid, viewer in viewers.items():
-        eventually(f"{rid} at {LAYERS[rid]}", lambda: viewer.size == LAYERS[rid], 15)
+        eventually(f"{rid} at {LAYERS[rid]}", lambda: viewer.size == LAYERS[rid], 30)
         (current,) = [each for each in layers(viewer) if each["current"]]
         assert current["encodingId"] == rid and current["chosen"] and current["bitrate"] > 0
         assert (current["width"], current["height"]) == LAYERS[rid]
@@ -91,7 +91,7 @@ def test_viewers_get_the_layer_they_choose_and_another_without_a_freeze(cluster,
     first.longest_pause = 0
     for rid in ("f", "h", "q", "f"):
         choose(first, rid)
-        eventually(f"switched to {rid}", lambda: first.size == LAYERS[rid], 15)
+        eventually(f"switched to {rid}", lambda: first.size == LAYERS[rid], 30)
         eventually("a second of it", lambda before=first.frames: first.frames > before + 15, 10)
     assert first.longest_pause < 1.5, "a switch froze the picture"
 
@@ -103,10 +103,9 @@ def test_viewers_get_the_layer_they_choose_and_another_without_a_freeze(cluster,
     assert call("POST", layer_url(first), '{"encodingId": "nothing"}', {"Content-Type": "application/json"}).status == 404
 
     assert call("DELETE", layer_url(first)).status == 200
-    time.sleep(0.5)
+    # What was on its way is still decoded.
+    eventually("a second without a picture", lambda: time.monotonic() - first.last_frame_at > 1, 10)
     stopped = first.frames
-    time.sleep(1)
-    assert first.frames <= stopped + 2, "video goes on though it was turned off"
     choose(first, "h")
     eventually("video again", lambda: first.frames > stopped + 15 and first.size == LAYERS["h"], 15)
 
@@ -121,7 +120,7 @@ def test_a_browser_plays_on_over_every_switch(cluster, browsers, name):
     before = viewer.stats
     for rid in ("f", "q", "h", "f", "h", "q"):
         choose(viewer, rid)
-        eventually(f"switched to {rid}", lambda: viewer.size == LAYERS[rid], 15, 0.1)
+        eventually(f"switched to {rid}", lambda: viewer.size == LAYERS[rid], 30, 0.1)
         frames = viewer.stats["framesDecoded"]
         eventually("a second of it", lambda: viewer.stats["framesDecoded"] > frames + 20, 10, 0.1)
     after = viewer.stats

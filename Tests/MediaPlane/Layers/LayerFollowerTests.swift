@@ -126,7 +126,7 @@ struct LayerFollowerTests {
         follower.bitsPerSecondMax = 100_000
         #expect(layers.pass(0.25, kbps: Self.all, &follower, current: &current) == [1], "the lowest even where that is too much")
         follower.bitsPerSecondMax = 1_700_000
-        #expect(layers.pass(4.5, kbps: Self.all, &follower, current: &current) == [])
+        #expect(layers.pass(2, kbps: Self.all, &follower, current: &current) == [])
         #expect(layers.pass(1, kbps: Self.all, &follower, current: &current) == [2])
         #expect(layers.pass(20, kbps: Self.all, &follower, current: &current) == [], "too little above the highest layer's rate")
         follower.bitsPerSecondMax = 2_500_000

@@ -68,7 +68,7 @@ struct LayeredEncoder {
     mutating func picture(_ peer: TestPeer, _ rids: [String] = ["q", "h", "f"], keyOf: Set<String> = [], named: Bool = true) {
         for index in layers.indices where rids.contains(layers[index].rid) {
             for packet in 0..<layers[index].packets { send(peer, index, packet, keyOf, named) }
-            layers[index].pictureID = (layers[index].pictureID &+ 1) & 0x7FFF
+            layers[index].pictureID = (layers[index].pictureID &+ 1) & (codec == .vp8 ? 0x7FFF : 0xFFFF)
             layers[index].baseLayerIndex &+= 1
         }
         clock &+= 3000
@@ -91,7 +91,7 @@ struct LayeredEncoder {
         switch codec {
         case .vp8:
             let id = layer.pictureID | 0x8000
-            let head = [0x80 | (packet == 0 ? 0x10 : 0), 0xC0, UInt8(id >> 8), UInt8(id & 0xFF), layer.baseLayerIndex]
+            let head: [UInt8] = [0x80 | (packet == 0 ? 0x10 : 0), 0xC0, UInt8(id >> 8), UInt8(id & 0xFF), layer.baseLayerIndex]
             return head + [isKey ? 0 : 1] + body
         case .av1: return [(packet == 0 ? 0 : 0x80) | (isKey && packet == 0 ? 0x08 : 0), 0x30] + body
         default: return [0x7C, (packet == 0 ? 0x80 : 0) | (isKey ? 5 : 1)] + body
@@ -150,4 +150,14 @@ extension PictureNumbers {
 
 extension PictureSize {
     static func read(_ codec: CodecID, _ payload: [UInt8]) -> PictureSize? { PictureSize(codec, keyframe: payload.span) }
+}
+
+extension HeaderExtensionElement {
+    /// All elements of a packet.
+    static func all(_ packet: [UInt8]) throws -> [HeaderExtensionElement] {
+        var reader = HeaderExtensionReader(try RTPHeader(parsing: packet.span))
+        var found: [HeaderExtensionElement] = []
+        while let element = reader.next(in: packet.span) { found.append(element) }
+        return found
+    }
 }

@@ -154,8 +154,7 @@ struct SimulcastTests {
         var last: UInt32?
         for bytes in viewer.media {
             let header = try RTPHeader(parsing: bytes.span)
-            var reader = HeaderExtensionReader(header)
-            let element = try #require(reader.next(in: bytes.span))
+            let element = try #require(HeaderExtensionElement.all(bytes).first)
             let value = Array(bytes[element.offset..<(element.offset + element.count)])
             #expect(element.id == LayeredEncoder.viewerDescriptor && value.count == 5 && Array(value[3...]) == [0xEE, 0xFF])
             if header.timestamp != last { frames.append(UInt16(value[1]) << 8 | UInt16(value[2])) }

@@ -33,6 +33,7 @@ extension LoopCore {
         outgoing.pointee.state = .unmatched
         outgoing.pointee.layer = -1
         outgoing.pointee.target = -1
+        outgoing.pointee.isLayered = false
     }
 
     /// Ties the viewer's tracks to the stream's, by kind and order, and starts those whose source begins anew.

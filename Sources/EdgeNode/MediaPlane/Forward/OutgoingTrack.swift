@@ -45,9 +45,11 @@ struct OutgoingTrack {
 
     private(set) var packets: UInt64 = 0
     private(set) var octets: UInt64 = 0
-    /// Of the last packet sent: its timestamp on its layer's timeline, and its arrival.
+    /// Of the newest packet sent: its timestamp on its layer's timeline, and its arrival.
     private(set) var lastTimestamp: UInt32 = 0
     private(set) var lastArrivalNs: UInt64 = 0
+    /// Its position, as far as it belongs to the newest stretch.
+    private var lastIndex: UInt64 = 0
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
     /// The last full intra request's number, and when it came first.
@@ -90,6 +92,7 @@ struct OutgoingTrack {
     mutating func begin(at index: UInt64, shift: LayerShift) -> Bool {
         guard map.begin(at: index, shift: shift) else { return false }
         if midLast == .max { midLast = map.highest &+ Self.midPackets }
+        lastIndex = 0
         return true
     }
 
@@ -218,9 +221,12 @@ struct OutgoingTrack {
     mutating func countSent(_ slot: UnsafePointer<PacketSlot>, bytes: Int) {
         packets &+= 1
         octets &+= UInt64(slot.pointee.payloadCount)
+        resends.earn(bytes)
+        // What comes late is no measure for what comes next.
+        guard slot.pointee.index > lastIndex else { return }
+        lastIndex = slot.pointee.index
         lastTimestamp = slot.pointee.timestamp
         lastArrivalNs = slot.pointee.arrivalNs
-        resends.earn(bytes)
     }
 
     /// Whether a full intra request with this number is another one than the last.

@@ -147,8 +147,9 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         if case .unmatched = outgoing.pointee.state {
-            let isStopped = session.pointee.viewer?.pointee.breaker.isOpen ?? false
-            counters.pointee.count(isStopped ? .viewerStopped : .codecMismatch, UInt64(fanout.pointee.tracks[track].pendingCount))
+            guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off else { return }
+            let reason: MediaDrop = viewer.pointee.breaker.isOpen ? .viewerStopped : .codecMismatch
+            counters.pointee.count(reason, UInt64(fanout.pointee.tracks[track].pendingCount))
             return
         }
         guard fanout.pointee.tracks[track].hasPendingKeyframe, isAwaited(track, outgoing, fanout) else { return }

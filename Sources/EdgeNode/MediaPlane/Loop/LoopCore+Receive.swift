@@ -209,7 +209,10 @@ extension LoopCore {
                 directory.emit(
                     .firstMedia(session.pointee.handle.stream, session: session.pointee.name, incoming.pointee.spec.kind))
             }
-            if incoming.pointee.profileLevel != publisher.pointee.announcedProfile, incoming.pointee.profileLevel != 0 {
+            // Layers differ in level only, which is none of the viewers' business.
+            let compared: UInt32 = incoming.pointee.spec.rid.count > 0 ? 0xFFFF00 : 0xFFFFFF
+            let difference = (incoming.pointee.profileLevel ^ publisher.pointee.announcedProfile) & compared
+            if difference != 0, incoming.pointee.profileLevel != 0 {
                 publisher.pointee.announcedProfile = incoming.pointee.profileLevel
                 directory.emit(
                     .h264Profile(
