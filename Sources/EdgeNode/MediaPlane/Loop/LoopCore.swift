@@ -175,19 +175,11 @@ final class LoopCore {
             // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
             let wanted = hasOtherSockets ? MediaLimits.readyEvents : 1
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
-            if counters.pointee.mediaNs &+ MediaLimits.quietNs < before { gather(since: before) }
             let woke = tributary_monotonic_ns()
             iterate(woke, ready: Int(max(0, ready)))
             noteWork(from: woke, to: tributary_monotonic_ns())
         }
         finish()
-    }
-
-    /// Without media nothing is urgent to the millisecond: thousands of idle peers' consent checks are dealt with some at a time.
-    private func gather(since before: UInt64) {
-        let elapsed = tributary_monotonic_ns() &- before
-        guard elapsed < MediaLimits.quietGatherNs else { return }
-        usleep(UInt32(truncatingIfNeeded: (MediaLimits.quietGatherNs - elapsed) / 1000))
     }
 
     /// Whether epoll may name anything besides the loop's own descriptors.
@@ -256,7 +248,6 @@ final class LoopCore {
             session.pointee.isTouched = false
             if !session.pointee.isEnded { afterMedia(session, now) }
         }
-        if touched.pointee.count > 0 || dirty.pointee.count > 0 { counters.pointee.mediaNs = now }
         touched.pointee.removeAll()
         flushDirty(now, force: false)
     }

@@ -44,8 +44,6 @@ struct LoopCounters {
     var received: UInt64 = 0
     var receivedBytes: UInt64 = 0
     var busyNs: UInt64 = 0
-    /// When media was last received or waited to be sent.
-    var mediaNs: UInt64 = 0
     private var media = InlineArray<24, UInt64>(repeating: 0)
     private var transport = InlineArray<32, UInt64>(repeating: 0)
 

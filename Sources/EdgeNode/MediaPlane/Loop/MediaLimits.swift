@@ -85,9 +85,6 @@ package enum MediaLimits {
     package static let ssrcsPerPublisher = 32
     /// Lost packets of one viewer looked up in a second: five times what 10 Mb/s with every tenth packet lost asks for, each ten times.
     package static let nackedPerSecond = 5_000
-    /// A loop without media for so long is quiet, and looks at its socket no more often than this.
-    static let quietNs: UInt64 = 1_000_000_000
-    static let quietGatherNs: UInt64 = 4_000_000
     /// A loop this busy takes no more viewers while another is less so. What comes in waits 1 / (1 - share) times as long as on an idle
     /// loop, seven times here, and a burst of handshakes needs room too.
     static let saturationPermille: UInt32 = 850
