@@ -24,7 +24,8 @@ public struct SubscribeAnswer: Sendable {
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
-        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers, dataMessageBytes: Int? = nil,
+        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers,
+        dataMessageBytes: Int? = nil,
         randomSSRC: () -> UInt32
     ) throws(SDPError) {
         let read = try ReadDescription(offer)
