@@ -201,7 +201,7 @@ final class DTLSSession {
 
     /// Sends `bytes` as one record of application data.
     func send(_ bytes: UnsafeRawBufferPointer, to address: SocketAddress, output: inout TransportOutput) {
-        guard status == .complete, !bytes.isEmpty else { return }
+        guard status == .complete, !bytes.isEmpty, lendBuffers() else { return }
         ERR_clear_error()
         _ = SSL_write(ssl, bytes.baseAddress, Int32(bytes.count))
         flush(to: address, output: &output)
