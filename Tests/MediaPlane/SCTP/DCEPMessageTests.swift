@@ -47,8 +47,8 @@ struct DCEPMessageTests {
         var mutator = Mutator(seed: 8832)
         for round in 0..<5000 {
             let bytes = mutator.mutate(Self.vectors[round % Self.vectors.count].bytes)
-            guard let read = try? read(bytes) else { continue }
-            #expect((try? read(read.bytes)) == read)
+            guard let message = try? read(bytes) else { continue }
+            #expect((try? read(message.bytes)) == message)
         }
     }
 }
