@@ -146,7 +146,10 @@ extension LoopCore {
         _ track: Int, _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        if case .unmatched = outgoing.pointee.state {
+        switch outgoing.pointee.state {
+        case .waiting, .live, .catchingUp: break
+        case .paused: return
+        case .unmatched:
             guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off else { return }
             let reason: MediaDrop = viewer.pointee.breaker.isOpen ? .viewerStopped : .codecMismatch
             counters.pointee.count(reason, UInt64(fanout.pointee.tracks[track].pendingCount))

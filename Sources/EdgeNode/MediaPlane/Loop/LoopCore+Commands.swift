@@ -117,18 +117,20 @@ extension LoopCore {
                 lookAfterPath(session, now)
             }
         }
-        reschedule(session, now)
+        reschedule(session, now, hasFired: true)
     }
 
     /// Sets the session's one timer to the earliest thing it waits for.
-    func reschedule(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+    ///
+    /// - Parameter hasFired: what is overdue even so waits for the next tick, for in this one it would be woken again and again. Otherwise it
+    ///   must not: packets that come in each tick would put it off for ever.
+    func reschedule(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64, hasFired: Bool = false) {
         var deadline = session.pointee.withTransport { $0.nextDeadlineNs }
         if session.pointee.isConnected {
             if let publisher = session.pointee.publisher { deadline = min(deadline, publisher.pointee.deadlineNs(now: now)) }
             if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.deadlineNs) }
         }
-        // What is overdue waits for the next tick: in this one it would be woken again and again.
-        wheel.pointee.schedule(session.pointee.timer, at: max(deadline, now))
+        wheel.pointee.schedule(session.pointee.timer, at: hasFired ? max(deadline, now) : deadline)
     }
 
     // MARK: Fanouts
