@@ -138,7 +138,6 @@ def test_a_recording_and_another_node_get_the_best_layer(cluster, browsers, peer
     source = f'{{"sourceUrl": "{here.url}/whep/{stream}"}}'
     assert call("POST", f"{there.url}/api/cascade/{stream}", source, {"Content-Type": "application/json"}).status == 200
     viewer = peers.play(f"{there.url}/whep/{stream}")
-    # The way between the nodes has to prove first what it carries.
     eventually("the best layer on another node", lambda: viewer.size == LAYERS["f"], 60)
 
     def widths() -> list[str]:

@@ -109,9 +109,11 @@ public actor StreamRegistry {
         try checkRoom(isPublisher: false, isRelay: path != nil)
         try checkTime(isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
+        // A copy has viewers of its own, so it gets the best layer at once; only losses on the way there speak against it.
+        let reports = path == nil ? settings.pathReports : .never
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
-                offer: description, stream: source.isEmpty ? Self.expected : source, reports: settings.pathReports,
+                offer: description, stream: source.isEmpty ? Self.expected : source, reports: reports,
                 dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
