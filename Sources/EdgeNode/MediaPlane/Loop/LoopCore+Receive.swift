@@ -14,7 +14,7 @@ extension LoopCore {
         }
     }
 
-    /// The same for a batch from a socket that belongs to one session.
+    /// The same for a batch from a socket that belongs to one session. It answers from where it asked, whatever address that is.
     func receive(
         _ batch: borrowing ReceiveBatch, count: Int, for session: UnsafeMutablePointer<PeerSession>, now: UInt64
     ) {
@@ -22,7 +22,7 @@ extension LoopCore {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
             counters.pointee.receivedBytes &+= UInt64(datagram.count)
-            guard !batch.isTruncated(position), let source = batch.source(position, ownAddresses) else {
+            guard !batch.isTruncated(position), let source = batch.source(position, nil) else {
                 counters.pointee.count(.truncated)
                 continue
             }

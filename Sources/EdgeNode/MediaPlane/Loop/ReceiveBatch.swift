@@ -58,12 +58,12 @@ struct ReceiveBatch: ~Copyable {
         messages[index].header.msg_flags & Int32(MSG_TRUNC) != 0
     }
 
-    /// Who sent a datagram, and to which of our addresses where the socket has several.
+    /// Who sent a datagram, and to which of our addresses where the socket has several and it matters (`own`).
     @inline(__always)
-    func source(_ index: Int, _ own: UnsafeMutablePointer<OwnAddresses>) -> SocketAddress? {
+    func source(_ index: Int, _ own: UnsafeMutablePointer<OwnAddresses>?) -> SocketAddress? {
         guard let source = SocketAddress(addresses + index) else { return nil }
         var destination = tributary_own_address()
-        guard messages[index].header.msg_controllen > 0,
+        guard let own, messages[index].header.msg_controllen > 0,
             tributary_read_own_address(&messages[index].header, &destination) != 0
         else { return source }
         return source.by(own.pointee.way(from: destination))
