@@ -102,7 +102,7 @@ package struct Probe: Sendable {
         let file = directory.url.appendingPathComponent("track.mp4")
         try Data(bytes).write(to: file)
         let out = try Tool.run(
-            "sh", ["-c", "ffmpeg -v error -i \"$1\" -f null - 2>&1", "sh", file.path])
+            "sh", ["-c", "ffmpeg -v error -i \"$1\" -fps_mode passthrough -enc_time_base -1 -f null - 2>&1", "sh", file.path])
         return String(decoding: out, as: UTF8.self)
     }
 

@@ -98,6 +98,26 @@ struct CodecRecordingTests {
         #expect(try Probe.decodedPictures(file) == 180)
     }
 
+    @Test(
+        "B-frames that reports move are shown no more than a tenth sooner or later after each other", arguments: [1, 3],
+        [10, 90] as [UInt64])
+    func bFramesMoved(count: Int, soundDelayMs: UInt64) throws {
+        let (pictures, order) = try SyntheticMedia.reordered(.h264, frames: 180, gop: 30, bFrames: count)
+        var publisher = publisher(.h264, .h264, pictures)
+        publisher.pictureTicks = { Int64(order[$0]) * 3000 }
+        // Sound is placed by arrival before a report says otherwise, either way.
+        publisher.reportsAfterNs = 1_500_000_000
+        (publisher.videoDelayNs, publisher.soundDelayNs) = (50_000_000, soundDelayMs * 1_000_000)
+        let recorded = Recorded.run([publisher], settings: TimelineSettings(segmentSeconds: 1))
+        let (probe, _) = try check(try #require(recorded.periods.first))
+        let shown = probe.presentationTimes.sorted()
+        let steps = zip(shown, shown.dropFirst()).map { $1 - $0 }
+        #expect(shown.count == 180 && steps.filter { abs($0 - 3000) > 300 } == [])
+        // All the way to what the reports say, but for what nobody hears.
+        let movedMs = (steps.reduce(0, +) - 179 * 3000) / 90
+        #expect((37...43).contains(abs(movedMs)), "\(movedMs)")
+    }
+
     @Test("B-frames with a loss, a drift of reports and another resolution break no rule", arguments: 0..<6 as Range<UInt64>)
     func bFramesUnderway(seed: UInt64) throws {
         var generator = SeededGenerator(seed: seed)

@@ -12,26 +12,20 @@ struct OpenPeriod {
     var relationNs: Int64?
     /// How they are related by arrival, followed slowly; and the arrival of the picture it was last brought up to.
     var followed: (ns: Int64, atNs: UInt64)?
-    /// What has been added to video times so far, in ticks, to follow the sender's reports.
-    var correction: Int64 = 0
+    /// What is added to video times to follow the sender's reports.
+    private(set) var slew = TimeSlew()
     var video: TrackLane?
     var audio: TrackLane?
     /// Video has been cut once: from now on the set of tracks is fixed.
     var hasFixedTracks = false
 
-    /// The most by which a correction changes a frame's length: a tenth, which nobody sees.
-    static let slewDivisor: Int64 = 10
-    /// Corrections of less are left alone: 2 ms at 90 kHz.
-    static let slewDeadband: Int64 = 180
-
-    /// The media time of a picture, moved towards `target` without ever standing still or going back.
-    mutating func videoTime(of timestamp: Int64, target: Int64?) -> Int64 {
-        let raw = timestamp - videoOrigin
-        if let target, let previous = video?.pendingTime, abs(target - correction) > Self.slewDeadband {
-            let step = max(0, raw + correction - previous) / Self.slewDivisor
-            correction += max(-step, min(step, target - correction))
-        }
-        return max(raw + correction, (video?.pendingTime ?? -1) + 1)
+    /// The media times of a picture: when it is decoded and when it is shown, moved towards `target` without ever standing still or going
+    /// back.
+    mutating func videoTimes(of placed: PictureOrder.Placed, target: Int64?) -> (decoded: Int64, shown: Int64) {
+        let shown = slew.move(placed.timestamp - videoOrigin, target: target)
+        let decoded = slew.move(placed.decodingTime - videoOrigin, target: target)
+        slew.forget(before: placed.decodingTime - videoOrigin)
+        return (max(decoded, (video?.pendingTime ?? -1) + 1), shown)
     }
 
     /// The time of day has run away from what the Period's start and a media time say it is, and stays away: the sender's clock is not

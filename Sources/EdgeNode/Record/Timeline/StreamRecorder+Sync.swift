@@ -16,9 +16,9 @@ extension StreamRecorder {
         let isSettled = min(video.observedNs, sound.observedNs) >= Self.settleNs
         guard atOnce || isSettled || reportedRelationNs() != nil else { return }
         // Where video has been moved since, sound must follow.
-        let origin = video.nanoseconds(open.videoOrigin - open.correction)
+        let origin = video.nanoseconds(open.videoOrigin - open.slew.moved)
         period?.soundOrigin = sound.ticks(origin + relation)
-        period?.relationNs = relation - video.nanoseconds(open.correction)
+        period?.relationNs = relation - video.nanoseconds(open.slew.moved)
     }
 
     /// What must be added to a video time in nanoseconds to get the sound time of the same instant; both on the sender's clock when

@@ -32,8 +32,8 @@ extension StreamRecorder {
         }
         let target = correctionTarget(pictureNs: lastPicture?.ns ?? nowNs)
         // What is decoded behind the first picture and shown before it would stand before the Period.
-        guard let origin = period?.videoOrigin, placed.timestamp >= origin,
-            let time = period?.videoTime(of: placed.decodingTime, target: target), let correction = period?.correction
+        guard placed.timestamp >= period?.videoOrigin ?? .max,
+            let (time, shown) = period?.videoTimes(of: placed, target: target)
         else { return }
         if unit.isSync, beginsPeriod(placed, at: time) {
             try endPeriodHere(atVideo: time)
@@ -50,7 +50,7 @@ extension StreamRecorder {
         try cutIfOverdue(at: time)
         try releaseSound(before: time)
         if unit.isSync { try cutIfDue(at: time) }
-        try addPicture(unit, time: time, offset: isInOrder ? 0 : placed.timestamp - origin + correction - time)
+        try addPicture(unit, time: time, offset: isInOrder ? 0 : shown - time)
     }
 
     private mutating func beginsPeriod(_ placed: PictureOrder.Placed, at time: Int64) -> Bool {
