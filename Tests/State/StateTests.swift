@@ -252,6 +252,8 @@ struct StatePublisherTests {
         #expect(await eventually { try await storedNode() != nil })
         #expect(try await storedNode()?.region == "")
         server.stop(SIGKILL)
+        // What was saved lives for another moment, and would be taken for what the node writes.
+        server.forgetData()
         try await Task.sleep(for: .milliseconds(StateKeys.silenceMs + 100))
         try server.start()
         #expect(await eventually { try await storedNode() != nil })
