@@ -132,7 +132,7 @@ let package = Package(
         tests(of: "SDP", resources: [.copy("Offers")]),
         tests(of: "HTTP", ["CMicrohttpd"]),
         // Synthetic media and box checks, for tests only.
-        .target(name: "MediaFixtures", path: "Tests/MediaFixtures", swiftSettings: strict),
+        .target(name: "MediaFixtures", dependencies: ["Media"], path: "Tests/MediaFixtures", swiftSettings: strict),
         tests(of: "Media", ["TestThreads", "MediaFixtures"]),
         // Damaged input for every parser, as long as one likes (make fuzz).
         .testTarget(

@@ -78,16 +78,6 @@ struct TextFuzz {
 
 @Suite("Payloads from publishers under damage", .serialized)
 struct DepacketizerFuzz {
-    private static func make(_ codec: FixtureCodec) -> any Depacketizer {
-        switch codec {
-        case .h264: H264Depacketizer()
-        case .h265: H265Depacketizer()
-        case .vp8: VP8Depacketizer()
-        case .vp9: VP9Depacketizer()
-        case .av1: AV1Depacketizer()
-        }
-    }
-
     private static func feed(_ depacketizer: consuming any Depacketizer, _ input: [UInt8]) -> [AccessUnit] {
         var depacketizer = depacketizer
         var units: [AccessUnit] = []
@@ -109,7 +99,9 @@ struct DepacketizerFuzz {
             PacketTape.tape(packets[$0..<min(packets.count, $0 + 12)])
         }
         await Fuzzing(codec.rawValue, seeds: tapes).run { input in
-            for unit in Self.feed(Self.make(codec), input) { #expect(!unit.data.isEmpty && (unit.format != nil) == unit.isSync) }
+            for unit in Self.feed(codec.depacketizer, input) {
+                #expect(!unit.data.isEmpty && (unit.format != nil) == unit.isSync)
+            }
         }
     }
 

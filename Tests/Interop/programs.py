@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -70,6 +71,16 @@ class Program:
         except subprocess.TimeoutExpired:
             self.kill()
             raise AssertionError(f"{self.name} did not stop in {STOP_SECONDS} s:\n{self.tail()}") from None
+
+    @contextlib.contextmanager
+    def running(self):
+        """Started, and ended as it should."""
+        try:
+            self.start()
+            yield self
+            assert self.stop() == 0
+        finally:
+            self.kill()
 
     def kill(self) -> None:
         """SIGKILL: the process gets no chance to tidy up."""

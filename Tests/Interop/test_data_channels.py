@@ -89,13 +89,8 @@ def test_chromium_and_aiortc_hear_each_other(cluster, browsers, peers, name):
 
 @pytest.fixture
 def edge_without(tmp_path):
-    running = Edge("edge-n", tmp_path, {"EDGE_WEBRTC_DATA_CHANNELS": "false"})
-    try:
-        running.start()
+    with Edge("edge-n", tmp_path, {"EDGE_WEBRTC_DATA_CHANNELS": "false"}).running() as running:
         yield running
-        assert running.stop() == 0
-    finally:
-        running.kill()
 
 
 def test_turned_off_they_are_refused_and_media_flows(edge_without, peers, name):

@@ -13,13 +13,8 @@ from wire import call
 
 @pytest.fixture
 def edge(tmp_path, request):
-    running = Edge("edge-t", tmp_path, {"EDGE_RECORDER_TRANSCODE_AUDIO": request.param})
-    try:
-        running.start()
+    with Edge("edge-t", tmp_path, {"EDGE_RECORDER_TRANSCODE_AUDIO": request.param}).running() as running:
         yield running
-        assert running.stop() == 0
-    finally:
-        running.kill()
 
 
 def record(edge: Edge, peers, stream: str, codec: str) -> str:

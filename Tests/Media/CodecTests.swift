@@ -11,16 +11,6 @@ struct CodecTests {
     private static let pictures = Dictionary(
         uniqueKeysWithValues: codecs.map { ($0, (try? SyntheticMedia.pictures($0, frames: 60, gop: 20)) ?? []) })
 
-    static func depacketizer(_ codec: FixtureCodec) -> any Depacketizer {
-        switch codec {
-        case .h264: H264Depacketizer()
-        case .h265: H265Depacketizer()
-        case .vp8: VP8Depacketizer()
-        case .vp9: VP9Depacketizer()
-        case .av1: AV1Depacketizer()
-        }
-    }
-
     private static func packets(_ codec: FixtureCodec, payloadMax: Int = 300) -> [FixturePacket] {
         var packetizer = FixturePacketizer(extendedSequence: 0, payloadMax: payloadMax, codec: codec)
         return (pictures[codec] ?? []).enumerated().flatMap {
@@ -31,7 +21,7 @@ struct CodecTests {
     private static func units(_ codec: FixtureCodec, _ packets: [FixturePacket], lost: Set<UInt64> = []) -> (
         units: [AccessUnit], depacketizer: any Depacketizer
     ) {
-        var depacketizer = depacketizer(codec)
+        var depacketizer = codec.depacketizer
         var units: [AccessUnit] = []
         var afterLoss = false
         for packet in packets {
@@ -81,7 +71,7 @@ struct CodecTests {
     func fuzz(codec: FixtureCodec, seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let packets = Self.packets(codec, payloadMax: 200)
-        var depacketizer = Self.depacketizer(codec)
+        var depacketizer = codec.depacketizer
         var units: [AccessUnit] = []
         for _ in 0..<6 {
             for packet in packets {

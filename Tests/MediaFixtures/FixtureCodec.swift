@@ -1,8 +1,20 @@
 import Foundation
+import Media
 
 /// A video codec as tests encode and packetise it.
 package enum FixtureCodec: String, Sendable, CaseIterable {
     case h264, h265, vp8, vp9, av1
+
+    /// What puts its pictures together again.
+    package var depacketizer: any Depacketizer {
+        switch self {
+        case .h264: H264Depacketizer()
+        case .h265: H265Depacketizer()
+        case .vp8: VP8Depacketizer()
+        case .vp9: VP9Depacketizer()
+        case .av1: AV1Depacketizer()
+        }
+    }
 
     /// Payloads of one picture: NAL units for H.264 and H.265, else the one frame as the encoder's container held it.
     func payloads(_ picture: [[UInt8]], max: Int, unit: Int) -> [[UInt8]] {

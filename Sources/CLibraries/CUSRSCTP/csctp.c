@@ -147,7 +147,7 @@ enum tributary_sctp_outcome tributary_sctp_send(
 
 void tributary_sctp_reset(struct socket *socket, uint16_t stream) {
     // The structure ends in a list.
-    char room[sizeof(struct sctp_reset_streams) + sizeof(uint16_t)];
+    _Alignas(struct sctp_reset_streams) char room[sizeof(struct sctp_reset_streams) + sizeof(uint16_t)];
     struct sctp_reset_streams *reset = (struct sctp_reset_streams *)room;
     memset(room, 0, sizeof(room));
     reset->srs_assoc_id = SCTP_ALL_ASSOC;

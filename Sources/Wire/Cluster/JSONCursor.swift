@@ -228,7 +228,7 @@ struct JSONCursor {
         }
     }
 
-    /// Reads `uXXXX`, or two of them that are a surrogate pair; stands on the last digit then.
+    /// Reads `u` and four digits, or two of them that are a surrogate pair; stands on the last digit then.
     private mutating func scalar() throws(ClusterJSONError) -> Unicode.Scalar {
         let first = try unit()
         if let scalar = Unicode.Scalar(first) { return scalar }

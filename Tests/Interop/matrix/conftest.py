@@ -19,13 +19,8 @@ def pytest_addoption(parser):
 
 @pytest.fixture(scope="session")
 def edge(tmp_path_factory):
-    running = Edge("edge-m", tmp_path_factory.mktemp("edge"), {})
-    try:
-        running.start()
+    with Edge("edge-m", tmp_path_factory.mktemp("edge"), {}).running() as running:
         yield running
-        assert running.stop() == 0
-    finally:
-        running.kill()
 
 
 @pytest.fixture(scope="session")

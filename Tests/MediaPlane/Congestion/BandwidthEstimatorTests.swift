@@ -90,20 +90,12 @@ struct BandwidthEstimatorTests {
         #expect(path.audioLost < 30)
     }
 
-    @Test("losses that no queue makes don't lower the estimate while they are few", arguments: [0.01, 0.05])
-    func randomLoss(loss: Double) {
+    @Test(
+        "jitter and a few losses are no queue: a layer that fits is found, and stays",
+        arguments: [(0.01, 0), (0.05, 0), (0, 10_000_000), (0, 30_000_000)] as [(Double, UInt64)])
+    func noQueue(loss: Double, jitterNs: UInt64) {
         var link = SimulatedLink(rate: 4_000_000)
         link.loss = loss
-        var path = SimulatedPath(link: link, source: Self.layers)
-        path.run(seconds: 10)
-        path.forget()
-        path.run(seconds: 30)
-        #expect(share(path.layers.map(Double.init), at: 0.1) == 2)
-    }
-
-    @Test("jitter is no queue: a layer that fits stays, and is found", arguments: [10_000_000, 30_000_000] as [UInt64])
-    func jitter(jitterNs: UInt64) {
-        var link = SimulatedLink(rate: 4_000_000)
         link.jitterNs = jitterNs
         var path = SimulatedPath(link: link, source: Self.layers)
         path.run(seconds: 15)

@@ -34,8 +34,7 @@ struct BandwidthEstimator: ~Copyable {
     private var sentSinceHeard = 0
     /// When the first packet was sent that feedback is missing for.
     private var unansweredNs: UInt64 = 0
-    private var secondStartNs: UInt64 = 0
-    private var messages = 0
+    private var messages = SecondCount()
 
     /// - Parameter initial: bits per second that are assumed before anything was measured.
     init(initial: Double = RateControl.initial) { rate = RateControl(initial: initial) }
@@ -70,7 +69,8 @@ struct BandwidthEstimator: ~Copyable {
     ///
     /// - Parameter rttNs: the round trip as receiver reports tell it; 0 while unknown.
     mutating func receive(_ feedback: FeedbackHeader, in bytes: Span<UInt8>, rttNs: UInt64, now: UInt64) -> Bool {
-        guard admits(now), var reader = TransportFeedbackReader(feedback, in: bytes) else { return false }
+        guard messages.add(now: now) <= Self.messagesPerSecond, var reader = TransportFeedbackReader(feedback, in: bytes)
+        else { return false }
         follow(reader.reference)
         heardNs = now
         if firstHeardNs == 0 { firstHeardNs = now }
@@ -87,15 +87,6 @@ struct BandwidthEstimator: ~Copyable {
         }
         conclude(hasPassedProbe: hasPassedProbe, rttNs: rttNs, now: now)
         return true
-    }
-
-    private mutating func admits(_ now: UInt64) -> Bool {
-        if now &- secondStartNs >= Limits.secondNs {
-            secondStartNs = now
-            messages = 0
-        }
-        messages += 1
-        return messages <= Self.messagesPerSecond
     }
 
     /// Reference times are 24 bits; they go on from the last one, either way.

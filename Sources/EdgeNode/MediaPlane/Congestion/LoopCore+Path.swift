@@ -132,15 +132,10 @@ extension LoopCore {
         let mark = mark(outgoing, now)
         guard let (headerCount, sequence) = outgoing.pointee.writePaddingHeader(mark: mark, to: headerScratch) else { return 0 }
         let arena = session.pointee.arena
-        let header = UnsafeRawBufferPointer(start: headerScratch, count: headerCount)
         let place = arena.pointee.place()
-        let count = session.pointee.withTransport {
-            $0.protectRTP(
-                header: header, payload: UnsafeRawBufferPointer(start: paddingPayload, count: MediaLimits.paddingBytesMax),
-                extendedSequence: sequence, into: place)
-        }
+        let padding = UnsafeRawBufferPointer(start: paddingPayload, count: MediaLimits.paddingBytesMax)
+        let count = seal(headerCount, padding, sequence: sequence, into: place, to: address, session)
         guard count > 0 else { return 0 }
-        arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
         _ = path.pointee.estimator?.pointee.sent(bytes: count + MediaLimits.networkHeaderBytes, now: now)
         session.pointee.counters.padding &+= UInt64(count)
         return count

@@ -13,13 +13,13 @@ struct RateControl {
     private static let unused = 1.3
     private static let spared = 1.15
     /// Growth in a second while the limit is unknown (§5.5).
-    private static let growth = 1.08
+    static let growth = 1.08
     /// A rate that isn't used says nothing: at most so much more than what arrives (§5.5).
     private static let headroom = 1.5
     private static let headroomBits = 10_000.0
     /// Losses below the first leave room, above the second there is too much (§6).
-    private static let lossLow = 0.02
-    private static let lossHigh = 0.1
+    static let lossLow = 0.02
+    static let lossHigh = 0.1
     private static let lossyHeadroom = 1.2
     /// Between two steps down at least this and a round trip, so that the first one shows.
     private static let decreaseIntervalNs: UInt64 = 200_000_000

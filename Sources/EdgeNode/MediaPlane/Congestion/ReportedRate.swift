@@ -3,9 +3,6 @@
 struct ReportedRate {
     /// Between two steps: reports of several tracks come in one compound.
     private static let intervalNs: UInt64 = 200_000_000
-    private static let lossLow = 0.02
-    private static let lossHigh = 0.1
-    private static let growth = 1.08
     /// An estimate that isn't repeated is forgotten.
     private static let estimateNs: UInt64 = 10_000_000_000
 
@@ -34,10 +31,10 @@ struct ReportedRate {
         let rate = elapsed > 0 ? Double(8 * (sentBytes &- countedBytes)) / elapsed : 0
         (countedNs, countedBytes, steppedNs) = (now, sentBytes, now)
         let loss = Double(fractionLost) / 256
-        if loss > Self.lossHigh, rate > 0 {
+        if loss > RateControl.lossHigh, rate > 0 {
             lossLimit = max(min(lossLimit, rate) * (1 - loss / 2), RateControl.minimum)
-        } else if loss < Self.lossLow, lossLimit.isFinite {
-            lossLimit *= 1 + (Self.growth - 1) * min(elapsed, 1)
+        } else if loss < RateControl.lossLow, lossLimit.isFinite {
+            lossLimit *= 1 + (RateControl.growth - 1) * min(elapsed, 1)
             // Far above what is sent it says nothing any more.
             if lossLimit > 3 * max(rate, RateControl.minimum) { lossLimit = .infinity }
         }

@@ -160,12 +160,25 @@ extension LoopCore {
         }
         let arena = session.pointee.arena
         let place = arena.pointee.place()
+        let count = seal(headerCount, payload, sequence: sequence, into: place, to: address, session)
+        if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
+        return count
+    }
+
+    /// Encrypts a packet, its header from the scratch, to where the session's arena has room, and takes it as sent.
+    ///
+    /// - Returns: its size; 0 when the transport is gone.
+    @inline(__always)
+    func seal(
+        _ headerCount: Int, _ payload: UnsafeRawBufferPointer, sequence: UInt64, into place: UnsafeMutableRawPointer,
+        to address: SocketAddress, _ session: UnsafeMutablePointer<PeerSession>
+    ) -> Int {
         let header = UnsafeRawBufferPointer(start: headerScratch, count: headerCount)
         let count = session.pointee.withTransport {
             $0.protectRTP(header: header, payload: payload, extendedSequence: sequence, into: place)
         }
+        let arena = session.pointee.arena
         arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
-        if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }
 }

@@ -81,12 +81,8 @@ extension LoopCore {
         if let base = payload.baseAddress {
             (body + RepairStream.originalBytes).copyMemory(from: base, byteCount: payload.count)
         }
-        let header = UnsafeRawBufferPointer(start: headerScratch, count: headerCount)
         let plain = UnsafeRawBufferPointer(start: body, count: bodyCount)
-        let count = session.pointee.withTransport {
-            $0.protectRTP(header: header, payload: plain, extendedSequence: sequence, into: place)
-        }
-        arena.pointee.commit(count, to: address, owner: session.pointee.handle.id)
+        let count = seal(headerCount, plain, sequence: sequence, into: place, to: address, session)
         if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }

@@ -30,23 +30,3 @@ struct ICEPath {
         isProven = address.stream != 0
     }
 }
-
-/// Generic cell rate algorithm: a rate with a burst in one number.
-struct TokenBucket {
-    private let intervalNs: UInt64
-    private let toleranceNs: UInt64
-    private var arrivalNs: UInt64 = 0
-
-    init(perSecond: UInt64, burst: UInt64) {
-        intervalNs = Limits.secondNs / max(perSecond, 1)
-        toleranceNs = intervalNs * burst
-    }
-
-    /// Takes one token; false when there is none at `now`.
-    mutating func take(now: UInt64) -> Bool {
-        let start = max(arrivalNs, now)
-        guard start &- now < toleranceNs else { return false }
-        arrivalNs = start &+ intervalNs
-        return true
-    }
-}

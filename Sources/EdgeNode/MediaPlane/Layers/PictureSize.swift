@@ -46,7 +46,8 @@ struct PictureSize: Equatable {
         height = payload.bigEndian16(at: last + 2)
     }
 
-    /// The sequence parameter set that precedes the picture, in a packet of its own or with others (RFC 6184 §5.6, 5.7.1).
+    /// The sequence parameter set that precedes the picture, in a packet of its own or with others (RFC 6184 §5.6, 5.7.1). Read where it
+    /// lies, for two numbers: the recorder's reader copies it and takes all it says.
     private init?(h264 payload: Span<UInt8>) {
         guard payload.count > 4 else { return nil }
         var unit = 0..<payload.count

@@ -19,8 +19,8 @@ package enum MediaLimits {
     /// Padding counts itself in one byte (RFC 3550 section 5.1).
     package static let paddingBytesMax = 255
     /// What one publisher may send in a second: 100 Mb/s of media is beyond any encoder meant for viewers.
-    package static let publisherPacketsPerSecond: UInt64 = 15_000
-    package static let publisherBytesPerSecond: UInt64 = 12_500_000
+    package static let publisherPacketsPerSecond = 15_000
+    package static let publisherBytesPerSecond = 12_500_000
     /// Receive slots hold what a jumbo or broken sender may send without us cutting it unseen.
     package static let receiveSlotBytes = 2048
     /// Datagrams taken by one recvmmsg: 64 × 2 KiB stays in the second-level cache.

@@ -1,3 +1,5 @@
+import Glibc
+
 /// Whether a socket may be given runs to cut (UDP_SEGMENT), learnt from what the kernel does with them.
 ///
 /// One peer's path may refuse them while all others take them: its route has a smaller MTU, which an ICMP message brings about, or it is
@@ -7,6 +9,11 @@ struct SegmentationTrial {
     static let refusalsMax = 8
     /// Flushes until they are made again: half a minute of 30 pictures a second.
     static let restFlushes = 1000
+
+    /// Whether a run failed for being one: a device without checksum offload, an old kernel, a route with a smaller MTU.
+    static func isRefusal(_ code: Int32) -> Bool {
+        [EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT, EMSGSIZE].contains(code)
+    }
 
     private let isWanted: Bool
     private var refusals = 0

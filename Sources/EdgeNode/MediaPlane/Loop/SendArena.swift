@@ -177,7 +177,8 @@ struct SendArena: ~Copyable {
                 refusals = 0
                 continue
             }
-            switch errno {
+            let code = errno
+            switch code {
             case EINTR: continue
             case EAGAIN, ENOBUFS:
                 // The socket's buffer is full. One more try each for a few, then the rest of this batch is lost.
@@ -185,9 +186,7 @@ struct SendArena: ~Copyable {
                 let lost = refusals > 3 ? first..<messageCount : first..<(first + 1)
                 for index in lost { totals.bufferFull &+= UInt64(runs[index].segments) }
                 first = lost.upperBound
-            case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT,
-                EMSGSIZE where runs[first].segments > 1:
-                // No segmentation on this path: a device without checksum offload, an old kernel, a route with a smaller MTU.
+            case _ where runs[first].segments > 1 && SegmentationTrial.isRefusal(code):
                 if sendSplit(first) { trial.countRefused() }
                 first += 1
             default:

@@ -140,8 +140,7 @@ struct ViewerSide: ~Copyable {
     var rttNs: UInt64 { trip.ns }
     private var reports = InlineArray<4, SentReport>(repeating: SentReport())
     private var reportCount = 0
-    private var secondStartNs: UInt64 = 0
-    private var askedInSecond = 0
+    private var asked = SecondCount()
 
     private struct SentReport {
         var middle: UInt32 = 0
@@ -194,14 +193,7 @@ struct ViewerSide: ~Copyable {
     }
 
     /// Whether so many more lost packets may be looked up in this second; counts them.
-    mutating func admitsNack(_ asked: Int, now: UInt64) -> Bool {
-        if now &- secondStartNs >= 1_000_000_000 {
-            secondStartNs = now
-            askedInSecond = 0
-        }
-        askedInSecond += asked
-        return askedInSecond <= MediaLimits.nackedPerSecond
-    }
+    mutating func admitsNack(_ count: Int, now: UInt64) -> Bool { asked.add(count, now: now) <= MediaLimits.nackedPerSecond }
 
     /// Remembers a sender report, so that the viewer's answer tells the round trip time.
     mutating func noteReport(ntp: UInt64, now: UInt64) {

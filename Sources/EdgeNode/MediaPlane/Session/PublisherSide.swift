@@ -21,9 +21,8 @@ struct PublisherSide: ~Copyable {
     var epoch: UInt32 = 0
     var announcedProfile: UInt32 = 0
     private var restartedNs: UInt64 = 0
-    private var secondStartNs: UInt64 = 0
-    private var secondPackets: UInt64 = 0
-    private var secondBytes: UInt64 = 0
+    private var packets = SecondCount()
+    private var bytes = SecondCount()
     /// Encoders restart now and then; a sender that does all the time would keep every viewer and recorder busy with it.
     static let restartIntervalNs: UInt64 = 500_000_000
 
@@ -134,15 +133,9 @@ struct PublisherSide: ~Copyable {
 
     /// Counts a packet against the publisher's share of the loop; false when it is over.
     @inline(__always)
-    mutating func admits(_ bytes: Int, now: UInt64) -> Bool {
-        if now &- secondStartNs >= 1_000_000_000 {
-            secondStartNs = now
-            secondPackets = 0
-            secondBytes = 0
-        }
-        secondPackets &+= 1
-        secondBytes &+= UInt64(bytes)
-        return secondPackets <= MediaLimits.publisherPacketsPerSecond && secondBytes <= MediaLimits.publisherBytesPerSecond
+    mutating func admits(_ count: Int, now: UInt64) -> Bool {
+        let (packets, bytes) = (packets.add(now: now), bytes.add(count, now: now))
+        return packets <= MediaLimits.publisherPacketsPerSecond && bytes <= MediaLimits.publisherBytesPerSecond
     }
 
     /// Whether another source may begin now; counts as begun when it may.
