@@ -9,7 +9,7 @@ extension LoopCore {
                 counters.pointee.count(.truncated)
                 continue
             }
-            guard let session = find(datagram, from: source) else { continue }
+            guard let session = find(datagram, from: source, now) else { continue }
             take(datagram, from: source, session, now)
         }
     }
@@ -18,6 +18,7 @@ extension LoopCore {
     func receive(
         _ batch: borrowing ReceiveBatch, count: Int, for session: UnsafeMutablePointer<PeerSession>, now: UInt64
     ) {
+        activeNs = now
         for position in 0..<count where !session.pointee.isEnded {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
@@ -32,17 +33,25 @@ extension LoopCore {
 
     /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
     @inline(__always)
-    func find(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress) -> UnsafeMutablePointer<PeerSession>? {
+    func find(
+        _ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ now: UInt64
+    ) -> UnsafeMutablePointer<PeerSession>? {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
-            if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
+            if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) {
+                if !session.pointee.isConnected { activeNs = now }
+                return session
+            }
             // Answers to our own checks carry no user name.
             if let session = addresses.pointee.find(source) { return session }
             counters.pointee.count(.unknownSession)
             return nil
         }
-        if let session = addresses.pointee.find(source) { return session }
-        counters.pointee.count(.unknownSession)
-        return nil
+        guard let session = addresses.pointee.find(source) else {
+            counters.pointee.count(.unknownSession)
+            return nil
+        }
+        activeNs = now
+        return session
     }
 
     private func findByUfrag(_ datagram: UnsafeRawBufferPointer) -> UnsafeMutablePointer<PeerSession>? {

@@ -113,7 +113,7 @@ extension LoopCore {
                 counters.pointee.received &+= 1
                 counters.pointee.receivedBytes &+= UInt64(frame.count)
                 let address = connection.pointee.address
-                guard let session = find(frame, from: address) else {
+                guard let session = find(frame, from: address, now) else {
                     // Nobody whom we know: the first packet of an honest peer is a check for one of our sessions.
                     return drop(connection, now)
                 }

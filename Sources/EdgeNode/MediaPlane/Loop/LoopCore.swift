@@ -12,6 +12,10 @@ final class LoopCore {
     let status: LoopStatus
     let pool: HandshakePool
     let epoll: Int32
+    /// Hears of commands only.
+    private let commandEpoll: Int32
+    /// When something last came that can't wait: anything but a consent check.
+    var activeNs: UInt64
     private let readyEvents: UnsafeMutableBufferPointer<epoll_event>
 
     let arena: UnsafeMutablePointer<SendArena>
@@ -81,7 +85,9 @@ final class LoopCore {
             listener = nil
         }
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
+        commandEpoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
+        activeNs = now
         startedNs = now
         load = LoadWindow(startNs: now)
         nextPublishNs = now
@@ -126,15 +132,16 @@ final class LoopCore {
         paddingPayload = .allocate(byteCount: MediaLimits.paddingBytesMax, alignment: 1)
         paddingPayload.initializeMemory(as: UInt8.self, repeating: 0, count: MediaLimits.paddingBytesMax)
         paddingPayload.storeByte(UInt8(MediaLimits.paddingBytesMax), at: MediaLimits.paddingBytesMax - 1)
-        guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
-        try watch(socket.descriptor)
+        guard epoll >= 0, commandEpoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
+        try watch(socket.descriptor, EPOLLIN.rawValue, in: epoll)
         // Each signal is one event, so nobody need read what it counts.
-        try watch(mailbox.wake.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue)
+        for each in [epoll, commandEpoll] { try watch(mailbox.wake.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue, in: each) }
         try watchListener()
     }
 
     deinit {
         close(epoll)
+        close(commandEpoll)
         arena.deinitialize(count: 1)
         arena.deallocate()
         counters.deallocate()
@@ -169,7 +176,7 @@ final class LoopCore {
         paddingPayload.deallocate()
     }
 
-    private func watch(_ descriptor: Int32, _ events: UInt32 = EPOLLIN.rawValue) throws(MediaPlaneError) {
+    private func watch(_ descriptor: Int32, _ events: UInt32, in epoll: Int32) throws(MediaPlaneError) {
         var event = epoll_event()
         event.events = events
         // Null tells the loop's own descriptors from the others, see ``ReadyTag``.
@@ -184,6 +191,7 @@ final class LoopCore {
         while !isStopping {
             let before = tributary_monotonic_ns()
             publishIfDue(before)
+            if before &- activeNs > Self.lullAfterNs { letChecksGather(before) }
             // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
             let wanted = hasOtherSockets ? MediaLimits.readyEvents : 1
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
@@ -193,6 +201,14 @@ final class LoopCore {
         }
         finish()
     }
+
+    /// Consent checks may wait a little: those of thousands who watch nothing are read together, since each wake costs more than a check.
+    private func letChecksGather(_ now: UInt64) {
+        if epoll_wait(commandEpoll, readyEvents.baseAddress, 1, min(Self.lullMs, waitMs(now))) != 0 { activeNs = now }
+    }
+
+    private static let lullAfterNs: UInt64 = 1_000_000_000
+    private static let lullMs: Int32 = 10
 
     /// Whether epoll may name anything besides the loop's own descriptors.
     private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
@@ -216,7 +232,10 @@ final class LoopCore {
     func iterate(_ woke: UInt64, ready: Int = 0) {
         var now = woke
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
-        for command in mailbox.takeAll() { handle(command, now) }
+        for command in mailbox.takeAll() {
+            activeNs = now
+            handle(command, now)
+        }
         sendRecords()
         // A flood of datagrams must not keep commands and timers waiting for ever.
         for _ in 0..<16 {
