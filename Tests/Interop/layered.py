@@ -1,13 +1,20 @@
-"""A browser that publishes one picture in three layers."""
+"""A browser that publishes one picture in layers: three sources (simulcast), or spatial and temporal layers within one."""
 
 from __future__ import annotations
 
+import json
+
 LAYERS = {"q": (240, 136), "h": (480, 272), "f": (960, 544)}
 """Names and sizes, from the lowest to the highest."""
+_ENCODINGS = [
+    {"rid": "q", "scaleResolutionDownBy": 4, "maxBitrate": 150_000},
+    {"rid": "h", "scaleResolutionDownBy": 2, "maxBitrate": 400_000},
+    {"rid": "f", "scaleResolutionDownBy": 1, "maxBitrate": 1_200_000},
+]
 
 # A moving picture in three sizes and the fake microphone, sent with WHIP by the page itself.
 _PUBLISH = """
-const [url, mime, token, done] = arguments;
+const [url, mime, token, encodings, done] = arguments;
 (async () => {
   const canvas = document.createElement('canvas');
   [canvas.width, canvas.height] = [960, 544];
@@ -24,11 +31,7 @@ const [url, mime, token, done] = arguments;
   const peer = window.publisher = new RTCPeerConnection({bundlePolicy: 'max-bundle'});
   const transceiver = peer.addTransceiver(canvas.captureStream(30).getVideoTracks()[0], {
     direction: 'sendonly',
-    sendEncodings: [
-      {rid: 'q', scaleResolutionDownBy: 4, maxBitrate: 150000},
-      {rid: 'h', scaleResolutionDownBy: 2, maxBitrate: 400000},
-      {rid: 'f', scaleResolutionDownBy: 1, maxBitrate: 1200000},
-    ],
+    sendEncodings: JSON.parse(encodings),
   });
   transceiver.setCodecPreferences(RTCRtpSender.getCapabilities('video').codecs.filter(
     (codec) => codec.mimeType === mime || codec.mimeType === 'video/rtx'));
@@ -47,6 +50,14 @@ const [url, mime, token, done] = arguments;
 
 def publish_layered(driver, url: str, codec: str, token: str = "") -> str:
     """Publishes from the page that is open, which goes on for as long as the page does; gives the answer."""
-    sdp = driver.execute_async_script(_PUBLISH, url, f"video/{codec}", token)
+    sdp = driver.execute_async_script(_PUBLISH, url, f"video/{codec}", token, json.dumps(_ENCODINGS))
     assert "a=simulcast:recv q;h;f" in sdp, sdp
+    return sdp
+
+
+def publish_scalable(driver, url: str, codec: str, mode: str, bits: int) -> str:
+    """Publishes one source with layers in it, in one of WebRTC's scalability modes; gives the answer."""
+    encodings = json.dumps([{"scalabilityMode": mode, "maxBitrate": bits}])
+    sdp = driver.execute_async_script(_PUBLISH, url, f"video/{codec}", "", encodings)
+    assert sdp.startswith("v=0"), sdp
     return sdp

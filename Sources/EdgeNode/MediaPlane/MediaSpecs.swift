@@ -294,9 +294,15 @@ public struct ViewerSpec: Sendable {
     public var tracks: [OutgoingTrackSpec]
     /// The loop to use; nil lets the plane choose the one with the fewest sessions.
     public var loop: Int?
+    /// Whether it is sent all spatial and temporal layers within a source, as another node is; no choice is made for it.
+    public var takesCells: Bool
 
     /// All fields by name.
-    public init(stream: StreamKey, session: String, transport: TransportSpec, tracks: [OutgoingTrackSpec], loop: Int? = nil) {
+    public init(
+        stream: StreamKey, session: String, transport: TransportSpec, tracks: [OutgoingTrackSpec], loop: Int? = nil,
+        takesCells: Bool = false
+    ) {
+        self.takesCells = takesCells
         self.stream = stream
         self.session = session
         self.transport = transport

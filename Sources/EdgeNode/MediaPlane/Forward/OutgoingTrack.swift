@@ -31,6 +31,10 @@ struct OutgoingTrack {
     var target = -1
     /// The track follows one of several layers.
     var isLayered = false
+    /// What is sent of a track whose source has layers itself, what is to be, and the position up to which that was decided.
+    var cell = LayerGrid.whole
+    var wantedCell = LayerGrid.whole
+    var passed: UInt64 = 0
     var map: SequenceMap
     var resends = ResendLimiter()
     /// What is known of the way to the viewer; nil for one whose packets don't say when they were sent.
