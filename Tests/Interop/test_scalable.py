@@ -29,7 +29,7 @@ def check_steady(before: dict, after: dict) -> None:
     assert after["pliCount"] == before["pliCount"], "the decoder had to ask for a keyframe"
 
 
-@pytest.mark.parametrize("mode", ["L3T3_KEY", "L3T3"])
+@pytest.mark.parametrize("mode", ["L3T3_KEY", pytest.param("L3T3", marks=pytest.mark.slow)])
 def test_a_viewer_of_vp9_gets_the_size_and_the_frame_rate_it_chooses(cluster, browsers, name, mode):
     viewer = start(cluster, browsers, name(), "VP9", mode, 9)
     eventually("the largest picture", lambda: viewer.size == (960, 544), 20)

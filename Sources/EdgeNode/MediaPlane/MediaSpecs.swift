@@ -191,13 +191,17 @@ public struct IncomingTrackSpec: Sendable {
     public var extensions: ExtensionIDs
     /// Feedback the publisher understands.
     public var feedback: FeedbackFlags
+    /// An RTP payload with the parameter sets that the SDP tells of; goes before each keyframe while the source sends none itself. Empty
+    /// without.
+    public var parameterSets: [UInt8]
 
     /// All fields by name; optional ones default to absent.
     public init(
         kind: TrackKind, codec: CodecID, clockRate: UInt32, channels: UInt8 = 0, fmtp: String = "", payloadType: UInt8,
         rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "", rid: String = "",
-        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags()
+        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags(), parameterSets: [UInt8] = []
     ) {
+        self.parameterSets = parameterSets
         self.kind = kind
         self.codec = codec
         self.clockRate = clockRate

@@ -90,6 +90,7 @@ extension LoopCore {
         }
         let plain = UnsafeRawBufferPointer(start: body, count: bodyCount)
         let count = seal(headerCount, plain, sequence: sequence, into: place, to: address, session)
+        if count > 0 { outgoing.pointee.countRepaired(octets: bodyCount) }
         if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }

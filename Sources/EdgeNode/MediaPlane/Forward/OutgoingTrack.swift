@@ -233,6 +233,9 @@ struct OutgoingTrack {
         lastArrivalNs = slot.pointee.arrivalNs
     }
 
+    /// Counts a retransmission that went out.
+    mutating func countRepaired(octets: Int) { repair?.countSent(octets: octets) }
+
     /// Whether a full intra request with this number is another one than the last.
     mutating func isNewCommand(_ number: UInt8, now: UInt64) -> Bool {
         if let command, command.number == number, now &- command.atNs < Self.commandNs { return false }

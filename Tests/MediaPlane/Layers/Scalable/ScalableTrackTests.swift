@@ -71,6 +71,11 @@ struct ScalableTrackTests {
         #expect(layers.map(\.rid).sorted() == sample.mode.cells.map { LayerGrid.name(Int($0)) }.sorted())
         #expect(layers.allSatisfy { $0.isActive && $0.bitrate > 0 && $0.width > 0 })
         #expect(layers.last?.rid == LayerGrid.name(Int(sample.mode.cells.last ?? 0)), "everything is the most")
+        var follower = LayerFollower()
+        let board = scalable.pointee.board
+        #expect(follower.target(on: board, current: nil, now: 1) == sample.mode.cells.last.map { Int($0) })
+        follower.bitsPerSecondMax = 1
+        #expect(follower.target(on: board, current: Int(sample.mode.cells.last ?? 0), now: 2) == 0, "down at once")
         let single = CellBed(ScalabilityMode(spatial: 1, temporal: 1), sample.codec)
         single.pictures(4, keyAt: 0)
         #expect(single.scalable == nil && single.sent.count == single.encoder.frames.reduce(0) { $0 + $1.positions.count })
