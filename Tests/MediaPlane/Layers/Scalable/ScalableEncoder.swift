@@ -90,6 +90,7 @@ struct ScalableEncoder {
     private var last = [[Int?]](repeating: [nil, nil, nil], count: 3)
     private var number = 0xFFF0
     var arrivalNs: UInt64 = 5_000_000_000
+    var intervalNs: UInt64 = 33_000_000
 
     init(_ mode: ScalabilityMode, _ codec: CodecID) { (self.mode, self.codec) = (mode, codec) }
 
@@ -106,7 +107,7 @@ struct ScalableEncoder {
         }
         groupPlace = (groupPlace + 1) % mode.pattern.count
         picture += 1
-        arrivalNs += 33_000_000
+        arrivalNs += intervalNs
         return packets
     }
 
@@ -301,6 +302,12 @@ final class CellBed {
     }
 
     func forget() { sent = [] }
+
+    /// The layers that come, looked at now.
+    func active() -> [String] {
+        scalable?.pointee.update(track, of: 0, count: 1, now: encoder.arrivalNs)
+        return scalable?.pointee.board.snapshots.filter(\.isActive).map(\.rid).sorted() ?? []
+    }
 
     // What expectations ask: they can't take apart what can't be copied.
 

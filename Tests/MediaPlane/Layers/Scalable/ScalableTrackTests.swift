@@ -168,6 +168,23 @@ struct ScalableTrackTests {
         #expect(bed.position(of: 1 << 40, in: 0) == 0)
     }
 
+    @Test("a layer comes however long its pictures are apart; it is gone when the encoder leaves it out", arguments: Case.all)
+    func silence(sample: Case) {
+        let bed = CellBed(sample.mode, sample.codec)
+        let all = sample.mode.cells.map { LayerGrid.name(Int($0)) }
+        bed.encoder.intervalNs = 2_000_000_000
+        bed.pictures(9, keyAt: 0)
+        for _ in 0..<4 {
+            bed.pictures(1)
+            #expect(bed.active() == all)
+        }
+        bed.encoder.intervalNs = 33_000_000
+        bed.pictures(120) {
+            $0.filter { bed.encoder.frames[$0.frame].temporal == 0 && bed.encoder.frames[$0.frame].spatial == 0 }
+        }
+        #expect(bed.active() == ["S0T0"])
+    }
+
     @Test("places outlive the ring's growth")
     func growth() throws {
         let bed = CellBed(.l1t3, .vp9)

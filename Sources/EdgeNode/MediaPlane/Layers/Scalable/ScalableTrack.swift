@@ -23,9 +23,14 @@ struct ScalableTrack: ~Copyable {
     private var lastTimestamp: UInt32 = 0
     private(set) var reader = LayerReader()
     var board = LayerBoard()
-    /// Bytes of each cell, and when a frame of its own layers came last.
     private var bytes = InlineArray<9, UInt64>(repeating: 0)
-    private var lastMediaNs = InlineArray<9, UInt64>(repeating: 0)
+    /// Of each spatial layer: how many frames came, and when the last one did.
+    private var frames = InlineArray<3, UInt64>(repeating: 0)
+    private var lastMediaNs = InlineArray<3, UInt64>(repeating: 0)
+    /// How many there were when the last one of a cell's own temporal layer came.
+    private var framesAtLast = InlineArray<9, UInt64>(repeating: 0)
+    /// A temporal layer that so many frames were not of is left out by the encoder. Time would not tell: at a picture a second it is long between two.
+    private static let silentFrames: UInt64 = 24
 
     /// - Parameter capacity: the ring's, a power of two.
     init(capacity: Int) {
@@ -53,6 +58,7 @@ struct ScalableTrack: ~Copyable {
     mutating func beginSource() {
         reader = LayerReader()
         lastMediaNs = InlineArray(repeating: 0)
+        framesAtLast = InlineArray(repeating: 0)
         board = LayerBoard()
     }
 
@@ -90,7 +96,10 @@ struct ScalableTrack: ~Copyable {
         if isNewest { lastTimestamp = slot.timestamp }
         let size = UInt64(payload.count + RTPHeader.fixedBytes)
         for cell in 0..<LayerGrid.cellCount where layer.targets & LayerGrid.bit(cell) != 0 { bytes[cell] &+= size }
-        lastMediaNs[LayerGrid.cell(Int(layer.spatial), Int(layer.temporal))] = slot.arrivalNs
+        let spatial = Int(layer.spatial)
+        lastMediaNs[spatial] = slot.arrivalNs
+        if layer.startsFrame { frames[spatial] &+= 1 }
+        framesAtLast[LayerGrid.cell(spatial, Int(layer.temporal))] = max(frames[spatial], 1)
     }
 
     /// Counts the newest packet, and those that are missing before it.
@@ -182,9 +191,12 @@ struct ScalableTrack: ~Copyable {
     mutating func update(_ tracks: UnsafeMutablePointer<FanoutTrack>, of own: Int, count: Int, now: UInt64) {
         var readings = InlineArray<9, LayerReading>(repeating: LayerReading(bytes: 0, lastMediaNs: 0, size: PictureSize()))
         for cell in 0..<LayerGrid.cellCount {
-            let size = reader.sizes[LayerGrid.spatial(of: cell)]
+            let spatial = LayerGrid.spatial(of: cell)
+            let size = reader.sizes[spatial]
+            let isSent =
+                framesAtLast[cell] != 0 && frames[spatial] &- framesAtLast[cell] < Self.silentFrames && reader.isSent(cell)
             readings[cell] = LayerReading(
-                bytes: bytes[cell], lastMediaNs: reader.isSent(cell) ? lastMediaNs[cell] : 0,
+                bytes: bytes[cell], lastMediaNs: isSent ? lastMediaNs[spatial] : 0,
                 size: size.isKnown || !reader.hasOneSize ? size : tracks[own].keyframeSize)
         }
         board.list(cells: reader.cells, tracks, of: own, count: count) { readings[$0].bytes }
