@@ -75,7 +75,7 @@ let package = Package(
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CLinux", "Log"]),
-        module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Cluster", "Log"]),
+        module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Media", "Cluster", "Log"]),
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(
             "Record", path: "Sources/EdgeNode/Record",

@@ -80,6 +80,28 @@ struct MediaPlaneFuzz {
         }
     }
 
+    @Test("layers within a source: dependency descriptors, VP9's own")
+    func layers() async {
+        let structure: [UInt8] = [
+            0x80, 0x12, 0x34, 0x80, 0x01, 0x1E, 0xA8, 0x51, 0x41, 0x01, 0x0C, 0x09, 0xFC, 0x05, 0x9C,
+        ]
+        let vp9: [UInt8] = [0xAB, 0x81, 0x02, 0x12, 0x05, 0x38, 1, 0x40, 0, 0xB4, 2, 0x80, 1, 0x68, 9, 9]
+        await Fuzzing("layers", seeds: [structure, [0xC2, 0x12, 0x35], vp9, structure + vp9]).run { input in
+            var reader = LayerReader()
+            input.withUnsafeBytes { bytes in
+                // A whole structure first, so that damage reaches what refers to it.
+                structure.withUnsafeBytes {
+                    _ = reader.read(.av1, input.span, descriptor: $0, at: 1, isKeyframe: true, isNewest: true)
+                }
+                let descriptor = reader.read(.av1, input.span, descriptor: bytes, at: 2, isKeyframe: false, isNewest: true)
+                let none = UnsafeRawBufferPointer(start: nil, count: 0)
+                let own = reader.read(.vp9, input.span, descriptor: none, at: 3, isKeyframe: false, isNewest: true)
+                #expect((descriptor.targets | own.targets | own.ends) & ~LayerGrid.all == 0 && own.spatial < 3)
+            }
+            _ = VP9Layer.beginsLayers(input.span)
+        }
+    }
+
     @Test("RTCP")
     func rtcp() async {
         let report: [UInt8] = [0x81, 201, 0, 7, 0, 0, 0, 1] + [UInt8](repeating: 5, count: 24)

@@ -49,6 +49,29 @@ struct H264DepacketizerTests {
         #expect(feed.units.first?.sets?.sps == [Self.sps])
     }
 
+    @Test("sprop-parameter-sets as a packet: a STAP-A that a depacketizer takes")
+    func asPacket() throws {
+        let packet = try #require(
+            ParameterSetPacket.h264(fmtp: "packetization-mode=1; sprop-parameter-sets=Z0LAHtkAoEf+iA==,aM48gA=="))
+        let lengths = [[0, UInt8(Self.sps.count)], [0, UInt8(Self.pps.count)]] as [[UInt8]]
+        #expect(packet == [0x78] + lengths[0] + Self.sps + lengths[1] + Self.pps)
+        var feed = Feed()
+        feed.push(packet, 0, marker: false)
+        feed.push(Self.idr, 0)
+        #expect(feed.units.first?.sets?.sps == [Self.sps] && feed.units.first?.sets?.pps == [Self.pps])
+    }
+
+    @Test(
+        "sets that are missing, broken or too much make no packet",
+        arguments: [
+            "", "sprop-parameter-sets=", "sprop-parameter-sets=Z0LAHtkAoEf+iA==", "sprop-parameter-sets=aM48gA==,aM48gA==",
+            "sprop-parameter-sets=Z0I=,aM48gA==", "sprop-parameter-sets=!!,??", "profile-level-id=42e01f",
+            "sprop-parameter-sets=Z0LAHtkAoEf+iA==" + String(repeating: ",aM48gA==", count: 300),
+        ])
+    func noPacket(fmtp: String) {
+        #expect(ParameterSetPacket.h264(fmtp: fmtp) == nil)
+    }
+
     @Test("a unit ends at the marker or at a new timestamp, whichever comes")
     func boundaries() {
         var feed = Feed()

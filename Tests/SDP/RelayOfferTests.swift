@@ -63,6 +63,15 @@ struct RelayOfferTests {
         let session = try offer.accept(answer: SessionDescription(parsing: answer.sdp(local: OfferCorpus.local)))
         #expect(session.tracks.map(\.codec) == [codec])
         #expect(answer.tracks.first?.codec.distance(toSource: codec) == 0)
+        let (sent, received) = (try #require(session.tracks.first), try #require(answer.tracks.first))
+        #expect(sent.rtxPayloadType == (kind == .video ? 112 : nil) && received.rtxPayloadType == sent.rtxPayloadType)
+        #expect(sent.rtxSSRC == (kind == .video ? 6 : nil) && received.rtxSSRC == sent.rtxSSRC && received.ssrc == 5)
+        // Where the other side takes no retransmissions of their own, there are none.
+        let plain = answer.sdp(local: OfferCorpus.local).split(separator: "\r\n").filter {
+            !$0.contains("rtx/") && !$0.contains("apt=")
+        }
+        let without = try offer.accept(answer: SessionDescription(parsing: plain.joined(separator: "\r\n") + "\r\n"))
+        #expect(without.tracks.first?.rtxPayloadType == nil && without.tracks.first?.rtxSSRC == nil)
     }
 
     private static func answered() throws -> (SubscribeOffer, String) {

@@ -37,6 +37,17 @@ struct PublishTests {
         }
     }
 
+    @Test("parameter sets that the offer tells of go on as a packet (RFC 6184 section 8.2.2)")
+    func parameterSets() throws {
+        for (sets, count) in [("", 0), (";sprop-parameter-sets=Z0LAHtkAoEf+iA==,aM48gA==", 19)] {
+            let codec = Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=42c01e\(sets)")
+            let answer = try PublishAnswer(
+                offer: SessionDescription(parsing: TestOffer.publish([.opus, codec])), supported: .all)
+            let tracks = IncomingTrackSpec.tracks(answer.tracks)
+            #expect(tracks.map(\.parameterSets.count) == [0, count])
+        }
+    }
+
     @Test("bad offers leave nothing behind")
     func badOffers() async throws {
         try await TestBench.with { bench in

@@ -198,7 +198,7 @@ public final class MediaPlane: Sendable {
         }
     }
 
-    /// The simulcast layers that a viewer may choose from; nil when it is gone, or publishes.
+    /// The layers that a viewer may choose from; nil when it is gone, or publishes.
     public func layers(of session: SessionHandle) async -> ViewerLayers? {
         await withCheckedContinuation { done in
             ask(session.loop, .layers(session.id, done)) { done.resume(returning: nil) }

@@ -191,13 +191,17 @@ public struct IncomingTrackSpec: Sendable {
     public var extensions: ExtensionIDs
     /// Feedback the publisher understands.
     public var feedback: FeedbackFlags
+    /// An RTP payload with the parameter sets that the SDP tells of; goes before each keyframe while the source sends none itself. Empty
+    /// without.
+    public var parameterSets: [UInt8]
 
     /// All fields by name; optional ones default to absent.
     public init(
         kind: TrackKind, codec: CodecID, clockRate: UInt32, channels: UInt8 = 0, fmtp: String = "", payloadType: UInt8,
         rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "", rid: String = "",
-        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags()
+        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags(), parameterSets: [UInt8] = []
     ) {
+        self.parameterSets = parameterSets
         self.kind = kind
         self.codec = codec
         self.clockRate = clockRate
@@ -294,9 +298,15 @@ public struct ViewerSpec: Sendable {
     public var tracks: [OutgoingTrackSpec]
     /// The loop to use; nil lets the plane choose the one with the fewest sessions.
     public var loop: Int?
+    /// Whether it is sent all spatial and temporal layers within a source, as another node is; no choice is made for it.
+    public var takesCells: Bool
 
     /// All fields by name.
-    public init(stream: StreamKey, session: String, transport: TransportSpec, tracks: [OutgoingTrackSpec], loop: Int? = nil) {
+    public init(
+        stream: StreamKey, session: String, transport: TransportSpec, tracks: [OutgoingTrackSpec], loop: Int? = nil,
+        takesCells: Bool = false
+    ) {
+        self.takesCells = takesCells
         self.stream = stream
         self.session = session
         self.transport = transport

@@ -26,7 +26,7 @@ public struct SessionSnapshot: Sendable {
     public var keyframeRequests: UInt64
     /// Round trip to the peer in nanoseconds; 0 while unknown.
     public var rttNs: UInt64
-    /// A publisher's simulcast layers from the lowest to the highest; empty without.
+    /// A publisher's layers from the lowest to the highest; empty without.
     public var layers: [LayerSnapshot]
     /// The layer that a viewer is sent now; nil for a publisher, for media that comes once, and while none is sent.
     public var layer: String?

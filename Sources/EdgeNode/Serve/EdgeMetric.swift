@@ -23,7 +23,7 @@ enum EdgeMetric {
     static let viewersResent = gauge("viewers_resent_packets", "Packets resent to the present viewers of a stream.")
     static let viewersAvailable = gauge(
         "viewers_available_bits_per_second_min", "The least that the path of a stream's present viewers is thought to carry.")
-    static let viewersByLayer = gauge("layer_viewers", "Viewers that are sent a simulcast layer.")
+    static let viewersByLayer = gauge("layer_viewers", "Viewers that are sent one of several layers.")
 
     static let cascades = gauge(
         "cascades", "Streams that this node fetches from others (pull) or gives to them (push), by state.")

@@ -3,7 +3,7 @@ import HTTP
 import MediaPlane
 import Streams
 
-/// `/session/{stream}/{session}/layer`: a viewer's choice among the publisher's simulcast layers (live777's shapes).
+/// `/session/{stream}/{session}/layer`: a viewer's choice among the publisher's layers (live777's shapes).
 ///
 /// No `Link` header names it: players that look for ICE servers there break on any other relation.
 struct LayerRoutes {
@@ -31,7 +31,7 @@ struct LayerRoutes {
 
     func add(to router: inout Router) {
         let pattern = "/session/{stream}/{session}/layer"
-        router.get(pattern, Self.description("The simulcast layers, the lowest first")) { request in
+        router.get(pattern, Self.description("The layers, the lowest first")) { request in
             let (stream, session) = try await self.session(request)
             let layers = try await answering { () throws(StreamError) in
                 try await registry.layers(stream: stream, session: session)
@@ -59,7 +59,7 @@ struct LayerRoutes {
             what, tag: "session", requestType: type,
             responses: [
                 RouteResponse(.ok, "Done"), RouteResponse(.notFound, "No such session or layer"),
-                RouteResponse(.conflict, "The stream is not simulcast"),
+                RouteResponse(.conflict, "The stream has no layers"),
             ])
     }
 

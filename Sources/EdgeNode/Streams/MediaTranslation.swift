@@ -1,3 +1,4 @@
+import Media
 import MediaPlane
 import SDP
 
@@ -70,6 +71,8 @@ extension IncomingTrackSpec {
             (track.layers.isEmpty ? [""] : track.layers).enumerated().compactMap { index, rid in
                 var spec = IncomingTrackSpec(track)
                 spec?.rid = rid
+                // Layers have parameter sets of their own.
+                if !rid.isEmpty { spec?.parameterSets = [] }
                 if index > 0 {
                     spec?.ssrc = nil
                     spec?.rtxSSRC = nil
@@ -86,7 +89,8 @@ extension IncomingTrackSpec {
             channels: UInt8(clamping: track.codec.channels),
             fmtp: track.codec.fmtp, payloadType: track.payloadType, rtxPayloadType: track.rtxPayloadType, ssrc: track.ssrc,
             rtxSSRC: track.rtxSSRC, mid: track.mid, extensions: ExtensionIDs(track.extensions),
-            feedback: FeedbackFlags(track.feedback))
+            feedback: FeedbackFlags(track.feedback),
+            parameterSets: codec == .h264 ? ParameterSetPacket.h264(fmtp: track.codec.fmtp) ?? [] : [])
     }
 }
 

@@ -58,7 +58,7 @@ struct Session {
     var hasDataChannel = false
     var state = Cluster.SessionState.new
     var stats = TrafficStats()
-    /// A publisher's simulcast layers.
+    /// A publisher's layers.
     var layers: [LayerSnapshot] = []
     /// What a viewer is sent of them, and what its path is thought to carry.
     var layer: String?

@@ -66,7 +66,7 @@ extension StreamError: CustomStringConvertible {
         case .sessionNotFound: "no such session"
         case .publisherExists: "the stream has a publisher"
         case .publishedElsewhere(let node): "the stream is published on \(node)"
-        case .notSimulcast: "the stream is not simulcast"
+        case .notSimulcast: "the stream has no layers"
         case .layerNotFound: "the publisher has no such layer"
         case .streamExists: "the stream exists"
         case .subscriberLimit: "the stream has as many viewers as it may"

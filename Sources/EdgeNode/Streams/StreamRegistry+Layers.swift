@@ -2,7 +2,7 @@ import Cluster
 import MediaPlane
 
 extension StreamRegistry {
-    /// The simulcast layers that a viewer may choose from, and its choice.
+    /// The layers that a viewer may choose from, and its choice.
     ///
     /// - Throws: `StreamError.notSimulcast` when the stream comes once, or the session publishes it.
     public func layers(stream name: String, session id: String) async throws(StreamError) -> ViewerLayers {
@@ -13,7 +13,7 @@ extension StreamRegistry {
         return layers
     }
 
-    /// Chooses what of a simulcast stream a viewer is sent.
+    /// Chooses what of a stream in layers a viewer is sent.
     ///
     /// - Throws: `StreamError.notSimulcast`, and `.layerNotFound` for a layer that the publisher does not have.
     public func choose(_ choice: LayerChoice, stream name: String, session id: String) async throws(StreamError) {

@@ -115,7 +115,7 @@ public actor StreamRegistry {
         let reports = path == nil ? settings.pathReports : .never
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
-                offer: description, stream: source.isEmpty ? Self.expected : source, reports: reports,
+                offer: description, stream: source.isEmpty ? Self.expected : layered(source, of: name), reports: reports,
                 dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
@@ -132,7 +132,7 @@ public actor StreamRegistry {
                     ViewerSpec(
                         stream: entry.key, session: session.id,
                         transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
-                        tracks: answer.tracks.compactMap(OutgoingTrackSpec.init)))
+                        tracks: answer.tracks.compactMap(OutgoingTrackSpec.init), takesCells: path != nil))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
             log.info("viewer came", ["stream": name])
@@ -155,6 +155,14 @@ public actor StreamRegistry {
 
     static func sdp<T>(_ body: () throws(SDPError) -> T) throws(StreamError) -> T {
         do throws(SDPError) { return try body() } catch { throw .sdp(error) }
+    }
+
+    /// A stream's tracks as they turned out to be: layers within one source show in the media only.
+    private func layered(_ source: [SourceTrack], of name: String) -> [SourceTrack] {
+        let hasLayers = streams[name]?.publisher?.layers.isEmpty == false
+        return source.map {
+            SourceTrack(kind: $0.kind, codec: $0.codec, hasLayers: $0.hasLayers || (hasLayers && $0.kind == .video))
+        }
     }
 
     func checkOpen(_ name: String, isRelay: Bool = false) throws(StreamError) {

@@ -1,4 +1,4 @@
-/// One simulcast layer that a publisher sends.
+/// One layer that a publisher sends: of simulcast, or within one source.
 public struct LayerRecord: Sendable, Hashable, Encodable {
     /// The publisher's name for it (`a=rid`).
     public var rid: String

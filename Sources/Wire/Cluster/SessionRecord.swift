@@ -14,7 +14,7 @@ public struct SessionRecord: Sendable, Hashable, Encodable {
     public var hasDataChannel: Bool
     /// What went through it.
     public var stats: TrafficStats
-    /// A publisher's simulcast layers from the lowest to the highest; nil for media that is sent once.
+    /// A publisher's layers from the lowest to the highest; nil for media that is sent once.
     public var layers: [LayerRecord]?
     /// The layer that a viewer is sent now; nil for a publisher, for media that is sent once, and while none is sent.
     public var layer: String?

@@ -16,12 +16,20 @@ public struct PublishOffer: Sendable {
 
     /// One section per codec, bundled.
     ///
-    /// - Parameter extensions: the header extensions that the sender can write.
-    public init(codecs: [Codec], extensions: Set<HeaderExtension> = [.mid, .transportCC], randomSSRC: () -> UInt32) {
+    /// - Parameters:
+    ///   - extensions: the header extensions that the sender can write.
+    ///   - hasRetransmission: whether video is offered a source of its own for retransmissions (RFC 4588).
+    public init(
+        codecs: [Codec], extensions: Set<HeaderExtension> = [.mid, .transportCC], hasRetransmission: Bool = false,
+        randomSSRC: () -> UInt32
+    ) {
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         tracks = codecs.enumerated().map { index, codec in
-            OfferWriter.track(
-                codec, index: index, extensions: extensions, ssrc: identity.nextSSRC(randomSSRC), cname: identity.cname)
+            let ssrc = identity.nextSSRC(randomSSRC)
+            let rtxSSRC = hasRetransmission ? identity.nextSSRC(randomSSRC) : nil
+            return OfferWriter.track(
+                codec, index: index, extensions: extensions, hasRetransmission: hasRetransmission, ssrc: ssrc, rtxSSRC: rtxSSRC,
+                cname: identity.cname)
         }
         self.identity = identity
     }
@@ -30,7 +38,7 @@ public struct PublishOffer: Sendable {
     public func sdp(local: LocalTransport) -> String {
         let identity = identity
         return OfferWriter(direction: .sendonly, sections: tracks.map { [$0] }) { track in
-            track.ssrc.map { identity.attributes(kind: track.kind, ssrc: $0) } ?? []
+            track.ssrc.map { identity.attributes(kind: track.kind, ssrc: $0, rtx: track.rtxSSRC) } ?? []
         }.text(local)
     }
 
@@ -96,7 +104,7 @@ private struct OfferWriter {
     /// twelve, which video has to be among, 112 and up.
     static func track(
         _ codec: Codec, index: Int, extensions: Set<HeaderExtension>, hasRetransmission: Bool = false, ssrc: UInt32?,
-        cname: String
+        rtxSSRC: UInt32? = nil, cname: String
     ) -> NegotiatedTrack {
         let kind = codec.kind ?? .video
         var ids = HeaderExtensionIDs()
@@ -111,7 +119,8 @@ private struct OfferWriter {
         let payloadType = CodecRule.named(codec.name)?.staticPayloadType ?? UInt8(index < 16 ? 96 + index : 124 + index % 4)
         let rtx = hasRetransmission && isVideo && index < 12 ? UInt8(112 + index) : nil
         return NegotiatedTrack(
-            kind: kind, mid: String(index), codec: codec, payloadType: payloadType, rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: nil,
+            kind: kind, mid: String(index), codec: codec, payloadType: payloadType, rtxPayloadType: rtx, ssrc: ssrc,
+            rtxSSRC: rtx == nil ? nil : rtxSSRC,
             extensions: ids, feedback: feedback, cname: cname)
     }
 
@@ -188,10 +197,11 @@ private enum AnswerReading {
             else { continue }
             let sources = try section.primarySources()
             let ids = section.extensionIDs(HeaderExtension.allCases, weSend: weSend, allowLongIDs: false).ids
+            let rtx = answered.rtxPayloadType == own.rtxPayloadType ? own.rtxPayloadType : nil
             return NegotiatedTrack(
                 kind: own.kind, mid: own.mid, codec: weSend ? own.codec : answered.codec, payloadType: own.payloadType,
-                rtxPayloadType: answered.rtxPayloadType == own.rtxPayloadType ? own.rtxPayloadType : nil,
-                ssrc: weSend ? own.ssrc : sources.ssrc, rtxSSRC: weSend ? nil : sources.rtx, extensions: ids,
+                rtxPayloadType: rtx, ssrc: weSend ? own.ssrc : sources.ssrc,
+                rtxSSRC: weSend ? rtx.flatMap { _ in own.rtxSSRC } : sources.rtx, extensions: ids,
                 feedback: answered.feedback.intersection(own.feedback), cname: weSend ? own.cname : section.cname)
         }
         throw .unacceptable("the answer has no codec of the offer")

@@ -51,8 +51,10 @@ extension SubscribeOffer {
 }
 
 extension PublishOffer {
-    /// Offers the tracks of a stream as they are. There is no transport sequence number, since what is sent again are the same bytes.
+    /// Offers the tracks of a stream as they are. There is no transport sequence number: what the path to another node carries isn't asked.
     public static func relay(_ tracks: [SourceTrack], randomSSRC: () -> UInt32) -> PublishOffer {
-        PublishOffer(codecs: tracks.map(\.codec), extensions: SubscribeOffer.relayedExtensions, randomSSRC: randomSSRC)
+        PublishOffer(
+            codecs: tracks.map(\.codec), extensions: SubscribeOffer.relayedExtensions, hasRetransmission: true,
+            randomSSRC: randomSSRC)
     }
 }

@@ -38,7 +38,26 @@ struct RepairTests {
         #expect(viewer.packets(LoopBed.viewerRepair)[2].payload == viewer.packets(LoopBed.viewerRepair)[0].payload)
         let numbers = try #require(await bed.plane.snapshot(of: handle))
         #expect(numbers.resent == 3 && numbers.nacks == 3)
+        try await checkReports(viewer, of: bed, handle)
         await bed.plane.shutdown()
+    }
+
+    /// The repair source is reported beside the media, at the same moment, and says goodbye with it (RFC 3550 §6.4.1, §6.6).
+    private func checkReports(_ viewer: TestPeer, of bed: LoopBed, _ handle: SessionHandle) async throws {
+        func last(_ ssrc: UInt32) -> SenderReport? { viewer.senderReports.last { $0.ssrc == ssrc } }
+        #expect(viewer.run { _ in last(LoopBed.viewerRepair)?.packets == 3 })
+        let (repair, media) = (try #require(last(LoopBed.viewerRepair)), try #require(last(LoopBed.viewerVideo)))
+        #expect(repair.ntp == media.ntp && repair.timestamp == media.timestamp)
+        #expect(Int(repair.octets) == viewer.packets(LoopBed.viewerRepair).reduce(0) { $0 + $1.payload.count })
+        await bed.plane.remove(handle)
+        var gone: Set<UInt32> = []
+        viewer.run {
+            $0.forEachReport { part, bytes in
+                if part.type == RTCPPacket.goodbye { gone.insert(bytes.bigEndian32(at: part.bodyOffset)) }
+            }
+            return gone.count >= 3
+        }
+        #expect(gone.isSuperset(of: [LoopBed.viewerVideo, LoopBed.viewerRepair, LoopBed.viewerAudio]))
     }
 
     @Test("a filler that got lost is filled by its number alone")

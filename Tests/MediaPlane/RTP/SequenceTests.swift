@@ -55,7 +55,7 @@ struct SequenceTests {
         }
     }
 
-    @Test("closing padding: media in order sees no gap, numbers stay unique and keep their order", arguments: 0..<40)
+    @Test("padding closed and packets put in: no gap in order, numbers stay unique and keep their order", arguments: 0..<40)
     func padding(seed: Int) {
         var random = Mutator.Random(seed: UInt64(seed))
         var closer = PaddingCloser()
@@ -69,12 +69,15 @@ struct SequenceTests {
         }
         var given: [UInt64: UInt64] = [:]
         for packet in stream {
+            let isPreceded =
+                !packet.isPadding && Int.random(in: 0..<30, using: &random) == 0 && closer.insert(before: packet.sequence)
             let number = packet.isPadding ? closer.padding(packet.sequence) : closer.media(packet.sequence)
             guard let number else {
                 #expect(packet.isPadding, "media is only dropped when far too old")
                 continue
             }
             #expect(given.updateValue(packet.sequence, forKey: number) == nil, "number \(number) given twice")
+            if isPreceded { #expect(given.updateValue(packet.sequence, forKey: number - 1) == nil) }
         }
         let inOrder = given.sorted { $0.key < $1.key }.map(\.value)
         #expect(inOrder == inOrder.sorted(), "numbers must keep the order of the source")

@@ -7,7 +7,7 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         path.pointee.fillPace(now: now)
-        let sent = outgoing.pointee.map.newest?.last ?? 0
+        let sent = track.pointee.scalable == nil ? outgoing.pointee.map.newest?.last ?? 0 : outgoing.pointee.passed
         var highest = sent
         var next = UInt64.max
         for position in first..<track.pointee.pendingCount {

@@ -71,15 +71,27 @@ extension LoopCore {
         else { return 0 }
         for place in 0..<viewer.pointee.trackCount {
             let outgoing = viewer.pointee.tracks + place
-            guard outgoing.pointee.isLayered, case .live = outgoing.pointee.state else { continue }
-            let board = UnsafePointer(session.pointee.fanout)
+            let fanout = session.pointee.fanout
+            guard case .live = outgoing.pointee.state else { continue }
             let known = estimator.pointee.bitsPerSecond
-            for rank in 0..<board.pointee.layers.count {
-                let layer = board.pointee.layers[rank]
-                guard layer.isActive, Int(layer.track) != outgoing.pointee.layer else { continue }
-                let useful = useful(layer.meter.bitsPerSecond, beside: board.pointee.layers.otherBitsPerSecond)
-                if useful > known { return useful }
+            if outgoing.pointee.isLayered {
+                let wish = nextUseful(fanout.pointee.layers, current: outgoing.pointee.layer, above: known)
+                if wish > 0 { return wish }
+            } else if outgoing.pointee.cell != LayerGrid.whole,
+                let scalable = fanout.pointee.tracks[outgoing.pointee.layer].scalable
+            {
+                let wish = nextUseful(scalable.pointee.board, current: Int(outgoing.pointee.cell), above: known)
+                if wish > 0 { return wish }
             }
+        }
+        return 0
+    }
+
+    /// What has to be known of a path for the lowest layer that so much doesn't allow yet; 0 without one.
+    private func nextUseful(_ board: LayerBoard, current: Int, above known: UInt64) -> UInt64 {
+        for rank in 0..<board.count where board[rank].isActive && Int(board[rank].track) != current {
+            let useful = useful(board[rank].meter.bitsPerSecond, beside: board.otherBitsPerSecond)
+            if useful > known { return useful }
         }
         return 0
     }

@@ -137,6 +137,17 @@ struct Fanout: ~Copyable {
         return sources
     }
 
+    /// The track whose source has layers itself, if there is one.
+    var scalableTrack: Int? { (0..<trackCount).first { tracks[$0].offersCells } }
+
+    /// What viewers may choose from.
+    var layerSnapshots: [LayerSnapshot] {
+        guard hasSource, !layers.isLayered, let track = scalableTrack, let scalable = tracks[track].scalable else {
+            return hasSource ? layers.snapshots : []
+        }
+        return scalable.pointee.board.snapshots
+    }
+
     /// Whether nothing needs it any more.
     var isIdle: Bool { sessionCount == 0 && inlet == nil && outlets.count == 0 }
 }

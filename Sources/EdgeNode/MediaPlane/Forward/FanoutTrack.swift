@@ -42,6 +42,8 @@ struct FanoutTrack: ~Copyable {
     var isAnnounced = false
     /// A keyframe starts among what is pending.
     private(set) var hasPendingKeyframe = false
+    /// The layers within a source; nil while none has shown any.
+    private(set) var scalable: UnsafeMutablePointer<ScalableTrack>?
 
     init(kind: TrackKind, codec: CodecID, clockRate: UInt32, rid: ShortText = ShortText("")) {
         self.kind = kind
@@ -52,7 +54,11 @@ struct FanoutTrack: ~Copyable {
         pending = .allocate(capacity: Self.pendingMax)
     }
 
-    deinit { pending.deallocate() }
+    deinit {
+        pending.deallocate()
+        scalable?.deinitialize(count: 1)
+        scalable?.deallocate()
+    }
 
     /// The next packet is another source's: numbering and timestamps go on from where they are.
     mutating func beginSource(codec: CodecID, clockRate: UInt32, rid: ShortText = ShortText("")) {
@@ -65,6 +71,7 @@ struct FanoutTrack: ~Copyable {
         isAnnounced = false
         lastMediaNs = 0
         keyframeSize = PictureSize()
+        scalable?.pointee.beginSource()
     }
 
     enum Stored {
@@ -95,14 +102,35 @@ struct FanoutTrack: ~Copyable {
         clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs, clockRate: clockRate)
         if packet.flags.contains(.keyframeStart) {
             noteKeyframe(index, timestamp, packet.arrivalNs)
-            if rid.count > 0, let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) {
+            if let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) {
                 keyframeSize = size
             }
             hasPendingKeyframe = true
         }
+        if kind == .video { noteLayers(slot, payload.bindMemory(to: UInt8.self).span, packet.descriptor) }
         pending[pendingCount] = index
         pendingCount += 1
         return .stored
+    }
+
+    /// What the packet is among the layers of its source. Layers of simulcast are sent whole, whatever is in them.
+    @inline(__always)
+    private mutating func noteLayers(_ slot: PacketSlot, _ payload: Span<UInt8>, _ descriptor: UnsafeRawBufferPointer) {
+        if scalable == nil {
+            guard rid.count == 0, slot.flags.rawValue & PacketFlags.filler.rawValue == 0,
+                codec == .vp9 && VP9Layer.beginsLayers(payload) || codec == .av1 && FrameDependencies.beginsLayers(descriptor)
+            else { return }
+            let place = UnsafeMutablePointer<ScalableTrack>.allocate(capacity: 1)
+            place.initialize(to: ScalableTrack(capacity: ring.capacity))
+            scalable = place
+        }
+        scalable?.pointee.note(slot, codec, payload, descriptor: descriptor)
+    }
+
+    /// Whether viewers may choose among layers within this source.
+    var offersCells: Bool {
+        guard let scalable, rid.count == 0 else { return false }
+        return scalable.pointee.reader.cells.nonzeroBitCount > 1
     }
 
     /// Grows the ring when it is about to lose the keyframe that joiners start from; a few times in the life of a stream.
@@ -112,6 +140,7 @@ struct FanoutTrack: ~Copyable {
         else { return }
         let grown = PacketRing(slots: ring.capacity * 2, copying: ring)
         ring = grown
+        scalable?.pointee.grow(to: ring.capacity)
     }
 
     /// Reordering can show a later packet of the access unit first: the lowest one counts.

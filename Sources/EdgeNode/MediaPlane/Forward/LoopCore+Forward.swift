@@ -20,7 +20,7 @@ extension LoopCore {
         case .dropped(let reason):
             counters.pointee.count(reason)
             return
-        case .stored: break
+        case .stored: if track.pointee.scalable != nil { beginCells(fanout, now) }
         }
         if !fanout.pointee.isDirty {
             fanout.pointee.isDirty = true
@@ -127,8 +127,20 @@ extension LoopCore {
         _ index: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
         _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) {
-        guard let slot = track.pointee.ring.slot(at: index), let sequence = outgoing.pointee.map.sequence(sending: index)
-        else { return }
+        guard let slot = track.pointee.ring.slot(at: index) else { return }
+        if let scalable = track.pointee.scalable {
+            return sendCell(slot, scalable, track, outgoing, session, now)
+        }
+        guard let sequence = outgoing.pointee.map.sequence(sending: index) else { return }
+        sendFirst(slot, sequence: sequence, track, outgoing, session, now)
+    }
+
+    /// Sends a packet under a number that is used for the first time.
+    @inline(__always)
+    func sendFirst(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) {
         if let path = outgoing.pointee.path, !isNew(sequence, outgoing, path, session) { return }
         let bytes = transmit(slot, sequence: sequence, track, outgoing, session, now)
         guard bytes > 0 else { return }

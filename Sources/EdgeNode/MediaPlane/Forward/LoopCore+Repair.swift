@@ -28,10 +28,17 @@ extension LoopCore {
         // The layer that it was of then.
         let shift = outgoing.pointee.map.shift(of: sequence)
         let track = session.pointee.fanout.pointee.tracks + Int(shift.track)
-        guard let slot = track.pointee.ring.slot(at: index) else {
+        guard let slot = track.pointee.ring.slot(at: position(index, shift, track)) else {
             counters.pointee.count(.resendUnavailable)
             return
         }
+        withPart(of: slot, shift.cell, track) { resend($0, sequence: sequence, shift, track, outgoing, session, now) }
+    }
+
+    private func resend(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) {
         // It said when it was sent, so it can't be sent again as it was.
         if outgoing.pointee.repair == nil, outgoing.pointee.path != nil {
             counters.pointee.count(.resendUnavailable)
@@ -83,6 +90,7 @@ extension LoopCore {
         }
         let plain = UnsafeRawBufferPointer(start: body, count: bodyCount)
         let count = seal(headerCount, plain, sequence: sequence, into: place, to: address, session)
+        if count > 0 { outgoing.pointee.countRepaired(octets: bodyCount) }
         if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
         return count
     }

@@ -259,7 +259,8 @@ extension LoopCore {
         return true
     }
 
-    /// A sender report and SDES for each track that was sent: the timestamp of the last packet, and its time on our clock.
+    /// A sender report and SDES for each track that was sent, and for its retransmissions, which are a source of their own (RFC 4588 §4): the
+    /// timestamp of the last packet, and its time on our clock.
     ///
     /// Taken from the last packet and not from now, so a report never claims what wasn't sent yet.
     func writeReports(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64, to writer: inout RTCPWriter) {
@@ -276,12 +277,15 @@ extension LoopCore {
             let wall = fanout.pointee.tracks[track].clock.wall(
                 of: timestamp, clockRate: fanout.pointee.tracks[track].clockRate)
             let ntp = NTP.fixed(ns: wall)
-            writer.senderReport(
-                SenderReport(
-                    ssrc: outgoing.pointee.ssrc, ntp: ntp, timestamp: outgoing.pointee.outgoing(timestamp),
-                    packets: UInt32(truncatingIfNeeded: outgoing.pointee.packets),
-                    octets: UInt32(truncatingIfNeeded: outgoing.pointee.octets)))
-            outgoing.pointee.cname.withBytes { writer.sourceDescription(ssrc: outgoing.pointee.ssrc, cname: $0) }
+            func report(_ ssrc: UInt32, _ packets: UInt64, _ octets: UInt64) {
+                writer.senderReport(
+                    SenderReport(
+                        ssrc: ssrc, ntp: ntp, timestamp: outgoing.pointee.outgoing(timestamp),
+                        packets: UInt32(truncatingIfNeeded: packets), octets: UInt32(truncatingIfNeeded: octets)))
+                outgoing.pointee.cname.withBytes { writer.sourceDescription(ssrc: ssrc, cname: $0) }
+            }
+            report(outgoing.pointee.ssrc, outgoing.pointee.packets, outgoing.pointee.octets)
+            if let repair = outgoing.pointee.repair, repair.packets > 0 { report(repair.ssrc, repair.packets, repair.octets) }
             viewer.pointee.noteReport(ntp: ntp, now: now)
         }
     }

@@ -31,6 +31,10 @@ struct OutgoingTrack {
     var target = -1
     /// The track follows one of several layers.
     var isLayered = false
+    /// What is sent of a track whose source has layers itself, what is to be, and the position up to which that was decided.
+    var cell = LayerGrid.whole
+    var wantedCell = LayerGrid.whole
+    var passed: UInt64 = 0
     var map: SequenceMap
     var resends = ResendLimiter()
     /// What is known of the way to the viewer; nil for one whose packets don't say when they were sent.
@@ -228,6 +232,9 @@ struct OutgoingTrack {
         lastTimestamp = slot.pointee.timestamp
         lastArrivalNs = slot.pointee.arrivalNs
     }
+
+    /// Counts a retransmission that went out.
+    mutating func countRepaired(octets: Int) { repair?.countSent(octets: octets) }
 
     /// Whether a full intra request with this number is another one than the last.
     mutating func isNewCommand(_ number: UInt8, now: UInt64) -> Bool {

@@ -9,6 +9,8 @@ struct RepairStream {
     private var last: UInt64
     /// Packets sent so far.
     private(set) var packets: UInt64 = 0
+    /// Their payloads, original numbers included (RFC 3550 §6.4.1).
+    private(set) var octets: UInt64 = 0
 
     /// The original sequence number, in front of the payload (RFC 4588 §4).
     static let originalBytes = 2
@@ -20,6 +22,9 @@ struct RepairStream {
         self.payloadType = payloadType
         last = UInt64(initial & 0x7FFF) &- 1
     }
+
+    /// A retransmission with this payload went out.
+    mutating func countSent(octets: Int) { self.octets &+= UInt64(octets) }
 
     /// The number of the next packet, which must be sent under it or not at all; never the same twice.
     mutating func nextSequence() -> UInt64 {

@@ -28,9 +28,15 @@ struct SequenceMap {
     }
 
     /// Starts to send at position `first` of a layer; false, and nothing changes, when something of it at or past that was sent already.
-    mutating func begin(at first: UInt64, shift: LayerShift = LayerShift()) -> Bool {
-        guard first > 0, first > lastSent(of: shift.track) else { return false }
+    ///
+    /// - Parameter through: up to this position of the stretch that ends, numbers are kept for what is still missing.
+    mutating func begin(at first: UInt64, shift: LayerShift = LayerShift(), through: UInt64 = 0) -> Bool {
+        guard first > 0, first > lastSent(of: shift) else { return false }
         isOpen = true
+        if count > 0, segments[count - 1].last >= segments[count - 1].first, through > segments[count - 1].last {
+            segments[count - 1].last = through
+            highest = UInt64(bitPattern: Int64(bitPattern: through) &+ segments[count - 1].offset)
+        }
         let offset = Int64(bitPattern: highest &+ 1) &- Int64(bitPattern: first)
         if count > 0, segments[count - 1].last < segments[count - 1].first {
             segments[count - 1] = Segment(first: first, last: first &- 1, offset: offset, shift: shift)
@@ -46,9 +52,9 @@ struct SequenceMap {
     }
 
     /// The highest position of a layer that was sent; 0 when none is known.
-    private func lastSent(of track: UInt8) -> UInt64 {
+    private func lastSent(of layer: LayerShift) -> UInt64 {
         var last: UInt64 = 0
-        for place in 0..<count where segments[place].shift.track == track && segments[place].last >= segments[place].first {
+        for place in 0..<count where segments[place].shift.isSameLayer(layer) && segments[place].last >= segments[place].first {
             last = max(last, segments[place].last)
         }
         return last
@@ -92,15 +98,37 @@ struct SequenceMap {
     }
 
     private func late(_ index: UInt64) -> UInt64? {
-        let track = segments[count - 1].shift.track
+        let layer = segments[count - 1].shift
         var place = count
         while place > 0 {
             place -= 1
             let segment = segments[place]
-            if segment.shift.track == track, index >= segment.first {
+            if segment.shift.isSameLayer(layer), index >= segment.first {
                 guard index <= segment.last else { return nil }
                 return UInt64(bitPattern: Int64(bitPattern: index) &+ segment.offset)
             }
+        }
+        return nil
+    }
+
+    /// The stretch that a position of the newest one's track is of, where that track's source has layers; nil before the first.
+    func stretch(at position: UInt64) -> LayerShift? {
+        var place = count
+        while place > 0 {
+            place -= 1
+            let shift = segments[place].shift
+            if shift.track == segments[count - 1].shift.track, position >= shift.from { return shift }
+        }
+        return nil
+    }
+
+    /// The number for what is the `index`th packet of a stretch's cell; nil when it lies outside of what this viewer gets.
+    mutating func sequence(sending index: UInt64, of stretch: LayerShift) -> UInt64? {
+        guard count > 0 else { return nil }
+        if segments[count - 1].shift == stretch { return sequence(sending: index) }
+        for place in 0..<count where segments[place].shift == stretch {
+            guard index >= segments[place].first, index <= segments[place].last else { return nil }
+            return UInt64(bitPattern: Int64(bitPattern: index) &+ segments[place].offset)
         }
         return nil
     }

@@ -1,8 +1,18 @@
-/// What is known of each simulcast layer of a source: whether it comes, how much it is, and which is better than which.
+/// What came of a layer so far.
+struct LayerReading {
+    var bytes: UInt64
+    /// When media of it came last; 0 before the first.
+    var lastMediaNs: UInt64
+    var size: PictureSize
+}
+
+/// What is known of each layer of a source: whether it comes, how much it is, and which is better than which.
 ///
-/// Looked after a few times a second; a packet costs it nothing. All layers of a stream are of one media section.
+/// Looked after a few times a second; a packet costs it nothing. All layers of a stream are of one media section: tracks of their own
+/// (simulcast), or the cells of a scalable one.
 struct LayerBoard {
     struct Layer {
+        /// The fanout track that it is, or the cell of one.
         var track: UInt8 = 0
         var rid = ShortText("")
         var meter = BitrateMeter()
@@ -20,7 +30,7 @@ struct LayerBoard {
     static let silenceNs: UInt64 = 1_200_000_000
 
     /// From the lowest to the highest.
-    private var layers = InlineArray<8, Layer>(repeating: Layer())
+    private var layers = InlineArray<9, Layer>(repeating: Layer())
     private(set) var count = 0
     private var otherMeters = InlineArray<8, BitrateMeter>(repeating: BitrateMeter())
     private var others: UInt64 = 0
@@ -38,7 +48,7 @@ struct LayerBoard {
 
     /// A source begins, or some of its tracks do.
     mutating func begin(tracks: UnsafeMutablePointer<FanoutTrack>, count trackCount: Int, fed: UInt64, restarted: UInt64) {
-        var kept = InlineArray<8, Layer>(repeating: Layer())
+        var kept = InlineArray<9, Layer>(repeating: Layer())
         var keptCount = 0
         mask = 0
         others = 0
@@ -63,19 +73,52 @@ struct LayerBoard {
         if count == 0 { nextTickNs = .max }
     }
 
-    /// Takes what came since the last call.
+    /// The layers are these cells of a scalable track; those that were there before go on.
+    mutating func list(
+        cells: UInt16, _ tracks: UnsafeMutablePointer<FanoutTrack>, of own: Int, count trackCount: Int, _ bytes: (Int) -> UInt64
+    ) {
+        var listed: UInt16 = 0
+        for rank in 0..<count { listed |= LayerGrid.bit(Int(layers[rank].track)) }
+        guard listed != cells else { return }
+        var kept = InlineArray<9, Layer>(repeating: Layer())
+        var keptCount = 0
+        for cell in 0..<LayerGrid.cellCount where cells & LayerGrid.bit(cell) != 0 {
+            if let rank = rank(of: cell) {
+                kept[keptCount] = layers[rank]
+            } else {
+                kept[keptCount] = Layer(track: UInt8(cell), rid: ShortText(LayerGrid.name(cell)))
+                kept[keptCount].meter = BitrateMeter(total: bytes(cell))
+            }
+            keptCount += 1
+        }
+        (layers, count) = (kept, keptCount)
+        others = 0
+        for track in 0..<trackCount where track != own {
+            others |= 1 << UInt64(track)
+            otherMeters[track] = BitrateMeter(total: tracks[track].receivedBytes)
+        }
+    }
+
+    /// Takes what came of simulcast layers since the last call.
     mutating func update(_ tracks: UnsafeMutablePointer<FanoutTrack>, now: UInt64) {
+        update(tracks, now: now) {
+            LayerReading(bytes: tracks[$0].receivedBytes, lastMediaNs: tracks[$0].lastMediaNs, size: tracks[$0].keyframeSize)
+        }
+    }
+
+    /// Takes what came since the last call.
+    mutating func update(_ tracks: UnsafeMutablePointer<FanoutTrack>, now: UInt64, _ read: (Int) -> LayerReading) {
         var newest: UInt64 = 0
-        for rank in 0..<count { newest = max(newest, tracks[Int(layers[rank].track)].lastMediaNs) }
+        for rank in 0..<count { newest = max(newest, read(Int(layers[rank].track)).lastMediaNs) }
         for rank in 0..<count {
-            let track = Int(layers[rank].track)
-            layers[rank].meter.update(total: tracks[track].receivedBytes)
-            let last = tracks[track].lastMediaNs
+            let reading = read(Int(layers[rank].track))
+            layers[rank].meter.update(total: reading.bytes)
+            let last = reading.lastMediaNs
             let isActive = last != 0 && newest &- last < Self.silenceNs
             if isActive, !layers[rank].isActive { layers[rank].activeSinceNs = now }
             layers[rank].isActive = isActive
             if isActive { layers[rank].rankRate = max(layers[rank].meter.bitsPerSecond, layers[rank].rankRate / 8 * 7) }
-            if tracks[track].keyframeSize.isKnown { layers[rank].size = tracks[track].keyframeSize }
+            if reading.size.isKnown { layers[rank].size = reading.size }
         }
         for track in 0..<8 where others & (1 << UInt64(track)) != 0 {
             otherMeters[track].update(total: tracks[track].receivedBytes)

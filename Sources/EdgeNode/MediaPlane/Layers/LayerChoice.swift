@@ -1,4 +1,4 @@
-/// What of a simulcast stream a viewer is sent.
+/// What of a stream in layers a viewer is sent.
 public enum LayerChoice: Sendable, Equatable {
     /// The best layer that the viewer's path carries, as far as that is known.
     case automatic
@@ -8,9 +8,9 @@ public enum LayerChoice: Sendable, Equatable {
     case off
 }
 
-/// One simulcast layer (RFC 8853) as it comes in.
+/// One layer as it comes in: of simulcast (RFC 8853), or spatial and temporal layers within one source with all below them.
 public struct LayerSnapshot: Sendable, Equatable {
-    /// The publisher's name for it; opaque, says nothing of quality.
+    /// The publisher's name for it, opaque; within one source `S1T2` for the second spatial and the third temporal layer.
     public var rid: String
     /// Whether media of it comes now: senders leave layers out for which they lack bandwidth or processor time.
     public var isActive: Bool
@@ -24,7 +24,7 @@ public struct LayerSnapshot: Sendable, Equatable {
 
 /// The layers that one viewer may choose from, and its choice.
 public struct ViewerLayers: Sendable, Equatable {
-    /// The publisher's layers from the lowest to the highest; empty when the stream is not simulcast.
+    /// The publisher's layers from the lowest to the highest; empty when the stream has none.
     public var layers: [LayerSnapshot]
     /// What was chosen.
     public var choice: LayerChoice

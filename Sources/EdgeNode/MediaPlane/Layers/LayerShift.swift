@@ -4,10 +4,18 @@
 struct LayerShift: Equatable {
     /// The fanout track that is sent.
     var track: UInt8 = 0
+    /// What of it, where its source has layers itself.
+    var cell = LayerGrid.whole
+    /// Where the stretch begins on a track with such layers; 0 on others.
+    var from: UInt64 = 0
     /// Added to the layer's timestamps.
     var timestamp: UInt32 = 0
     /// Added to what the payload itself numbers.
     var picture = PictureShift()
+
+    /// Positions are counted alike.
+    @inline(__always)
+    func isSameLayer(_ other: LayerShift) -> Bool { track == other.track && cell == other.cell }
 }
 
 /// What is added to the numbers in payload descriptors of VP8 and VP9 (RFC 7741 §4.2, RFC 9628 §4.2), and in dependency descriptors.

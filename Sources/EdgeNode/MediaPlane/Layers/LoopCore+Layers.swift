@@ -25,26 +25,32 @@ extension LoopCore {
         guard let viewer = session.pointee.viewer else { return nil }
         let fanout = session.pointee.fanout
         return ViewerLayers(
-            layers: fanout.pointee.hasSource ? fanout.pointee.layers.snapshots : [],
+            layers: fanout.pointee.layerSnapshots,
             choice: viewer.pointee.follower.wish.choice, current: currentLayer(session))
     }
 
     /// The layer that a viewer is sent; nil while it is none.
     func currentLayer(_ session: UnsafeMutablePointer<PeerSession>) -> String? {
         guard let viewer = session.pointee.viewer else { return nil }
-        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].isLayered {
-            let layer = viewer.pointee.tracks[place].layer
-            if layer >= 0 { return session.pointee.fanout.pointee.tracks[layer].rid.text }
+        for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].layer >= 0 {
+            let outgoing = viewer.pointee.tracks + place
+            if outgoing.pointee.isLayered { return session.pointee.fanout.pointee.tracks[outgoing.pointee.layer].rid.text }
+            if outgoing.pointee.cell != LayerGrid.whole { return LayerGrid.name(Int(outgoing.pointee.cell)) }
         }
         return nil
     }
 
     /// Looks what each viewer should be sent, a few times a second while the stream has layers.
     func lookAfterLayers(_ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64) {
-        guard fanout.pointee.layers.isLayered, fanout.pointee.hasSource else { return }
+        let scalable = fanout.pointee.scalableTrack
+        guard fanout.pointee.layers.isLayered || scalable != nil, fanout.pointee.hasSource else { return }
         if now >= fanout.pointee.layers.nextTickNs {
             fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
             fanout.pointee.layers.update(fanout.pointee.tracks, now: now)
+            if let scalable {
+                let (tracks, count) = (fanout.pointee.tracks, fanout.pointee.trackCount)
+                tracks[scalable].scalable?.pointee.update(tracks, of: scalable, count: count, now: now)
+            }
             for position in 0..<fanout.pointee.viewers.count { follow(fanout.pointee.viewers[position], fanout, now) }
             followTaps(fanout, now)
         }
@@ -55,10 +61,13 @@ extension LoopCore {
     private func follow(
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
-        guard let viewer = session.pointee.viewer, fanout.pointee.layers.isLayered, !viewer.pointee.breaker.isOpen else { return }
+        guard let viewer = session.pointee.viewer, !viewer.pointee.breaker.isOpen else { return }
         for place in 0..<viewer.pointee.trackCount {
             let outgoing = viewer.pointee.tracks + place
-            guard outgoing.pointee.isLayered else { continue }
+            guard outgoing.pointee.isLayered else {
+                followCells(outgoing, viewer, fanout, now)
+                continue
+            }
             let current = outgoing.pointee.target >= 0 ? outgoing.pointee.target : outgoing.pointee.layer
             guard
                 let target = viewer.pointee.follower.target(
@@ -193,7 +202,7 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, of track: Int, _ fanout: UnsafeMutablePointer<Fanout>
     ) -> Bool {
         let shift = shift(of: outgoing, to: track, at: index, fanout)
-        guard outgoing.pointee.begin(at: index, shift: shift) else { return false }
+        guard outgoing.pointee.begin(at: index, of: fanout.pointee.tracks + track, shift: shift) else { return false }
         outgoing.pointee.layer = track
         if outgoing.pointee.target < 0 { outgoing.pointee.target = track }
         return true
@@ -205,9 +214,10 @@ extension LoopCore {
     private func shift(
         of outgoing: UnsafeMutablePointer<OutgoingTrack>, to track: Int, at index: UInt64, _ fanout: UnsafeMutablePointer<Fanout>
     ) -> LayerShift {
-        guard let (old, last) = outgoing.pointee.map.newest else { return outgoing.pointee.firstShift(track: track) }
+        guard let (old, number) = outgoing.pointee.map.newest else { return outgoing.pointee.firstShift(track: track) }
         let next = fanout.pointee.tracks + track
         let before = fanout.pointee.tracks + Int(old.track)
+        let last = position(number, old, before)
         let slot = next.pointee.ring.slot(at: index)
         var shift = LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: old.timestamp)
         if old.track != shift.track {

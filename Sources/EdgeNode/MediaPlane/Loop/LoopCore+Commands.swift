@@ -195,7 +195,7 @@ extension LoopCore {
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,
             keyframeRequests: counters.keyframeRequests, rttNs: rtt,
-            layers: session.pointee.publisher == nil ? [] : session.pointee.fanout.pointee.layers.snapshots,
+            layers: session.pointee.publisher == nil ? [] : session.pointee.fanout.pointee.layerSnapshots,
             layer: currentLayer(session), availableBitrate: available)
     }
 }

@@ -241,6 +241,9 @@ extension LoopCore {
                 let outgoing = viewer.pointee.tracks + track
                 outgoing.pointee.cname.withBytes { writer.sourceDescription(ssrc: outgoing.pointee.ssrc, cname: $0) }
                 writer.goodbye(ssrc: outgoing.pointee.ssrc)
+                guard let repair = outgoing.pointee.repair, repair.packets > 0 else { continue }
+                outgoing.pointee.cname.withBytes { writer.sourceDescription(ssrc: repair.ssrc, cname: $0) }
+                writer.goodbye(ssrc: repair.ssrc)
             }
         } else {
             beginCompound(&writer, session, withBlocks: false, 0)

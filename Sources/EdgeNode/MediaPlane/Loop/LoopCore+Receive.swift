@@ -229,6 +229,14 @@ extension LoopCore {
                         session.pointee.handle.stream, session: session.pointee.name,
                         profileLevelID: incoming.pointee.profileLevel))
             }
+            if incoming.pointee.insertsSets {
+                var sets = arrived
+                (sets.sequence, sets.flags) = (arrived.sequence &- 1, .keyframeStart)
+                arrived.flags.remove(.keyframeStart)
+                deliver(
+                    sets, payload: incoming.pointee.parameterSets, track: track, publisher.pointee.epoch, session.pointee.fanout,
+                    now)
+            }
             deliver(arrived, payload: payload, track: track, publisher.pointee.epoch, session.pointee.fanout, now)
         }
     }

@@ -32,7 +32,7 @@ struct PublisherSide: ~Copyable {
         var extensions = ExtensionIDs()
         var description: [TapTrack] = []
         for (index, track) in spec.tracks.prefix(MediaLimits.tracksPerStream).enumerated() {
-            (tracks + index).initialize(to: IncomingTrack(TrackConstants(track)))
+            (tracks + index).initialize(to: IncomingTrack(TrackConstants(track), parameterSets: track.parameterSets))
             extensions.merge(track.extensions)
             description.append(
                 TapTrack(

@@ -29,8 +29,21 @@ struct IncomingTrack: ~Copyable {
     /// The same in nanoseconds; stands in for the round trip time.
     var repairNs: UInt64 { repairTrip.ns }
     private(set) var recovered: UInt64 = 0
+    /// A packet with the parameter sets of the SDP; empty without.
+    let parameterSets: UnsafeRawBufferPointer
+    /// The source sends its own.
+    private var hasOwnSets = false
+    /// They go before the packet that was placed last, under the number before it.
+    private(set) var insertsSets = false
 
-    init(_ spec: TrackConstants) { self.spec = spec }
+    init(_ spec: TrackConstants, parameterSets: [UInt8] = []) {
+        self.spec = spec
+        let place = UnsafeMutableRawBufferPointer.allocate(byteCount: parameterSets.count, alignment: 1)
+        place.copyBytes(from: parameterSets)
+        self.parameterSets = UnsafeRawBufferPointer(place)
+    }
+
+    deinit { parameterSets.deallocate() }
 
     /// Whether media of another SSRC was there before: the encoder started anew.
     @inline(__always)
@@ -52,6 +65,7 @@ struct IncomingTrack: ~Copyable {
         stats = ReceiverStats()
         nacks.restart(at: 0)
         keyframeTimestamp = nil
+        hasOwnSets = false
     }
 
     /// What to do with a packet.
@@ -85,7 +99,9 @@ struct IncomingTrack: ~Copyable {
         case .new: break
         }
         noteLoss(extended, now: now)
+        insertsSets = false
         guard payload.count > 0 else { return padding(extended, header, now) }
+        if parameterSets.count > 0 { insertSets(before: extended, header.timestamp, payload) }
         guard let number = closer.media(extended) else { return .drop(.tooOld) }
         hasMedia = true
         var packet = IncomingPacket(
@@ -120,6 +136,17 @@ struct IncomingTrack: ~Copyable {
             IncomingPacket(
                 sequence: number, timestamp: header.timestamp, arrivalNs: now, flags: .filler,
                 extensions: ForwardedExtensions()))
+    }
+
+    /// A decoder that knows nothing of the SDP gets the parameter sets with each keyframe, unless the source sends some (RFC 6184 §8.4).
+    private mutating func insertSets(before sequence: UInt64, _ timestamp: UInt32, _ payload: Span<UInt8>) {
+        let marks = hasOwnSets ? [] : KeyframeDetector.marks(spec.codec, payload)
+        if marks.contains(.parameterSets) { hasOwnSets = true }
+        insertsSets =
+            marks == .keyframe && keyframeTimestamp != timestamp && closer.insert(before: sequence)
+        if insertsSets, let level = KeyframeDetector.h264ProfileLevel(parameterSets.bindMemory(to: UInt8.self).span) {
+            profileLevel = level
+        }
     }
 
     private mutating func markKeyframe(_ packet: inout IncomingPacket, _ payload: Span<UInt8>) {

@@ -4,7 +4,7 @@
 /// that keeps its number and goes on as a filler. Late media keeps the numbering that was valid at its place.
 struct PaddingCloser {
     private struct Step {
-        /// From this number on `closed` numbers are taken out.
+        /// From this number on `closed` numbers are taken out; where more were put in, it has wrapped.
         var from: UInt64
         var closed: UInt64
     }
@@ -23,6 +23,19 @@ struct PaddingCloser {
         return place(sequence)
     }
 
+    /// Makes room for a packet of ours before one that is the newest; false when it isn't.
+    mutating func insert(before sequence: UInt64) -> Bool {
+        guard sequence > highest else { return false }
+        // One number less is closed from there on.
+        let closed = (count > 0 ? steps[count - 1].closed : 0) &- 1
+        if count > 0, steps[count - 1].from == sequence {
+            steps[count - 1].closed = closed
+        } else {
+            add(Step(from: sequence, closed: closed))
+        }
+        return true
+    }
+
     /// The number a padding-only packet must go on under as a filler; nil when its number was closed.
     mutating func padding(_ sequence: UInt64) -> UInt64? {
         guard sequence > highest else { return place(sequence) }
@@ -30,16 +43,20 @@ struct PaddingCloser {
         let closed = count > 0 ? steps[count - 1].closed : 0
         if count > 0, steps[count - 1].from == sequence {
             steps[count - 1] = Step(from: sequence &+ 1, closed: closed &+ 1)
-            return nil
+        } else {
+            add(Step(from: sequence &+ 1, closed: closed &+ 1))
         }
+        return nil
+    }
+
+    private mutating func add(_ step: Step) {
         if count == Self.stepsMax {
             floor = steps[1].from
             for index in 1..<count { steps[index - 1] = steps[index] }
             count -= 1
         }
-        steps[count] = Step(from: sequence &+ 1, closed: closed &+ 1)
+        steps[count] = step
         count += 1
-        return nil
     }
 
     @inline(__always)
