@@ -1,9 +1,11 @@
 import Cluster
-import CoordinatorServe
 import EdgeFixtures
 import Foundation
 import HTTP
+import Nodes
 import Testing
+
+@testable import CoordinatorServe
 
 @Suite("What a coordinator has nodes do: cascades, another source, drain")
 struct CascadeOrderTests {
@@ -144,7 +146,7 @@ struct CascadeOrderTests {
             func asked() -> [String] { edge.seen("/api/drain").map { "\($0.method) \($0.headers["Authorization"] ?? "")" } }
             _ = try await bench.send(.post, "/api/nodes/edge-1/drain")
             try await eventually("told") { asked() == ["POST Bearer token"] }
-            edge.setStatus(.running, drained: false)
+            edge.restart()
             try await eventually("told again") { asked().count == 2 }
             edge.setStatus(.draining, drained: true)
             try await eventually("empty") { try await bench.get("/api/nodes").text.contains("\"drained\":true") }
@@ -156,14 +158,45 @@ struct CascadeOrderTests {
         }
     }
 
-    @Test("a recording of a node that died is asked for where the publisher is, once")
-    func handover() async throws {
+    @Test("a drain and its end are known to every coordinator by the node's own word, and none undoes what another was told")
+    func drainOfOthers() async throws {
+        let edge = try TestEdge("edge-1")
+        let other = try await Bench([edge])
+        try await Bench.run([edge]) { bench in
+            func status(_ bench: Bench, _ status: String) async throws {
+                try await eventually(status) { try await bench.get("/api/nodes").text.contains("\"status\":\"\(status)\"") }
+            }
+            func orders() -> [String] { edge.seen("/api/drain").map(\.method) }
+            try await status(other, "running")
+            _ = try await bench.send(.post, "/api/nodes/edge-1/drain")
+            try await status(other, "draining")
+            // Whoever has heard of it sees to it, also when the one that was asked is gone.
+            await bench.coordinator.stop()
+            edge.restart()
+            try await eventually("told again") { orders() == ["POST", "POST"] }
+            try await status(other, "draining")
+            #expect(try await other.send(.post, "/api/nodes/edge-1/undrain").status == 200)
+            try await status(other, "running")
+            #expect(orders() == ["POST", "POST", "DELETE"])
+        }
+        await other.coordinator.stop()
+        await other.client.shutdown()
+    }
+
+    @Test(
+        "a recording of a node that died, or is drained, is asked for where the publisher is: once, and in the directory it was asked for with",
+        arguments: zip([NodeStatus.lost, .draining], [nil, "shows/%Y/%m/%d"]))
+    func handover(of status: NodeStatus, baseDir: String?) async throws {
         let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
-        edges[0].setStreams([TestRecords.stream("demo", isRecording: true), TestRecords.stream("auto", isRecording: true)])
+        edges[0].setStreams([
+            TestRecords.stream("demo", isRecording: true, recordingBaseDir: baseDir),
+            TestRecords.stream("auto", isRecording: true),
+        ])
         let rules = "[auto_record]\nenabled = true\nauto_streams = [\"auto\"]\ntick_ms = 3600000"
         try await Bench.run(edges, extra: rules) { bench in
             try await Self.showsStream(bench)
-            await edges[0].stop()
+            if status == .lost { await edges[0].stop() } else { edges[0].setStatus(status, drained: false) }
+            try await eventually("it is leaving") { try await bench.get("/api/nodes").text.contains("\"\(status.rawValue)\"") }
             edges[1].setStreams([TestRecords.stream("demo"), TestRecords.stream("auto")])
             try await eventually("asked for") { !edges[1].seen("/api/record/demo").isEmpty }
             edges[1].setStreams([TestRecords.stream("demo", isRecording: true)])
@@ -172,8 +205,35 @@ struct CascadeOrderTests {
             try await eventually("stopped") {
                 !(try await bench.get("/api/streams?node=edge-2").text.contains("\"recording\":true"))
             }
-            #expect(edges[1].seen("/api/record/demo").map(\.method) == ["POST"])
+            let orders = edges[1].seen("/api/record/demo").map { "\($0.method) \(String(decoding: $0.body, as: UTF8.self))" }
+            #expect(orders == ["POST " + (baseDir.map { "{\"base_dir\":\"\($0)\"}" } ?? "{}")])
             #expect(edges[1].seen("/api/record/auto").isEmpty)
         }
+    }
+
+    @Test("a drained node may have ended its recording before anybody sees it leave")
+    func handoverOfEnded() async throws {
+        let edge = try TestEdge("edge-2")
+        let client = HTTPClient()
+        let handover = RecordingHandover(caller: NodeCaller(client: client, bodyBytesMax: 1 << 20)) { _ in false }
+        func view(_ status: NodeStatus, _ stream: StreamRecord) -> ClusterView {
+            func node(_ alias: String, _ url: String, _ status: NodeStatus, _ stream: StreamRecord) -> NodeView {
+                let record = NodeRecord(alias: alias, url: url, startedAtMs: 1, updatedAtMs: 1)
+                return NodeView(record: record, status: status, streams: [stream])
+            }
+            let nodes = [
+                node("edge-1", "http://unreachable.invalid", status, stream),
+                node("edge-2", edge.url, .running, TestRecords.stream("demo", isPublished: status != .running)),
+            ]
+            return ClusterView(nodes: nodes)
+        }
+        await handover.look(view(.running, TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")))
+        try await eventually("asked for") {
+            await handover.look(view(.draining, TestRecords.stream("demo", isPublished: false)))
+            return !edge.seen("/api/record/demo").isEmpty
+        }
+        #expect(edge.seen("/api/record/demo").map { String(decoding: $0.body, as: UTF8.self) } == [#"{"base_dir":"shows"}"#])
+        await client.shutdown()
+        await edge.stop()
     }
 }

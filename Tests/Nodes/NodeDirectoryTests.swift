@@ -100,6 +100,34 @@ struct NodeDirectoryTests {
         }
     }
 
+    @Test(
+        "records of a later minor version are taken; of another major neither the node nor its streams, which stay as understood")
+    func versions() async throws {
+        func stream(_ name: String, _ major: Int, _ minor: Int) -> StreamRecord {
+            var record = TestRecords.stream(name)
+            record.version = RecordVersion(major: major, minor: minor)
+            return record
+        }
+        let later = try TestEdge("later")
+        later.setVersion(RecordVersion(major: 1, minor: 99))
+        let other = try TestEdge("other")
+        other.setVersion(RecordVersion(major: 2, minor: 0))
+        try await following([later, other]) { directory in
+            later.setStreams([stream("first", 1, 99)])
+            try await eventually("the later one runs") { await directory.view().node("later")?.stream("first") != nil }
+            #expect(await status("later", directory) == .running)
+            later.setStreams([stream("second", 2, 0)])
+            later.setLoad(NodeLoad(viewers: 3))
+            try await eventually("its records come on") { await directory.view().node("later")?.record.load.viewers == 3 }
+            // Its streams were told before its load.
+            #expect(await directory.view().node("later")?.streams.map(\.id) == ["first"])
+            other.setLoad(NodeLoad(viewers: 3))
+            #expect(await status("other", directory) == .lost)
+            other.setVersion(.current)
+            try await eventually("the other runs") { await status("other", directory) == .running }
+        }
+    }
+
     @Test("a node that refuses us stays lost, and stopping while it does ends at once")
     func refused() async throws {
         let edge = try TestEdge("a", token: "secret")

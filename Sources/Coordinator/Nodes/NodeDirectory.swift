@@ -46,8 +46,9 @@ public actor NodeDirectory {
         nodes: [ConfiguredNode], client: HTTPClient, registry: (any NodeRegistry)? = nil, memory: (any NodeMemory)? = nil,
         sharedToken: String? = nil
     ) {
-        self.memory = memory ?? registry as? any NodeMemory
-        table = NodeTable(sharedToken: sharedToken)
+        let memory = memory ?? registry as? any NodeMemory
+        self.memory = memory
+        table = NodeTable(sharedToken: sharedToken, followsOrders: !(memory is any NodeRegistry))
         configured = nodes
         self.client = client
         self.registry = registry
@@ -183,15 +184,18 @@ public actor NodeDirectory {
 
     /// - Returns: whether nothing was known of the node, so that its streams are not either.
     @discardableResult
-    func heard(_ record: NodeRecord, from source: NodeSource, software: String? = nil) -> Bool {
+    func heard(_ record: NodeRecord, from source: NodeSource, software: String? = nil) async -> Bool {
         let isNew = !table.knows(record.alias)
-        table.heard(record, from: source, software: software, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
+        let ordered = table.heard(record, from: source, software: software, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
+        if let ordered {
+            log.info(
+                ordered ? "node is being drained, by order of others" : "node was taken back by others", ["node": record.alias])
+            await memory?.setDrained(record.alias, ordered)
+        }
         return isNew
     }
 
-    func heard(_ streams: [StreamRecord], alias: String, from source: NodeSource) {
-        table.heard(streams, alias: alias, from: source, nowNs: Monotonic.nowNs())
-    }
+    func heard(_ streams: [StreamRecord], alias: String) { table.heard(streams, alias: alias) }
 
     func disconnected(_ alias: String) { table.disconnected(alias, nowNs: Monotonic.nowNs()) }
 

@@ -173,7 +173,10 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
             if await directory.heard(record, from: .registry) { reader.forgetStreams(alias) }
             return reader.wantsStreams(alias)
         } catch {
-            log.warning("a node's record can't be read", ["node": alias, "reason": error.description])
+            // A node of another release writes it each second.
+            if reader.isNew(problem: error.description, alias) {
+                log.warning("a node's record can't be read", ["node": alias, "reason": error.description])
+            }
             return false
         }
     }
@@ -182,7 +185,7 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
         let version = reader.version(alias)
         do throws(ClusterJSONError) {
             let streams = try ClusterJSON.streams(from: bytes)
-            await directory.heard(streams, alias: alias, from: .registry)
+            await directory.heard(streams, alias: alias)
             reader.hasRead(alias, version)
         } catch {
             log.warning("a node's streams can't be read", ["node": alias, "reason": error.description])

@@ -24,6 +24,8 @@ actor RecordingHandover {
     }
 
     private struct State {
+        /// What its recording was asked for with.
+        let baseDir: String?
         /// When the publisher was first seen elsewhere, and not recorded.
         var notBeforeNs: UInt64?
         var attempts = 0
@@ -34,6 +36,9 @@ actor RecordingHandover {
     private let isAutomatic: @Sendable (String) -> Bool
     private let log = Logger("handover")
     private var left: [Left: State] = [:]
+    /// What nodes in service recorded at the last look, by alias, each with the directory it was asked for with: a node that is drained may
+    /// end its recordings before it is seen to leave.
+    private var running: [String: [Left: String?]] = [:]
 
     /// - Parameter isAutomatic: whether a stream is recorded without being asked, by the coordinator's own rules.
     init(caller: NodeCaller, isAutomatic: @escaping @Sendable (String) -> Bool) {
@@ -41,16 +46,31 @@ actor RecordingHandover {
     }
 
     func look(_ view: ClusterView) {
-        let leaving = view.nodes.filter { $0.status != .running }
-        for node in leaving {
-            for stream in node.streams where stream.recording && !isAutomatic(stream.id) {
-                let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
-                left[key] = left[key] ?? State()
+        let before = running
+        running = [:]
+        var starts: [String: Int64] = [:]
+        for node in view.nodes {
+            let recorded = recordings(of: node)
+            guard node.status != .running else {
+                if !recorded.isEmpty { running[node.alias] = recorded }
+                continue
+            }
+            starts[node.alias] = node.record.startedAtMs
+            for (key, baseDir) in recorded.merging(before[node.alias] ?? [:], uniquingKeysWith: { now, _ in now }) {
+                left[key] = left[key] ?? State(baseDir: baseDir)
             }
         }
-        let starts = Dictionary(leaving.map { ($0.alias, $0.record.startedAtMs) }) { $1 }
         left = left.filter { starts[$0.key.alias] == $0.key.startedAtMs }
         for (key, state) in left where !state.isDone { advance(key, state, view) }
+    }
+
+    private func recordings(of node: NodeView) -> [Left: String?] {
+        var found: [Left: String?] = [:]
+        for stream in node.streams where stream.recording && !isAutomatic(stream.id) {
+            let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
+            found[key] = .some(stream.recordingBaseDir)
+        }
+        return found
     }
 
     private func advance(_ key: Left, _ state: State, _ view: ClusterView) {
@@ -69,13 +89,19 @@ actor RecordingHandover {
         left[key]?.notBeforeNs = nowNs &+ Self.pauseNs
         left[key]?.attempts += 1
         left[key]?.isDone = state.attempts + 1 >= Self.attemptsMax
-        Task { await self.handOn(key, to: node) }
+        Task { await self.handOn(key, to: node, state.baseDir) }
     }
 
-    private func handOn(_ key: Left, to node: NodeView) async {
+    private struct Order: Encodable {
+        /// Left out when nil: the node's layout then says where.
+        let base_dir: String?
+    }
+
+    private func handOn(_ key: Left, to node: NodeView, _ baseDir: String?) async {
+        guard let body = try? ClusterJSON.encode(Order(base_dir: baseDir)) else { return }
         var request = HTTPClientRequest(
             .post, "\(node.record.url)/api/record/\(PercentCoding.encode(key.stream))",
-            headers: NodeRequest.headers(token: node.token), body: .bytes(Array("{}".utf8)))
+            headers: NodeRequest.headers(token: node.token), body: .bytes(body))
         request.headers["Content-Type"] = "application/json"
         request.connectMs = NodeRequest.connectMs
         request.totalMs = NodeCaller.totalMs
