@@ -211,29 +211,52 @@ struct CascadeOrderTests {
         }
     }
 
-    @Test("a drained node may have ended its recording before anybody sees it leave")
-    func handoverOfEnded() async throws {
-        let edge = try TestEdge("edge-2")
+    /// What a coordinator does that sees two nodes in these states, the last of them again and again.
+    private func handover(
+        _ looks: [(status: NodeStatus, first: StreamRecord, second: StreamRecord)], until isDone: (_ edges: [TestEdge]) -> Bool
+    ) async throws {
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
         let client = HTTPClient()
         let handover = RecordingHandover(caller: NodeCaller(client: client, bodyBytesMax: 1 << 20)) { _ in false }
-        func view(_ status: NodeStatus, _ stream: StreamRecord) -> ClusterView {
-            func node(_ alias: String, _ url: String, _ status: NodeStatus, _ stream: StreamRecord) -> NodeView {
-                let record = NodeRecord(alias: alias, url: url, startedAtMs: 1, updatedAtMs: 1)
-                return NodeView(record: record, status: status, streams: [stream])
-            }
-            let nodes = [
-                node("edge-1", "http://unreachable.invalid", status, stream),
-                node("edge-2", edge.url, .running, TestRecords.stream("demo", isPublished: status != .running)),
-            ]
-            return ClusterView(nodes: nodes)
+        func node(_ edge: TestEdge, _ status: NodeStatus, _ stream: StreamRecord) -> NodeView {
+            let record = NodeRecord(alias: edge.alias, url: edge.url, startedAtMs: 1, updatedAtMs: 1)
+            return NodeView(record: record, status: status, streams: [stream])
         }
-        await handover.look(view(.running, TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")))
-        try await eventually("asked for") {
-            await handover.look(view(.draining, TestRecords.stream("demo", isPublished: false)))
-            return !edge.seen("/api/record/demo").isEmpty
+        let views = looks.map { look in
+            ClusterView(nodes: [node(edges[0], look.status, look.first), node(edges[1], .running, look.second)])
         }
-        #expect(edge.seen("/api/record/demo").map { String(decoding: $0.body, as: UTF8.self) } == [#"{"base_dir":"shows"}"#])
+        for view in views.dropLast() { await handover.look(view) }
+        let last = try #require(views.last)
+        try await eventually("handed over") {
+            await handover.look(last)
+            return isDone(edges)
+        }
         await client.shutdown()
-        await edge.stop()
+        for edge in edges { await edge.stop() }
+    }
+
+    private static func orders(to edge: TestEdge) -> [String] {
+        edge.seen("/api/record/demo").map { "\($0.method) \(String(decoding: $0.body, as: UTF8.self))" }
+    }
+
+    @Test("a drained node may have ended its recording before anybody sees it leave")
+    func handoverOfEnded() async throws {
+        let recorded = TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")
+        let gone = TestRecords.stream("demo", isPublished: false)
+        try await handover([(.running, recorded, gone), (.draining, gone, TestRecords.stream("demo"))]) { edges in
+            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows"}"#]
+        }
+    }
+
+    @Test("a recording goes on where its publisher came back, and the node that waits for him ends what it has")
+    func handoverOfWaiting() async throws {
+        let waiting = TestRecords.stream("demo", isPublished: false, isRecording: true, recordingBaseDir: "shows")
+        try await handover([(.running, waiting, TestRecords.stream("demo"))]) { edges in
+            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows"}"#] && Self.orders(to: edges[0]) == ["DELETE "]
+        }
+        // Recorded there anyhow, by that node's own rules.
+        try await handover([(.running, waiting, TestRecords.stream("demo", isRecording: true))]) { edges in
+            Self.orders(to: edges[1]).isEmpty && Self.orders(to: edges[0]) == ["DELETE "]
+        }
     }
 }

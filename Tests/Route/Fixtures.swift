@@ -17,7 +17,7 @@ func node(
 func stream(
     _ name: String, isPublished: Bool = true, isCopy: Bool = false, from upstream: [String] = [], viewers: Int = 0,
     relays: Int = 0,
-    fence: Int64 = 0, source: String? = nil
+    fence: Int64 = 0, source: String? = nil, isRecording: Bool = false
 ) -> StreamRecord {
     let cascade = isCopy || !upstream.isEmpty || source != nil ? CascadeRecord(sourceURL: source) : nil
     let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected, cascade: cascade)
@@ -26,5 +26,5 @@ func stream(
         subscribe: StreamSide(
             sessions: (0..<viewers).map { SessionRecord(id: "v\($0)", createdAt: 1, state: .connected) }
                 + (0..<relays).map { SessionRecord(id: "r\($0)", createdAt: 1, state: .connected, cascade: CascadeRecord()) }),
-        fence: fence, upstream: upstream)
+        recording: isRecording, fence: fence, upstream: upstream)
 }

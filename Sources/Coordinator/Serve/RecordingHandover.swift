@@ -6,10 +6,10 @@ import Nodes
 import Presentation
 import Route
 
-/// Lets a recording that somebody asked for go on where its publisher goes when the node that wrote it dies or is drained. What is recorded
-/// automatically needs no one for that.
+/// Lets a recording that somebody asked for go on where its publisher goes: when the node that wrote it dies or is drained, and when the
+/// publisher just comes back on another one. What is recorded automatically needs no one for that.
 ///
-/// Each recording is handed on once: whoever stops it afterwards has stopped it.
+/// Each recording is handed on once: whoever stops it afterwards has stopped it. A node that waits in vain ends what it has.
 actor RecordingHandover {
     /// As long as a node takes to begin what it records automatically, and its record to show it.
     private static let graceNs: UInt64 = 3_000_000_000
@@ -36,9 +36,7 @@ actor RecordingHandover {
     private let isAutomatic: @Sendable (String) -> Bool
     private let log = Logger("handover")
     private var left: [Left: State] = [:]
-    /// What nodes in service recorded at the last look, by alias, each with the directory it was asked for with: a node that is drained may
-    /// end its recordings before it is seen to leave.
-    private var running: [String: [Left: String?]] = [:]
+    private var last = ClusterView()
 
     /// - Parameter isAutomatic: whether a stream is recorded without being asked, by the coordinator's own rules.
     init(caller: NodeCaller, isAutomatic: @escaping @Sendable (String) -> Bool) {
@@ -46,38 +44,48 @@ actor RecordingHandover {
     }
 
     func look(_ view: ClusterView) {
-        let before = running
-        running = [:]
-        var starts: [String: Int64] = [:]
+        let before = last
+        last = view
+        var present: Set<Left> = []
         for node in view.nodes {
-            let recorded = recordings(of: node)
             guard node.status != .running else {
-                if !recorded.isEmpty { running[node.alias] = recorded }
+                for stream in node.streams where waitsInVain(stream, view) { present.insert(note(stream, node)) }
                 continue
             }
-            starts[node.alias] = node.record.startedAtMs
-            for (key, baseDir) in recorded.merging(before[node.alias] ?? [:], uniquingKeysWith: { now, _ in now }) {
-                left[key] = left[key] ?? State(baseDir: baseDir)
+            // A node that is drained may end its recordings before it is seen to leave.
+            let known = before.node(node.alias).flatMap { $0.record.startedAtMs == node.record.startedAtMs ? $0 : nil }
+            for stream in (known?.streams ?? []) + node.streams where stream.recording && !isAutomatic(stream.id) {
+                _ = note(stream, node)
             }
+            present.formUnion(left.keys.filter { $0.alias == node.alias && $0.startedAtMs == node.record.startedAtMs })
         }
-        left = left.filter { starts[$0.key.alias] == $0.key.startedAtMs }
+        left = left.filter { present.contains($0.key) }
         for (key, state) in left where !state.isDone { advance(key, state, view) }
     }
 
-    private func recordings(of node: NodeView) -> [Left: String?] {
-        var found: [Left: String?] = [:]
-        for stream in node.streams where stream.recording && !isAutomatic(stream.id) {
-            let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
-            found[key] = .some(stream.recordingBaseDir)
+    private func note(_ stream: StreamRecord, _ node: NodeView) -> Left {
+        let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
+        left[key] = left[key] ?? State(baseDir: stream.recordingBaseDir)
+        return key
+    }
+
+    /// Whether a node in service records a stream that nobody sends it, while another one has the publisher.
+    private func waitsInVain(_ stream: StreamRecord, _ view: ClusterView) -> Bool {
+        // Of many thousands of recordings nearly all are written to, which has to cost nothing.
+        guard stream.recording, stream.publish.leaveAt != 0 || stream.publish.sessions.isEmpty, stream.presence == .waiting else {
+            return false
         }
-        return found
+        return !isAutomatic(stream.id)
+            && view.nodes.contains { $0.status == .running && $0.stream(stream.id)?.presence == .original }
     }
 
     private func advance(_ key: Left, _ state: State, _ view: ClusterView) {
         let nowNs = Monotonic.nowNs()
         let running = view.nodes.filter { $0.status == .running }
-        if running.contains(where: { $0.stream(key.stream)?.recording == true }) {
+        let recording = running.filter { $0.stream(key.stream)?.recording == true }
+        if recording.contains(where: { $0.stream(key.stream)?.presence != .waiting }) {
             left[key]?.isDone = true
+            if let waiting = recording.first(where: { $0.alias == key.alias }) { Task { await self.end(key, on: waiting) } }
             return
         }
         guard let node = running.first(where: { $0.stream(key.stream)?.presence == .original }) else { return }
@@ -89,7 +97,8 @@ actor RecordingHandover {
         left[key]?.notBeforeNs = nowNs &+ Self.pauseNs
         left[key]?.attempts += 1
         left[key]?.isDone = state.attempts + 1 >= Self.attemptsMax
-        Task { await self.handOn(key, to: node, state.baseDir) }
+        let waiting = running.first { $0.alias == key.alias }
+        Task { await self.handOn(key, to: node, waiting: waiting, state.baseDir) }
     }
 
     private struct Order: Encodable {
@@ -97,21 +106,37 @@ actor RecordingHandover {
         let base_dir: String?
     }
 
-    private func handOn(_ key: Left, to node: NodeView, _ baseDir: String?) async {
+    private func handOn(_ key: Left, to node: NodeView, waiting: NodeView?, _ baseDir: String?) async {
         guard let body = try? ClusterJSON.encode(Order(base_dir: baseDir)) else { return }
-        var request = HTTPClientRequest(
-            .post, "\(node.record.url)/api/record/\(PercentCoding.encode(key.stream))",
-            headers: NodeRequest.headers(token: node.token), body: .bytes(body))
-        request.headers["Content-Type"] = "application/json"
-        request.connectMs = NodeRequest.connectMs
-        request.totalMs = NodeCaller.totalMs
         do throws(HTTPClientError) {
-            let answer = try await caller.send(request, to: node)
-            guard answer.status.isSuccess else { throw .status(answer.status) }
+            try await ask(.post, key, node, .bytes(body))
             left[key]?.isDone = true
             log.info("recording goes on elsewhere", ["stream": key.stream, "from": key.alias, "onto": node.alias])
         } catch {
             log.warning("a recording does not go on", ["stream": key.stream, "onto": node.alias, "reason": error.description])
+            return
         }
+        if let waiting { await end(key, on: waiting) }
+    }
+
+    private func end(_ key: Left, on node: NodeView) async {
+        do throws(HTTPClientError) {
+            try await ask(.delete, key, node, .none)
+        } catch {
+            log.warning("a recording waits in vain", ["stream": key.stream, "on": node.alias, "reason": error.description])
+        }
+    }
+
+    private func ask(
+        _ method: HTTPMethod, _ key: Left, _ node: NodeView, _ body: HTTPClientRequest.Body
+    ) async throws(HTTPClientError) {
+        var request = HTTPClientRequest(
+            method, "\(node.record.url)/api/record/\(PercentCoding.encode(key.stream))",
+            headers: NodeRequest.headers(token: node.token), body: body)
+        if method == .post { request.headers["Content-Type"] = "application/json" }
+        request.connectMs = NodeRequest.connectMs
+        request.totalMs = NodeCaller.totalMs
+        let answer = try await caller.send(request, to: node)
+        guard answer.status.isSuccess else { throw .status(answer.status) }
     }
 }
