@@ -58,6 +58,7 @@ extension LoopCore {
         let received = session.pointee.withTransport {
             $0.receive(datagram, from: source, now: now, output: &output.pointee)
         }
+        if case .dropped = received {} else { noteChange(session) }
         switch received {
         case .rtp(let count):
             guard let publisher = session.pointee.publisher, session.pointee.isConnected else {
