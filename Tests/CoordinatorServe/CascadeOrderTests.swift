@@ -213,17 +213,19 @@ struct CascadeOrderTests {
 
     /// What a coordinator does that sees two nodes in these states, the last of them again and again.
     private func handover(
-        _ looks: [(status: NodeStatus, first: StreamRecord, second: StreamRecord)], until isDone: (_ edges: [TestEdge]) -> Bool
+        _ looks: [(status: NodeStatus, first: StreamRecord, second: StreamRecord)], isRestarted: Bool = false,
+        until isDone: (_ edges: [TestEdge]) -> Bool
     ) async throws {
         let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
         let client = HTTPClient()
         let handover = RecordingHandover(caller: NodeCaller(client: client, bodyBytesMax: 1 << 20)) { _ in false }
-        func node(_ edge: TestEdge, _ status: NodeStatus, _ stream: StreamRecord) -> NodeView {
-            let record = NodeRecord(alias: edge.alias, url: edge.url, startedAtMs: 1, updatedAtMs: 1)
+        func node(_ edge: TestEdge, _ status: NodeStatus, _ stream: StreamRecord, start: Int = 0) -> NodeView {
+            let record = NodeRecord(alias: edge.alias, url: edge.url, startedAtMs: 1 + Int64(start), updatedAtMs: 1)
             return NodeView(record: record, status: status, streams: [stream])
         }
-        let views = looks.map { look in
-            ClusterView(nodes: [node(edges[0], look.status, look.first), node(edges[1], .running, look.second)])
+        let views = looks.enumerated().map { number, look in
+            let first = node(edges[0], look.status, look.first, start: isRestarted ? number : 0)
+            return ClusterView(nodes: [first, node(edges[1], .running, look.second)])
         }
         for view in views.dropLast() { await handover.look(view) }
         let last = try #require(views.last)
@@ -248,11 +250,36 @@ struct CascadeOrderTests {
         }
     }
 
+    @Test("a node that was started again too soon to be missed goes on with the recording, wherever its publisher comes")
+    func handoverOfRestarted() async throws {
+        let recorded = TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")
+        let (here, gone) = (TestRecords.stream("demo"), TestRecords.stream("demo", isPublished: false))
+        for isBack in [true, false] {
+            let looks: [(NodeStatus, StreamRecord, StreamRecord)] = [
+                (.running, recorded, gone), (.running, isBack ? here : gone, isBack ? gone : here),
+            ]
+            try await handover(looks, isRestarted: true) { edges in
+                Self.orders(to: edges[isBack ? 0 : 1]) == [#"POST {"base_dir":"shows"}"#]
+            }
+        }
+    }
+
     @Test("a recording goes on where its publisher came back, and the node that waits for him ends what it has")
     func handoverOfWaiting() async throws {
         let waiting = TestRecords.stream("demo", isPublished: false, isRecording: true, recordingBaseDir: "shows")
         try await handover([(.running, waiting, TestRecords.stream("demo"))]) { edges in
             Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows"}"#] && Self.orders(to: edges[0]) == ["DELETE "]
+        }
+        // Another coordinator was faster, and the process that had it is no more: what was started again is left alone.
+        let recorded = TestRecords.stream("demo", isRecording: true)
+        let looks: [(NodeStatus, StreamRecord, StreamRecord)] = [
+            (.running, recorded, TestRecords.stream("gone")), (.running, recorded, TestRecords.stream("gone")),
+        ]
+        var count = 0
+        try await handover(looks, isRestarted: true) { edges in
+            count += 1
+            #expect(Self.orders(to: edges[0]).isEmpty)
+            return count > 10
         }
         // Recorded there anyhow, by that node's own rules.
         try await handover([(.running, waiting, TestRecords.stream("demo", isRecording: true))]) { edges in

@@ -6,8 +6,8 @@ import Nodes
 import Presentation
 import Route
 
-/// Lets a recording that somebody asked for go on where its publisher goes: when the node that wrote it dies or is drained, and when the
-/// publisher just comes back on another one. What is recorded automatically needs no one for that.
+/// Lets a recording that somebody asked for go on where its publisher goes: when the node that wrote it dies, is drained or started again, and
+/// when the publisher just comes back on another one. What is recorded automatically needs no one for that.
 ///
 /// Each recording is handed on once: whoever stops it afterwards has stopped it. A node that waits in vain ends what it has.
 actor RecordingHandover {
@@ -15,6 +15,8 @@ actor RecordingHandover {
     private static let graceNs: UInt64 = 3_000_000_000
     private static let pauseNs: UInt64 = 5_000_000_000
     private static let attemptsMax = 12
+    /// How long the publisher of a process that is no more may take to come back.
+    private static let keptNs: UInt64 = 600_000_000_000
 
     /// A recording on a node that was running, by that node's start.
     private struct Left: Hashable {
@@ -26,6 +28,7 @@ actor RecordingHandover {
     private struct State {
         /// What its recording was asked for with.
         let baseDir: String?
+        let sinceNs: UInt64
         /// When the publisher was first seen elsewhere, and not recorded.
         var notBeforeNs: UInt64?
         var attempts = 0
@@ -46,26 +49,36 @@ actor RecordingHandover {
     func look(_ view: ClusterView) {
         let before = last
         last = view
+        let nowNs = Monotonic.nowNs()
         var present: Set<Left> = []
         for node in view.nodes {
+            let known = before.node(node.alias)
+            let isSame = known?.record.startedAtMs == node.record.startedAtMs
+            // What it recorded when it was last in service: a drained node may end that before it is seen to leave, and a process that was
+            // started in the place of another knows nothing of it.
+            if let known, node.status != .running || !isSame { note(known.streams, of: known, nowNs) }
             guard node.status != .running else {
-                for stream in node.streams where waitsInVain(stream, view) { present.insert(note(stream, node)) }
+                for stream in node.streams where waitsInVain(stream, view) { present.insert(note(stream, of: node, nowNs)) }
                 continue
             }
-            // A node that is drained may end its recordings before it is seen to leave.
-            let known = before.node(node.alias).flatMap { $0.record.startedAtMs == node.record.startedAtMs ? $0 : nil }
-            for stream in (known?.streams ?? []) + node.streams where stream.recording && !isAutomatic(stream.id) {
-                _ = note(stream, node)
-            }
+            note(node.streams, of: node, nowNs)
             present.formUnion(left.keys.filter { $0.alias == node.alias && $0.startedAtMs == node.record.startedAtMs })
         }
-        left = left.filter { present.contains($0.key) }
+        left = left.filter { key, state in
+            let isGone = view.node(key.alias)?.record.startedAtMs != key.startedAtMs
+            return present.contains(key) || isGone && nowNs < state.sinceNs &+ Self.keptNs
+        }
         for (key, state) in left where !state.isDone { advance(key, state, view) }
     }
 
-    private func note(_ stream: StreamRecord, _ node: NodeView) -> Left {
+    private func note(_ streams: [StreamRecord], of node: NodeView, _ nowNs: UInt64) {
+        for stream in streams where stream.recording && !isAutomatic(stream.id) { note(stream, of: node, nowNs) }
+    }
+
+    @discardableResult
+    private func note(_ stream: StreamRecord, of node: NodeView, _ nowNs: UInt64) -> Left {
         let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
-        left[key] = left[key] ?? State(baseDir: stream.recordingBaseDir)
+        left[key] = left[key] ?? State(baseDir: stream.recordingBaseDir, sinceNs: nowNs)
         return key
     }
 
@@ -83,9 +96,12 @@ actor RecordingHandover {
         let nowNs = Monotonic.nowNs()
         let running = view.nodes.filter { $0.status == .running }
         let recording = running.filter { $0.stream(key.stream)?.recording == true }
+        let waiting = recording.first {
+            $0.alias == key.alias && $0.record.startedAtMs == key.startedAtMs && $0.stream(key.stream)?.presence == .waiting
+        }
         if recording.contains(where: { $0.stream(key.stream)?.presence != .waiting }) {
             left[key]?.isDone = true
-            if let waiting = recording.first(where: { $0.alias == key.alias }) { Task { await self.end(key, on: waiting) } }
+            if let waiting { Task { await self.end(key, on: waiting) } }
             return
         }
         guard let node = running.first(where: { $0.stream(key.stream)?.presence == .original }) else { return }
@@ -97,7 +113,6 @@ actor RecordingHandover {
         left[key]?.notBeforeNs = nowNs &+ Self.pauseNs
         left[key]?.attempts += 1
         left[key]?.isDone = state.attempts + 1 >= Self.attemptsMax
-        let waiting = running.first { $0.alias == key.alias }
         Task { await self.handOn(key, to: node, waiting: waiting, state.baseDir) }
     }
 
