@@ -218,7 +218,7 @@ struct CascadeOrderTests {
     ) async throws {
         let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
         let client = HTTPClient()
-        let handover = RecordingHandover(caller: NodeCaller(client: client, bodyBytesMax: 1 << 20)) { _ in false }
+        let handover = RecordingHandover(caller: NodeCaller(client: client, bodyBytesMax: 1 << 20), graceNs: 0) { _ in false }
         func node(_ edge: TestEdge, _ status: NodeStatus, _ stream: StreamRecord, start: Int = 0) -> NodeView {
             let record = NodeRecord(alias: edge.alias, url: edge.url, startedAtMs: 1 + Int64(start), updatedAtMs: 1)
             return NodeView(record: record, status: status, streams: [stream])

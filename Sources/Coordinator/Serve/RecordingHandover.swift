@@ -12,7 +12,7 @@ import Route
 /// Each recording is handed on once: whoever stops it afterwards has stopped it. A node that waits in vain ends what it has.
 actor RecordingHandover {
     /// As long as a node takes to begin what it records automatically, and its record to show it.
-    private static let graceNs: UInt64 = 3_000_000_000
+    static let graceNs: UInt64 = 3_000_000_000
     private static let pauseNs: UInt64 = 5_000_000_000
     private static let attemptsMax = 12
     /// How long the publisher of a process that is no more may take to come back.
@@ -36,14 +36,17 @@ actor RecordingHandover {
     }
 
     private let caller: NodeCaller
+    private let graceNs: UInt64
     private let isAutomatic: @Sendable (String) -> Bool
     private let log = Logger("handover")
     private var left: [Left: State] = [:]
     private var last = ClusterView()
 
-    /// - Parameter isAutomatic: whether a stream is recorded without being asked, by the coordinator's own rules.
-    init(caller: NodeCaller, isAutomatic: @escaping @Sendable (String) -> Bool) {
-        (self.caller, self.isAutomatic) = (caller, isAutomatic)
+    /// - Parameters:
+    ///   - graceNs: how long to wait once the publisher is back.
+    ///   - isAutomatic: whether a stream is recorded without being asked, by the coordinator's own rules.
+    init(caller: NodeCaller, graceNs: UInt64 = graceNs, isAutomatic: @escaping @Sendable (String) -> Bool) {
+        (self.caller, self.graceNs, self.isAutomatic) = (caller, graceNs, isAutomatic)
     }
 
     func look(_ view: ClusterView) {
@@ -106,7 +109,7 @@ actor RecordingHandover {
         }
         guard let node = running.first(where: { $0.stream(key.stream)?.presence == .original }) else { return }
         guard let notBeforeNs = state.notBeforeNs else {
-            left[key]?.notBeforeNs = nowNs &+ Self.graceNs
+            left[key]?.notBeforeNs = nowNs &+ graceNs
             return
         }
         guard nowNs >= notBeforeNs else { return }
