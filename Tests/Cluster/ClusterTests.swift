@@ -99,6 +99,57 @@ struct RecordJSONTests {
         }
     }
 
+    @Test("a field that comes, goes or is renamed is another version: raise it with this list")
+    func fields() throws {
+        func fields(_ value: Any) -> String {
+            "\(type(of: value)): " + Mirror(reflecting: value).children.compactMap(\.label).sorted().joined(separator: " ")
+        }
+        let (stream, session) = (Vector.stream, try #require(Vector.stream.publish.sessions.first))
+        let period = try #require(Vector.detail.periods.first)
+        let track = try #require(period.tracks.first)
+        let part = LiveEdgeRecord.Segment(number: 1, t: 0, finished: true, parts: [], independent: [])
+        let end = LiveEdgeRecord.Recording(record: Vector.recording, detail: Vector.detail, firstOrdinal: 0)
+        let edge = LiveEdgeRecord(
+            version: 1, revision: 1, session: "", partSecondsMax: 1, segmentSecondsMax: 1, recordings: [end], open: nil,
+            openOrdinal: 0, tracks: [])
+        let records: [Any] = [
+            Vector.node, Vector.node.load, DrainOrder(drained: true, number: 1), stream, stream.publish, stream.stats,
+            stream.stats.publish, try #require(stream.codecs.first), session, CascadeRecord(), LayerRecord(rid: "h"),
+            Vector.recording, RecordingsPage(sessions: []), Vector.detail, try #require(Vector.detail.tracks.first), period,
+            track,
+            try #require(track.segments.first), edge, end, LiveEdgeRecord.Track(prefix: "", segments: []), part,
+        ]
+        #expect(RecordVersion.current == RecordVersion(major: 1, minor: 1))
+        #expect(records.map(fields) == Self.fieldsNow)
+    }
+
+    private static let fieldsNow = [
+        "NodeRecord: alias drainOrder drained labels load mediaPorts pubMax recordings region startedAtMs status "
+            + "streamsVersion subMax updatedAtMs url version",
+        "NodeLoad: cpu egressBitsPerSecond ingressBitsPerSecond publishers viewers",
+        "DrainOrder: drained number",
+        "StreamRecord: codecs createdAt fence id node onDemand provisioned publish recording recordingBaseDir stats "
+            + "statsScope subscribe upstream version",
+        "StreamSide: leaveAt sessions",
+        "StreamStats: publish subscribe",
+        "TrafficStats: bitrate bytes packets",
+        "CodecRecord: codec fmtp kind",
+        "SessionRecord: availableBitrate cascade createdAt hasDataChannel id layer layers leaveAt state stats",
+        "CascadeRecord: sessionURL sourceURL targetURL",
+        "LayerRecord: active bitrate height rid width",
+        "RecordingRecord: durationMs endTs id mpdPath nodeAlias record recordDir startTs status stream updatedAt version",
+        "RecordingsPage: lastTs sessions",
+        "RecordingDetail: first id mpdPath next nodeAlias periods recordDir status stream tracks updatedAt version",
+        "RecordingTrack: bandwidth channels codecs frameRate height kind mimeType sampleRate timescale width",
+        "RecordingPeriod: continues durationMs id startUs tracks",
+        "RecordingPeriodTrack: initObject known mediaTimeOffset segmentPrefix segments track",
+        "RecordingSegment: bytes d object sync t",
+        "LiveEdgeRecord: format open openOrdinal partSecondsMax recordings revision segmentSecondsMax session tracks version",
+        "Recording: detail firstOrdinal record",
+        "Track: prefix segments",
+        "Segment: finished independent number parts t",
+    ]
+
     @Test("a newer minor version is kept as written")
     func keepsMinor() throws {
         let json = #"{"alias":"n","url":"http://n","version":"1.7","status":"resting"}"#

@@ -1,9 +1,11 @@
 import Cluster
-import CoordinatorServe
 import EdgeFixtures
 import Foundation
 import HTTP
+import Nodes
 import Testing
+
+@testable import CoordinatorServe
 
 @Suite("What a coordinator has nodes do: cascades, another source, drain")
 struct CascadeOrderTests {
@@ -144,7 +146,7 @@ struct CascadeOrderTests {
             func asked() -> [String] { edge.seen("/api/drain").map { "\($0.method) \($0.headers["Authorization"] ?? "")" } }
             _ = try await bench.send(.post, "/api/nodes/edge-1/drain")
             try await eventually("told") { asked() == ["POST Bearer token"] }
-            edge.setStatus(.running, drained: false)
+            edge.restart()
             try await eventually("told again") { asked().count == 2 }
             edge.setStatus(.draining, drained: true)
             try await eventually("empty") { try await bench.get("/api/nodes").text.contains("\"drained\":true") }
@@ -156,14 +158,45 @@ struct CascadeOrderTests {
         }
     }
 
-    @Test("a recording of a node that died is asked for where the publisher is, once")
-    func handover() async throws {
+    @Test("a drain and its end are known to every coordinator by the node's own word, and none undoes what another was told")
+    func drainOfOthers() async throws {
+        let edge = try TestEdge("edge-1")
+        let other = try await Bench([edge])
+        try await Bench.run([edge]) { bench in
+            func status(_ bench: Bench, _ status: String) async throws {
+                try await eventually(status) { try await bench.get("/api/nodes").text.contains("\"status\":\"\(status)\"") }
+            }
+            func orders() -> [String] { edge.seen("/api/drain").map(\.method) }
+            try await status(other, "running")
+            _ = try await bench.send(.post, "/api/nodes/edge-1/drain")
+            try await status(other, "draining")
+            // Whoever has heard of it sees to it, also when the one that was asked is gone.
+            await bench.coordinator.stop()
+            edge.restart()
+            try await eventually("told again") { orders() == ["POST", "POST"] }
+            try await status(other, "draining")
+            #expect(try await other.send(.post, "/api/nodes/edge-1/undrain").status == 200)
+            try await status(other, "running")
+            #expect(orders() == ["POST", "POST", "DELETE"])
+        }
+        await other.coordinator.stop()
+        await other.client.shutdown()
+    }
+
+    @Test(
+        "a recording of a node that died, or is drained, is asked for where the publisher is: once, and in the directory it was asked for with",
+        arguments: zip([NodeStatus.lost, .draining], [nil, "shows/%Y/%m/%d"]))
+    func handover(of status: NodeStatus, baseDir: String?) async throws {
         let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
-        edges[0].setStreams([TestRecords.stream("demo", isRecording: true), TestRecords.stream("auto", isRecording: true)])
+        edges[0].setStreams([
+            TestRecords.stream("demo", isRecording: true, recordingBaseDir: baseDir),
+            TestRecords.stream("auto", isRecording: true),
+        ])
         let rules = "[auto_record]\nenabled = true\nauto_streams = [\"auto\"]\ntick_ms = 3600000"
         try await Bench.run(edges, extra: rules) { bench in
             try await Self.showsStream(bench)
-            await edges[0].stop()
+            if status == .lost { await edges[0].stop() } else { edges[0].setStatus(status, drained: false) }
+            try await eventually("it is leaving") { try await bench.get("/api/nodes").text.contains("\"\(status.rawValue)\"") }
             edges[1].setStreams([TestRecords.stream("demo"), TestRecords.stream("auto")])
             try await eventually("asked for") { !edges[1].seen("/api/record/demo").isEmpty }
             edges[1].setStreams([TestRecords.stream("demo", isRecording: true)])
@@ -172,8 +205,85 @@ struct CascadeOrderTests {
             try await eventually("stopped") {
                 !(try await bench.get("/api/streams?node=edge-2").text.contains("\"recording\":true"))
             }
-            #expect(edges[1].seen("/api/record/demo").map(\.method) == ["POST"])
+            let orders = edges[1].seen("/api/record/demo").map { "\($0.method) \(String(decoding: $0.body, as: UTF8.self))" }
+            #expect(orders == ["POST " + (baseDir.map { "{\"base_dir\":\"\($0)\"}" } ?? "{}")])
             #expect(edges[1].seen("/api/record/auto").isEmpty)
+        }
+    }
+
+    /// What a coordinator does that sees two nodes in these states, the last of them again and again.
+    private func handover(
+        _ looks: [(status: NodeStatus, first: StreamRecord, second: StreamRecord)], isRestarted: Bool = false,
+        until isDone: (_ edges: [TestEdge]) -> Bool
+    ) async throws {
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
+        let client = HTTPClient()
+        let handover = RecordingHandover(caller: NodeCaller(client: client, bodyBytesMax: 1 << 20), graceNs: 0) { _ in false }
+        func node(_ edge: TestEdge, _ status: NodeStatus, _ stream: StreamRecord, start: Int = 0) -> NodeView {
+            let record = NodeRecord(alias: edge.alias, url: edge.url, startedAtMs: 1 + Int64(start), updatedAtMs: 1)
+            return NodeView(record: record, status: status, streams: [stream])
+        }
+        let views = looks.enumerated().map { number, look in
+            let first = node(edges[0], look.status, look.first, start: isRestarted ? number : 0)
+            return ClusterView(nodes: [first, node(edges[1], .running, look.second)])
+        }
+        for view in views.dropLast() { await handover.look(view) }
+        let last = try #require(views.last)
+        try await eventually("handed over") {
+            await handover.look(last)
+            return isDone(edges)
+        }
+        await client.shutdown()
+        for edge in edges { await edge.stop() }
+    }
+
+    private static func orders(to edge: TestEdge) -> [String] {
+        edge.seen("/api/record/demo").map { "\($0.method) \(String(decoding: $0.body, as: UTF8.self))" }
+    }
+
+    @Test("a drained node may have ended its recording before anybody sees it leave")
+    func handoverOfEnded() async throws {
+        let recorded = TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")
+        let gone = TestRecords.stream("demo", isPublished: false)
+        try await handover([(.running, recorded, gone), (.draining, gone, TestRecords.stream("demo"))]) { edges in
+            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows"}"#]
+        }
+    }
+
+    @Test("a node that was started again too soon to be missed goes on with the recording, wherever its publisher comes")
+    func handoverOfRestarted() async throws {
+        let recorded = TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")
+        let (here, gone) = (TestRecords.stream("demo"), TestRecords.stream("demo", isPublished: false))
+        for isBack in [true, false] {
+            let looks: [(NodeStatus, StreamRecord, StreamRecord)] = [
+                (.running, recorded, gone), (.running, isBack ? here : gone, isBack ? gone : here),
+            ]
+            try await handover(looks, isRestarted: true) { edges in
+                Self.orders(to: edges[isBack ? 0 : 1]) == [#"POST {"base_dir":"shows"}"#]
+            }
+        }
+    }
+
+    @Test("a recording goes on where its publisher came back, and the node that waits for him ends what it has")
+    func handoverOfWaiting() async throws {
+        let waiting = TestRecords.stream("demo", isPublished: false, isRecording: true, recordingBaseDir: "shows")
+        try await handover([(.running, waiting, TestRecords.stream("demo"))]) { edges in
+            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows"}"#] && Self.orders(to: edges[0]) == ["DELETE "]
+        }
+        // Another coordinator was faster, and the process that had it is no more: what was started again is left alone.
+        let recorded = TestRecords.stream("demo", isRecording: true)
+        let looks: [(NodeStatus, StreamRecord, StreamRecord)] = [
+            (.running, recorded, TestRecords.stream("gone")), (.running, recorded, TestRecords.stream("gone")),
+        ]
+        var count = 0
+        try await handover(looks, isRestarted: true) { edges in
+            count += 1
+            #expect(Self.orders(to: edges[0]).isEmpty)
+            return count > 10
+        }
+        // Recorded there anyhow, by that node's own rules.
+        try await handover([(.running, waiting, TestRecords.stream("demo", isRecording: true))]) { edges in
+            Self.orders(to: edges[1]).isEmpty && Self.orders(to: edges[0]) == ["DELETE "]
         }
     }
 }

@@ -151,4 +151,43 @@ struct Live777Tests {
             #expect(edge.seen.contains { $0.path.hasPrefix("/whip/") })
         }
     }
+
+    @Test("when it dies, an edge that has a stream from it gets it from another holder, and is left alone where there is none")
+    func dies() async throws {
+        let node = try Live777Node(token: Self.token)
+        for stream in ["demo", "only"] { node.publish(stream) }
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
+        // An edge tells nothing of a way, since live777 told it of none.
+        edges[0].setStreams(
+            ["demo", "only"].map {
+                TestRecords.stream($0, isCopy: true, viewers: 1, sourceURL: "\(node.url)/whep/\($0)")
+            })
+        try await before(node, edges) { bench in
+            try await eventually("both show") {
+                try await bench.get("/api/streams").text.occurrences(of: "\"foreign\",\"edge-1\"") == 2
+            }
+            #expect(edges[0].seen("/api/cascade/demo").isEmpty)
+            await node.stop()
+            edges[1].setStreams([TestRecords.stream("demo")])
+            try await eventually("another source") { !edges[0].seen("/api/cascade/demo").isEmpty }
+            let order = String(decoding: edges[0].seen("/api/cascade/demo")[0].body, as: UTF8.self)
+            #expect(order.contains("\(edges[1].url)/whep/demo") && order.contains("\"replace\":true"))
+            #expect(edges[0].seen("/api/cascade/only").isEmpty)
+        }
+    }
+
+    @Test("a stream that has to get from it to an edge is pulled, whatever the mode, for it never lets go what it pushes")
+    func pulledFrom() async throws {
+        let node = try Live777Node(token: Self.token)
+        node.publish("demo")
+        let edge = try TestEdge("edge-1", region: "here")
+        let settings = "cascade.mode = \"push\"\nrouting.policy = \"nearest\"\n"
+        try await before(node, [edge], settings: settings) { bench in
+            try await eventually("it shows") { try await bench.get("/api/streams").text.contains("\"demo\"") }
+            #expect(try await bench.offer("/whep/demo?region=here").headers["Location"]?.contains("/edge-1~") == true)
+            let order = try #require(edge.seen("/api/cascade/demo").first)
+            #expect(String(decoding: order.body, as: UTF8.self).contains("\"sourceUrl\":\"\(node.url)/whep/demo\""))
+            #expect(!node.seen.contains { $0.path.contains("cascade") })
+        }
+    }
 }

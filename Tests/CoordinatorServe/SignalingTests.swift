@@ -1,4 +1,5 @@
 import Auth
+import Cluster
 import EdgeFixtures
 import Foundation
 import HTTP
@@ -215,6 +216,19 @@ struct SignalingTests {
             let text = String(try #require(parts.last))
             let principal = try node.redeem(text, for: .publish(stream: "demo"), node: "edge-1", startedAtMs: 77, now: now)
             #expect(principal.rights == .publish && principal.id == "demo")
+        }
+    }
+
+    @Test(
+        "a publisher's region counts under any policy, a viewer's under the nearest one", arguments: ["least_loaded", "nearest"])
+    func regions(policy: String) async throws {
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2", region: "eu", load: NodeLoad(cpu: 0.5))]
+        for edge in edges { edge.setStreams([TestRecords.stream("demo")]) }
+        try await Bench.run(edges, extra: "routing.policy = \"\(policy)\"") { bench in
+            try await eventually("both have it") { try await bench.get("/api/streams").text.contains("\"edge-1\",\"edge-2\"") }
+            #expect(try await bench.offer("/whip/new?region=eu").headers["Location"]?.contains("/edge-2~") == true)
+            let watched = policy == "nearest" ? "/edge-2~" : "/edge-1~"
+            #expect(try await bench.offer("/whep/demo?region=eu").headers["Location"]?.contains(watched) == true)
         }
     }
 

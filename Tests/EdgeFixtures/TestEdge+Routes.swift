@@ -37,7 +37,7 @@ extension TestEdge {
             }
             router.on(method, "/api/drain", RouteDescription("drain")) { request in
                 let edge = try late.get()
-                edge.setStatus(request.method == .post ? .draining : .running, drained: false)
+                edge.take(order: request.method == .post)
                 return try await edge.noted(request, .ok)
             }
             router.on(method, "/api/streams/{stream}", RouteDescription("stream")) { try await late.get().noted($0, .noContent) }

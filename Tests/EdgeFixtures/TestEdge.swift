@@ -44,7 +44,7 @@ package final class TestEdge: Sendable {
     /// Listens and answers at once.
     package init(
         _ alias: String, token: String? = nil, listen: String = "127.0.0.1:0", startedAtMs: Int64 = 1,
-        load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0, clockAheadMs: Int64 = 0
+        region: String = "", load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0, clockAheadMs: Int64 = 0
     ) throws {
         self.clockAheadMs = clockAheadMs
         self.alias = alias
@@ -52,7 +52,8 @@ package final class TestEdge: Sendable {
         state = Mutex(
             State(
                 node: NodeRecord(
-                    alias: alias, url: "http://unreachable.invalid", startedAtMs: startedAtMs, updatedAtMs: 1, load: load,
+                    alias: alias, url: "http://unreachable.invalid", region: region, startedAtMs: startedAtMs, updatedAtMs: 1,
+                    load: load,
                     pubMax: pubMax, subMax: subMax)))
         state.withLock { $0.token = token }
         var settings = HTTPServerSettings(listen: listen)
@@ -99,6 +100,26 @@ package final class TestEdge: Sendable {
     package func setStatus(_ status: NodeStatus, drained: Bool) {
         state.withLock { ($0.node.status, $0.node.drained) = (status, drained) }
     }
+
+    /// Says that it was ordered to empty itself, or to go on.
+    func take(order isDrained: Bool) {
+        state.withLock { state in
+            guard isDrained != (state.node.status == .draining) else { return }
+            state.node.drainOrder = DrainOrder(drained: isDrained, number: (state.node.drainOrder?.number ?? 0) + 1)
+            (state.node.status, state.node.drained) = (isDrained ? .draining : .running, false)
+        }
+    }
+
+    /// Another process from now on, which knows of no order.
+    package func restart() {
+        state.withLock { state in
+            state.node.startedAtMs += 1
+            (state.node.status, state.node.drained, state.node.drainOrder) = (.running, false, nil)
+        }
+    }
+
+    /// Writes its record as a program of another release.
+    package func setVersion(_ version: RecordVersion) { state.withLock { $0.node.version = version } }
 
     /// Stays connected but says nothing any more.
     package func setSilent(_ isSilent: Bool) { state.withLock { $0.isSilent = isSilent } }

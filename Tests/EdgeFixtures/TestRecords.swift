@@ -9,14 +9,15 @@ package enum TestRecords {
     /// A stream with a publisher or without.
     package static func stream(
         _ name: String, isPublished: Bool = true, isCopy: Bool = false, upstream: [String] = [], isRecording: Bool = false,
-        viewers: Int = 0
+        recordingBaseDir: String? = nil, viewers: Int = 0, sourceURL: String? = nil
     ) -> StreamRecord {
-        let cascade = isCopy ? CascadeRecord() : nil
+        let cascade = isCopy ? CascadeRecord(sourceURL: sourceURL) : nil
         let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected, cascade: cascade)
         return StreamRecord(
             id: name, createdAt: 1, publish: StreamSide(sessions: isPublished ? [publisher] : []),
             subscribe: StreamSide(sessions: (0..<viewers).map { SessionRecord(id: "v\($0)", createdAt: 1, state: .connected) }),
-            codecs: [CodecRecord(kind: "video", codec: "H264")], recording: isRecording, upstream: upstream)
+            codecs: [CodecRecord(kind: "video", codec: "H264")], recording: isRecording,
+            recordingBaseDir: recordingBaseDir, upstream: upstream)
     }
 
     /// A recording of two-second segments, H.264 and Opus, with its row.

@@ -46,6 +46,22 @@ struct RecordRouteTests {
         }
     }
 
+    @Test(
+        "the stream tells which directory its recording was asked for with, for whoever has it go on elsewhere",
+        arguments: [nil, "shows/%Y/%m/%d"])
+    func baseDirectory(asked: String?) async throws {
+        let body = asked.map { "{\"base_dir\":\"\($0)\"}" } ?? "{}"
+        try await TestNode.with { node in
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
+            let started = try await node.send(.post, "/api/record/demo", headers: Self.json, body: body)
+            #expect(started.status == 200)
+            let running = await node.services.registry.record(of: "demo")
+            #expect(running?.recording == true && running?.recordingBaseDir == asked)
+            #expect(try await node.send(.delete, "/api/record/demo").status == 200)
+            #expect(await node.services.registry.record(of: "demo")?.recordingBaseDir == nil)
+        }
+    }
+
     @Test("base_dir that would leave the root, and bodies that are no JSON, are 400 and record nothing")
     func badStart() async throws {
         try await TestNode.with { node in

@@ -339,7 +339,7 @@ def test_configured_streams_come_and_go_by_themselves(node, encoder, peers):
     """B fetches from whichever source works and gives to C; nobody asks for anything."""
     a, c = node("a"), node("c")
     sources_of_b = [{"url": "whep://127.0.0.1:9/whep/demo"}, {"url": f"whep://127.0.0.1:{a.port}/whep/demo"}]
-    b = node("b", EDGE_STREAM=json.dumps({"demo": {"sources": sources_of_b, "targets": [{"url": f"{c.url}/whip/copy"}]}}))
+    b = node("b", EDGE_STREAM=json.dumps({"demo": {"sources": sources_of_b, "targets": [{"url": f"whip://127.0.0.1:{c.port}/whip/copy"}]}}))
     encoder(f"{a.url}/whip/demo")
     eventually("there at C", lambda: any(session["state"] == "connected" for session in live(c, "copy", "publish")), 20)
     plays(peers.play(f"{c.url}/whep/copy"))

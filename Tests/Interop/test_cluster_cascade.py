@@ -335,8 +335,11 @@ def test_publisher_of_a_killed_node_lands_elsewhere_and_its_recording_goes_on(tr
     a, b = cluster.edges
     peers.publish(f"{cluster.url}/api/whip/edge-a/{stream}")
     published(cluster, stream, a)
+    place = stream
     if stream == "by-hand":
-        assert call("POST", f"{cluster.url}/api/record/{stream}").status == 200
+        place = "shows/tonight"
+        asked = call("POST", f"{cluster.url}/api/record/{stream}", '{"base_dir": "shows/tonight"}', {"Content-Type": "application/json"})
+        assert asked.status == 200 and asked.json["record_dir"] == place, asked.text
     eventually("the coordinator knows a segment", lambda: any(row["duration"] > 0.5 for row in cluster.recordings(stream)), 20, every=0.2)
     a.kill()
     eventually("found out", lambda: cluster.status("edge-a") == "lost", 6, every=0.02)
@@ -356,3 +359,4 @@ def test_publisher_of_a_killed_node_lands_elsewhere_and_its_recording_goes_on(tr
     # One timeline: the dead node's recording, and the living one's behind it.
     eventually("both", lambda: {row["node_alias"] for row in cluster.recordings(stream)} == {"edge-a", "edge-b"}, 20, every=0.2)
     eventually("on one timeline", lambda: all(f"?node={edge.alias}" in manifest().text for edge in (a, b)), 20, every=0.2)
+    assert all(row["mpd_path"].startswith(f"{place}/") for row in cluster.recordings(stream))

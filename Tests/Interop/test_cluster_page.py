@@ -38,12 +38,14 @@ def test_cluster_page(own_cluster, browsers, peers):
     eventually("drained", lambda: own_cluster.status(copy.alias) == "draining")
     page.until("shown as such", f"document.querySelector('[data-alias={copy.alias}]').dataset.status === 'draining'")
     page.until("among the events", f"{events}.includes('{copy.alias} is being drained')")
+    page.until("empty", f"document.querySelector('[data-alias={copy.alias}] .badge').textContent === 'drained'")
     if os.environ.get("UPDATE_SCREENSHOTS"):
         page.screenshot(ROOT / "docs/cluster.png")
     press("Undrain")
     eventually("back in service", lambda: own_cluster.status(copy.alias) == "running")
     copy.kill()
     page.until("its loss is shown", f"document.querySelector('[data-alias={copy.alias}]').dataset.status === 'lost'")
+    page.until("since when", f"document.querySelector('[data-alias={copy.alias}] [data-value=place]').textContent.includes('last heard ')")
     page.until("without a button", f"document.querySelector('[data-alias={copy.alias}] [data-action=drain]').hidden")
     widths = page.script("return [document.documentElement.scrollWidth, innerWidth]")
     assert widths[0] <= widths[1]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 from urllib.parse import urljoin
 
 import pytest
 
-from programs import Cluster, Postgres, Redis, eventually
-from wire import call
+from programs import Cluster, Postgres, Redis, Server, eventually
+from wire import call, post_offer
 
 FRAGMENT = {"Content-Type": "application/trickle-ice-sdpfrag", "If-Match": "*"}
 RESTART = "a=ice-ufrag:another1\r\na=ice-pwd:anotherPasswordOf22Chars\r\n"
@@ -104,3 +105,37 @@ def test_database_goes_away_and_comes_back(pair, postgres, peers, name):
         assert postgres.PASSWORD not in each.log.read_text()
     assert publisher.hang_up() in (200, 204)
     eventually("and finished", lambda: call("GET", f"{coordinators[1].url}/api/playback/{stream}").json[0]["status"] == "completed", 20)
+
+
+def test_drain_is_known_to_coordinators_that_share_nothing(tmp_path, peers):
+    cluster = Cluster(tmp_path, aliases=("edge-a",))
+
+    def sees(coordinator: Server, status: str) -> bool:
+        return [node["status"] for node in call("GET", f"{coordinator.url}/api/nodes").json] == [status]
+
+    try:
+        cluster.start()
+        (edge,), first = cluster.edges, cluster.coordinator
+        cluster.settings = cluster.settings | {"COORDINATOR_DATABASE_URL": "sqlite:other.db"}
+        second = cluster.add_coordinator()
+        eventually("both see it", lambda: sees(first, "running") and sees(second, "running"))
+        assert call("POST", f"{first.url}/api/nodes/edge-a/drain").status == 200
+        eventually("the other one knows", lambda: sees(second, "draining"), 5)
+        refused = post_offer(f"{second.url}/whip/fresh", peers.offer())
+        assert refused.status == 503 and refused.headers["Retry-After"]
+        # Who was asked is away while the node is started again: the other one remembers.
+        first.kill()
+        edge.stop()
+        edge.start()
+        eventually("drained again", lambda: call("GET", f"{edge.url}/api/info").json["status"] == "draining", 15)
+        first.start()
+        eventually("both see it", lambda: sees(first, "draining") and sees(second, "draining"))
+        # What the one takes back, the other doesn't drain again.
+        assert call("POST", f"{second.url}/api/nodes/edge-a/undrain").status == 200
+        eventually("both see it", lambda: sees(first, "running") and sees(second, "running"))
+        for _ in range(15):
+            time.sleep(0.2)
+            assert sees(first, "running") and sees(second, "running")
+        assert post_offer(f"{first.url}/whip/fresh", peers.offer()).status == 201
+    finally:
+        cluster.stop()

@@ -100,6 +100,83 @@ struct NodeDirectoryTests {
         }
     }
 
+    @Test(
+        "records of a later minor version are taken; of another major neither the node nor its streams, which stay as understood")
+    func versions() async throws {
+        func stream(_ name: String, _ major: Int, _ minor: Int) -> StreamRecord {
+            var record = TestRecords.stream(name)
+            record.version = RecordVersion(major: major, minor: minor)
+            return record
+        }
+        let later = try TestEdge("later")
+        later.setVersion(RecordVersion(major: 1, minor: 99))
+        let other = try TestEdge("other")
+        other.setVersion(RecordVersion(major: 2, minor: 0))
+        try await following([later, other]) { directory in
+            later.setStreams([stream("first", 1, 99)])
+            try await eventually("the later one runs") { await directory.view().node("later")?.stream("first") != nil }
+            #expect(await status("later", directory) == .running)
+            later.setStreams([stream("second", 2, 0)])
+            later.setLoad(NodeLoad(viewers: 3))
+            try await eventually("its records come on") { await directory.view().node("later")?.record.load.viewers == 3 }
+            // Its streams were told before its load.
+            #expect(await directory.view().node("later")?.streams.map(\.id) == ["first"])
+            other.setLoad(NodeLoad(viewers: 3))
+            #expect(await status("other", directory) == .lost)
+            other.setVersion(.current)
+            try await eventually("the other runs") { await status("other", directory) == .running }
+        }
+    }
+
+    /// Remembers in memory, for any number of directories, when it answers.
+    private actor SharedMemory: NodeMemory {
+        private var kept = NodeDecisions()
+        private var isAway = false
+
+        func setAway(_ isAway: Bool) { self.isAway = isAway }
+
+        func decisions() -> NodeDecisions? { isAway ? nil : kept }
+
+        func remember(_ node: ConfiguredNode) -> Bool {
+            change { $0.added = $0.added.filter { $0.alias != node.alias } + [node] }
+        }
+
+        func forget(_ alias: String) -> Bool { change { $0.added.removeAll { $0.alias == alias } } }
+
+        func setDrained(_ alias: String, _ isDrained: Bool) -> Bool {
+            change { if isDrained { $0.drained.insert(alias) } else { $0.drained.remove(alias) } }
+        }
+
+        private func change(_ body: (inout NodeDecisions) -> Void) -> Bool {
+            if !isAway { body(&kept) }
+            return !isAway
+        }
+    }
+
+    @Test("what is decided while the memory is away holds, and is remembered and known to others when it is back")
+    func memoryAway() async throws {
+        let edges = [try TestEdge("a"), try TestEdge("b")]
+        let (client, memory) = (HTTPClient(), SharedMemory())
+        func directory() -> NodeDirectory {
+            NodeDirectory(nodes: [ConfiguredNode(alias: "a", url: edges[0].url)], client: client, memory: memory)
+        }
+        let directories = [directory(), directory()]
+        for each in directories { await each.start() }
+        let added = ConfiguredNode(alias: "b", url: edges[1].url)
+        await memory.setAway(true)
+        _ = try await directories[0].add(added)
+        _ = await directories[0].setDraining("a", true)
+        await memory.setAway(false)
+        try await eventually("remembered") { await memory.decisions() == NodeDecisions(added: [added], drained: ["a"]) }
+        try await eventually("the other follows the added one") { await status("b", directories[1]) == .running }
+        #expect(await status("a", directories[0]) != .running)
+        #expect(try await directories[1].remove("b"))
+        try await eventually("the first follows it no longer") { await status("b", directories[0]) == nil }
+        for each in directories { await each.stop() }
+        for edge in edges { await edge.stop() }
+        await client.shutdown()
+    }
+
     @Test("a node that refuses us stays lost, and stopping while it does ends at once")
     func refused() async throws {
         let edge = try TestEdge("a", token: "secret")

@@ -60,7 +60,7 @@ struct NodeTableTests {
         table.disconnected("a", nowNs: second)
         #expect(table.view(nowNs: second + 999_999_999).node("a")?.status == .running)
         #expect(table.view(nowNs: 2 * second).node("a")?.status == .lost)
-        table.heard([], alias: "a", from: .events, nowNs: 2 * second)
+        table.heard(record("a", updated: 2), from: .events, nowNs: 2 * second)
         #expect(table.view(nowNs: 2 * second).node("a")?.status == .running)
     }
 
@@ -133,6 +133,40 @@ struct NodeTableTests {
         #expect(table.view(nowNs: second).node("a")?.status == .draining)
     }
 
+    private func ordered(_ isDrained: Bool, _ number: Int64, startedAtMs: Int64 = 1) -> NodeRecord {
+        NodeRecord(
+            alias: "a", url: "http://127.0.0.1:7777", status: isDrained ? .draining : .running, startedAtMs: startedAtMs,
+            updatedAtMs: 1, drainOrder: DrainOrder(drained: isDrained, number: number))
+    }
+
+    @Test("what a node was ordered by others is taken over, and what it has not heard of yet stands")
+    func orders() {
+        var table = table()
+        func hear(_ record: NodeRecord) -> Bool? { table.heard(record, from: .events, nowNs: second) }
+        #expect(hear(ordered(true, 1)) == true && hear(ordered(true, 1)) == nil)
+        #expect(hear(ordered(false, 2)) == false)
+        #expect(table.view(nowNs: second).node("a")?.status == .running)
+        // Decided here; the node still says what it was told before.
+        table.setDrained("a", true)
+        #expect(hear(ordered(false, 2)) == nil && table.drained == ["a"])
+        #expect(hear(ordered(true, 3)) == nil && table.drained == ["a"])
+        table.setDrained("a", false)
+        #expect(hear(ordered(true, 3)) == nil && table.drained.isEmpty)
+        #expect(hear(ordered(false, 4)) == nil && table.drained.isEmpty)
+        // Another process counts anew. What it has not been told it is told, so that it stays.
+        #expect(hear(ordered(true, 5)) == true)
+        #expect(table.heard(record("a", updated: 2), from: .events, nowNs: second) == nil && table.drained == ["a"])
+        #expect(hear(ordered(false, 1, startedAtMs: 2)) == false && table.drained.isEmpty)
+    }
+
+    @Test("where coordinators share a memory, that one counts")
+    func ordersBesideMemory() {
+        var table = NodeTable(followsOrders: false)
+        table.configure(alias: "a", url: "http://127.0.0.1:1", token: nil)
+        table.setDrained("a", true)
+        #expect(table.heard(ordered(false, 2), from: .events, nowNs: second) == nil && table.drained == ["a"])
+    }
+
     @Test("a node is gone after a minute without a word; nobody is before there was a minute to hear of it")
     func presence() {
         var table = table()
@@ -150,12 +184,21 @@ struct NodeTableTests {
     func lostStreams() {
         var table = table()
         table.heard(record("a", updated: 1), from: .events, nowNs: second)
-        table.heard([StreamRecord(id: "demo", createdAt: 1)], alias: "a", from: .events, nowNs: second)
+        table.heard([StreamRecord(id: "demo", createdAt: 1)], alias: "a")
         #expect(table.view(nowNs: second).holders(of: "demo").map(\.alias) == ["a"])
         let later = table.view(nowNs: 10 * second)
         #expect(later.holders(of: "demo").isEmpty)
         #expect(later.node("a")?.stream("demo")?.node == "a")
         #expect(later.mergedStreams().first?.isLost == true)
+    }
+
+    @Test("streams alone are no sign of life: the node may be one whose record can't be read")
+    func streamsAlone() {
+        var table = table()
+        table.heard([StreamRecord(id: "demo", createdAt: 1)], alias: "a")
+        #expect(table.view(nowNs: second).node("a")?.status == .lost)
+        table.heard(record("a", updated: 1), from: .events, nowNs: second)
+        #expect(table.view(nowNs: second).holders(of: "demo").map(\.alias) == ["a"])
     }
 
     @Test("old registry nodes are forgotten, configured ones never")

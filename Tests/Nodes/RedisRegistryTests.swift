@@ -167,6 +167,56 @@ struct RedisRegistryTests {
         }
     }
 
+    @Test("what is decided while Redis is away is not undone when it is back")
+    func decidedMeanwhile() async throws {
+        try await withRegistry(["a"]) { redis, _, directory in
+            redis.stop(SIGKILL)
+            _ = await directory.setDraining("a", true)
+            try redis.start()
+            let connection = RedisConnection(redis.address)
+            try await EdgeFixtures.eventually("it is remembered") {
+                (try? await connection.send(RedisCommand("SISMEMBER", "t:drained", "a"))) == .integer(1)
+            }
+            #expect(await status("a", directory) == .draining)
+            await connection.close()
+        }
+    }
+
+    @Test("a node that is followed and also writes itself into Redis is one node, and lives while one of both says so")
+    func bothWays() async throws {
+        let edge = try TestEdge("a")
+        let redis = try RedisServerProcess()
+        try redis.start()
+        let writers = [Writer("a", redis.address), Writer("b", redis.address)]
+        for writer in writers { await writer.start() }
+        let client = HTTPClient()
+        let directory = NodeDirectory(
+            nodes: [ConfiguredNode(alias: "a", url: edge.url)], client: client,
+            registry: RedisRegistry(redis.address, prefix: "t"))
+        await directory.start()
+        try await EdgeFixtures.eventually("both run") { await directory.view().reachable.map(\.alias) == ["a", "b"] }
+        #expect(await directory.view().node("a")?.record.url == edge.url)
+        for writer in writers { await writer.leave() }
+        try await EdgeFixtures.eventually("b is lost") { await status("b", directory) == .lost }
+        #expect(await status("a", directory) == .running)
+        await writers[0].start()
+        // Its times tell which way a record came.
+        func heard(at isWanted: (Int64) -> Bool) async throws {
+            try await EdgeFixtures.eventually("a word") { isWanted(await directory.view().node("a")?.record.updatedAtMs ?? 0) }
+        }
+        try await heard { $0 < 1_000_000 }
+        await edge.stop()
+        for _ in 0..<30 {
+            try await heard { $0 > 0 && $0 < 1_000_000 }
+            try await Task.sleep(for: .milliseconds(100))
+            #expect(await status("a", directory) == .running)
+        }
+        await directory.stop()
+        for writer in writers { await writer.close() }
+        await client.shutdown()
+        redis.stop()
+    }
+
     @Test("a node that is added at one coordinator is followed by another, moves and goes there too")
     func sharedNodes() async throws {
         let edge = try TestEdge("x", token: "secret")

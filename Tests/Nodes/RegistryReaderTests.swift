@@ -22,6 +22,16 @@ struct RegistryReaderTests {
         #expect(reader.isNew([1, 3], "a"))
     }
 
+    @Test("why a record can't be read is told once, until it can")
+    func problems() {
+        #expect(reader.isNew(problem: "version 2.0", "a"))
+        #expect(!reader.isNew(problem: "version 2.0", "a"))
+        #expect(reader.isNew(problem: "not JSON", "a"))
+        #expect(reader.isNew(problem: "not JSON", "b"))
+        hear("a", 1)
+        #expect(reader.isNew(problem: "not JSON", "a"))
+    }
+
     @Test("streams are read when their version is another, or that of another process, or when nobody counts")
     func versions() {
         #expect(!reader.wantsStreams("a"))

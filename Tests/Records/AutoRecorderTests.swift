@@ -74,6 +74,18 @@ struct AutoRecorderTests {
         }
     }
 
+    @Test("a recording that waits where the publisher was is ended, and another begins where it is")
+    func publisherMoved() async throws {
+        let edges = [try TestEdge("a"), try TestEdge("b")]
+        edges[0].setStreams([TestRecords.stream("cam", isPublished: false, isRecording: true)])
+        try await running(edges, rules("*")) {
+            edges[1].setStreams([TestRecords.stream("cam")])
+            try await eventually("ended") { requests(edges[0], "/api/record/cam").contains("DELETE") }
+            #expect(requests(edges[1], "/api/record/cam").first == "POST")
+            #expect(!requests(edges[0], "/api/record/cam").contains("POST"))
+        }
+    }
+
     @Test("a recording older than the limit ends and another begins; a younger one goes on")
     func rotates() async throws {
         let edge = try TestEdge("a")

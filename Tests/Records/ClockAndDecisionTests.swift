@@ -24,12 +24,12 @@ struct ClockAndDecisionTests {
         let home = try IndexHome(kind)
         let index = try await home.open()
         let memory = IndexMemory(index)
-        await memory.remember(ConfiguredNode(alias: "b", url: "http://b:1", token: nil))
-        await memory.remember(ConfiguredNode(alias: "a", url: "http://a:1", token: "t"))
-        await memory.remember(ConfiguredNode(alias: "a", url: "http://a:2", token: "u"))
-        await memory.forget("b")
-        for alias in ["a", "a", "c"] { await memory.setDrained(alias, true) }
-        await memory.setDrained("c", false)
+        #expect(await memory.remember(ConfiguredNode(alias: "b", url: "http://b:1", token: nil)))
+        #expect(await memory.remember(ConfiguredNode(alias: "a", url: "http://a:1", token: "t")))
+        #expect(await memory.remember(ConfiguredNode(alias: "a", url: "http://a:2", token: "u")))
+        #expect(await memory.forget("b"))
+        for alias in ["a", "a", "c"] { #expect(await memory.setDrained(alias, true)) }
+        #expect(await memory.setDrained("c", false))
         let decisions = try #require(await IndexMemory(try await home.open()).decisions())
         #expect(decisions.added.map(\.url) == ["http://a:2"])
         #expect(decisions.added.map(\.token) == ["u"])

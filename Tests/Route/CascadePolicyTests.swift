@@ -128,6 +128,15 @@ struct CascadePolicyTests {
         node(alias, streams: [stream("demo", from: upstream, viewers: viewers)])
     }
 
+    /// A live777: it tells nobody where a stream has been.
+    private static func foreign(_ status: NodeStatus = .running, _ streams: [StreamRecord] = [stream("demo")]) -> NodeView {
+        node("f", status: status, streams: streams, software: "live777 0.9.0", url: "http://f:7777")
+    }
+
+    private static func foreignCopy(_ alias: String, of name: String = "demo") -> NodeView {
+        node(alias, streams: [stream("demo", viewers: 1, source: "http://f:7777/whep/\(name)")])
+    }
+
     private static let original = node("a", streams: [stream("demo")])
     private static let newOriginal = node("n", streams: [stream("demo")])
 
@@ -172,6 +181,32 @@ struct CascadePolicyTests {
         MoveCase(
             testDescription: "never from a node that has it from there",
             nodes: [node("a", streams: [stream("demo", isPublished: false, viewers: 1)]), copy("b", from: "a")]),
+        MoveCase(testDescription: "a copy of a live777", nodes: [foreign(), foreignCopy("b"), copy("c", from: "b")]),
+        MoveCase(
+            testDescription: "a live777 is lost: its copies go to the new publisher's node, those below stay",
+            nodes: [foreign(.lost), foreignCopy("b"), copy("c", from: "b"), newOriginal], expected: [move("b", "n")]),
+        MoveCase(
+            testDescription: "a live777 is lost, and nobody else has the stream but by it",
+            nodes: [foreign(.lost), foreignCopy("b"), foreignCopy("c"), copy("d", from: "b")]),
+        MoveCase(
+            testDescription: "a live777's publisher is gone, and back elsewhere",
+            nodes: [foreign(.running, []), foreignCopy("b"), newOriginal], expected: [move("b", "n", isUrgent: false)]),
+        MoveCase(
+            testDescription: "a node below a copy of a live777 loses it: to the live777",
+            nodes: [
+                foreign(), node("b", status: .lost, streams: [stream("demo", source: "http://f:7777/whep/demo")]),
+                copy("c", from: "b"),
+            ],
+            expected: [move("c", "f")]),
+        MoveCase(
+            testDescription: "another stream of a live777 under this name is somebody's own order",
+            nodes: [foreign(.lost, [stream("other")]), foreignCopy("b", of: "other"), newOriginal]),
+        MoveCase(
+            testDescription: "below a copy from outside, a node in the middle is lost",
+            nodes: [
+                copy("b", from: "elsewhere"), node("c", status: .lost, streams: [stream("demo", from: ["b"])]),
+                copy("d", from: "c", "b"),
+            ], expected: [move("d", "b")]),
         MoveCase(testDescription: "what comes from outside is left alone", nodes: [copy("b", from: "elsewhere"), newOriginal]),
         MoveCase(
             testDescription: "a leaving node gets nothing new",

@@ -68,6 +68,12 @@ struct RoutePolicyTests {
             nodes: [node("a"), node("b", cpu: 0.3, streams: [stream("demo", isPublished: false, viewers: 2)])],
             expected: .node("b")),
         Case(
+            testDescription: "a recording waiting for the publisher draws it, before viewers",
+            nodes: [
+                node("a"), node("b", streams: [stream("demo", isPublished: false, viewers: 2)]),
+                node("c", cpu: 0.3, streams: [stream("demo", isPublished: false, isRecording: true)]),
+            ], expected: .node("c")),
+        Case(
             testDescription: "named node only", nodes: [node("a"), node("b", cpu: 0.9)],
             preference: RoutePreference(nodes: ["b"]), expected: .node("b")),
         Case(

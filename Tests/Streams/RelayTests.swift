@@ -193,9 +193,29 @@ struct RelayTests {
             #expect(await pair.b.registry.idleNs(of: "demo") == 0)
             pair.b.clock.advance(ms: 2000)
             #expect(await pair.b.registry.idleNs(of: "demo") == 2_000_000_000)
-            await pair.b.registry.setRecording(["demo"])
+            await pair.b.registry.setRecording(["demo": nil])
             #expect(await pair.b.registry.idleNs(of: "demo") == 0)
             #expect(await pair.b.registry.idleNs(of: "other") == nil)
+        }
+    }
+
+    @Test("viewers of a copy whose source is gone are told after half a minute, however often it was asked again meanwhile")
+    func sourceGone() async throws {
+        try await Pair.with { pair in
+            _ = try await pair.a.publish("demo", codecs: [.opus, .h264])
+            let (offer, _) = try await pair.pull("demo")
+            let viewer = try await pair.b.subscribe("demo")
+            await pair.b.registry.lose(stream: "demo", session: offer.session, why: "silent")
+            for _ in 0..<3 {
+                let attempt = try await pair.b.registry.offerPull(stream: "demo")
+                pair.b.clock.advance(ms: 9_000)
+                await pair.b.registry.abandon(attempt)
+                await pair.b.registry.sweep()
+                #expect(await pair.b.registry.state(of: viewer.sessionID, on: "demo") != nil)
+            }
+            pair.b.clock.advance(ms: 3_000)
+            await pair.b.registry.sweep()
+            #expect(await pair.b.registry.state(of: viewer.sessionID, on: "demo") == nil)
         }
     }
 

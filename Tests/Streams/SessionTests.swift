@@ -194,12 +194,12 @@ struct LifecycleTests {
     func recording() async throws {
         try await TestBench.with({ $0.autoDeleteWHIPMs = 0 }) { bench in
             let answer = try await bench.publish("demo")
-            await bench.registry.setRecording(["demo", "other"])
+            await bench.registry.setRecording(["demo": nil, "other": nil])
             try await bench.registry.end(stream: "demo", session: answer.sessionID)
             bench.clock.advance(ms: 100_000)
             await bench.registry.sweep()
             #expect(await bench.registry.record(of: "demo")?.recording == true)
-            await bench.registry.setRecording([])
+            await bench.registry.setRecording([:])
             await bench.registry.sweep()
             #expect(await bench.registry.record(of: "demo") == nil)
         }

@@ -64,13 +64,20 @@ struct EventFollower {
     private func followEdge(heard: () -> Void) async throws {
         let events = client.events(
             "\(node.url)/api/sse/streams", headers: NodeRequest.headers(token: node.token), idleSeconds: Self.idleSeconds)
+        var problems: [String: String] = [:]
         for try await event in events {
             heard()
-            await take(event)
+            let problem = await take(event)
+            // A node of another release says it each second.
+            if let problem, problem != problems[event.event] {
+                Self.log.warning("node sent something unreadable", ["node": node.alias, "reason": problem])
+            }
+            problems[event.event] = problem
         }
     }
 
-    private func take(_ event: ServerSentEvent) async {
+    /// - Returns: what can't be read, in words; nil when all is well.
+    private func take(_ event: ServerSentEvent) async -> String? {
         do throws(ClusterJSONError) {
             switch event.event {
             case "node":
@@ -79,11 +86,12 @@ struct EventFollower {
                 await directory.heard(record, from: .events)
             case "message":
                 let streams = try ClusterJSON.streams(from: Array(event.data.utf8))
-                await directory.heard(streams, alias: node.alias, from: .events)
+                await directory.heard(streams, alias: node.alias)
             default: break
             }
+            return nil
         } catch {
-            Self.log.warning("node sent something unreadable", ["node": node.alias, "reason": error.description])
+            return error.description
         }
     }
 }

@@ -89,7 +89,7 @@ actor Live777Follower {
             alias: node.alias, url: node.url, startedAtMs: 0, updatedAtMs: 0, load: Self.load(of: streams),
             recordings: recording.count)
         await directory.heard(record, from: .events, software: software)
-        await directory.heard(streams, alias: node.alias, from: .events)
+        await directory.heard(streams, alias: node.alias)
     }
 
     private static func load(of streams: [StreamRecord]) -> NodeLoad {

@@ -23,6 +23,8 @@ public struct ConfiguredNode: Sendable, Equatable {
 public actor NodeDirectory {
     /// Changes within this time are told together.
     static let coalesce = Duration.milliseconds(100)
+    /// How often a memory is asked what other coordinators have decided that doesn't tell it.
+    static let askMemory = Duration.seconds(2)
 
     private let configured: [ConfiguredNode]
     private let client: HTTPClient
@@ -36,6 +38,7 @@ public actor NodeDirectory {
     private var tasks: [Task<Void, Never>] = []
     private var followers: [String: Task<Void, Never>] = [:]
     private var added: [String: ConfiguredNode] = [:]
+    private var unsaved = UnsavedDecisions()
     private let sinceNs = Monotonic.nowNs()
 
     /// A directory of the configured nodes and, when there is one, of those in the registry. Nothing runs before `start()`.
@@ -46,8 +49,9 @@ public actor NodeDirectory {
         nodes: [ConfiguredNode], client: HTTPClient, registry: (any NodeRegistry)? = nil, memory: (any NodeMemory)? = nil,
         sharedToken: String? = nil
     ) {
-        self.memory = memory ?? registry as? any NodeMemory
-        table = NodeTable(sharedToken: sharedToken)
+        let memory = memory ?? registry as? any NodeMemory
+        self.memory = memory
+        table = NodeTable(sharedToken: sharedToken, followsOrders: !(memory is any NodeRegistry))
         configured = nodes
         self.client = client
         self.registry = registry
@@ -58,8 +62,21 @@ public actor NodeDirectory {
     public func start() async {
         guard tasks.isEmpty else { return }
         for node in configured { follow(node) }
-        if let decisions = await memory?.decisions() { await take(decisions) }
+        let decisions = await memory?.decisions()
+        if let decisions { await take(decisions) }
         if let registry { tasks.append(Task { await registry.follow(into: self) }) }
+        if let memory, !(memory is any NodeRegistry) {
+            tasks.append(
+                Task { [weak self] in
+                    var wasRead = decisions != nil
+                    while !Task.isCancelled {
+                        try? await Task.sleep(for: Self.askMemory)
+                        guard let decisions = await memory.decisions() else { continue }
+                        if wasRead { await self?.takeNodes(decisions) } else { await self?.take(decisions) }
+                        wasRead = true
+                    }
+                })
+        }
         tasks.append(
             Task { [weak self] in
                 while !Task.isCancelled {
@@ -106,7 +123,7 @@ public actor NodeDirectory {
     public func setDraining(_ alias: String, _ isDraining: Bool) async -> NodeView? {
         guard table.knows(alias) else { return nil }
         table.setDrained(alias, isDraining)
-        await memory?.setDrained(alias, isDraining)
+        await save(drained: alias, isDraining)
         log.info(isDraining ? "node is being drained" : "node is back in service", ["node": alias])
         return node(alias)
     }
@@ -117,7 +134,7 @@ public actor NodeDirectory {
     public func add(_ node: ConfiguredNode) async throws(NodeIsConfigured) -> (node: NodeView?, isNew: Bool) {
         guard !configured.contains(where: { $0.alias == node.alias }) else { throw NodeIsConfigured(alias: node.alias) }
         let isNew = added[node.alias] == nil
-        await memory?.remember(node)
+        await save(node, alias: node.alias)
         await follow(added: node)
         log.info("node was added", ["node": node.alias, "url": node.url])
         return (self.node(node.alias), isNew)
@@ -129,7 +146,7 @@ public actor NodeDirectory {
     public func remove(_ alias: String) async throws(NodeIsConfigured) -> Bool {
         guard !configured.contains(where: { $0.alias == alias }) else { throw NodeIsConfigured(alias: alias) }
         guard added[alias] != nil else { return false }
-        await memory?.forget(alias)
+        await save(nil, alias: alias)
         await unfollow(alias)
         log.info("node was removed", ["node": alias])
         return true
@@ -137,11 +154,35 @@ public actor NodeDirectory {
 
     /// Takes over what operators have decided elsewhere, or before the last restart.
     func take(_ decisions: NodeDecisions) async {
+        let decisions = unsaved.applied(to: decisions)
         for alias in table.drained.subtracting(decisions.drained) { table.setDrained(alias, false) }
-        for alias in decisions.drained { table.setDrained(alias, true) }
+        for alias in decisions.drained.subtracting(table.drained) { table.setDrained(alias, true) }
+        await follow(decisions)
+    }
+
+    /// Takes over which nodes were added elsewhere. Which are drained the nodes themselves say, sooner than a memory that has to be asked.
+    private func takeNodes(_ decisions: NodeDecisions) async { await follow(unsaved.applied(to: decisions)) }
+
+    private func follow(_ decisions: NodeDecisions) async {
         let wanted = decisions.added.filter { node in !configured.contains { $0.alias == node.alias } }
         for alias in Set(added.keys).subtracting(wanted.map(\.alias)) { await unfollow(alias) }
         for node in wanted where added[node.alias] != node { await follow(added: node) }
+        // The memory answers; it may have been away when this was decided.
+        for (alias, node) in unsaved.nodes { await save(node, alias: alias) }
+        for (alias, isDrained) in unsaved.drained { await save(drained: alias, isDrained) }
+    }
+
+    private func save(_ node: ConfiguredNode?, alias: String) async {
+        guard let memory else { return }
+        unsaved.nodes[alias] = .some(node)
+        let isSaved = if let node { await memory.remember(node) } else { await memory.forget(alias) }
+        if isSaved, unsaved.nodes[alias] == .some(node) { unsaved.nodes[alias] = nil }
+    }
+
+    private func save(drained alias: String, _ isDrained: Bool) async {
+        guard let memory else { return }
+        unsaved.drained[alias] = isDrained
+        if await memory.setDrained(alias, isDrained), unsaved.drained[alias] == isDrained { unsaved.drained[alias] = nil }
     }
 
     private func follow(added node: ConfiguredNode) async {
@@ -183,15 +224,18 @@ public actor NodeDirectory {
 
     /// - Returns: whether nothing was known of the node, so that its streams are not either.
     @discardableResult
-    func heard(_ record: NodeRecord, from source: NodeSource, software: String? = nil) -> Bool {
+    func heard(_ record: NodeRecord, from source: NodeSource, software: String? = nil) async -> Bool {
         let isNew = !table.knows(record.alias)
-        table.heard(record, from: source, software: software, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
+        let ordered = table.heard(record, from: source, software: software, nowNs: Monotonic.nowNs(), wallMs: Monotonic.wallMs())
+        if let ordered {
+            log.info(
+                ordered ? "node is being drained, by order of others" : "node was taken back by others", ["node": record.alias])
+            await save(drained: record.alias, ordered)
+        }
         return isNew
     }
 
-    func heard(_ streams: [StreamRecord], alias: String, from source: NodeSource) {
-        table.heard(streams, alias: alias, from: source, nowNs: Monotonic.nowNs())
-    }
+    func heard(_ streams: [StreamRecord], alias: String) { table.heard(streams, alias: alias) }
 
     func disconnected(_ alias: String) { table.disconnected(alias, nowNs: Monotonic.nowNs()) }
 

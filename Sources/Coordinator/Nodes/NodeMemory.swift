@@ -12,15 +12,35 @@ public struct NodeDecisions: Sendable, Equatable {
     }
 }
 
+/// What was decided here and is not remembered yet: until it is, it goes before what the memory says.
+struct UnsavedDecisions {
+    /// Nodes by alias; nil: it is to be forgotten.
+    var nodes: [String: ConfiguredNode?] = [:]
+    /// Whether they are drained, by alias.
+    var drained: [String: Bool] = [:]
+
+    var isEmpty: Bool { nodes.isEmpty && drained.isEmpty }
+
+    func applied(to decisions: NodeDecisions) -> NodeDecisions {
+        var decisions = decisions
+        decisions.added.removeAll { nodes.keys.contains($0.alias) }
+        decisions.added += nodes.values.compactMap { $0 }
+        for (alias, isDrained) in drained {
+            if isDrained { decisions.drained.insert(alias) } else { decisions.drained.remove(alias) }
+        }
+        return decisions
+    }
+}
+
 /// Keeps operators' decisions over restarts, and for other coordinators where it is shared. A memory that fails is no reason not to do
-/// what was decided: it says so in the log, and the decision holds here.
+/// what was decided: it says so in the log, and is asked again.
 public protocol NodeMemory: Sendable {
     /// What is remembered; nil when that can't be read now.
     func decisions() async -> NodeDecisions?
-    /// Remembers a node, in place of another of its alias.
-    func remember(_ node: ConfiguredNode) async
-    /// Forgets a node that was added.
-    func forget(_ alias: String) async
-    /// Remembers whether a node is drained.
-    func setDrained(_ alias: String, _ isDrained: Bool) async
+    /// Remembers a node, in place of another of its alias; false when that fails.
+    func remember(_ node: ConfiguredNode) async -> Bool
+    /// Forgets a node that was added; false when that fails.
+    func forget(_ alias: String) async -> Bool
+    /// Remembers whether a node is drained; false when that fails.
+    func setDrained(_ alias: String, _ isDrained: Bool) async -> Bool
 }

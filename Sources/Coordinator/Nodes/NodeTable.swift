@@ -39,9 +39,23 @@ struct NodeTable {
     private var graceUntilNs: UInt64 = 0
     /// Aliases an operator has taken out of service.
     private(set) var drained: Set<String> = []
+    /// The newest order of each node that is in `drained`, or in it no longer.
+    private var words: [String: Word] = [:]
+    private let followsOrders: Bool
 
-    /// - Parameter sharedToken: for nodes that nobody configured.
-    init(sharedToken: String? = nil) { self.sharedToken = sharedToken }
+    /// The place of an order among those of a node.
+    private struct Word {
+        let startedAtMs: Int64
+        let number: Int64
+    }
+
+    /// - Parameters:
+    ///   - sharedToken: for nodes that nobody configured.
+    ///   - followsOrders: whether to take over what nodes tell that was ordered by others; not where all coordinators share a memory,
+    ///     which knows that sooner.
+    init(sharedToken: String? = nil, followsOrders: Bool = true) {
+        (self.sharedToken, self.followsOrders) = (sharedToken, followsOrders)
+    }
 
     /// A node from the configuration; it is listed as lost until it is heard.
     mutating func configure(alias: String, url: String, token: String?) {
@@ -56,9 +70,11 @@ struct NodeTable {
     /// - Parameters:
     ///   - software: see `NodeView.software`.
     ///   - wallMs: the time of day, which the record's is compared to.
+    /// - Returns: whether it is to be drained, when that is news: somebody has ordered it elsewhere.
+    @discardableResult
     mutating func heard(
         _ record: NodeRecord, from source: NodeSource, software: String? = nil, nowNs: UInt64, wallMs: Int64? = nil
-    ) {
+    ) -> Bool? {
         var entry = entries[record.alias] ?? Entry(record: record)
         let isNews =
             entry.deadlineNs[source] == nil || record.updatedAtMs != entry.record.updatedAtMs
@@ -72,17 +88,33 @@ struct NodeTable {
         if entry.isConfigured { entry.record.url = url }
         if isNews || source == .events { alive(&entry, source, nowNs) }
         set(entry, record.alias)
+        return take(record.drainOrder, of: record)
     }
 
-    /// The node said which streams it has.
-    mutating func heard(_ streams: [StreamRecord], alias: String, from source: NodeSource, nowNs: UInt64) {
+    /// Takes over an order that is newer than what was decided here last.
+    private mutating func take(_ order: DrainOrder?, of record: NodeRecord) -> Bool? {
+        guard followsOrders, let order else { return nil }
+        if let word = words[record.alias], word.startedAtMs == record.startedAtMs, word.number >= order.number { return nil }
+        guard drained.contains(record.alias) != order.drained else {
+            note(record)
+            return nil
+        }
+        setDrained(record.alias, order.drained)
+        return order.drained
+    }
+
+    private mutating func note(_ record: NodeRecord) {
+        words[record.alias] = Word(startedAtMs: record.startedAtMs, number: record.drainOrder?.number ?? 0)
+    }
+
+    /// The node said which streams it has. That it lives its own record says, so that none counts as alive whose record can't be read.
+    mutating func heard(_ streams: [StreamRecord], alias: String) {
         guard var entry = entries[alias] else { return }
         entry.streams = streams.map { stream in
             var stream = stream
             stream.node = alias
             return stream
         }
-        if source == .events { alive(&entry, source, nowNs) }
         entries[alias] = entry
     }
 
@@ -119,13 +151,15 @@ struct NodeTable {
         }
     }
 
-    /// Takes a node out of service or puts it back.
+    /// Takes a node out of service or puts it back. What it was ordered so far, as it has told, is older than this.
     mutating func setDrained(_ alias: String, _ isDrained: Bool) {
         if isDrained { drained.insert(alias) } else { drained.remove(alias) }
+        if let entry = entries[alias], entry.lastHeardNs > 0 { note(entry.record) }
     }
 
     /// Forgets a node altogether.
     mutating func remove(_ alias: String) {
+        words[alias] = nil
         entries[alias] = nil
         order.removeAll { $0 == alias }
     }

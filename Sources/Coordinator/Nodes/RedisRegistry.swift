@@ -43,33 +43,39 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
     }
 
     /// Remembers in Redis that a node is drained, for every coordinator and across restarts.
-    public func setDrained(_ alias: String, _ isDrained: Bool) async {
+    public func setDrained(_ alias: String, _ isDrained: Bool) async -> Bool {
         do throws(RedisError) {
             _ = try await connection.send(RedisCommand(isDrained ? "SADD" : "SREM", drainedKey, alias))
             _ = try await connection.send(RedisCommand("PUBLISH", keys.changed, alias))
+            return true
         } catch {
-            log.warning("a drain is only known here", ["node": alias, "reason": error.description])
+            log.warning("a drain is only known here until Redis is back", ["node": alias, "reason": error.description])
+            return false
         }
     }
 
     /// Remembers a node in Redis, its token with it, for every coordinator and across restarts.
-    public func remember(_ node: ConfiguredNode) async {
+    public func remember(_ node: ConfiguredNode) async -> Bool {
         do {
             let kept = try ClusterJSON.encode(Kept(url: node.url, token: node.token))
             _ = try await connection.send(RedisCommand(["HSET", addedKey, node.alias], bytes: kept))
             _ = try await connection.send(RedisCommand("PUBLISH", keys.changed, node.alias))
+            return true
         } catch {
-            log.warning("an added node is only known here", ["node": node.alias, "reason": "\(error)"])
+            log.warning("an added node is only known here until Redis is back", ["node": node.alias, "reason": "\(error)"])
+            return false
         }
     }
 
     /// Forgets a node that was added.
-    public func forget(_ alias: String) async {
+    public func forget(_ alias: String) async -> Bool {
         do throws(RedisError) {
             _ = try await connection.send(RedisCommand("HDEL", addedKey, alias))
             _ = try await connection.send(RedisCommand("PUBLISH", keys.changed, alias))
+            return true
         } catch {
-            log.warning("a node is only removed here", ["node": alias, "reason": error.description])
+            log.warning("a node is only removed here until Redis is back", ["node": alias, "reason": error.description])
+            return false
         }
     }
 
@@ -173,7 +179,10 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
             if await directory.heard(record, from: .registry) { reader.forgetStreams(alias) }
             return reader.wantsStreams(alias)
         } catch {
-            log.warning("a node's record can't be read", ["node": alias, "reason": error.description])
+            // A node of another release writes it each second.
+            if reader.isNew(problem: error.description, alias) {
+                log.warning("a node's record can't be read", ["node": alias, "reason": error.description])
+            }
             return false
         }
     }
@@ -182,7 +191,7 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
         let version = reader.version(alias)
         do throws(ClusterJSONError) {
             let streams = try ClusterJSON.streams(from: bytes)
-            await directory.heard(streams, alias: alias, from: .registry)
+            await directory.heard(streams, alias: alias)
             reader.hasRead(alias, version)
         } catch {
             log.warning("a node's streams can't be read", ["node": alias, "reason": error.description])

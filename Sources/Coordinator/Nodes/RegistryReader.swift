@@ -15,6 +15,7 @@ final class RegistryReader: Sendable {
         var version: Version?
         var read: Version?
         var isRefreshDue = false
+        var problem: String?
     }
 
     private struct State {
@@ -33,9 +34,20 @@ final class RegistryReader: Sendable {
         }
     }
 
+    /// Whether the node's record could be read last time, or not for another reason.
+    func isNew(problem: String, _ alias: String) -> Bool {
+        state.withLock { state in
+            defer { state.entries[alias, default: Entry()].problem = problem }
+            return state.entries[alias]?.problem != problem
+        }
+    }
+
     func noteVersion(of record: NodeRecord) {
         let version = Version(startedAtMs: record.startedAtMs, number: record.streamsVersion)
-        state.withLock { $0.entries[record.alias, default: Entry()].version = version }
+        state.withLock { state in
+            state.entries[record.alias, default: Entry()].version = version
+            state.entries[record.alias]?.problem = nil
+        }
     }
 
     /// What the streams are at least that are read now.

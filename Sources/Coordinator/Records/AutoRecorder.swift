@@ -92,23 +92,25 @@ public actor AutoRecorder {
             guard let node = view.holders(of: name).first, node.stream(name)?.presence == .original, !busy.contains(name),
                 nowNs >= attempts[name]?.notBeforeNs ?? 0
             else { continue }
-            let isRecording = view.reachable.contains { $0.stream(name)?.recording == true }
-            if isRecording, rules.maxSeconds == 0 { continue }
+            let recording = view.reachable.filter { $0.stream(name)?.recording == true }
+            // A recording may wait where the publisher was, which is another node now.
+            let waiting = recording.filter { $0.stream(name)?.presence == .waiting }
+            let isRecording = recording.count > waiting.count
+            if isRecording, waiting.isEmpty, rules.maxSeconds == 0 { continue }
             busy.insert(name)
-            Task { await self.handle(name, node, isRecording: isRecording) }
+            Task { await self.handle(name, node, isRecording: isRecording, waiting: waiting) }
         }
     }
 
-    private func handle(_ stream: String, _ node: NodeView, isRecording: Bool) async {
+    private func handle(_ stream: String, _ node: NodeView, isRecording: Bool, waiting: [NodeView]) async {
         defer { busy.remove(stream) }
         do {
-            if isRecording {
-                guard try await isOverdue(stream, node) else { return }
-                try await ask(.delete, stream, node)
-            }
-            try await ask(.post, stream, node)
+            let isOld = isRecording && rules.maxSeconds > 0 ? try await isOverdue(stream, node) : false
+            if isOld { try await ask(.delete, stream, node) }
+            if isOld || !isRecording { try await ask(.post, stream, node) }
+            for other in waiting { try await ask(.delete, stream, other) }
             // The index learns of the new recording a little later; until then the old one still looks overdue.
-            attempts[stream] = isRecording ? Attempt(notBeforeNs: Monotonic.nowNs() &+ Self.settleNs) : nil
+            attempts[stream] = isOld ? Attempt(notBeforeNs: Monotonic.nowNs() &+ Self.settleNs) : nil
         } catch {
             var attempt = attempts[stream] ?? Attempt()
             attempt.failures += 1

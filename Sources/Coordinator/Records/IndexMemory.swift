@@ -1,9 +1,12 @@
 import Log
 import Nodes
+import Synchronization
 
-/// Operators' decisions in the index's file, for a coordinator without Redis.
-public struct IndexMemory: NodeMemory {
+/// Operators' decisions in the index, for coordinators without Redis.
+public final class IndexMemory: NodeMemory {
     private let index: RecordingIndex
+    /// Why the index did not answer last time: it is asked again and again, and that is told once.
+    private let problem = Mutex<String?>(nil)
     private let log = Logger("nodes")
 
     /// - Parameter index: has to be open.
@@ -11,26 +14,39 @@ public struct IndexMemory: NodeMemory {
 
     /// Nil when the index can't be read.
     public func decisions() async -> NodeDecisions? {
-        do { return try await index.decisions() } catch {
-            log.warning("what was decided of nodes can't be read", ["reason": "\(error)"])
-            return nil
-        }
+        await ask("what was decided of nodes can't be read") { try await index.decisions() }
     }
 
     /// In place of another of its alias.
-    public func remember(_ node: ConfiguredNode) async { await tell { try await index.remember(node) } }
+    public func remember(_ node: ConfiguredNode) async -> Bool { await tell { try await index.remember(node) } }
 
     /// One that is not there is no error.
-    public func forget(_ alias: String) async { await tell { try await index.forgetNode(alias) } }
+    public func forget(_ alias: String) async -> Bool { await tell { try await index.forgetNode(alias) } }
 
     /// Until it is put back.
-    public func setDrained(_ alias: String, _ isDrained: Bool) async {
+    public func setDrained(_ alias: String, _ isDrained: Bool) async -> Bool {
         await tell { try await index.setDrained(alias, isDrained) }
     }
 
-    private func tell(_ write: () async throws -> Void) async {
-        do { try await write() } catch {
-            log.warning("a decision about a node holds until the next start only", ["reason": "\(error)"])
+    private func tell(_ write: () async throws -> Void) async -> Bool {
+        await ask("a decision about a node is not written down until the index is back") {
+            try await write()
+            return true
+        } ?? false
+    }
+
+    private func ask<T>(_ words: String, _ body: () async throws -> T) async -> T? {
+        do {
+            let value = try await body()
+            problem.withLock { $0 = nil }
+            return value
+        } catch {
+            let isNew = problem.withLock { problem in
+                defer { problem = words }
+                return problem != words
+            }
+            if isNew { log.warning(words, ["reason": "\(error)"]) }
+            return nil
         }
     }
 }

@@ -29,8 +29,9 @@ extension RoutePolicy {
         view.nodes.filter { $0.status == .running && $0.takesCascades }.flatMap { node in
             node.streams.compactMap { record -> CascadeMove? in
                 // Of a hundred thousand streams nearly all are published where they are, which has to cost nothing.
-                let isPlainOriginal = record.upstream.isEmpty && record.publish.leaveAt == 0 && !record.publish.sessions.isEmpty
-                guard !isPlainOriginal, let isUrgent = needsSource(record, in: view),
+                let newest = record.publish.sessions.last
+                let isPlainOriginal = record.upstream.isEmpty && record.publish.leaveAt == 0 && newest != nil
+                guard !isPlainOriginal || newest?.cascade != nil, let isUrgent = needsSource(record, in: view),
                     let source = source(of: record.id, for: node.alias, in: view, depthMax: depthMax),
                     isSound(source, record.id, in: view)
                 else { return nil }
@@ -49,10 +50,17 @@ extension RoutePolicy {
             return record.subscribe.sessions.contains { $0.isOpen && $0.cascade == nil } ? true : nil
         case .copy:
             // What comes from outside the cluster is not ours to move.
-            guard let parent = record.upstream.first.flatMap({ view.node($0) }) else { return nil }
+            guard let parent = parent(of: record, in: view) else { return nil }
             guard parent.status == .running, let known = parent.stream(record.id) else { return parent.status != .running }
             return known.isPublished ? nil : true
         }
+    }
+
+    /// The node that a copy comes from. One that runs other software says no alias, and has the address that was asked.
+    private static func parent(of record: StreamRecord, in view: ClusterView) -> NodeView? {
+        if let known = record.upstream.first.flatMap({ view.node($0) }) { return known }
+        guard let url = record.publish.sessions.last(where: \.isOpen)?.cascade?.sourceURL else { return nil }
+        return view.nodes.first { url == "\($0.record.url)/whep/\(record.id)" }
     }
 
     /// Where to take a stream for a node from: the publisher's node, then the copy with the fewest nodes before it. A node that is
@@ -75,10 +83,13 @@ extension RoutePolicy {
     public static func isSound(_ node: NodeView, _ stream: String, in view: ClusterView) -> Bool {
         guard node.status == .running, let record = node.stream(stream), record.isPublished else { return false }
         // Nodes that we don't know are another cluster's, whose word has to do.
-        let way = record.upstream.compactMap { view.node($0) }
+        var way = record.upstream.compactMap { view.node($0) }
+        if let first = (way.last ?? node).stream(stream), first.upstream.isEmpty, let origin = parent(of: first, in: view) {
+            way.append(origin)
+        }
         guard way.allSatisfy({ $0.status == .running && $0.stream(stream)?.isPublished == true }) else { return false }
-        guard let root = record.upstream.last.flatMap({ view.node($0) }) else { return true }
-        return root.stream(stream)?.presence == .original
+        guard let root = (way.last ?? node).stream(stream) else { return false }
+        return root.presence == .original || parent(of: root, in: view) == nil
     }
 
     /// The node that is to take new viewers of a stream that it doesn't have, and where it gets it from.

@@ -56,9 +56,11 @@ public enum RoutePolicy {
         guard !allowed.isEmpty else { return .noNode }
         let roomy = allowed.filter { $0.hasRoomForPublisher(pending: pending) }
         guard !roomy.isEmpty else { return .full }
-        // Viewers may wait on a node for a publisher to come back: that is where it belongs.
-        if let waiting = roomy.first(where: { $0.stream(stream).map { $0.viewerCount > 0 } ?? false }) {
-            return .node(waiting.alias)
+        // Viewers, or a recording, may wait on a node for a publisher to come back: that is where it belongs.
+        let waiting = roomy.compactMap { node in node.stream(stream).map { (alias: node.alias, record: $0) } }
+            .filter { !$0.record.isPublished }
+        if let place = waiting.first(where: \.record.recording) ?? waiting.first(where: { $0.record.viewerCount > 0 }) {
+            return .node(place.alias)
         }
         return .node(leastLoaded(preference.best(of: roomy), pending: pending, turn: turn).alias)
     }

@@ -29,13 +29,15 @@ struct CascadeStarter: CascadeStarting {
 
     func start(_ move: CascadeMove, in view: ClusterView) async -> CascadeOutcome {
         guard let source = view.node(move.from), let target = view.node(move.onto) else { return .failed("a node is gone") }
-        let path = "/\(settings.mode == .pull ? "whep" : "whip")/\(PercentCoding.encode(move.stream))"
+        // Other software would push for ever, and the copy would look like a publisher.
+        let isPull = settings.mode == .pull || source.software != nil
+        let path = "/\(isPull ? "whep" : "whip")/\(PercentCoding.encode(move.stream))"
         // Who connects shows the other one's token.
-        let (asked, other) = settings.mode == .pull ? (target, source) : (source, target)
+        let (asked, other) = isPull ? (target, source) : (source, target)
         // With its scheme, as live777 wants it.
         let token = other.token.flatMap { $0.isEmpty ? nil : "Bearer \($0)" }
         var order = Order(token: token, idleSeconds: settings.idleSeconds, replace: move.isReplacing)
-        if settings.mode == .pull { order.sourceUrl = other.record.url + path } else { order.targetUrl = other.record.url + path }
+        if isPull { order.sourceUrl = other.record.url + path } else { order.targetUrl = other.record.url + path }
         let outcome = await ask(asked, order, move.stream)
         switch outcome {
         case .up:
@@ -58,7 +60,7 @@ struct CascadeStarter: CascadeStarting {
         do throws(HTTPClientError) {
             let answer = try await caller.send(request, to: node)
             // Somebody else was faster, such as another coordinator: what the viewer wants is there.
-            let isThere = answer.status == .conflict && settings.mode == .pull && !order.replace
+            let isThere = answer.status == .conflict && order.sourceUrl != nil && !order.replace
             if answer.status.isSuccess || isThere { return .up }
             let words = (try? ClusterJSON.decode(Refusal.self, from: answer.body))?.error ?? ""
             return .failed("\(node.alias) answered \(answer.status.rawValue) \(words)")

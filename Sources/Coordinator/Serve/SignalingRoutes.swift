@@ -53,7 +53,7 @@ struct SignalingRoutes: Sendable {
         ]
         let preferences: [RouteParameter] = [
             .query("node", "Only this node; may repeat"),
-            .query("region", "Under the nearest policy, better a node of this region"),
+            .query("region", "Better a node of this region; for viewers under the nearest policy, as it may take a cascade"),
             .query("label", "Better a node with this label, name:value; may repeat"),
         ]
         let needs: GuardedRouter.Needs = { request in kind.access(try request.streamName()) }
@@ -116,7 +116,7 @@ struct SignalingRoutes: Sendable {
     private func start(_ request: HTTPRequest, _ kind: Kind) async throws -> HTTPResponse {
         let stream = try request.streamName()
         let path = "/\(kind.rawValue)/\(PercentCoding.encode(stream))"
-        let preference = try RoutePreference(request, policy: routing.policy)
+        let preference = try RoutePreference(request, hasRegion: kind == .whip || routing.policy == .nearest)
         try await checkLimits(kind, stream)
         var body: [UInt8]?
         var tries = Tries()
@@ -305,8 +305,8 @@ struct SignalingRoutes: Sendable {
 
 extension RoutePreference {
     /// What the query asks for; throws 400 for a label that is no `name:value`.
-    /// The region counts under the `nearest` policy only.
-    init(_ request: HTTPRequest, policy: RoutingSettings.Policy) throws(HTTPError) {
+    /// - Parameter hasRegion: whether the region counts.
+    init(_ request: HTTPRequest, hasRegion: Bool) throws(HTTPError) {
         var labels: [String: String] = [:]
         for label in request.query.all("label") {
             let parts = label.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
@@ -315,7 +315,7 @@ extension RoutePreference {
         }
         self.init(
             nodes: request.set("node", "nodes"),
-            region: policy == .nearest ? request.query.first("region").flatMap { $0.isEmpty ? nil : $0 } : nil,
+            region: hasRegion ? request.query.first("region").flatMap { $0.isEmpty ? nil : $0 } : nil,
             labels: labels)
     }
 }

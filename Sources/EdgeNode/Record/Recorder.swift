@@ -172,6 +172,11 @@ public final class Recorder: Sendable {
         state.withLock { Array($0.entries.keys) }
     }
 
+    /// The same streams, each with the directory that was asked for as it was asked for; nil where the layout says it.
+    public var baseDirectories: [String: String?] {
+        state.withLock { $0.entries.mapValues { $0.baseDirectory?.path } }
+    }
+
     /// A publisher has come: starts recording if the stream is one of `autoStreams`. What goes wrong is logged.
     public func streamPublished(_ stream: String, key: StreamKey) async {
         guard environment.settings.autoStreams.contains(where: { $0.matches(stream) }) else { return }

@@ -101,10 +101,11 @@ public final class EdgeServices: Server {
         followers.withLock { [registry] in $0.append(Task { await FreedMemory.follow(registry) }) }
         guard let state else { return }
         state.start()
-        let changes = await registry.changes()
+        let (changes, orders) = (await registry.changes(), await node.changes())
         followers.withLock { followers in
             followers += [
                 Task { for await _ in changes { state.changed() } },
+                Task { for await _ in orders { state.changed() } },
                 Task { await self.keepClaims() },
             ]
         }

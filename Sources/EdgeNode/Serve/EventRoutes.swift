@@ -4,7 +4,8 @@ import HTTP
 import Program
 import Streams
 
-/// `GET /api/sse/streams`: the whole list at once and on every change; the node's own record each second as `event: node`.
+/// `GET /api/sse/streams`: the whole list at once and on every change; the node's own record as `event: node` each second, and
+/// at once when it is drained or taken back.
 struct EventRoutes {
     let registry: StreamRegistry
     let node: NodeReporter
@@ -50,10 +51,22 @@ struct EventRoutes {
     }
 
     private func sendNode(to sink: ServerSentEventSink) async throws {
-        while true {
-            let record = try ClusterJSON.encode(await node.record())
-            try await sink.send(event: "node", data: String(decoding: record, as: UTF8.self))
-            try await Task.sleep(for: .milliseconds(StateKeys.heartbeatMs))
+        let (wakes, wake) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        let changes = await node.changes()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { for await _ in changes { wake.yield() } }
+            group.addTask {
+                while true {
+                    wake.yield()
+                    try await Task.sleep(for: .milliseconds(StateKeys.heartbeatMs))
+                }
+            }
+            // One sender, so that no older record comes after a newer one.
+            for await _ in wakes {
+                let record = try ClusterJSON.encode(await node.record())
+                try await sink.send(event: "node", data: String(decoding: record, as: UTF8.self))
+            }
+            group.cancelAll()
         }
     }
 }

@@ -30,7 +30,7 @@ actor NodeDrain {
     func begin() async {
         guard task == nil else { return }
         task = Task { await self.run() }
-        await node.setStatus(.draining)
+        await node.take(order: true)
         await registry.beginDrain()
         log.info("node is drained")
     }
@@ -42,7 +42,7 @@ actor NodeDrain {
         running.cancel()
         await running.value
         await registry.endDrain()
-        await node.setStatus(.running)
+        await node.take(order: false)
         log.info("node is back in service")
     }
 

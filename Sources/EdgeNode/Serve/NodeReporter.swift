@@ -18,6 +18,9 @@ actor NodeReporter {
     nonisolated var alias: String { settings.alias }
     private var status = NodeStatus.running
     private var isDrained = false
+    private var order: DrainOrder?
+    private var listeners: [Int: AsyncStream<Void>.Continuation] = [:]
+    private var lastListener = 0
     private var recordings = 0
     private var last: Sample
     private var load = NodeLoad()
@@ -45,10 +48,38 @@ actor NodeReporter {
     func setStatus(_ status: NodeStatus) {
         self.status = status
         isDrained = false
+        tell()
+    }
+
+    /// The node is to be drained, or to go on, because somebody says so.
+    func take(order isDrained: Bool) {
+        order = DrainOrder(drained: isDrained, number: (order?.number ?? 0) + 1)
+        setStatus(isDrained ? .draining : .running)
     }
 
     /// While the node is drained: whether nothing is left on it.
-    func setDrained(_ isDrained: Bool) { self.isDrained = isDrained && status == .draining }
+    func setDrained(_ isDrained: Bool) {
+        let isDrained = isDrained && status == .draining
+        guard self.isDrained != isDrained else { return }
+        self.isDrained = isDrained
+        tell()
+    }
+
+    /// A value whenever the node's status has changed, or whether it is drained. Any number of readers.
+    func changes() -> AsyncStream<Void> {
+        let (stream, continuation) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+        lastListener += 1
+        let id = lastListener
+        listeners[id] = continuation
+        continuation.onTermination = { [weak self] _ in
+            Task { [weak self] in await self?.forget(id) }
+        }
+        return stream
+    }
+
+    private func forget(_ id: Int) { listeners[id] = nil }
+
+    private func tell() { listeners.values.forEach { $0.yield() } }
 
     func setRecordings(_ count: Int) { recordings = count }
 
@@ -62,7 +93,7 @@ actor NodeReporter {
         return NodeRecord(
             alias: settings.alias, url: url, region: settings.region, labels: settings.labels, status: status,
             startedAtMs: startedAtMs, updatedAtMs: now.wallMs, load: load, pubMax: settings.pubMax, subMax: settings.subMax,
-            recordings: recordings, drained: isDrained,
+            recordings: recordings, drained: isDrained, drainOrder: order,
             mediaPorts: (0..<plane.loopCount).compactMap { plane.candidates(loop: $0).first?.port })
     }
 

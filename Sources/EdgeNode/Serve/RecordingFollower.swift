@@ -41,9 +41,9 @@ final class RecordingFollower: Sendable {
 
     /// Takes over what is being recorded now.
     func update() async {
-        let streams = Set(recorder.streams)
-        await registry.setRecording(streams)
-        await node.setRecordings(streams.count)
+        let recorded = recorder.baseDirectories
+        await registry.setRecording(recorded)
+        await node.setRecordings(recorded.count)
     }
 
     func stop() {

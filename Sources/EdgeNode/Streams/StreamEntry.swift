@@ -95,6 +95,7 @@ struct StreamEntry {
     /// What the last publisher sent, so that viewers can be answered between two publishers.
     var source: [SourceTrack] = []
     var isRecording = false
+    var recordingBaseDir: String?
     /// The nodes that the last publisher's media came through, the nearest first; empty when it published here.
     var upstream: [String] = []
     var endedPublishers: [SessionRecord] = []
@@ -185,8 +186,8 @@ struct StreamEntry {
                 sessions: endedPublishers + (publisher.map { [$0.record()] } ?? [])),
             subscribe: StreamSide(
                 leaveAt: viewers.isEmpty ? viewersLeft.wallMs : 0, sessions: endedViewers + live.map { $0.record() }),
-            codecs: codecs ?? [], stats: stats, recording: isRecording, fence: claim?.fence ?? 0,
-            upstream: publisher == nil ? [] : upstream)
+            codecs: codecs ?? [], stats: stats, recording: isRecording, recordingBaseDir: recordingBaseDir,
+            fence: claim?.fence ?? 0, upstream: publisher == nil ? [] : upstream)
     }
 }
 

@@ -116,11 +116,15 @@ extension StreamRegistry {
     /// Whether a stream has a publisher now.
     public func hasPublisher(_ name: String) -> Bool { streams[name]?.publisher?.handle != nil }
 
-    /// Which streams are being recorded now; such a stream is not deleted for want of sessions.
-    public func setRecording(_ recorded: Set<String>) {
+    /// Which streams are being recorded now, each with the `base_dir` that was asked for; such a stream is not deleted for want of
+    /// sessions.
+    public func setRecording(_ recorded: [String: String?]) {
         var isChanged = false
-        for (name, entry) in streams where entry.isRecording != recorded.contains(name) {
-            streams[name]?.isRecording = !entry.isRecording
+        for (name, entry) in streams {
+            let (isRecording, baseDir) = (recorded.keys.contains(name), recorded[name] ?? nil)
+            guard entry.isRecording != isRecording || entry.recordingBaseDir != baseDir else { continue }
+            streams[name]?.isRecording = isRecording
+            streams[name]?.recordingBaseDir = baseDir
             isChanged = true
         }
         if isChanged { noteChange() }

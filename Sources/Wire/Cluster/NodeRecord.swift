@@ -26,6 +26,8 @@ public struct NodeRecord: Sendable, Hashable, Codable {
     public var recordings: Int
     /// Whether it is drained and nothing is left on it: no session, no recording, nothing to upload. It may end.
     public var drained: Bool
+    /// What it was ordered last, to be drained or to go on; nil when nobody has ordered either since it started.
+    public var drainOrder: DrainOrder?
     /// UDP ports its media loops listen on.
     public var mediaPorts: [UInt16]
     /// Another number as soon as the node's streams are others, apart from their figures; nil: nobody has counted. Only to be compared
@@ -36,7 +38,8 @@ public struct NodeRecord: Sendable, Hashable, Codable {
     public init(
         alias: String, url: String, region: String = "", labels: [String: String] = [:], status: NodeStatus = .running,
         startedAtMs: Int64, updatedAtMs: Int64, load: NodeLoad = NodeLoad(), pubMax: Int = 0, subMax: Int = 0,
-        recordings: Int = 0, drained: Bool = false, mediaPorts: [UInt16] = [], streamsVersion: Int64? = nil
+        recordings: Int = 0, drained: Bool = false, drainOrder: DrainOrder? = nil, mediaPorts: [UInt16] = [],
+        streamsVersion: Int64? = nil
     ) {
         version = .current
         self.alias = alias
@@ -51,6 +54,7 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         self.subMax = subMax
         self.recordings = recordings
         self.drained = drained
+        self.drainOrder = drainOrder
         self.mediaPorts = mediaPorts
         self.streamsVersion = streamsVersion
     }
@@ -74,6 +78,7 @@ public struct NodeRecord: Sendable, Hashable, Codable {
         subMax = try container.value(.subMax, or: 0)
         recordings = try container.value(.recordings, or: 0)
         drained = try container.value(.drained, or: false)
+        drainOrder = try container.decodeIfPresent(DrainOrder.self, forKey: .drainOrder)
         streamsVersion = try container.decodeIfPresent(Int64.self, forKey: .streamsVersion)
         // Read wide: a number out of range would otherwise be reported as broken JSON without its place.
         let ports: [Int] = try container.value(.mediaPorts, or: [])
@@ -91,6 +96,19 @@ extension NodeRecord {
         (record.load, record.updatedAtMs) = (NodeLoad(), 0)
         return record
     }
+}
+
+/// What somebody has ordered a node, as it tells every coordinator that follows it.
+public struct DrainOrder: Sendable, Hashable, Codable {
+    /// Whether it is to be drained; false: it was taken back into service.
+    public var drained: Bool
+    /// The how manieth order since the node started. While `startedAtMs` stays the same, the larger number is the newer word.
+    public var number: Int64
+
+    /// - Parameters:
+    ///   - drained: whether it is to be drained.
+    ///   - number: counted from 1 since the node started.
+    public init(drained: Bool, number: Int64) { (self.drained, self.number) = (drained, number) }
 }
 
 /// Whether a node takes new sessions.

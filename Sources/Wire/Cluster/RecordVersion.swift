@@ -1,15 +1,16 @@
 /// The version of a record's JSON: a writer that only adds fields raises `minor`; one that changes a meaning raises `major`.
 ///
 /// Nodes of two releases run side by side during an upgrade, so a reader takes any minor version of the major it
-/// knows and ignores fields it doesn't know. A record of another major is refused as a whole.
+/// knows and ignores fields it doesn't know. A record of another major is refused as a whole: its node stays as it was last understood,
+/// and is lost with time.
 public struct RecordVersion: Sendable, Hashable {
     /// Meaning of the fields.
     public let major: Int
     /// Number of additions since `major` began.
     public let minor: Int
 
-    /// What this program writes.
-    public static let current = RecordVersion(major: 1, minor: 0)
+    /// What this program writes. All records of a release have the same version: a field that comes to any of them raises it.
+    public static let current = RecordVersion(major: 1, minor: 1)
 
     /// - Parameters:
     ///   - major: meaning of the fields.

@@ -16,6 +16,7 @@ extension StreamRecord: JSONReadable {
             case "stats": try cursor.read(&stats)
             case "statsScope": try cursor.read(&statsScope)
             case "recording": try cursor.read(&recording)
+            case "recordingBaseDir": try cursor.read(&recordingBaseDir)
             case "fence": try cursor.read(&fence)
             case "upstream": try cursor.read(&upstream)
             case "node": try cursor.read(&node)

@@ -22,6 +22,9 @@ public struct StreamRecord: Sendable, Hashable, Encodable {
     public var statsScope: String
     /// Whether it is being recorded on this node.
     public var recording: Bool
+    /// The `base_dir` that the recording was asked for with, so that it can go on there on another node; nil while there is none, or
+    /// when the node's own layout says where.
+    public var recordingBaseDir: String?
     /// Of two nodes that say they have the publisher, the one with the larger number does; 0 without a Redis to ask.
     public var fence: Int64
     /// The nodes that it comes through, the nearest first; empty where it is published.
@@ -33,7 +36,7 @@ public struct StreamRecord: Sendable, Hashable, Encodable {
     public init(
         id: String, createdAt: Int64, publish: StreamSide = StreamSide(), subscribe: StreamSide = StreamSide(),
         codecs: [CodecRecord] = [], provisioned: Bool = false, onDemand: Bool = false, stats: StreamStats = StreamStats(),
-        statsScope: String = "node", recording: Bool = false, fence: Int64 = 0,
+        statsScope: String = "node", recording: Bool = false, recordingBaseDir: String? = nil, fence: Int64 = 0,
         upstream: [String] = [], node: String? = nil
     ) {
         version = .current
@@ -47,6 +50,7 @@ public struct StreamRecord: Sendable, Hashable, Encodable {
         self.stats = stats
         self.statsScope = statsScope
         self.recording = recording
+        self.recordingBaseDir = recordingBaseDir
         self.fence = fence
         self.upstream = upstream
         self.node = node

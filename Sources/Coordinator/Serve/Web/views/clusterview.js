@@ -75,7 +75,7 @@ function updateWorkingCard(card, node) {
   const isDraining = node.status === "draining";
   button.dataset.drains = String(!isDraining);
   button.hidden = node.status === "lost";
-  button.title = isDraining ? "It takes new sessions again" : "It keeps its sessions and gets no new ones";
+  button.title = isDraining ? "It takes new sessions again" : "It gets nothing new, and what it has moves to other nodes";
   button.setAttribute("aria-label", `${isDraining ? "Undrain" : "Drain"} ${node.alias}`);
   setText(button, isDraining ? "Undrain" : "Drain");
 }

@@ -1,8 +1,9 @@
 // One node's card, as the overview and the cluster page show it.
 
 import { badge, h, setText } from "../dom.js";
-import { bitrate, percent } from "../format.js";
+import { bitrate, clock, percent } from "../format.js";
 
+const STALE_MS = 3000;
 const STATUS_TONES = { running: "good", draining: "warn", lost: "bad" };
 
 /** What a node is and does now; `updateNodeCard` fills it. */
@@ -24,9 +25,10 @@ export function updateNodeCard(card, node) {
   card.dataset.alias = node.alias;
   setText(card.querySelector("h3"), node.alias);
   const mark = card.querySelector(".badge");
-  setText(mark, status);
+  // Nothing is left on it: it may be stopped.
+  setText(mark, status === "draining" && node.drained ? "drained" : status);
   mark.dataset.tone = STATUS_TONES[status] ?? "";
-  setText(card.querySelector("[data-value=place]"), [node.region, hostOf(node.url), node.software].filter(Boolean).join(" · ") || "no address");
+  setText(card.querySelector("[data-value=place]"), [node.region, hostOf(node.url), node.software, heard(node)].filter(Boolean).join(" · ") || "no address");
   const meter = card.querySelector(".meter");
   const cpu = Math.min(1, Math.max(0, Number(load.cpu) || 0));
   meter.dataset.level = cpu > 0.9 ? "bad" : cpu > 0.7 ? "warn" : "";
@@ -43,6 +45,11 @@ export function updateNodeCard(card, node) {
 // 65535 and 0 are how nodes say "no limit".
 function limited(count, limit) {
   return limit && limit < 65535 ? `${count ?? 0} of ${limit}` : String(count ?? 0);
+}
+
+/** Since when nothing is known of it; a node says something each second. */
+function heard(node) {
+  return node.age_ms > STALE_MS ? `last heard ${clock(new Date(Date.now() - node.age_ms))}` : "";
 }
 
 function hostOf(url) {
