@@ -80,6 +80,7 @@ extension LoopCore {
         sessions[session.pointee.handle.id] = nil
         for key in session.pointee.ufragKeys where ufrags[key] == session { ufrags[key] = nil }
         for address in session.pointee.registeredPaths { addresses.pointee.remove(address, of: session) }
+        registerHosts(session, [])
         wheel.pointee.cancel(session.pointee.timer)
         let fanout = session.pointee.fanout
         if session.pointee.publisher != nil {

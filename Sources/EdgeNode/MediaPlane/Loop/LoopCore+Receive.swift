@@ -9,8 +9,11 @@ extension LoopCore {
                 counters.pointee.count(.truncated)
                 continue
             }
-            guard let session = find(datagram, from: source) else { continue }
-            take(datagram, from: source, session, now)
+            if let session = find(datagram, from: source) {
+                take(datagram, from: source, session, now)
+            } else if !takeElsewhere(datagram, from: source, now) {
+                counters.pointee.count(.unknownSession)
+            }
         }
     }
 
@@ -36,13 +39,8 @@ extension LoopCore {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
             if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) { return session }
             // Answers to our own checks carry no user name.
-            if let session = addresses.pointee.find(source) { return session }
-            counters.pointee.count(.unknownSession)
-            return nil
         }
-        if let session = addresses.pointee.find(source) { return session }
-        counters.pointee.count(.unknownSession)
-        return nil
+        return addresses.pointee.find(source)
     }
 
     private func findByUfrag(_ datagram: UnsafeRawBufferPointer) -> UnsafeMutablePointer<PeerSession>? {
@@ -58,6 +56,15 @@ extension LoopCore {
         let received = session.pointee.withTransport {
             $0.receive(datagram, from: source, now: now, output: &output.pointee)
         }
+        take(received, of: datagram, session, now)
+    }
+
+    /// What a transport made of a datagram goes on to tracks or reports.
+    @inline(__always)
+    func take(
+        _ received: Received, of datagram: UnsafeMutableRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
+        _ now: UInt64
+    ) {
         switch received {
         case .rtp(let count):
             guard let publisher = session.pointee.publisher, session.pointee.isConnected else {
@@ -117,6 +124,7 @@ extension LoopCore {
             addresses.pointee.remove(address, of: session)
         }
         for address in paths { addresses.pointee.insert(address, session) }
+        registerHosts(session, paths)
         session.pointee.registeredPaths = paths
     }
 
