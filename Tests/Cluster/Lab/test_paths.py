@@ -8,7 +8,7 @@ import pytest
 
 import sources
 from clients import publish
-from laboratory.members import TOKEN
+from laboratory.members import TOKEN, ipv6_address, port
 from laboratory.router import HOME, Router
 from peers import PeerLoop
 from programs import eventually
@@ -19,7 +19,6 @@ REBINDINGS = 8
 RESUMES = 1.0
 SECONDS = 20
 DELAY_MS, LATE_MS, LATE_SHARE = 25, 15, 0.1
-NODE_IPV6, PUBLISHER_IPV6, VIEWER_IPV6 = "fd77::51", "fd77::201", "fd77::200"
 
 
 @pytest.fixture
@@ -91,11 +90,10 @@ def test_a_publisher_whose_nat_gives_it_another_port(routed):
 
 
 def test_ipv6_alone(lab):
-    base = f"http://[{NODE_IPV6}]:7777"
-    settings = {"EDGE_HTTP_LISTEN": ":7777", "EDGE_WEBRTC_ICE_UDP_ADDRS": f'["{NODE_IPV6}"]'}
-    running = lab(edges=1, coordinators=0, redis=False, s3=False, postgres=False, settings=settings)
-    for member, address in (("edge-1", NODE_IPV6), ("client-2", PUBLISHER_IPV6), ("client", VIEWER_IPV6)):
-        running.network.only_ipv6(member, address)
+    running = lab(edges=1, coordinators=0, redis=False, s3=False, postgres=False, ipv6=True)
+    for member in ("edge-1", "client", "client-2"):
+        running.network.leave_ipv4(member)
+    base = f"http://[{ipv6_address('edge-1')}]:{port('edge-1')}"
     with running.client("client-2"):
         loop = PeerLoop(TOKEN)
         loop.publish(f"{base}/whip/live")
@@ -113,7 +111,7 @@ def test_ipv6_alone(lab):
     finally:
         loop.close()
     print(f"\nIPv6 alone: {watched}, {pair}")
-    assert pair["remote"] == NODE_IPV6
+    assert pair["remote"] == ipv6_address("edge-1")
     assert watched.share >= 0.99
     assert watched.longest_pause <= 0.5
 
