@@ -23,12 +23,13 @@ import tempfile
 import threading
 import time
 
-from load import Allocations, Figures, Lab, Server
+from load import FILM_KBPS, Allocations, Figures, Lab, Server
 from pair import Here, Pair, cpu_ns, rss_kb
 from record import RESULTS, ROOT, processor, update
 
 NAMES = {"gcm": "AEAD_AES_128_GCM", "sha1": "AES_CM_128_HMAC_SHA1_80"}
 COLUMNS = ("SRTP, viewers", "who", "CPU µs per packet", "÷ floor", "memory per viewer", "lost", "delay p50", "p99", "join p50", "p99")
+SMALL_KBPS = 630
 Row = tuple[str, ...]
 
 
@@ -54,21 +55,31 @@ def compare(lab: Lab, viewers: int, profile: str) -> tuple[Figures, Figures]:
     return floor, server
 
 
-def row(viewers: int, profile: str, who: str, figures: Figures, ratio: float | None) -> Row:
+def row(viewers: str, profile: str, who: str, figures: Figures, ratio: float | None) -> Row:
     lost = f"{figures.lost:,}" + (f" ({figures.unread:,} unread)" if figures.unread else "")
     times = [f"{value:.2f} ms" for value in (figures.delay["median"], figures.delay["p99"])] if figures.delay else ["", ""]
     return (
-        f"{NAMES[profile]}, {viewers:,}", who, f"{figures.per_packet:.2f}", f"{ratio:.2f}" if ratio else "", f"{figures.rss_kb:.0f} KB", lost,
+        f"{NAMES[profile]}, {viewers}", who, f"{figures.per_packet:.2f}", f"{ratio:.2f}" if ratio else "", f"{figures.rss_kb:.0f} KB", lost,
         *times, f"{figures.join['median']:.0f} ms", f"{figures.join['p99']:.0f} ms")
 
 
-def pairs(lab: Lab, profile: str, counts: list[int]) -> list[Row]:
+def pairs(lab: Lab, profile: str, counts: list[int], note: str = "") -> list[Row]:
     rows = []
     for viewers in counts:
         floor, server = compare(lab, viewers, profile)
-        rows.append(row(viewers, profile, "floor", floor, None))
-        rows.append(row(viewers, profile, "edge-node", server, server.per_packet / floor.per_packet))
+        name = f"{viewers:,}{note}"
+        rows.append(row(name, profile, "floor", floor, None))
+        rows.append(row(name, profile, "edge-node", server, server.per_packet / floor.per_packet))
     return rows
+
+
+def small(lab: Lab) -> list[Row]:
+    """A thousand viewers of a film so small that one processor can send it to them all, and another can read it."""
+    lab.show(SMALL_KBPS)
+    try:
+        return pairs(lab, "gcm", [1000], f" of {(SMALL_KBPS + 70) / 1000:.1f} Mb/s")
+    finally:
+        lab.show(FILM_KBPS)
 
 
 # Figures by themselves: what, measured, target
@@ -175,9 +186,9 @@ def idle(lab: Lab) -> list[Row]:
 
 
 PARTS = {
-    "gcm": lambda lab: pairs(lab, "gcm", lab.options.viewers), "sha1": lambda lab: pairs(lab, "sha1", lab.options.viewers[1:-1]),
+    "gcm": lambda lab: pairs(lab, "gcm", lab.options.viewers), "small": small, "sha1": lambda lab: pairs(lab, "sha1", lab.options.viewers[1:-1]),
     "joins": joins, "publishers": publishers, "loops": loops, "saturation": saturation, "allocations": allocations, "idle": idle}
-TABLES = ("gcm", "sha1")
+TABLES = ("gcm", "small", "sha1")
 
 
 # Another server
@@ -188,7 +199,7 @@ def other(options, folder: pathlib.Path) -> list[Row]:
     lab = Lab(Here(), folder, options)
     server = Server(lab, None, "", int(os.environ["BENCH_PID"]), os.environ["BENCH_WHEP"])
     publisher = lab.publish(os.environ["BENCH_WHIP"]) if "BENCH_WHIP" in os.environ else None
-    rows = [row(count, options.profile, os.environ["BENCH_WHEP"], server.watched(count, options.seconds, "--profile", options.profile), None)
+    rows = [row(f"{count:,}", options.profile, os.environ["BENCH_WHEP"], server.watched(count, options.seconds, "--profile", options.profile), None)
             for count in options.viewers]
     if publisher:
         lab.pair.stop(publisher)

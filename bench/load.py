@@ -17,13 +17,16 @@ from pair import SERVER, Pair, cpu_ns, overflows, rss_kb, softirq_ns, until
 from record import BINARIES, ROOT
 
 
-def film(path: pathlib.Path, seconds: int = 10) -> None:
-    """2.5 Mb/s 720p30 H.264 and Opus; one slice for a picture and a key frame every two seconds, as encoders of live streams do."""
+FILM_KBPS = 2430
+
+
+def film(path: pathlib.Path, kbps: int = FILM_KBPS, seconds: int = 10) -> None:
+    """720p30 H.264, 2.5 Mb/s with its Opus; one slice for a picture and a key frame every two seconds, as encoders of live streams do."""
     subprocess.run([
         "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=1280x720:rate=30,noise=alls=8:allf=t",
         "-f", "lavfi", "-i", "sine=frequency=330:sample_rate=48000", "-t", str(seconds), "-threads", "1",
         "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
-        "-b:v", "2430k", "-minrate", "2430k", "-maxrate", "2430k", "-bufsize", "1215k", "-g", "60",
+        "-b:v", f"{kbps}k", "-minrate", f"{kbps}k", "-maxrate", f"{kbps}k", "-bufsize", f"{kbps // 2}k", "-g", "60",
         "-c:a", "libopus", "-ac", "2", "-b:a", "64k", str(path)], check=True)
 
 
@@ -55,11 +58,16 @@ class Lab:
 
     def __init__(self, pair: Pair, folder: pathlib.Path, options):
         self.pair, self.folder, self.options = pair, folder, options
-        self.film = folder / "film.mkv"
-        film(self.film)
+        self.show(FILM_KBPS)
         cores = sorted(os.sched_getaffinity(0))
         self.cores = {cores[0]}
         self.others = set(cores[1:]) or self.cores
+
+    def show(self, kbps: int) -> None:
+        """From now on publishers send a film of this rate."""
+        self.film = self.folder / f"film-{kbps}.mkv"
+        if not self.film.exists():
+            film(self.film, kbps)
 
     def floor(self, profile: str) -> "Server":
         process = self.pair.start(

@@ -79,7 +79,7 @@ enum Command {
             [--profile gcm|sha1] [--idle] [--deaf] [--json]
           Joins N viewers, the n-th with n in the URL for {n}, decrypts everything and reports packets, loss, order, key frames, join
           times and the delays of stamped pictures. Progress is on standard error. --settle counts, and lets the duration begin, only
-          once all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture. --idle is
+          two seconds after all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture. --idle is
           for streams that nobody publishes: being connected is enough. --deaf viewers read nothing once they are connected.
         Ctrl-C ends either and its sessions.
         """

@@ -176,6 +176,21 @@ public final class MediaPlane: Sendable {
         return PlaneSnapshot(sessions: published.flatMap(\.sessions), loops: published.compactMap(\.loop))
     }
 
+    /// As ``snapshot()``, but only of sessions whose numbers may be others than when `marks` were taken, and of those from which nothing came
+    /// since `silentNs`. Most of thousands that wait for a publisher are neither.
+    ///
+    /// - Parameter marks: up to where the caller has seen each loop's numbers, empty at first; moved on.
+    public func news(after marks: inout [UInt64], silentNs: UInt64) -> [SessionSnapshot] {
+        if marks.count != loops.count { marks = Array(repeating: 0, count: loops.count) }
+        var sessions: [SessionSnapshot] = []
+        for (index, loop) in loops.enumerated() {
+            let news = loop.status.news(after: marks[index], silentNs: silentNs)
+            sessions += news.sessions
+            marks[index] = news.newest
+        }
+        return sessions
+    }
+
     /// Fresh numbers about one session; nil when it is gone.
     public func snapshot(of session: SessionHandle) async -> SessionSnapshot? {
         await withCheckedContinuation { done in

@@ -4,6 +4,8 @@ public struct SessionSnapshot: Sendable {
     public var handle: SessionHandle
     /// The control plane's name for it.
     public var session: String
+    /// Monotonic time at which these were the numbers.
+    public var sampledNs: UInt64
     /// Where it stands.
     public var state: SessionState
     /// The peer's address once its path is proven.

@@ -69,10 +69,10 @@ extension StreamRegistry {
 
     /// Samples counters and ends what has waited too long.
     public func sweep() async {
-        let snapshot = await plane.snapshot()
         let now = time()
         var isChanged = false
-        for sample in snapshot.sessions where take(sample, now) { isChanged = true }
+        let silentNs = now.monotonicNs - min(now.monotonicNs, StreamLimits.disconnectedNs)
+        for sample in plane.news(after: &seenNumbers, silentNs: silentNs) where take(sample, now) { isChanged = true }
         for name in Array(streams.keys) {
             if streams[name]?.forgetEnded(before: now.wallMs - StreamLimits.endedSessionsKeptMs) == true { isChanged = true }
             for handle in closeWaitingViewers(name, now) + closeIdleCopy(name, now) {

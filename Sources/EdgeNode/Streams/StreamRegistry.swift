@@ -23,6 +23,8 @@ public actor StreamRegistry {
     var streams: [String: StreamEntry] = [:]
     /// Finds the name of a stream from an event of the media plane.
     var names: [StreamKey: String] = [:]
+    /// Up to where the sessions' numbers have been taken over, for each loop.
+    var seenNumbers: [UInt64] = []
     var lastKey: UInt32 = 0
     var intake = Intake.open
     var changeListeners: [Int: AsyncStream<Void>.Continuation] = [:]

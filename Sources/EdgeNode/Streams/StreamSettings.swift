@@ -58,8 +58,8 @@ enum StreamLimits {
     static let endedSessionsKeptMs: Int64 = 30_000
     /// Ended sessions listed per stream.
     static let endedSessions = 64
-    /// A peer silent this long is shown as disconnected, as browsers do.
-    static let disconnectedNs: UInt64 = 5_000_000_000
+    /// A peer silent this long is shown as disconnected: who has nothing to send checks consent only every six seconds (RFC 7675 §5.1).
+    static let disconnectedNs: UInt64 = 8_000_000_000
     /// User fragments of earlier ICE generations kept per session.
     static let formerUfrags = 16
     /// Seconds that a refused client should wait.

@@ -42,6 +42,8 @@ final class JoinQueue: Sendable {
 final class PlayLoop {
     private static let tickNs: UInt64 = 10_000_000
     private static let progressNs: UInt64 = 1_000_000_000
+    /// From the last viewer's first picture until counting begins: it is still sent pictures from before it came.
+    private static let calmNs: UInt64 = 2_000_000_000
 
     private let queue: JoinQueue
     private let options: PlayOptions
@@ -55,6 +57,8 @@ final class PlayLoop {
     private var countsFromNs: UInt64
     private var before = PacketCounts()
     private var isCounting: Bool
+    /// Since when all viewers have what they came for.
+    private var thereSinceNs: UInt64?
     private var shown = PacketCounts()
     private var shownNs: UInt64
 
@@ -130,7 +134,9 @@ final class PlayLoop {
     private func follow(_ now: UInt64) {
         if !isCounting, let seconds = options.settleSeconds {
             let isThere = viewers.count + queue.failures >= options.viewers && viewers.allSatisfy { $0.isSettled(options) }
-            if isThere || now - startNs >= UInt64(seconds) * 1_000_000_000 { beginCounting(now) }
+            if isThere, thereSinceNs == nil { thereSinceNs = now }
+            let isCalm = thereSinceNs.map { now - $0 >= Self.calmNs } ?? false
+            if isCalm || now - startNs >= UInt64(seconds) * 1_000_000_000 { beginCounting(now) }
         }
         guard now - shownNs >= Self.progressNs else { return }
         let counts = counts

@@ -249,12 +249,14 @@ extension LoopCore {
         wheel.pointee.hasten(session.pointee.timer, to: viewer.pointee.nextReportNs)
     }
 
-    func sendReportsIfDue(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
-        guard let viewer = session.pointee.viewer, now >= viewer.pointee.nextReportNs else { return }
+    /// Returns whether it was time; once a second while the viewer is sent anything.
+    func sendReportsIfDue(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) -> Bool {
+        guard let viewer = session.pointee.viewer, now >= viewer.pointee.nextReportNs else { return false }
         viewer.pointee.nextReportNs = now &+ 1_000_000_000
         var writer = RTCPWriter(reportScratch)
         writeReports(session, now, to: &writer)
         sendReports(writer, session)
+        return true
     }
 
     /// A sender report and SDES for each track that was sent: the timestamp of the last packet, and its time on our clock.

@@ -47,6 +47,7 @@ extension LoopCore {
         let session = PeerSession.make(order, fanout: fanout, arena: arena)
         adoptDialed(session)
         sessions[order.handle.id] = session
+        show(session)
         let key = Self.ufragKey(order.localUfrag)
         session.pointee.ufragKeys = [key]
         ufrags[key] = session
@@ -78,6 +79,7 @@ extension LoopCore {
         session.pointee.withTransport { $0.close(output: &output.pointee) }
         takeOutput(session)
         sessions[session.pointee.handle.id] = nil
+        hide(session)
         for key in session.pointee.ufragKeys where ufrags[key] == session { ufrags[key] = nil }
         for address in session.pointee.registeredPaths { addresses.pointee.remove(address, of: session) }
         registerHosts(session, [])
@@ -114,7 +116,7 @@ extension LoopCore {
             if session.pointee.publisher != nil {
                 sendFeedback(session, now)
             } else {
-                sendReportsIfDue(session, now)
+                if sendReportsIfDue(session, now) { noteChange(session) }
                 lookAfterPath(session, now)
             }
         }
@@ -189,7 +191,7 @@ extension LoopCore {
         }
         return SessionSnapshot(
             handle: session.pointee.handle, session: session.pointee.name,
-            state: session.pointee.isConnected ? .connected : .new,
+            sampledNs: now, state: session.pointee.isConnected ? .connected : .new,
             remoteAddress: session.pointee.withTransport { $0.selectedAddress },
             lastReceivedNs: session.pointee.withTransport { $0.lastHeardNs }, bytes: counters.bytes,
             packets: counters.packets, lost: lost, nacks: counters.nacks, resent: counters.resent,

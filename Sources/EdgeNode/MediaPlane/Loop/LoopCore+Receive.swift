@@ -65,6 +65,7 @@ extension LoopCore {
         _ received: Received, of datagram: UnsafeMutableRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
     ) {
+        if case .dropped = received {} else { noteChange(session) }
         switch received {
         case .rtp(let count):
             guard let publisher = session.pointee.publisher, session.pointee.isConnected else {

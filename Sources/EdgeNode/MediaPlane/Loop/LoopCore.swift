@@ -21,6 +21,9 @@ final class LoopCore {
     let ownAddresses: UnsafeMutablePointer<OwnAddresses>
     let output: UnsafeMutablePointer<TransportOutput>
     let touched: UnsafeMutablePointer<PointerList<PeerSession>>
+    /// All sessions in the order of what is published of them, and those of whom that is no longer true.
+    let shown: UnsafeMutablePointer<PointerList<PeerSession>>
+    let changed: UnsafeMutablePointer<PointerList<PeerSession>>
     let dirty: UnsafeMutablePointer<PointerList<Fanout>>
     /// Sessions with a socket of their own.
     let dialed: UnsafeMutablePointer<PointerList<PeerSession>>
@@ -104,6 +107,10 @@ final class LoopCore {
         output.initialize(to: TransportOutput())
         touched = .allocate(capacity: 1)
         touched.initialize(to: PointerList())
+        shown = .allocate(capacity: 1)
+        shown.initialize(to: PointerList())
+        changed = .allocate(capacity: 1)
+        changed.initialize(to: PointerList())
         dirty = .allocate(capacity: 1)
         dirty.initialize(to: PointerList())
         dialed = .allocate(capacity: 1)
@@ -124,7 +131,8 @@ final class LoopCore {
         paddingPayload.storeByte(UInt8(MediaLimits.paddingBytesMax), at: MediaLimits.paddingBytesMax - 1)
         guard epoll >= 0 else { throw .system(call: "epoll_create1", errno: errno) }
         try watch(socket.descriptor)
-        try watch(mailbox.wake.descriptor)
+        // Each signal is one event, so nobody need read what it counts.
+        try watch(mailbox.wake.descriptor, EPOLLIN.rawValue | EPOLLET.rawValue)
         try watchListener()
     }
 
@@ -143,6 +151,10 @@ final class LoopCore {
         output.deallocate()
         touched.deinitialize(count: 1)
         touched.deallocate()
+        shown.deinitialize(count: 1)
+        shown.deallocate()
+        changed.deinitialize(count: 1)
+        changed.deallocate()
         dirty.deinitialize(count: 1)
         dirty.deallocate()
         dialed.deinitialize(count: 1)
@@ -160,9 +172,9 @@ final class LoopCore {
         paddingPayload.deallocate()
     }
 
-    private func watch(_ descriptor: Int32) throws(MediaPlaneError) {
+    private func watch(_ descriptor: Int32, _ events: UInt32 = EPOLLIN.rawValue) throws(MediaPlaneError) {
         var event = epoll_event()
-        event.events = EPOLLIN.rawValue
+        event.events = events
         // Null tells the loop's own descriptors from the others, see ``ReadyTag``.
         event.data.ptr = nil
         if epoll_ctl(epoll, EPOLL_CTL_ADD, descriptor, &event) != 0 { throw .system(call: "epoll_ctl", errno: errno) }
@@ -207,7 +219,6 @@ final class LoopCore {
     func iterate(_ woke: UInt64, ready: Int = 0) {
         var now = woke
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
-        mailbox.wake.clear()
         for command in mailbox.takeAll() { handle(command, now) }
         sendRecords()
         // A flood of datagrams must not keep commands and timers waiting for ever.
@@ -277,7 +288,7 @@ final class LoopCore {
         guard now >= nextPublishNs else { return }
         nextPublishNs = now &+ 1_000_000_000
         sweepConnections(now)
-        status.publish(loopSnapshot(now), sessions.values.map { sessionSnapshot($0, now) })
+        status.publish(loopSnapshot(now)) { publishSessions(&$0, now) }
     }
 
     private func loopSnapshot(_ now: UInt64) -> LoopSnapshot {
@@ -302,6 +313,6 @@ final class LoopCore {
         for command in mailbox.close() { refuse(command) }
         for fanout in fanouts.values { free(fanout) }
         fanouts = [:]
-        status.publish(loopSnapshot(now), [])
+        status.publish(loopSnapshot(now)) { $0 = [] }
     }
 }

@@ -9,8 +9,19 @@ final class LoopStatus: Sendable {
 
     private let published = Mutex(Published())
 
-    func publish(_ loop: LoopSnapshot, _ sessions: [SessionSnapshot]) {
-        published.withLock { $0 = Published(loop: loop, sessions: sessions) }
+    /// - Parameter update: brings the sessions up to date.
+    func publish(_ loop: LoopSnapshot, update: (inout [SessionSnapshot]) -> Void) {
+        published.withLock {
+            $0.loop = loop
+            update(&$0.sessions)
+        }
+    }
+
+    /// The sessions that were sampled after `mark`, or last heard of before `silentNs`; with the newest sample's time.
+    func news(after mark: UInt64, silentNs: UInt64) -> (sessions: [SessionSnapshot], newest: UInt64) {
+        let sessions = published.withLock(\.sessions)
+        let newest = sessions.reduce(mark) { max($0, $1.sampledNs) }
+        return (sessions.filter { $0.sampledNs > mark || $0.lastReceivedNs < silentNs }, newest)
     }
 
     var last: (loop: LoopSnapshot?, sessions: [SessionSnapshot]) {

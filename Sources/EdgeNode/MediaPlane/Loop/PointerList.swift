@@ -29,10 +29,14 @@ struct PointerList<Element: ~Copyable>: ~Copyable {
     /// Removes one item, if it is there; the last one takes its place.
     mutating func remove(_ item: UnsafeMutablePointer<Element>) {
         for index in 0..<count where items[index] == item {
-            count -= 1
-            items[index] = items[count]
-            return
+            return takeLast(to: index)
         }
+    }
+
+    /// Removes the last item and puts it where another was, unless that was itself.
+    mutating func takeLast(to place: Int) {
+        count -= 1
+        items[place] = items[count]
     }
 
     mutating func removeAll() { count = 0 }

@@ -23,6 +23,9 @@ struct PeerSession: ~Copyable {
     var isEnded = false
     /// Is on the list of sessions that get feedback after this batch.
     var isTouched = false
+    /// Its places among the loop's published and changed sessions; -1 while it isn't there.
+    var shownPlace = -1
+    var changedPlace = -1
     var publisher: UnsafeMutablePointer<PublisherSide>?
     var viewer: UnsafeMutablePointer<ViewerSide>?
     var counters = SessionCounters()
