@@ -69,6 +69,11 @@ class Lab:
         if not self.film.exists():
             film(self.film, kbps)
 
+    def show_sound(self) -> None:
+        """From now on publishers have nothing but the film's sound."""
+        whole, self.film = self.film, self.folder / "sound.mkv"
+        subprocess.run(["ffmpeg", "-nostdin", "-loglevel", "error", "-y", "-i", whole, "-vn", "-c", "copy", self.film], check=True)
+
     def floor(self, profile: str) -> "Server":
         process = self.pair.start(
             self.pair.server, self.cores, BINARIES / "floor", "--input", self.film, "--listen", f"{SERVER}:7900", "--address", SERVER,

@@ -28,6 +28,8 @@ struct PublishOptions {
     var patienceSeconds: Int?
     /// Whether pictures tell when they were sent.
     var stamps = false
+    /// Connected, but nothing is sent.
+    var isSilent = false
     /// How many streams are published; each one's number stands in the URL for `{n}`.
     var streams = 1
 
@@ -71,10 +73,10 @@ enum Command {
     case play(PlayOptions)
 
     static let usage = """
-        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N] [--patience S] [--stamp]
+        edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N] [--patience S] [--stamp] [--silent]
           Sends the H.264 and Opus tracks of a file, or of standard input, in their own time; a file also N times at once,
           with 1 to N in the URL for {n}. A session that is lost, or silent for so many seconds, is asked for again.
-          --stamp tells in every seventh picture when it was sent (user data SEI), from which viewers measure delays.
+          --silent only connects. --stamp tells in every seventh picture when it was sent (user data SEI), from which viewers measure delays.
         edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--rate PER_S] [--settle S] [--stay MS] [--duration S]
             [--profile gcm|sha1] [--idle] [--deaf] [--json]
           Joins N viewers, the n-th with n in the URL for {n}, decrypts everything and reports packets, loss, order, key frames, join
@@ -106,6 +108,7 @@ enum Command {
             case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
             case "--patience": options.patienceSeconds = try scanner.number(option, 1...60)
             case "--stamp": options.stamps = true
+            case "--silent": options.isSilent = true
             case "--streams": options.streams = try scanner.number(option, 1...1000)
             default: throw .unknown(option)
             }

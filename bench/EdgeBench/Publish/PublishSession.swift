@@ -29,6 +29,7 @@ final class PublishSession {
     /// Monotonic time at which input time 0 is due.
     private var base: Int64?
     private let stamps: Bool
+    private let isSilent: Bool
     private var pictures = 0
     private var needsKeyframe = true
     private var nextReportNs: UInt64 = 0
@@ -40,6 +41,7 @@ final class PublishSession {
     ) throws(TransportError) {
         patienceNs = options.patienceSeconds.map { UInt64($0) * 1_000_000_000 } ?? .max
         stamps = options.stamps
+        isSilent = options.isSilent
         guard let socket = PeerSocket() else { throw .crypto("no UDP socket") }
         self.socket = socket
         self.feed = feed
@@ -68,9 +70,7 @@ final class PublishSession {
                     isAnnounced = true
                     Program.log.info("publishing", ["profile": transport.profile.map { "\($0)" } ?? ""])
                 }
-                wake = min(wake, sendDue(now: now))
-                if now >= nextReportNs { sendReports(now: now) }
-                wake = min(wake, nextReportNs)
+                if !isSilent { wake = min(wake, sendDue(now: now), sendReportsIfDue(now: now)) }
             }
             poller.wait(untilNs: wake) { _ in self.receive() }
         }
@@ -116,9 +116,10 @@ final class PublishSession {
         return DelayStamp.stamped(sample.units, ns: tributary_realtime_ns())
     }
 
-    /// A sender report for each stream that has sent, on the common wall clock.
-    private func sendReports(now: UInt64) {
-        guard let base else { return }
+    /// A sender report each second for each stream that has sent, on the common wall clock. Returns when the next is due.
+    private func sendReportsIfDue(now: UInt64) -> UInt64 {
+        guard let base else { return .max }
+        guard now >= nextReportNs else { return nextReportNs }
         nextReportNs = now + Self.reportEveryNs
         let wall = tributary_realtime_ns()
         // NTP counts from 1900.
@@ -128,6 +129,7 @@ final class PublishSession {
         for stream in streams.compactMap({ $0 }) where stream.packets > 0 {
             sendControl(stream.report(ntp: ntp, ticks: mediaUs * stream.clockRate / 1_000_000))
         }
+        return nextReportNs
     }
 
     private func sendControl(_ packet: [UInt8]) {
