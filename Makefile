@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
-.PHONY: help build run test test-clients test-slow test-loss test-bandwidth test-cluster interop bench bench-all bench-playback bench-record bench-serve \
+.PHONY: help build run test test-clients test-slow test-loss test-bandwidth test-paths test-cluster interop bench bench-all bench-playback bench-record bench-serve \
   bench-clip bench-registry bench-routing sanitize fuzz lint setup setup-test clean
 
 # Building must not take the machine away from whoever is using it.
@@ -42,6 +42,9 @@ test-loss: setup-test build ## What comes through when 1, 5 and 10 % of all data
 
 test-bandwidth: setup-test build ## How a browser's simulcast layer follows a path that becomes narrow and wide again (root)
 	@.venv-test/bin/python -m pytest Tests/Cluster/Lab/test_bandwidth.py -m slow -s $(ARGS)
+
+test-paths: setup-test build ## Clients behind a NAT that forgets them, over IPv6 alone, on a long path out of order (root)
+	@.venv-test/bin/python -m pytest Tests/Cluster/Lab/test_paths.py -m slow -s $(ARGS)
 
 test-cluster: setup-test build ## Each fault of a cluster with a publisher, a viewer, a recording and a player (root; ARGS="-k Redis --update")
 	@.venv-test/bin/python -m pytest Tests/Cluster/Lab -m "slow or not slow" $(ARGS)

@@ -17,8 +17,7 @@ class _Mapping:
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.socket.bind(("127.0.0.1", 0))
         self.since = time.monotonic()
-        # Since the mapping is new: the client's first ICE check, the edge's first media, the client's first media.
-        self.checked_at: float | None = None
+        # Since the mapping is new: the edge's first media, the client's first media.
         self.served_at: float | None = None
         self.fed_at: float | None = None
         self.media_from_edge = 0
@@ -77,8 +76,6 @@ class NAT:
         if client not in self.mappings:
             self.mappings[client] = _Mapping()
         mapping = self.mappings[client]
-        if datagram[:2] == b"\x00\x01":
-            mapping.checked_at = mapping.checked_at or time.monotonic()
         if _is_rtp(datagram):
             mapping.fed_at = mapping.fed_at or time.monotonic()
         mapping.socket.sendto(datagram, self._inside)

@@ -8,9 +8,8 @@ import time
 
 import pytest
 
-from browser import PLAYER, Browser
 from nat import NAT
-from programs import Cluster, Edge, eventually
+from programs import Edge, eventually
 from wire import post_offer
 
 PUBLIC = "127.0.0.2"
@@ -46,12 +45,6 @@ def behind(tmp_path, nat):
         assert edge.stop() == 0
 
 
-def tell(role: str, moved, resumed: float) -> float:
-    after_check = resumed - moved.checked_at
-    print(f"{role}: media {after_check * 1000:.0f} ms after the first check from the new port, {resumed - moved.since:.2f} s after the change")
-    return after_check
-
-
 def test_answers_name_the_public_address_only(behind, peers):
     edge, _ = behind
     answer = post_offer(f"{edge.url}/whip/public", peers.offer())
@@ -59,11 +52,8 @@ def test_answers_name_the_public_address_only(behind, peers):
 
 
 def test_port_changes_in_the_middle_of_a_stream(behind, peers):
-    """Both legs go on with the keys they have.
-
-    aiortc's checks after the first do not nominate, so it is followed by what it sends: a publisher by the next packet, a viewer by its next
-    report, which takes up to a second and a half.
-    """
+    """Both legs go on with the keys they have, a publisher's with its next packet, a viewer's with its next report: aiortc makes one each half
+    to one and a half seconds. Checks are seconds apart. Browsers and pictures: Tests/Cluster/Lab/test_paths.py."""
     edge, nat = behind
     publisher = peers.publish(f"{edge.url}/whip/moving")
     eventually("the publisher is connected", lambda: publisher.state == "connected", 20)
@@ -73,43 +63,17 @@ def test_port_changes_in_the_middle_of_a_stream(behind, peers):
     watcher = next(client for client in nat.mappings if client not in senders and nat.mappings[client].media_from_edge)
     feeder = next(client for client in senders if nat.mappings[client].fed_at)
 
-    for role, client in (("viewer", watcher), ("publisher", feeder)):
-        moved = nat.rebind(client)
-        frames = viewer.frames
-        if role == "viewer":
-            eventually("media at the new port", lambda: moved.served_at, 15, every=0.005)
-            resumed = moved.served_at
-        else:
-            # What was on its way when the port changed may still be decoded.
-            time.sleep(0.5)
-            frames = viewer.frames
-            eventually("the first check", lambda: moved.checked_at, 15, every=0.005)
-            eventually("pictures again", lambda: viewer.frames > frames, 15, every=0.005)
-            resumed = time.monotonic()
-        assert tell(role, moved, resumed) < (1.0 if role == "publisher" else 2.5)
-        eventually("pictures go on", lambda: viewer.frames > frames + 20, 10)
+    moved = nat.rebind(watcher)
+    eventually("media at the new port", lambda: moved.served_at, 15, every=0.005)
+    assert moved.served_at - moved.since < 2.5
+    frames = viewer.frames
+    eventually("pictures go on", lambda: viewer.frames > frames + 20, 10)
+
+    nat.rebind(feeder)
+    # What was on its way when the port changed may still be decoded.
+    time.sleep(0.3)
+    frames, since = viewer.frames, time.monotonic()
+    eventually("pictures again", lambda: viewer.frames > frames, 15, every=0.005)
+    assert time.monotonic() - since < 1
+    eventually("pictures go on", lambda: viewer.frames > frames + 20, 10)
     assert (publisher.state, viewer.state) == ("connected", "connected")
-
-
-@pytest.mark.slow
-def test_chromium_whose_port_changes(tmp_path, nat):
-    """Chromium nominates with every check, so media comes as soon as the first has been answered and its port has answered ours."""
-    cluster = Cluster(tmp_path, edge_settings=settings(nat.port), aliases=("edge-a",))
-    opened: list[Browser] = []
-    try:
-        cluster.start()
-        opened += [Browser(cluster.url), Browser(cluster.url)]
-        publisher, viewer = opened
-        publisher.publish("moving")
-        viewer.watch("moving", frames=60)
-        for _ in range(3):
-            watcher = max(nat.mappings, key=lambda client: nat.mappings[client].media_from_edge)
-            moved = nat.rebind(watcher)
-            eventually("media at the new port", lambda: moved.served_at, 15, every=0.005)
-            assert tell("Chromium", moved, moved.served_at) < 1.0
-            frames = viewer.stats(PLAYER, "inbound-rtp")["video"]["framesDecoded"]
-            eventually("pictures go on", lambda: viewer.stats(PLAYER, "inbound-rtp")["video"]["framesDecoded"] > frames + 30, 15)
-    finally:
-        for browser in opened:
-            browser.close()
-        cluster.stop()

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 import time
 
-from laboratory.members import ROOT, Commands, Plan, address, other_clock, port, url
+from laboratory.members import ROOT, Commands, Plan, address, ipv6_address, other_clock, port, url
 from laboratory.network import LabError, Network, inside
 
 READY_SECONDS = 30
@@ -55,6 +55,8 @@ class Lab:
             self.network.create()
             for member in (*plan.programs, *CLIENTS):
                 self.network.join(member, address(member))
+                if plan.ipv6:
+                    self.network.join_ipv6(member, ipv6_address(member))
             # Each kind waits for the one before, the members of a kind start together.
             for group in (plan.services, plan.edge_names, plan.coordinator_names):
                 for member in group:

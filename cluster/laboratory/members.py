@@ -25,6 +25,8 @@ class Plan:
     redis: bool = True
     s3: bool = True
     postgres: bool = True
+    ipv6: bool = False
+    """Whether members have an IPv6 address besides, and edges name that one for media."""
     settings: dict[str, str] = dataclasses.field(default_factory=dict)
     """More environment variables of both programs, EDGE_… and COORDINATOR_…"""
 
@@ -64,6 +66,10 @@ def address(member: str) -> str:
         return f"{SUBNET}.{fixed[member]}"
     kind, _, number = member.partition("-")
     return f"{SUBNET}.{({'coord': 10, 'edge': 50}[kind]) + int(number)}"
+
+
+def ipv6_address(member: str) -> str:
+    return f"fd77::{address(member).rpartition('.')[2]}"
 
 
 def port(member: str) -> int:
@@ -121,8 +127,9 @@ class Commands:
         if self.plan.redis:
             more |= {"EDGE_REDIS_URL": f"redis://{address('redis')}:{port('redis')}/0"}
         return more | {
-            "EDGE_NODE_ALIAS": alias, "EDGE_NODE_URL": url(alias), "EDGE_HTTP_LISTEN": f"{address(alias)}:{port(alias)}",
-            "EDGE_AUTH_TOKENS": json.dumps([TOKEN]), "EDGE_WEBRTC_ICE_UDP_ADDRS": json.dumps([address(alias)]),
+            "EDGE_NODE_ALIAS": alias, "EDGE_NODE_URL": url(alias),
+            "EDGE_HTTP_LISTEN": f"{'' if self.plan.ipv6 else address(alias)}:{port(alias)}", "EDGE_AUTH_TOKENS": json.dumps([TOKEN]),
+            "EDGE_WEBRTC_ICE_UDP_ADDRS": json.dumps([ipv6_address(alias) if self.plan.ipv6 else address(alias)]),
             "EDGE_RECORDER_AUTO_STREAMS": '["rec-*"]', "EDGE_RECORDER_MIN_FREE_SPACE": "0", "EDGE_RECORDER_SEGMENT_SECONDS": "1"}
 
     def _coordinator(self, name: str) -> dict[str, str]:

@@ -108,6 +108,14 @@ class Network:
         for link in ("lo", INTERFACE):
             run("ip", "-n", namespace, "link", "set", link, "up")
 
+    def join_ipv6(self, member: str, address: str) -> None:
+        namespace = self.namespace(member)
+        run("ip", "netns", "exec", namespace, "sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/all/disable_ipv6")
+        run("ip", "-n", namespace, "address", "add", f"{address}/64", "dev", INTERFACE, "nodad")
+
+    def leave_ipv4(self, member: str) -> None:
+        run("ip", "-n", self.namespace(member), "-4", "address", "flush", "dev", INTERFACE)
+
     def processes(self, member: str) -> list[int]:
         """Every process in the member's namespace: all of them are the lab's."""
         try:

@@ -54,6 +54,11 @@ package enum Limits {
     static let probeIntervalNs: UInt64 = 200 * millisecondNs
     /// Probes sent to a new address before it must speak again.
     static let probesPerRequest = 2
+    /// The same for an address known by media alone: until the peer's next check, which browsers send within 2.5 s, it is asked for a second.
+    static let probesPerMove = 5
+    /// How far a packet from an unknown address may be ahead of its source to be looked at: a second of packets, a minute of reports.
+    static let packetsAhead: UInt64 = 1024
+    static let reportsAhead: UInt64 = 64
 
     /// Distinct SSRCs a peer may send: simulcast × RTX × FEC for several tracks is under 20.
     static let ssrcsPerPeer = 32

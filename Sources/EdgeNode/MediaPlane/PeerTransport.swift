@@ -107,6 +107,31 @@ package final class PeerTransport {
         }
     }
 
+    /// Whether media from an address that no check came from may be this peer's: of the host that we send to, over UDP, and numbered as
+    /// what comes next. Costs no cryptography.
+    package func mayContinue(_ datagram: UnsafeRawBufferPointer, from: SocketAddress) -> Bool {
+        guard let selectedAddress, agent.role == .lite, selectedAddress.stream == 0, from.way == selectedAddress.way,
+            from.host64 == selectedAddress.host64
+        else { return false }
+        return receiver?.mayContinue(datagram) ?? false
+    }
+
+    /// Handles RTP or RTCP for which ``mayContinue(_:from:)`` holds. What is authentic makes its address a path, to be proven by a check
+    /// of ours; what is not may be damaged, as it is decrypted where it stands.
+    package func receiveElsewhere(
+        _ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> Received {
+        let isControl = DatagramKind(UnsafeRawBufferPointer(datagram)) == .rtcp
+        switch isControl ? receiver?.unprotectRTCP(datagram) : receiver?.unprotectRTP(datagram) {
+        case nil: return .dropped(.notConnected)
+        case .dropped(let reason): return .dropped(reason)
+        case .plain(let count):
+            agent.follow(from, now: now, output: &output)
+            reschedule()
+            return isControl ? .rtcp(count: count) : .rtp(count: count)
+        }
+    }
+
     @inline(__always)
     private func heard(on path: Int, now: UInt64) {
         let before = agent.selected

@@ -154,6 +154,14 @@ class Encoder(Program):
             self.process.wait(15)
 
 
+def publish(lab, film: pathlib.Path, folder: pathlib.Path, stream: str) -> Encoder:
+    """An encoder beside the lab's first node, in `client-2`."""
+    encoder = Encoder(f"{lab.url('edge-1')}/whip/{stream}", film, folder)
+    with lab.client("client-2"):
+        encoder.start()
+    return encoder
+
+
 class Player(Background):
     """Plays a finished recording: its manifest, then object after object; each has to be what it was the first time."""
 

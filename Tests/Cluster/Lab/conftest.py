@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pathlib
+import subprocess
 
 import pytest
 
@@ -15,6 +16,8 @@ from table import Table
 
 README = pathlib.Path(__file__).resolve().parents[3] / "cluster/README.md"
 PREFIX = "t"
+# Nobody makes a key frame when asked: what is not repaired is seen until the next one.
+KEY_SECONDS = 2
 TABLE = pytest.StashKey[Table]()
 
 
@@ -62,6 +65,17 @@ def lab(tmp_path, network_problem):
 def film(tmp_path_factory) -> pathlib.Path:
     path = tmp_path_factory.mktemp("film") / "film.mkv"
     sources.film(path, 4)
+    return path
+
+
+@pytest.fixture(scope="session")
+def broadcast(tmp_path_factory):
+    """Nine packets a picture, as a stream of 2.5 Mb/s has."""
+    path = tmp_path_factory.mktemp("broadcast") / "film.mkv"
+    subprocess.run([
+        "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", f"testsrc2=size=640x360:rate={sources.FPS},noise=alls=12:allf=t",
+        "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
+        "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-g", str(KEY_SECONDS * sources.FPS), str(path)], check=True)
     return path
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import subprocess
 import time
 
 import av
 import pytest
 
 import sources
-from clients import HEADERS, Coordinators, Encoder, rows
+from clients import HEADERS, Coordinators, publish, rows
 from laboratory.members import address
 from programs import eventually
 from watching import ChromiumViewer
@@ -18,19 +17,6 @@ from wire import call
 
 pytestmark = pytest.mark.slow
 SECONDS = 30
-# Nobody makes a key frame when asked: what is not repaired is seen until the next one.
-KEY_SECONDS = 2
-
-
-@pytest.fixture(scope="session")
-def broadcast(tmp_path_factory):
-    """Nine packets a picture, as a stream of 2.5 Mb/s has."""
-    path = tmp_path_factory.mktemp("broadcast") / "film.mkv"
-    subprocess.run([
-        "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", f"testsrc2=size=640x360:rate={sources.FPS},noise=alls=12:allf=t",
-        "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
-        "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-g", str(KEY_SECONDS * sources.FPS), str(path)], check=True)
-    return path
 
 
 @pytest.fixture
@@ -45,13 +31,6 @@ def drop(lab, client: str, share: float) -> None:
     """Of the datagrams between the node and `client`, each way."""
     lab.network.drop_from("edge-1", address(client), share, protocol="udp")
     lab.network.drop_from(client, address("edge-1"), share, protocol="udp")
-
-
-def publish(lab, film, folder, stream: str) -> Encoder:
-    encoder = Encoder(f"{lab.url('edge-1')}/whip/{stream}", film, folder)
-    with lab.client("client-2"):
-        encoder.start()
-    return encoder
 
 
 @pytest.mark.parametrize("percent, share, pause", [(1, 0.99, 0.5), (5, 0.97, 0.5), (10, 0.90, None)])

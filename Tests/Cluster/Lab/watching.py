@@ -35,6 +35,14 @@ _STATS = """
 const [kind, done] = arguments;
 peer.getStats().then((report) => done([...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === kind)));
 """
+_PATH = """
+const [done] = arguments;
+peer.getStats().then((report) => {
+  const stats = [...report.values()];
+  const pair = report.get(stats.find((stat) => stat.type === 'transport').selectedCandidatePairId);
+  done({remote: report.get(pair.remoteCandidateId).address, roundTripTime: pair.totalRoundTripTime / pair.responsesReceived});
+});
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +96,10 @@ class ChromiumViewer:
 
     def statistics(self, kind: str = "video") -> dict:
         return self._browser.driver.execute_async_script(_STATS, kind)
+
+    def path(self) -> dict:
+        """Where its media comes from, and the mean round trip of its checks in seconds."""
+        return self._browser.driver.execute_async_script(_PATH)
 
     def between(self, before: tuple[int, dict], fps: int) -> Watched:
         """Since ``mark()``."""

@@ -20,7 +20,7 @@ final class TestPeer {
     let local = Credentials.random()
     let remote = Credentials.random()
     let certificate: DTLSCertificate
-    private let socket: UDPSocket
+    private var socket: UDPSocket
     private var transport: PeerTransport?
     private var output = TransportOutput()
     private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 16)
@@ -34,6 +34,8 @@ final class TestPeer {
     private(set) var encrypted: [[UInt8]] = []
     /// Return true to lose a datagram of RTP before it is looked at.
     var loses: (UInt16) -> Bool = { _ in false }
+    /// Whether it sends checks of its own; answers it sends in any case.
+    var sendsChecks = true
     /// Return true to lose a packet of ours on its way out; it can be resent.
     var losesOutgoing: (UInt16) -> Bool = { _ in false }
     private var sent: [UInt16: [UInt8]] = [:]
@@ -117,9 +119,12 @@ final class TestPeer {
             guard count > 0, let source = SocketAddress(&storage) else { break }
             take(UnsafeMutableRawBufferPointer(rebasing: buffer[0..<count]), from: source, now)
         }
-        transport?.handleTimeout(now: now, output: &output)
+        if sendsChecks { transport?.handleTimeout(now: now, output: &output) }
         sendOutput()
     }
+
+    /// What goes out from now on comes from another port, and nobody hears the old one.
+    func changePort() throws { socket = try UDPSocket(bindAddress: "127.0.0.1", port: 0, bufferBytes: 4 << 20) }
 
     private func take(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ now: UInt64) {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .rtp {

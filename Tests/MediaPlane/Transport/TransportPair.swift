@@ -193,6 +193,15 @@ final class TransportPair {
         ship(from: serverAddress)
     }
 
+    /// The same for media from an address that the server's loop doesn't know; nil when it can't be the client's.
+    func feedServerElsewhere(_ bytes: [UInt8], from: SocketAddress) -> Received? {
+        guard bytes.withUnsafeBytes({ server.mayContinue($0, from: from) }) else { return nil }
+        var bytes = bytes
+        let received = bytes.withUnsafeMutableBytes { server.receiveElsewhere($0, from: from, now: now, output: &output) }
+        ship(from: serverAddress)
+        return received
+    }
+
     /// Feeds bytes to the server as if they had just arrived, what it says goes on the wire.
     func feedServer(_ bytes: [UInt8], from: SocketAddress) -> Received {
         var bytes = bytes

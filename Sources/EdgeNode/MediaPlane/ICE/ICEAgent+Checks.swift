@@ -54,6 +54,7 @@ extension ICEAgent {
         }
         paths[index].check = nil
         paths[index].isProven = true
+        paths[index].needsAnswer = false
         paths[index].lastHeardNs = now
         lastHeardNs = now
         if !paths[index].isValidated {

@@ -94,6 +94,7 @@ struct ICEAgent {
     }
 
     private mutating func heardElsewhere(on index: Int, now: UInt64) {
+        guard !paths[index].needsAnswer else { return }
         paths[index].isProven = true
         guard let current = selected, role == .lite else { return }
         let isSilent = now &- paths[current].lastHeardNs > Limits.pathSilentNs
@@ -110,6 +111,18 @@ struct ICEAgent {
         selected = index
         moving = nominated == index ? nil : nominated
         heard(on: index, now: now)
+    }
+
+    /// An authentic packet came from an address of the peer's host that no check came from, as when a NAT has forgotten the peer. What comes
+    /// from there is read from now on; what we send goes there when it has answered our check.
+    mutating func follow(_ address: SocketAddress, now: UInt64, output: inout TransportOutput) {
+        guard role == .lite, requiresProof else { return }
+        let index = paths.firstIndex { $0.address == address } ?? learn(address)
+        paths[index].needsAnswer = true
+        hear(index, now: now)
+        moving = index
+        paths[index].probesLeft = Limits.probesPerMove
+        sendCheck(index, now: now, output: &output)
     }
 
     /// Forgets a path that can't come back; what was on it waits for the next one that is nominated.
@@ -173,6 +186,7 @@ struct ICEAgent {
             return nil
         }
         let index = known ?? learn(from)
+        paths[index].needsAnswer = false
         hear(index, now: now)
         answer(message, .success, to: from, output: &output) { $0.xorMappedAddress(from) }
         if role != .controlling && message.useCandidate { nominate(index, message, now: now, output: &output) }

@@ -5,6 +5,8 @@ struct ICEPath {
     var isValidated = false
     /// It answered us, or something only our real peer could make with what we sent came from it.
     var isProven = false
+    /// Known by media alone, which may be somebody's copy: it stands for nothing until a check was answered or came from there.
+    var needsAnswer = false
     /// Monotonic time of the last authenticated packet.
     var lastHeardNs: UInt64 = 0
     /// PRIORITY and NOMINATION of the last nominating request.

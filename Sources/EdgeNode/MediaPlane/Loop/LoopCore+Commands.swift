@@ -82,6 +82,7 @@ extension LoopCore {
         hide(session)
         for key in session.pointee.ufragKeys where ufrags[key] == session { ufrags[key] = nil }
         for address in session.pointee.registeredPaths { addresses.pointee.remove(address, of: session) }
+        registerHosts(session, [])
         wheel.pointee.cancel(session.pointee.timer)
         let fanout = session.pointee.fanout
         if session.pointee.publisher != nil {

@@ -9,8 +9,11 @@ extension LoopCore {
                 counters.pointee.count(.truncated)
                 continue
             }
-            guard let session = find(datagram, from: source, now) else { continue }
-            take(datagram, from: source, session, now)
+            if let session = find(datagram, from: source, now) {
+                take(datagram, from: source, session, now)
+            } else if !takeElsewhere(datagram, from: source, now) {
+                counters.pointee.count(.unknownSession)
+            }
         }
     }
 
@@ -42,14 +45,8 @@ extension LoopCore {
                 return session
             }
             // Answers to our own checks carry no user name.
-            if let session = addresses.pointee.find(source) { return session }
-            counters.pointee.count(.unknownSession)
-            return nil
         }
-        guard let session = addresses.pointee.find(source) else {
-            counters.pointee.count(.unknownSession)
-            return nil
-        }
+        guard let session = addresses.pointee.find(source) else { return nil }
         activeNs = now
         return session
     }
@@ -67,6 +64,15 @@ extension LoopCore {
         let received = session.pointee.withTransport {
             $0.receive(datagram, from: source, now: now, output: &output.pointee)
         }
+        take(received, of: datagram, session, now)
+    }
+
+    /// What a transport made of a datagram goes on to tracks or reports.
+    @inline(__always)
+    func take(
+        _ received: Received, of datagram: UnsafeMutableRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
+        _ now: UInt64
+    ) {
         if case .dropped = received {} else { noteChange(session) }
         switch received {
         case .rtp(let count):
@@ -127,6 +133,7 @@ extension LoopCore {
             addresses.pointee.remove(address, of: session)
         }
         for address in paths { addresses.pointee.insert(address, session) }
+        registerHosts(session, paths)
         session.pointee.registeredPaths = paths
     }
 

@@ -115,6 +115,7 @@ extension LoopCore {
                 let address = connection.pointee.address
                 guard let session = find(frame, from: address, now) else {
                     // Nobody whom we know: the first packet of an honest peer is a check for one of our sessions.
+                    counters.pointee.count(.unknownSession)
                     return drop(connection, now)
                 }
                 take(frame, from: address, session, now)

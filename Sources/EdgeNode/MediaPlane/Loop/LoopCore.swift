@@ -51,6 +51,9 @@ final class LoopCore {
     /// Control state: looked up when STUN arrives or a command does.
     var sessions: [UInt64: UnsafeMutablePointer<PeerSession>] = [:]
     var ufrags: [Int: UnsafeMutablePointer<PeerSession>] = [:]
+    /// By host, for media from addresses that are not known yet.
+    var hosts: [UInt64: [UnsafeMutablePointer<PeerSession>]] = [:]
+    var strangers = TokenBucket(perSecond: MediaLimits.strangersPerSecond, burst: MediaLimits.strangersBurst)
     var fanouts: [StreamKey: UnsafeMutablePointer<Fanout>] = [:]
     var inlets: [UnsafeMutablePointer<Fanout>] = []
     var ended: [UnsafeMutablePointer<PeerSession>] = []

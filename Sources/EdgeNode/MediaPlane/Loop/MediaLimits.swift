@@ -40,6 +40,11 @@ package enum MediaLimits {
     package static let tapPipeSlots = 4096
     /// Slots that packets leave free in a pipe, so that source changes always get in.
     package static let pipeControlReserve = 16
+    /// Datagrams of media from unknown addresses that a loop looks at, in a second and at once, and how many sessions' keys it tries on
+    /// one: a NAT that is restarted moves a hundred viewers at a time, and whoever is not seen here is known by its next check.
+    static let strangersPerSecond: UInt64 = 50
+    static let strangersBurst: UInt64 = 100
+    static let strangerTrials = 4
     /// Commands waiting for one loop; a burst of joins waits, nothing is lost but the sender's time.
     package static let mailboxCommands = 4096
     /// TCP connections of one loop, and those of one host among them: a fallback for networks without UDP, whose people share an address.

@@ -32,6 +32,26 @@ struct SRTPReceiver: ~Copyable {
     /// Sources that sent at least one authentic RTP packet.
     var sourceCount: Int { rtpSources.count }
 
+    /// Whether a packet is numbered as one of the next of a source that has been heard, or as one of the first reports of another: media
+    /// begins with any number, reports do not (RFC 3711 section 3.4). Costs no cryptography and believes nothing.
+    func mayContinue(_ packet: UnsafeRawBufferPointer) -> Bool {
+        if DatagramKind(packet) == .rtcp {
+            let wordOffset = packet.count - 4 - (profile == .aeadAES128GCM ? 0 : profile.tagBytes)
+            guard wordOffset >= 8 else { return false }
+            let index = UInt64(Self.word(packet, at: wordOffset) & 0x7FFF_FFFF)
+            guard let known = Self.find(Self.word(packet, at: 4), in: rtcpSources) else { return index <= Limits.reportsAhead }
+            return (1...Limits.reportsAhead).contains(index &- rtcpSources[known].window.highest)
+        }
+        guard packet.count >= 12, let known = Self.find(Self.word(packet, at: 8), in: rtpSources) else { return false }
+        let highest = rtpSources[known].window.highest
+        let sequence = UInt16(truncatingIfNeeded: Self.word(packet, at: 0))
+        return (1...Limits.packetsAhead).contains(Self.index(of: sequence, highest: highest) &- highest)
+    }
+
+    private static func word(_ packet: UnsafeRawBufferPointer, at offset: Int) -> UInt32 {
+        UInt32(bigEndian: packet.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+    }
+
     /// Length of the RTP header with CSRCs and extension; nil when it does not fit (RFC 3550 section 5.1).
     @inline(__always)
     private static func headerBytes(_ packet: UnsafeRawBufferPointer, trailer: Int) -> Int? {
