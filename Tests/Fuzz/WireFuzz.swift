@@ -17,14 +17,16 @@ struct TextFuzz {
         let seeds = [
             PublishOffer(codecs: Self.codecs) { 7 }.sdp(local: Self.local),
             SubscribeOffer(codecs: Self.codecs).sdp(local: Self.local),
+            SubscribeOffer(codecs: Self.codecs).sdp(local: Self.local)
+                + "m=application 9 UDP/DTLS/SCTP webrtc-datachannel\r\nc=IN IP4 0.0.0.0\r\na=mid:2\r\na=sctp-port:5000\r\na=max-message-size:262144\r\n",
         ]
         let stream = [SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus)]
         await Fuzzing("sdp", seeds: seeds.map { Array($0.utf8) }).run { input in
             guard let offer = try? SessionDescription(parsing: input) else { return }
             #expect((try? SessionDescription(parsing: Array(offer.serialized().utf8))) == offer)
             let answers = [
-                (try? PublishAnswer(offer: offer, supported: .all))?.sdp(local: Self.local),
-                (try? SubscribeAnswer(offer: offer, stream: stream) { 9 })?.sdp(local: Self.local),
+                (try? PublishAnswer(offer: offer, supported: .all, dataMessageBytes: 65_536))?.sdp(local: Self.local),
+                (try? SubscribeAnswer(offer: offer, stream: stream, dataMessageBytes: 65_536) { 9 })?.sdp(local: Self.local),
             ]
             for case let answer? in answers { #expect((try? SessionDescription(parsing: Array(answer.utf8))) != nil) }
         }

@@ -43,7 +43,8 @@ struct DataChannelTests {
             ("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "m=application 0 UDP/DTLS/SCTP webrtc-datachannel"),
             ("m=application 9 UDP/DTLS/SCTP webrtc-datachannel", "m=application 9 UDP/BFCP webrtc-datachannel"),
             ("a=sctp-port:5000", "a=sctp-port:0"), ("a=sctp-port:5000", "a=sctp-port:65536"),
-            ("a=sctp-port:5000", "a=max-message-size:x"), ("a=group:BUNDLE 0 1 2", "a=group:BUNDLE 1 2"),
+            ("a=sctp-port:5000", "a=max-message-size:x"), ("a=sctp-port:5000", "a=max-message-size:9223372036854775808"),
+            ("a=sctp-port:5000", "a=max-message-size:99999999999999999999"), ("a=group:BUNDLE 0 1 2", "a=group:BUNDLE 1 2"),
         ])
     func rejected(line: String, replacement: String) throws {
         let offer = OfferCorpus.chromePlayer.text.replacingLine(line, with: replacement)
@@ -62,6 +63,7 @@ struct DataChannelTests {
         #expect(try bytes("a=sctp-port:5000") == 65_536)
         #expect(try bytes("a=max-message-size:0") == .max)
         #expect(try bytes("a=max-message-size:16384") == 16_384)
+        #expect(try bytes("a=max-message-size:9223372036854775807") == .max)
     }
 
     @Test("turned off it is rejected")

@@ -71,8 +71,10 @@ func sdpNumber(_ text: some StringProtocol, limit: Int) -> Int? {
     guard !text.isEmpty else { return nil }
     for byte in text.utf8 {
         guard byte >= 0x30, byte <= 0x39 else { return nil }
-        value = value * 10 + Int(byte - 0x30)
-        guard value <= limit else { return nil }
+        let (tens, isTooLong) = value.multipliedReportingOverflow(by: 10)
+        let (next, isTooLarge) = tens.addingReportingOverflow(Int(byte - 0x30))
+        guard !isTooLong, !isTooLarge, next <= limit else { return nil }
+        value = next
     }
     return value
 }
