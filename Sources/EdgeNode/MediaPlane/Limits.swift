@@ -48,6 +48,8 @@ package enum Limits {
     /// than the slowest keep-alive, 5 s) to any nominated one.
     static let pathSilentNs: UInt64 = 500 * millisecondNs
     static let pathDeadNs: UInt64 = 6000 * millisecondNs
+    /// Who was heard from an address within this time keeps it: longer than consent checks lie apart (RFC 7675 section 5.1).
+    static let addressKeptNs: UInt64 = 8 * secondNs
     /// Role conflicts that a full agent gives way in (RFC 8445 section 7.3.1.1); one is enough for honest peers.
     static let roleSwitches = 3
     /// Between two probes of a new address.

@@ -65,6 +65,11 @@ package final class PeerTransport {
     /// Addresses that passed ICE, at most eight.
     package var paths: [SocketAddress] { agent.paths.filter(\.isValidated).map(\.address) }
 
+    /// Monotonic time of the last authenticated packet from an address; 0 for one that nothing came from.
+    func lastHeardNs(from address: SocketAddress) -> UInt64 {
+        agent.paths.first { $0.address == address }?.lastHeardNs ?? 0
+    }
+
     /// Monotonic time of the last authenticated packet from the peer, creation when there was none; for stale-publisher rules.
     package var lastHeardNs: UInt64 { agent.lastHeardNs }
 

@@ -37,6 +37,31 @@ struct ChangedPortTests {
         await bed.plane.shutdown()
     }
 
+    @Test(
+        "a check from another's address takes nothing from who is heard from there; once that one has gone it is the newcomer's")
+    func usedAddress() async throws {
+        let bed = try LoopBed()
+        let (publisher, publishing) = try await bed.publisher()
+        let (viewer, _) = try await bed.viewer()
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 3 })
+        let newcomer = try TestPeer()
+        let watching = try await bed.plane.addViewer(
+            ViewerSpec(stream: LoopBed.stream, session: "n", transport: newcomer.spec, tracks: LoopBed.outgoing, loop: nil))
+        try newcomer.begin(to: bed.plane, watching)
+        newcomer.swapSockets(with: publisher)
+        #expect(newcomer.run { $0.state == .handshaking }, "its check is answered")
+        newcomer.swapSockets(with: publisher)
+        encoder.frame(publisher)
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 6 })
+
+        await bed.plane.remove(publishing)
+        newcomer.swapSockets(with: publisher)
+        #expect(newcomer.run { $0.isConnected })
+        await bed.plane.shutdown()
+    }
+
     private static func report(_ peer: TestPeer, times: Int) {
         for _ in 0..<times { peer.sendReports { $0.receiverReport(sender: 1, blocks: 0) { _ in unusedBlock } } }
     }

@@ -124,6 +124,9 @@ final class TestPeer {
     }
 
     /// What goes out from now on comes from another port, and nobody hears the old one.
+    /// Speaks from the other's address from now on, and the other from ours.
+    func swapSockets(with other: TestPeer) { swap(&socket, &other.socket) }
+
     func changePort() throws { socket = try UDPSocket(bindAddress: "127.0.0.1", port: 0, bufferBytes: 4 << 20) }
 
     private func take(_ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ now: UInt64) {

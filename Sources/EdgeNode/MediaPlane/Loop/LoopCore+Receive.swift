@@ -65,6 +65,7 @@ extension LoopCore {
             $0.receive(datagram, from: source, now: now, output: &output.pointee)
         }
         take(received, of: datagram, session, now)
+        if case .none = received { claimHeard(source, for: session, now) }
     }
 
     /// What a transport made of a datagram goes on to tracks or reports.
@@ -114,7 +115,7 @@ extension LoopCore {
         let generation = session.pointee.withTransport { $0.pathGeneration }
         if generation != session.pointee.pathGeneration {
             session.pointee.pathGeneration = generation
-            registerPaths(session)
+            registerPaths(session, now)
         }
         let state = session.pointee.withTransport { $0.state }
         switch state {
@@ -126,15 +127,33 @@ extension LoopCore {
     }
 
     /// A dialed session is known by its socket: in the table it would take the peer's address from other sessions.
-    private func registerPaths(_ session: UnsafeMutablePointer<PeerSession>) {
+    private func registerPaths(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         guard session.pointee.dialedDescriptor == nil else { return }
         let paths = session.pointee.withTransport { $0.paths }
         for address in session.pointee.registeredPaths where !paths.contains(address) {
             addresses.pointee.remove(address, of: session)
         }
-        for address in paths { addresses.pointee.insert(address, session) }
+        for address in paths { claim(address, for: session, now) }
         registerHosts(session, paths)
         session.pointee.registeredPaths = paths
+    }
+
+    /// Once the address of a check that was good is nobody else's any more, it is the session's.
+    private func claimHeard(_ source: SocketAddress, for session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        guard !session.pointee.isEnded, session.pointee.dialedDescriptor == nil, addresses.pointee.find(source) != session,
+            session.pointee.withTransport({ $0.lastHeardNs(from: source) }) == now
+        else { return }
+        claim(source, for: session, now)
+    }
+
+    /// Gives a session what comes from an address, unless it comes from another session's peer: a check can carry anybody's address, and
+    /// whose traffic that is would lose it. Behind a NAT an address may well be another peer's, once the first is silent.
+    private func claim(_ address: SocketAddress, for session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        if let owner = addresses.pointee.find(address) {
+            let heardNs = owner.pointee.withTransport { $0.lastHeardNs(from: address) }
+            guard owner != session, now > heardNs &+ Limits.addressKeptNs else { return }
+        }
+        addresses.pointee.insert(address, session)
     }
 
     private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
