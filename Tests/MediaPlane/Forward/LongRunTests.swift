@@ -203,7 +203,7 @@ private struct DayRun: ~Copyable {
         let now = Self.startNs + ns
         let offset = self.offset ?? now &- ntp
         self.offset = offset
-        let isTaken =
+        let verdicts =
             (
                 video.fanout.clock.report(
                     timestamp: timestamp(ns, rate: 90_000), ntpNs: ntp, wallNs: ntp &+ offset, arrivalNs: now, clockRate: 90_000,
@@ -212,7 +212,7 @@ private struct DayRun: ~Copyable {
                     timestamp: timestamp(ns, rate: 48_000), ntpNs: ntp, wallNs: ntp &+ offset, arrivalNs: now, clockRate: 48_000,
                     mayJump: false)
             )
-        if isTaken != (true, true) { faults.append("report at \(ns)") }
+        if verdicts != (.taken, .taken) { faults.append("report at \(ns)") }
         video.incoming.recordSenderReport(ntp: NTP.fixed(ns: ntp), arrivalNs: now)
     }
 

@@ -254,7 +254,7 @@ struct ClockTests {
         #expect(!clock.isUsable)
         clock.anchorAtArrival(timestamp: 0xFFFF_FF00, wallNs: 50_000_000_000, clockRate: 90_000)
         #expect(clock.wall(of: 0xFFFF_FF00 &+ 90_000, clockRate: 90_000) == 51_000_000_000)
-        func report(_ seconds: UInt64, ntp: UInt64, errorMs: Int64, mayJump: Bool) -> Bool {
+        func report(_ seconds: UInt64, ntp: UInt64, errorMs: Int64, mayJump: Bool) -> SourceClock.Verdict {
             clock.report(
                 timestamp: 0xFFFF_FF00 &+ UInt32(seconds) * 90_000, ntpNs: ntp,
                 wallNs: UInt64(Int64(50_000_000_000 + seconds * 1_000_000_000) + errorMs * 1_000_000),
@@ -264,13 +264,31 @@ struct ClockTests {
             let wall = clock.wall(of: 0xFFFF_FF00 &+ UInt32(seconds) * 90_000, clockRate: 90_000)
             return (Int64(wall) - Int64(50_000_000_000 + seconds * 1_000_000_000)) / 1_000_000
         }
-        #expect(report(1, ntp: 0, errorMs: 900, mayJump: true) == false)
-        #expect(report(1, ntp: 7_000_000_000, errorMs: 900, mayJump: true) == true)
+        #expect(report(1, ntp: 0, errorMs: 900, mayJump: true) == .wrongTimestamp)
+        #expect(report(1, ntp: 7_000_000_000, errorMs: 900, mayJump: true) == .taken)
         #expect(error(1) == 900)
-        #expect(report(2, ntp: 8_000_000_000, errorMs: 870, mayJump: false) == true)
+        #expect(report(2, ntp: 8_000_000_000, errorMs: 870, mayJump: false) == .taken)
         #expect(error(2) == 890, "10 ms a step")
-        #expect(report(3, ntp: 20_000_000_000, errorMs: 0, mayJump: false) == false, "a clock that ran 12 s in one")
+        #expect(report(3, ntp: 20_000_000_000, errorMs: 0, mayJump: false) == .clockJumped, "a clock that ran 12 s in one")
         #expect(error(3) == 890)
-        #expect(report(4, ntp: 21_000_000_000, errorMs: 890, mayJump: false) == true, "it goes on from there")
+        #expect(report(4, ntp: 21_000_000_000, errorMs: 890, mayJump: false) == .taken, "it goes on from there")
+    }
+    @Test(
+        "a report whose timestamp isn't of its time moves nothing, first or later", arguments: [-3600, -3, 3, 10_000] as [Int64])
+    func wrongTimestamp(seconds wrong: Int64) {
+        var clock = SourceClock()
+        clock.anchorAtArrival(timestamp: 90_000, wallNs: 50_000_000_000, clockRate: 90_000)
+        func report(_ seconds: UInt64, wrong: Int64) -> SourceClock.Verdict {
+            clock.report(
+                timestamp: UInt32(truncatingIfNeeded: (Int64(seconds) + 1 + wrong) * 90_000),
+                ntpNs: (7 + seconds) * 1_000_000_000,
+                wallNs: (50 + seconds) * 1_000_000_000, arrivalNs: seconds * 1_000_000_000 + 1, clockRate: 90_000,
+                mayJump: true)
+        }
+        #expect(report(1, wrong: wrong) == .wrongTimestamp)
+        #expect(clock.wall(of: 90_000 * 3, clockRate: 90_000) == 52_000_000_000)
+        #expect(report(2, wrong: 0) == .taken)
+        #expect(report(3, wrong: wrong) == .wrongTimestamp)
+        #expect(clock.wall(of: 90_000 * 5, clockRate: 90_000) == 54_000_000_000)
     }
 }

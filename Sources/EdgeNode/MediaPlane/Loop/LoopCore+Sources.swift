@@ -227,10 +227,10 @@ extension LoopCore {
         let ntpNs = NTP.ns(fixed: ntp)
         let arrivalWall = wallOffsetNs &+ arrivalNs
         let offset = fanout.pointee.clockOffsetNs ?? Int64(bitPattern: arrivalWall &- ntpNs)
-        let isTaken = track.pointee.clock.report(
+        let verdict = track.pointee.clock.report(
             timestamp: onTimeline, ntpNs: ntpNs, wallNs: ntpNs &+ UInt64(bitPattern: offset), arrivalNs: arrivalNs,
             clockRate: track.pointee.clockRate, mayJump: !track.pointee.isAnnounced)
         // Where the publisher's clock has jumped, all tracks go on from a new offset: each on its own they would drift apart.
-        fanout.pointee.clockOffsetNs = isTaken ? offset : nil
+        fanout.pointee.clockOffsetNs = verdict == .clockJumped ? nil : offset
     }
 }

@@ -33,31 +33,43 @@ struct SourceClock {
         anchorTimestamp = timestamp
     }
 
-    /// Takes a report; false when it can't be true.
+    /// What a report was good for.
+    enum Verdict {
+        case taken
+        /// The sender's clock was set, or runs another way than ours: left out, and believed next time if it goes on from here.
+        case clockJumped
+        /// Its timestamp is of another time than its packets; some encoders never get it right.
+        case wrongTimestamp
+    }
+
+    /// Further than this no network or encoder is behind.
+    static let plausibleNs: Int64 = 2_000_000_000
+
+    /// Takes a report, unless it can't be true.
     ///
     /// - Parameters:
     ///   - wallNs: the report's NTP time on our clock.
     ///   - mayJump: no viewer has seen the mapping so far.
     mutating func report(
         timestamp: UInt32, ntpNs: UInt64, wallNs: UInt64, arrivalNs: UInt64, clockRate: UInt32, mayJump: Bool
-    ) -> Bool {
-        guard ntpNs != 0, clockRate > 0 else { return false }
+    ) -> Verdict {
+        guard ntpNs != 0, clockRate > 0 else { return .wrongTimestamp }
         if reportArrivalNs != 0 {
             let elapsed = Double(arrivalNs &- reportArrivalNs)
             let reported = Double(Int64(bitPattern: ntpNs &- reportNtpNs))
             // Short intervals say nothing of the rate.
             if elapsed > 200_000_000, reported < 0.8 * elapsed || reported > 1.2 * elapsed {
-                // Believe it next time, if it goes on from here.
                 reportNtpNs = ntpNs
                 reportArrivalNs = arrivalNs
-                return false
+                return .clockJumped
             }
         }
         reportNtpNs = ntpNs
         reportArrivalNs = arrivalNs
+        let expected = wall(of: timestamp, clockRate: clockRate)
+        let error = Int64(bitPattern: wallNs &- expected)
+        if isAnchored, error > Self.plausibleNs || error < -Self.plausibleNs { return .wrongTimestamp }
         if isAnchored, isReported || !mayJump {
-            let expected = wall(of: timestamp, clockRate: clockRate)
-            let error = Int64(bitPattern: wallNs &- expected)
             let step = max(-Self.slewNs, min(Self.slewNs, error))
             anchorWallNs = expected &+ UInt64(bitPattern: step)
         } else {
@@ -66,7 +78,7 @@ struct SourceClock {
         anchorTimestamp = timestamp
         isAnchored = true
         isReported = true
-        return true
+        return .taken
     }
 
     /// Whether ``wall(of:clockRate:)`` means anything.
