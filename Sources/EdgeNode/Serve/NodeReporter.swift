@@ -11,7 +11,7 @@ import Streams
 /// Makes the node's own record: who it is and how busy it was over the last second.
 actor NodeReporter {
     private let settings: NodeSettings
-    private var url: String
+    private(set) var url: String
     private let registry: StreamRegistry
     private let plane: MediaPlane
     nonisolated let startedAtMs: Int64

@@ -12,10 +12,12 @@ enum SessionHeaders {
     static func location(stream: String, session: String) -> String { "/session/\(stream)/\(session)" }
 
     /// 201 with the answer and everything a client needs to go on.
-    /// - Parameter links: `Link` values, one for each ICE server.
-    static func created(_ answer: SessionAnswer, stream: String, links: [String]) -> HTTPResponse {
+    /// - Parameters:
+    ///   - links: `Link` values, one for each ICE server.
+    ///   - base: what the session's URL begins with, for a client that was sent here from another host: some resolve a path against that one.
+    static func created(_ answer: SessionAnswer, stream: String, links: [String], base: String = "") -> HTTPResponse {
         var headers: HTTPHeaders = [
-            "Location": location(stream: stream, session: answer.sessionID), "ETag": answer.etag, "Accept-Patch": fragment,
+            "Location": base + location(stream: stream, session: answer.sessionID), "ETag": answer.etag, "Accept-Patch": fragment,
         ]
         for link in links { headers.add("Link", link) }
         return .text(answer.sdp, status: .created, contentType: sdp, headers: headers)

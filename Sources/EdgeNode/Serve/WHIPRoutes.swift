@@ -66,7 +66,9 @@ struct WHIPRoutes {
             }
             let relay = try relay(request, stream)
             let answer = try await open(stream, try await request.body.bytes(), credential, relay)
-            var response = SessionHeaders.created(answer, stream: stream, links: iceServers.links(stream: stream))
+            let wasSent = request.query.first(Grant.queryName) != nil
+            var response = SessionHeaders.created(
+                answer, stream: stream, links: iceServers.links(stream: stream), base: wasSent ? await node.url : "")
             // Another node learns where the stream has been.
             if relay != nil { response.headers[CascadePath.header] = CascadePath.text(await registry.path(of: stream)) }
             return response
