@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import pytest
@@ -28,8 +29,23 @@ def routed(lab):
     return running, Router(running.network)
 
 
-def has_pictures(viewer: ChromiumViewer) -> None:
-    eventually("pictures", lambda: len(viewer.pictures()) > 2 * sources.FPS, 30, every=0.5)
+@contextlib.contextmanager
+def chromium(url: str):
+    """A viewer that has begun to see the stream."""
+    viewer = ChromiumViewer(url, "live")
+    try:
+        eventually("pictures", lambda: len(viewer.pictures()) > 2 * sources.FPS, 30, every=0.5)
+        yield viewer
+    finally:
+        viewer.close()
+
+
+def watched(url: str) -> tuple:
+    """What a viewer sees meanwhile, and the pair of addresses that it comes by."""
+    with chromium(url) as viewer:
+        before = viewer.mark()
+        time.sleep(SECONDS)
+        return viewer.between(before, sources.FPS), viewer.path()
 
 
 def pause_around(viewer: ChromiumViewer, moment: float) -> float:
@@ -57,12 +73,8 @@ def test_a_viewer_whose_nat_gives_it_another_port(routed, film, tmp_path):
     encoder = publish(lab, film, tmp_path, "live")
     try:
         with lab.client(HOME):
-            viewer = ChromiumViewer(lab.url("edge-1"), "live")
-            try:
-                has_pictures(viewer)
+            with chromium(lab.url("edge-1")) as viewer:
                 pauses = [rebind(router, viewer, number) for number in range(REBINDINGS)]
-            finally:
-                viewer.close()
     finally:
         encoder.kill()
     tell("Chromium as a viewer", pauses)
@@ -76,13 +88,9 @@ def test_a_publisher_whose_nat_gives_it_another_port(routed):
         publisher = loop.publish(f"{lab.url('edge-1')}/whip/live")
     try:
         with lab.client():
-            viewer = ChromiumViewer(lab.url("edge-1"), "live")
-            try:
-                has_pictures(viewer)
+            with chromium(lab.url("edge-1")) as viewer:
                 pauses = [rebind(router, viewer, number) for number in range(REBINDINGS)]
                 assert publisher.state == "connected"
-            finally:
-                viewer.close()
     finally:
         loop.close()
     tell("aiortc as a publisher", pauses)
@@ -99,21 +107,13 @@ def test_ipv6_alone(lab):
         loop.publish(f"{base}/whip/live")
     try:
         with running.client():
-            viewer = ChromiumViewer(base, "live")
-            try:
-                has_pictures(viewer)
-                before = viewer.mark()
-                time.sleep(SECONDS)
-                watched = viewer.between(before, sources.FPS)
-                pair = viewer.path()
-            finally:
-                viewer.close()
+            seen, pair = watched(base)
     finally:
         loop.close()
-    print(f"\nIPv6 alone: {watched}, {pair}")
+    print(f"\nIPv6 alone: {seen}, {pair}")
     assert pair["remote"] == ipv6_address("edge-1")
-    assert watched.share >= 0.99
-    assert watched.longest_pause <= 0.5
+    assert seen.share >= 0.99
+    assert seen.longest_pause <= 0.5
 
 
 def test_long_and_out_of_order(routed, broadcast, tmp_path):
@@ -122,18 +122,10 @@ def test_long_and_out_of_order(routed, broadcast, tmp_path):
     encoder = publish(lab, broadcast, tmp_path, "live")
     try:
         with lab.client(HOME):
-            viewer = ChromiumViewer(lab.url("edge-1"), "live")
-            try:
-                has_pictures(viewer)
-                before = viewer.mark()
-                time.sleep(SECONDS)
-                watched = viewer.between(before, sources.FPS)
-                pair = viewer.path()
-            finally:
-                viewer.close()
+            seen, pair = watched(lab.url("edge-1"))
     finally:
         encoder.kill()
-    print(f"\n{2 * DELAY_MS} ms and {100 * LATE_SHARE:.0f} % late by {LATE_MS} ms: {watched}, {pair}")
+    print(f"\n{2 * DELAY_MS} ms and {100 * LATE_SHARE:.0f} % late by {LATE_MS} ms: {seen}, {pair}")
     assert pair["roundTripTime"] >= 2 * DELAY_MS / 1000
-    assert watched.share >= 0.99
-    assert watched.longest_pause <= 0.5
+    assert seen.share >= 0.99
+    assert seen.longest_pause <= 0.5
