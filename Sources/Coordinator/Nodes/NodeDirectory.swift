@@ -30,6 +30,8 @@ public actor NodeDirectory {
     private let client: HTTPClient
     private let registry: (any NodeRegistry)?
     private let memory: (any NodeMemory)?
+    /// A registry tells of what other coordinators decide; any other memory has to be asked.
+    private let asksMemory: Bool
     private let log = Logger("nodes")
     private var table: NodeTable
     private var told = ClusterView()
@@ -51,6 +53,7 @@ public actor NodeDirectory {
     ) {
         let memory = memory ?? registry as? any NodeMemory
         self.memory = memory
+        asksMemory = memory != nil && !(memory is any NodeRegistry)
         table = NodeTable(sharedToken: sharedToken, followsOrders: !(memory is any NodeRegistry))
         configured = nodes
         self.client = client
@@ -65,18 +68,7 @@ public actor NodeDirectory {
         let decisions = await memory?.decisions()
         if let decisions { await take(decisions) }
         if let registry { tasks.append(Task { await registry.follow(into: self) }) }
-        if let memory, !(memory is any NodeRegistry) {
-            tasks.append(
-                Task { [weak self] in
-                    var wasRead = decisions != nil
-                    while !Task.isCancelled {
-                        try? await Task.sleep(for: Self.askMemory)
-                        guard let decisions = await memory.decisions() else { continue }
-                        if wasRead { await self?.takeNodes(decisions) } else { await self?.take(decisions) }
-                        wasRead = true
-                    }
-                })
-        }
+        if let memory, asksMemory { tasks.append(ask(memory, wasRead: decisions != nil)) }
         tasks.append(
             Task { [weak self] in
                 while !Task.isCancelled {
@@ -84,6 +76,18 @@ public actor NodeDirectory {
                     await self?.tell()
                 }
             })
+    }
+
+    private func ask(_ memory: any NodeMemory, wasRead: Bool) -> Task<Void, Never> {
+        Task { [weak self] in
+            var wasRead = wasRead
+            while !Task.isCancelled {
+                try? await Task.sleep(for: Self.askMemory)
+                guard let decisions = await memory.decisions() else { continue }
+                if wasRead { await self?.takeNodes(decisions) } else { await self?.take(decisions) }
+                wasRead = true
+            }
+        }
     }
 
     /// Stops following and ends every change feed.

@@ -19,8 +19,6 @@ struct UnsavedDecisions {
     /// Whether they are drained, by alias.
     var drained: [String: Bool] = [:]
 
-    var isEmpty: Bool { nodes.isEmpty && drained.isEmpty }
-
     func applied(to decisions: NodeDecisions) -> NodeDecisions {
         var decisions = decisions
         decisions.added.removeAll { nodes.keys.contains($0.alias) }

@@ -17,7 +17,9 @@ struct PictureSize: Equatable {
     init?(_ codec: CodecID, keyframe payload: Span<UInt8>) {
         switch codec {
         case .vp8: self.init(vp8: payload)
-        case .vp9: self.init(vp9: payload)
+        case .vp9:
+            guard let size = VP9Layer(payload)?.largest, size.isKnown else { return nil }
+            self = size
         case .h264: self.init(h264: payload)
         default: return nil
         }
@@ -30,20 +32,6 @@ struct PictureSize: Equatable {
         else { return nil }
         width = UInt16(payload[header + 6]) | UInt16(payload[header + 7] & 0x3F) << 8
         height = UInt16(payload[header + 8]) | UInt16(payload[header + 9] & 0x3F) << 8
-    }
-
-    /// The scalability structure (RFC 9628 §4.2.1): the last spatial layer is the largest.
-    private init?(vp9 payload: Span<UInt8>) {
-        guard payload.count >= 2, payload[0] & 0x02 != 0 else { return nil }
-        var offset = 1
-        if payload[0] & 0x80 != 0 { offset += payload[offset] & 0x80 != 0 ? 2 : 1 }
-        // Layer indices, with TL0PICIDX unless the mode is flexible.
-        if payload[0] & 0x20 != 0 { offset += payload[0] & 0x10 != 0 ? 1 : 2 }
-        guard payload.count > offset, payload[offset] & 0x10 != 0 else { return nil }
-        let last = offset + 1 + 4 * Int(payload[offset] >> 5)
-        guard payload.count >= last + 4 else { return nil }
-        width = payload.bigEndian16(at: last)
-        height = payload.bigEndian16(at: last + 2)
     }
 
     /// The sequence parameter set that precedes the picture, in a packet of its own or with others (RFC 6184 §5.6, 5.7.1). Read where it

@@ -12,7 +12,10 @@ struct SegmentationTrial {
 
     /// Whether a run failed for being one: a device without checksum offload, an old kernel, a route with a smaller MTU.
     static func isRefusal(_ code: Int32) -> Bool {
-        [EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT, EMSGSIZE].contains(code)
+        switch code {
+        case EIO, EINVAL, EOPNOTSUPP, ENOPROTOOPT, EMSGSIZE: true
+        default: false
+        }
     }
 
     private let isWanted: Bool

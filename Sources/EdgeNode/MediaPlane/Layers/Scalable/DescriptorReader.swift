@@ -190,9 +190,15 @@ struct FrameDependencies {
         }
     }
 
+    /// Whether a descriptor brings a structure, be it a valid one or not.
+    @inline(__always)
+    static func bringStructure(_ bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count > DependencyDescriptor.bytesMin && bytes[DependencyDescriptor.bytesMin] & 0x80 != 0
+    }
+
     /// Whether a descriptor brings a structure of several decode targets, so that its stream has layers.
     static func beginsLayers(_ bytes: UnsafeRawBufferPointer) -> Bool {
-        guard bytes.count > DependencyDescriptor.bytesMin, bytes[DependencyDescriptor.bytesMin] & 0x80 != 0 else { return false }
+        guard bringStructure(bytes) else { return false }
         var structure = DependencyStructure()
         return FrameDependencies(bytes, &structure) != nil && structure.targetCount > 1
     }

@@ -35,8 +35,8 @@ struct LayerReader: ~Copyable {
         var layer = PacketLayer()
         if !descriptor.isEmpty {
             readDescriptor(descriptor, at: position, isNewest, &layer)
-        } else if codec == .vp9, let indices = VP9Layer(payload) {
-            readVP9(indices, isKeyframe: isKeyframe, isNewest, &layer)
+        } else if codec == .vp9, let told = VP9Layer(payload), told.hasIndices {
+            readVP9(told, isKeyframe: isKeyframe, isNewest, &layer)
         }
         if isKeyframe {
             (layer.startsFrame, layer.keepsSpatial) = (true, false)
@@ -61,7 +61,7 @@ struct LayerReader: ~Copyable {
     private mutating func readDescriptor(
         _ bytes: UnsafeRawBufferPointer, at position: UInt64, _ isNewest: Bool, _ layer: inout PacketLayer
     ) {
-        let isTold = bytes.count > DependencyDescriptor.bytesMin && bytes[DependencyDescriptor.bytesMin] & 0x80 != 0
+        let isTold = FrameDependencies.bringStructure(bytes)
         let read: FrameDependencies?
         if isNewest || !isTold {
             read = FrameDependencies(bytes, &structure)
