@@ -133,10 +133,17 @@ extension RecordingIndex {
         return try self.periods(of: recording, toUs: toUs).map { $0.touching(fromUs: fromUs, toUs: toUs) }
     }
 
+    /// Runs for which there is room made before they are read: a day of segments of one second.
+    private static let runsAtOnce = 86_400
+
     private func segments(
         ofTrack track: Int64, _ range: Range<Int64>, in database: any SQLConnection
     ) throws(IndexError) -> SegmentRuns {
         var segments = SegmentRuns()
+        try database.query("SELECT max(number) - min(number) FROM spans WHERE track = ?1", [.integer(track)]) { row in
+            // Growing by doubling would touch twice the memory.
+            segments.reserveRuns(min(Int(clamping: row.integer(0) &+ SegmentSpan.segmentsMax), Self.runsAtOnce))
+        }
         try database.query(
             "SELECT number, t, durations, unsynced FROM spans WHERE track = ?1 AND t_end > ?2 AND t < ?3 ORDER BY number",
             [.integer(track), .integer(range.lowerBound), .integer(range.upperBound)]

@@ -46,28 +46,57 @@ struct SegmentSpan {
 
     /// Adds what a row holds to `segments`. What is no number ends it: the file is ours, but may be damaged.
     static func read(number: Int64, time: Int64, durations: UnsafeBufferPointer<UInt8>, into segments: inout SegmentRuns) {
-        var (number, time) = (number, time)
-        var values: (duration: Int64, count: Int64) = (0, 0)
-        var isCount = false
-        func finish(_ segments: inout SegmentRuns) {
-            let count = isCount ? values.count : 1
-            guard values.duration > 0, count > 0, count <= segmentsMax, values.duration <= UInt32.max else { return }
-            segments.append(SegmentRuns.Run(number: number, time: time, duration: values.duration, count: Int(count)))
-            number &+= count
-            time &+= values.duration &* count
+        withUnsafeTemporaryAllocation(of: SegmentRuns.Run.self, capacity: Int(segmentsMax)) { runs in
+            var row = Row(number: number, time: time, runs: runs)
+            row.read(UnsafeRawBufferPointer(durations))
+            segments.append(contentsOf: UnsafeBufferPointer(rebasing: runs[..<row.count]))
         }
-        for byte in durations {
-            switch byte {
-            case 0x30...0x39 where isCount: values.count = values.count &* 10 &+ Int64(byte & 15)
-            case 0x30...0x39: values.duration = values.duration &* 10 &+ Int64(byte & 15)
-            case 0x2A: isCount = true
-            case 0x20:
-                finish(&segments)
-                (values, isCount) = ((0, 0), false)
-            default: return
+    }
+
+    /// A row while it is being read.
+    private struct Row {
+        var number: Int64
+        var time: Int64
+        let runs: UnsafeMutableBufferPointer<SegmentRuns.Run>
+        var count = 0
+
+        mutating func read(_ bytes: UnsafeRawBufferPointer) {
+            var values: (duration: Int64, count: Int64) = (0, 1)
+            var isCount = false
+            var offset = 0
+            while offset < bytes.count {
+                // The common case first: a number at once.
+                if values.duration == 0, let short = Decimal.readShort(bytes, at: offset) {
+                    values.duration = Int64(short.value)
+                    offset += short.digits
+                    continue
+                }
+                let byte = bytes[offset]
+                offset += 1
+                switch byte {
+                case 0x20:
+                    guard add(values.duration, values.count) else { return }
+                    (values, isCount) = ((0, 1), false)
+                case 0x30...0x39 where isCount: values.count = values.count &* 10 &+ Int64(byte & 15)
+                case 0x30...0x39: values.duration = values.duration &* 10 &+ Int64(byte & 15)
+                case 0x2A: (values.count, isCount) = (0, true)
+                default: return
+                }
             }
+            _ = add(values.duration, values.count)
         }
-        finish(&segments)
+
+        /// - Returns: false when a row can't hold more.
+        private mutating func add(_ duration: Int64, _ segments: Int64) -> Bool {
+            guard duration > 0, segments > 0, segments <= segmentsMax, duration <= UInt32.max else { return true }
+            guard count < runs.count else { return false }
+            let run = SegmentRuns.Run(number: number, time: time, duration: duration, count: Int(segments))
+            runs.initializeElement(at: count, to: run)
+            count += 1
+            number &+= segments
+            time &+= duration &* segments
+            return true
+        }
     }
 
     /// The numbers of a row's segments that do not begin with a sync sample.

@@ -177,96 +177,86 @@ struct XMLWriter {
     /// The `S` elements of a SegmentTimeline: a month has more than a million of them. Runs of equal length are one element; `t` is
     /// written where time does not just go on.
     mutating func append(timeline: [MPD.TimelineEntry]) {
-        var lines = TimelineLines(indent: depth)
-        timeline.withUnsafeBufferPointer { entries in
-            var index = 0
-            while index < entries.count {
-                var run = entries[index]
-                index += 1
-                while index < entries.count, entries[index].duration == run.duration, run.end == entries[index].time {
-                    run.count += entries[index].count
+        withUnsafeTemporaryAllocation(byteCount: TimelineLines.byteCount, alignment: 16) { memory in
+            guard let start = memory.baseAddress else { return }
+            var lines = TimelineLines(start, indent: depth)
+            timeline.withUnsafeBufferPointer { entries in
+                var index = 0
+                while index < entries.count {
+                    var run = entries[index]
                     index += 1
+                    while index < entries.count, entries[index].duration == run.duration, run.end == entries[index].time {
+                        run.count += entries[index].count
+                        index += 1
+                    }
+                    lines.put(run)
+                    if lines.isFull { bytes += lines.take() }
                 }
-                lines.put(run)
-                if lines.isFull { lines.flush(into: &bytes) }
             }
+            bytes += lines.take()
         }
-        lines.flush(into: &bytes)
     }
 }
 
-/// Lines of a SegmentTimeline in a block of their own, which is small enough to stay in the cache.
+/// Lines of a SegmentTimeline in a block of memory that is small enough to stay in the cache.
 private struct TimelineLines {
-    /// The largest element: indentation, three names, three numbers and the end.
-    private static let lineMax = 128
-    private var block = [UInt8](repeating: 0, count: 16 << 10)
-    private var count = 0
-    private let head: [UInt8]
+    static let byteCount = 16 << 10
+    /// Room for what each line begins with, so that it can be copied by a fixed number of bytes.
+    private static let headMax = 48
+    /// The largest element: indentation, three names, three numbers and the end; and what is written beyond it.
+    private static let lineMax = 160
+
+    private let head: UnsafeMutableRawPointer
+    private let headCount: Int
+    private let start: UnsafeMutableRawPointer
+    private let full: UnsafeMutableRawPointer
+    private var cursor: UnsafeMutableRawPointer
     private var expected: Int64?
 
-    init(indent: Int) { head = [UInt8](repeating: 0x20, count: min(indent, 32)) + Array("<S".utf8) }
+    /// - Parameter memory: `byteCount` bytes.
+    init(_ memory: UnsafeMutableRawPointer, indent: Int) {
+        head = memory
+        headCount = min(indent, Self.headMax - 2) + 2
+        memory.initializeMemory(as: UInt8.self, repeating: 0x20, count: Self.headMax)
+        memory.storeBytes(of: 0x3C, toByteOffset: headCount - 2, as: UInt8.self)
+        memory.storeBytes(of: 0x53, toByteOffset: headCount - 1, as: UInt8.self)
+        start = memory + Self.headMax
+        full = memory + (Self.byteCount - Self.lineMax)
+        cursor = start
+    }
 
-    var isFull: Bool { count > block.count - Self.lineMax }
+    var isFull: Bool { cursor > full }
 
-    mutating func flush(into bytes: inout [UInt8]) {
-        bytes += block[..<count]
-        count = 0
+    /// What has been put since the last time.
+    mutating func take() -> UnsafeRawBufferPointer {
+        defer { cursor = start }
+        return UnsafeRawBufferPointer(start: start, count: cursor - start)
     }
 
     /// There must be room for a line.
+    @inline(__always)
     mutating func put(_ run: MPD.TimelineEntry) {
-        block.withUnsafeMutableBufferPointer { block in
-            for byte in head {
-                block[count] = byte
-                count += 1
-            }
-            if run.time != expected { Self.put(0x74, run.time, block, &count) }
-            Self.put(0x64, run.duration, block, &count)
-            if run.count > 1 { Self.put(0x72, Int64(run.count - 1), block, &count) }
-            block[count] = 0x2F
-            block[count + 1] = 0x3E
-            block[count + 2] = 0x0A
-            count += 3
-        }
+        cursor.copyMemory(from: head, byteCount: Self.headMax)
+        cursor += headCount
+        if run.time != expected { put(0x74, run.time) }
+        put(0x64, run.duration)
+        if run.count > 1 { put(0x72, Int64(run.count - 1)) }
+        cursor.storeBytes(of: UInt32(0x0A_3E2F).littleEndian, as: UInt32.self)
+        cursor += 3
         expected = run.end
     }
 
     /// An attribute of one letter.
-    private static func put(_ name: UInt8, _ value: Int64, _ block: UnsafeMutableBufferPointer<UInt8>, _ count: inout Int) {
-        block[count] = 0x20
-        block[count + 1] = name
-        block[count + 2] = 0x3D
-        block[count + 3] = 0x22
-        count += 4
+    @inline(__always)
+    private mutating func put(_ name: UInt8, _ value: Int64) {
+        cursor.storeBytes(of: (UInt32(name) << 8 | 0x223D_0020).littleEndian, as: UInt32.self)
+        cursor += 4
         if value < 0 {
-            block[count] = 0x2D
-            count += 1
+            cursor.storeBytes(of: 0x2D, as: UInt8.self)
+            cursor += 1
         }
-        var rest = value.magnitude
-        var digits = 1
-        var bound: UInt64 = 10
-        while digits < 19, rest >= bound {
-            digits += 1
-            bound *= 10
-        }
-        if rest >= bound { digits += 1 }
-        // From the last digit to the first: division by a constant is a multiplication.
-        var place = count + digits
-        while rest >= 100 {
-            let pair = Int(truncatingIfNeeded: rest % 100)
-            rest /= 100
-            place -= 2
-            block[place] = UInt8(truncatingIfNeeded: 0x30 + pair / 10)
-            block[place + 1] = UInt8(truncatingIfNeeded: 0x30 + pair % 10)
-        }
-        if rest >= 10 {
-            block[place - 1] = UInt8(truncatingIfNeeded: 0x30 + rest % 10)
-            place -= 1
-            rest /= 10
-        }
-        block[place - 1] = UInt8(truncatingIfNeeded: 0x30 + rest)
-        count += digits
-        block[count] = 0x22
-        count += 1
+        cursor += Decimal.write(value.magnitude, to: cursor)
+        cursor.storeBytes(of: 0x22, as: UInt8.self)
+        cursor += 1
     }
 }

@@ -78,6 +78,26 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
         count += run.count
     }
 
+    /// Adds runs that follow each other; the same as adding one by one, but for millions of them.
+    public mutating func append(contentsOf more: UnsafeBufferPointer<Run>) {
+        guard let first = more.first else { return }
+        append(first)
+        var isPlain = true
+        for index in more.indices.dropFirst() where more[index].count < 1 || more[index].duration == more[index - 1].duration {
+            isPlain = false
+        }
+        guard isPlain else {
+            for run in more.dropFirst() { append(run) }
+            return
+        }
+        let rest = more.dropFirst()
+        runs.append(contentsOf: rest)
+        for run in rest {
+            places.append(UInt32(clamping: count))
+            count += run.count
+        }
+    }
+
     /// Makes room for runs to come.
     public mutating func reserveRuns(_ runs: Int) {
         self.runs.reserveCapacity(runs)
