@@ -61,9 +61,9 @@ def publish_layered(driver, url: str, codec: str, token: str = "") -> str:
     return sdp
 
 
-def publish_scalable(driver, url: str, codec: str, mode: str, bits: int) -> str:
+def publish_scalable(driver, url: str, codec: str, mode: str, bits: int, token: str = "") -> str:
     """Publishes one source with layers in it, in one of WebRTC's scalability modes, 15 pictures a second; gives the answer."""
     encodings = json.dumps([{"scalabilityMode": mode, "maxBitrate": bits}])
-    sdp = driver.execute_async_script(_PUBLISH, url, f"video/{codec}", "", encodings, 15)
+    sdp = driver.execute_async_script(_PUBLISH, url, f"video/{codec}", token, encodings, 15)
     assert sdp.startswith("v=0"), sdp
     return sdp

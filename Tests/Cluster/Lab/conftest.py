@@ -70,11 +70,11 @@ def film(tmp_path_factory) -> pathlib.Path:
 
 @pytest.fixture(scope="session")
 def broadcast(tmp_path_factory):
-    """Nine packets a picture, as a stream of 2.5 Mb/s has."""
+    """Nine packets a picture, as a stream of 2.5 Mb/s has, and sound."""
     path = tmp_path_factory.mktemp("broadcast") / "film.mkv"
     subprocess.run([
         "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", f"testsrc2=size=640x360:rate={sources.FPS},noise=alls=12:allf=t",
-        "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
+        "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "libopus", "-b:a", "64k", "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
         "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-g", str(KEY_SECONDS * sources.FPS), str(path)], check=True)
     return path
 

@@ -1,4 +1,4 @@
-"""A viewer's path becomes narrow and wide again: its layer follows, those of others don't (`make test-bandwidth`)."""
+"""A viewer's path becomes narrow and wide again: its layer follows, those of others don't; sound comes through (`make test-bandwidth`)."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import time
 import pytest
 
 from browser import Browser
-from clients import Coordinators
+from clients import Coordinators, publish
 from laboratory.members import TOKEN
-from layered import LAYERS, publish_layered
+from layered import LAYERS, publish_layered, publish_scalable
 from programs import eventually
 from watching import ChromiumViewer
 
@@ -17,6 +17,7 @@ pytestmark = pytest.mark.slow
 TOP = LAYERS["f"][1]
 NARROW = 650_000
 NARROW_SECONDS = 20
+SOUND_SECONDS = 40
 
 
 @pytest.fixture
@@ -27,14 +28,22 @@ def edge(lab):
         running.network.limit_to(member, None)
 
 
+def three_sources(driver, url: str) -> None:
+    publish_layered(driver, url, "VP8", TOKEN)
+
+
+def layers_in_one(driver, url: str) -> None:
+    publish_scalable(driver, url, "VP9", "L3T3_KEY", 1_500_000, TOKEN)
+
+
 class Publisher:
     """Chromium with three layers, in the namespace of the thread that makes it."""
 
-    def __init__(self, base: str, stream: str):
+    def __init__(self, base: str, stream: str, begin):
         self._browser = Browser(base, [f"--unsafely-treat-insecure-origin-as-secure={base}"])
         try:
             self._browser.driver.get(f"{base}/healthz")
-            publish_layered(self._browser.driver, f"{base}/whip/{stream}", "VP8", TOKEN)
+            begin(self._browser.driver, f"{base}/whip/{stream}")
         except BaseException:
             self.close()
             raise
@@ -73,10 +82,11 @@ def until(viewer: ChromiumViewer, paths: Paths, start: float, is_wanted, seconds
     raise AssertionError(f"not within {seconds} s: {sorted({height for _, height in seen})}")
 
 
-def test_a_viewer_falls_to_a_layer_that_fits_and_climbs_back_alone(edge):
+@pytest.mark.parametrize("published", [three_sources, layers_in_one])
+def test_a_viewer_falls_to_a_layer_that_fits_and_climbs_back_alone(edge, published):
     base = edge.url("edge-1")
     with edge.client("client-2"):
-        publisher = Publisher(base, "live")
+        publisher = Publisher(base, "live", published)
         other = ChromiumViewer(base, "live")
     with edge.client():
         viewer = ChromiumViewer(base, "live")
@@ -118,3 +128,29 @@ def test_a_viewer_falls_to_a_layer_that_fits_and_climbs_back_alone(edge):
     assert others == {TOP}
     assert at_top < 0.1
     assert lost <= 0.05 * heard
+
+
+def test_sound_of_a_stream_without_layers_comes_through_where_its_pictures_cannot(edge, broadcast, tmp_path):
+    encoder = publish(edge, broadcast, tmp_path, "live")
+    try:
+        with edge.client():
+            viewer = ChromiumViewer(edge.url("edge-1"), "live")
+            try:
+                eventually("pictures", lambda: len(viewer.pictures()) > 30, 30, every=0.5)
+                edge.network.limit_to("client", 1_000_000)
+                # Resends and patience come first.
+                time.sleep(10)
+                before = viewer.statistics("audio")
+                time.sleep(SOUND_SECONDS)
+                after = viewer.statistics("audio")
+                edge.network.limit_to("client", None)
+                start = viewer.now()
+                eventually("pictures again", lambda: len(viewer.heights(start)) > 60, 30, every=0.5)
+            finally:
+                viewer.close()
+    finally:
+        encoder.kill()
+    heard, lost = (after[key] - before[key] for key in ("packetsReceived", "packetsLost"))
+    print(f"\n2.5 Mb/s on 1 Mb/s for {SOUND_SECONDS} s: {heard} packets of sound, {lost} lost")
+    assert heard >= 0.9 * SOUND_SECONDS * 50
+    assert lost <= 0.1 * heard

@@ -168,7 +168,43 @@ struct PaceTests {
         #expect([resumes(after: 1_900_000_000), resumes(after: 2_000_000_000)] == [false, true])
         #expect(!resumes(after: 2_000_000_000))
         now += 2_000_000_000
-        #expect(reports(255, seconds: 5) == [false, false, false, false, true])
+        // What the first report after it tells may be of before; then one is enough.
+        let early = breaker.note(fractionLost: 255, now: now + 400_000_000)
+        #expect(!early)
+        #expect(reports(90, seconds: 1) == [true])
         #expect(breaker.resumeNs == now + 4_000_000_000)
+        #expect(resumes(after: 4_000_000_000))
+        now += 4_000_000_000 + LossBreaker.calmNs
+        // After half a minute of calm all is as at first.
+        #expect(reports(70, seconds: 5) == [false, false, false, false, true])
+        #expect(breaker.resumeNs == now + 2_000_000_000)
+    }
+
+    @Test("loss counts over a second at least, however many reports there are, and across the wrap of the numbers")
+    func windows() {
+        var breaker = LossBreaker()
+        var (now, highest, lost): (UInt64, UInt32, Int32) = (1_000_000_000, .max - 100, 10)
+        var stops = 0
+        for step in 0..<200 where !breaker.isOpen {
+            now += 50_000_000
+            highest &+= 16
+            // All that is lost is lost in each tenth report.
+            lost += step % 10 == 0 ? 80 : 0
+            let block = ReportBlock(
+                ssrc: 1, fractionLost: step % 10 == 0 ? 255 : 0, cumulativeLost: lost, highestSequence: highest, jitter: 0,
+                lastReport: 0,
+                delaySinceLastReport: 0)
+            if breaker.note(block, now: now) { stops = step }
+        }
+        // Half of all: after four to six seconds of twenty reports each.
+        #expect((80...120).contains(stops))
+    }
+
+    @Test("where most is lost it stops sooner")
+    func severe() {
+        var breaker = LossBreaker()
+        let second: UInt64 = 1_000_000_000
+        let stops = (1...3).map { breaker.note(fractionLost: 200, now: UInt64($0) * second) }
+        #expect(stops == [false, false, true])
     }
 }

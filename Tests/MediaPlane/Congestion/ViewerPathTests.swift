@@ -149,16 +149,26 @@ struct BreakerTests {
             isPublisher: false, others: [])
         var encoder = Encoder()
         var aheadNs: UInt64 = 0
-        /// A second of the loop's time in which pictures, sound and a report come.
-        func second(fractionLost: UInt8, key: Bool = false) {
-            aheadNs += 1_000_000_000
-            viewer.sendReports {
+        var (sent, lost): (UInt32, Int32) = (0, 0)
+        func report(fractionLost: UInt8) {
+            viewer.sendReports { [sent, lost] in
                 $0.receiverReport(sender: 1, blocks: 1) { _ in
                     ReportBlock(
-                        ssrc: LoopBed.viewerVideo, fractionLost: fractionLost, cumulativeLost: 0, highestSequence: 0, jitter: 0,
+                        ssrc: LoopBed.viewerVideo, fractionLost: fractionLost, cumulativeLost: lost, highestSequence: sent,
+                        jitter: 0,
                         lastReport: 0, delaySinceLastReport: 0)
                 }
             }
+        }
+        /// A second of the loop's time in which pictures, sound and reports come; the last of them right behind the one before, as those
+        /// that go with a NACK do, so that it tells of no loss.
+        func second(fractionLost: UInt8, key: Bool = false) {
+            aheadNs += 1_000_000_000
+            sent += 256
+            lost += Int32(fractionLost)
+            report(fractionLost: fractionLost)
+            loop.core.iterate(tributary_monotonic_ns() + aheadNs)
+            report(fractionLost: 0)
             for _ in 0..<2 {
                 loop.core.iterate(tributary_monotonic_ns() + aheadNs)
                 encoder.frame(publisher, key: key)

@@ -34,13 +34,13 @@ extension LoopCore {
 
     /// Takes what a receiver report says of a track's losses.
     func viewerLoss(
-        _ fractionLost: UInt8, of outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ block: ReportBlock, of outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
     ) {
         guard let viewer = session.pointee.viewer, outgoing.pointee.kind == .video else { return }
-        if viewer.pointee.breaker.note(fractionLost: fractionLost, now: now) { stopVideo(session, now) }
+        if viewer.pointee.breaker.note(block, now: now) { stopVideo(session, now) }
         guard viewer.pointee.path?.pointee.estimator == nil else { return }
-        viewer.pointee.reported.note(fractionLost: fractionLost, sentBytes: session.pointee.counters.bytes, now: now)
+        viewer.pointee.reported.note(fractionLost: block.fractionLost, sentBytes: session.pointee.counters.bytes, now: now)
         followPath(session, now)
     }
 

@@ -217,7 +217,7 @@ extension LoopCore {
         for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == block.ssrc {
             viewer.pointee.tracks[track].lost = UInt64(max(0, block.cumulativeLost))
             viewer.pointee.noteBlock(block, now: now)
-            viewerLoss(block.fractionLost, of: viewer.pointee.tracks + track, session, now)
+            viewerLoss(block, of: viewer.pointee.tracks + track, session, now)
         }
     }
 
