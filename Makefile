@@ -79,7 +79,7 @@ bench-routing: setup-test build ## What asking a coordinator costs over asking a
 sanitize: setup-test ## The tests under ThreadSanitizer, then AddressSanitizer (slow; not part of test)
 	@scripts/sanitize
 
-fuzz: setup     ## Every parser with damaged input for MINUTES (10); what breaks one is kept in Tests/Fuzz/Corpus
+fuzz: setup     ## Every parser with damaged input for MINUTES (10), FUZZ_SEED=… again as before; what breaks one is kept in Tests/Fuzz/Corpus
 	@scripts/fuzz $(or $(MINUTES),10)
 
 lint:           ## Check the format of all Swift code

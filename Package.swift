@@ -71,7 +71,7 @@ let package = Package(
         module("Auth", path: "Sources/Wire/Auth", ["CJWT", "COpenSSL"]),
         module(
             "Program", path: "Sources/Wire/Program",
-            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "Log"]),
+            ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "CLinux", "Log"]),
 
         // The edge node.
         module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CLinux", "Log"]),
@@ -154,7 +154,8 @@ let package = Package(
         tests(of: "Auth", ["COpenSSL"]),
         // Starts both programs, which are built with all tests.
         tests(
-            of: "Program", ["TestThreads", "MediaFixtures", "Presentation", "HTTP", "Store", "Auth", "Config", "ConfigFixtures"]),
+            of: "Program",
+            ["TestThreads", "MediaFixtures", "Presentation", "HTTP", "Store", "Auth", "Config", "ConfigFixtures", "CLinux"]),
         // Reading configurations and the samples that ship.
         .target(name: "ConfigFixtures", dependencies: ["Config"], path: "Tests/ConfigFixtures", swiftSettings: strict),
         // OpenSSL's retransmission clock: the tests' own gettimeofday runs it on virtual time.

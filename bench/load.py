@@ -84,7 +84,11 @@ class Lab:
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("EDGE_")}
         process = self.pair.start(
             self.pair.server, cores or self.cores, BINARIES / "edge-node", cwd=self.folder, stderr=(self.folder / "edge.log").open("wb"),
-            env=inherited | {"EDGE_HTTP_LISTEN": f"{SERVER}:7777", "EDGE_AUTH_OPEN": "true", "EDGE_WEBRTC_LOOPS": str(loops), "LOG_LEVEL": "warn"}
+            env=inherited | {"EDGE_HTTP_LISTEN": f"{SERVER}:7777", "EDGE_AUTH_OPEN": "true",
+                             # Thousands of clients come from one address here.
+                             "EDGE_LIMITS_MAX_SESSIONS": "0", "EDGE_LIMITS_MAX_SESSIONS_PER_ADDRESS": "0",
+                             "EDGE_LIMITS_MAX_CONNECTIONS_PER_ADDRESS": "0",
+                             "EDGE_WEBRTC_LOOPS": str(loops), "LOG_LEVEL": "warn"}
             | (settings or {}))
         return self._ready(Server(self, process, f"http://{SERVER}:7777", process.pid))
 

@@ -207,6 +207,55 @@ struct WHIPRouteTests {
         }
     }
 
+    @Test("a session outlives the token that opened it, and who showed that token keeps the right to change and end it")
+    func expiry() async throws {
+        try await TestNode.with("[auth]\ntokens = [\"all\"]\nsecret = \"0123456789abcdef0123456789abcdef\"\n") { node in
+            let minted = try await node.send(
+                .post, "/api/token", headers: ["Content-Type": "application/json", "Authorization": "Bearer all"],
+                body: #"{"id":"demo","duration":1,"subscribe":true}"#)
+            let brief = try #require(minted.body.firstMatch(of: /"access_token":"([^"]+)"/).map { String($0.output.1) })
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish(), token: "all").status == 201)
+            let opened = try await node.post("/whep/demo", sdp: TestOffer.subscribe(), token: brief)
+            #expect(opened.status == 201)
+            let location = try #require(opened.headers["Location"])
+            // The token lives for a second of the wall clock.
+            var status = 201
+            while status == 201 { status = try await node.post("/whep/demo", sdp: TestOffer.subscribe(), token: brief).status }
+            #expect(status == 401)
+            let shown: HTTPHeaders = ["Authorization": "Bearer \(brief)"]
+            #expect(try await node.send(.get, location, headers: shown).status == 204)
+            #expect(try await node.send(.delete, location, headers: shown).status == 200)
+            #expect(try await node.send(.get, location, headers: shown).status == 404)
+        }
+    }
+
+    @Test(
+        "one client's sessions are capped with 429 and Retry-After, before the offer is read, whoever passes its requests on",
+        arguments: [
+            ("[http]\ntrusted_proxies = [\"127.0.0.1\"]\n", [:]),
+            ("[auth]\ntokens = [\"all\"]\n", ["Authorization": "Bearer all"]),
+        ] as [(String, HTTPHeaders)])
+    func capped(toml: String, credentials: HTTPHeaders) async throws {
+        try await TestNode.with(toml + "[limits]\nmax_sessions_per_address = 1\nmax_sessions_per_token = 4\n") { node in
+            func post(_ stream: String, for address: String?, _ sdp: String = TestOffer.publish()) async throws -> TestNode.Answer
+            {
+                var headers = credentials
+                headers["Content-Type"] = "application/sdp"
+                headers["X-Forwarded-For"] = address
+                return try await node.send(.post, "/whip/\(stream)", headers: headers, body: sdp)
+            }
+            #expect(try await post("one", for: "192.0.2.1").status == 201)
+            let second = try await post("two", for: "192.0.2.1", "not SDP")
+            #expect(second.status == 429 && Int(second.headers["Retry-After"] ?? "") ?? 0 > 0)
+            #expect(try await post("two", for: "192.0.2.2").status == 201)
+            // From this machine, for nobody else: not counted by address.
+            #expect(try await post("three", for: nil).status == 201)
+            #expect(try await post("four", for: nil).status == 201)
+            let fifth = try await post("five", for: nil)
+            #expect(fifth.status == (credentials.count > 0 ? 429 : 201))
+        }
+    }
+
     @Test("limits of the configuration answer 503 with Retry-After and 403")
     func limits() async throws {
         try await TestNode.with("[node]\npub_max = 1\n[limits]\nmax_subs_per_stream = 1\n") { node in

@@ -4,7 +4,8 @@ import MediaFixtures
 
 /// Feeds one parser with damaged bytes: for a moment in every test run, and for `FUZZ_SECONDS` in a long one (`make fuzz`).
 ///
-/// What once broke it is kept in `Corpus/<name>` and comes first. In a long run an input is written to `FUZZ_DIRECTORY/<name>` before
+/// What is kept in `Corpus/<name>` comes first, whole; damage begins with that, too. `FUZZ_SEED` chooses the damage and is printed, so that
+/// what a run found can be had again; without it a short run always does the same. In a long run an input is written to `FUZZ_DIRECTORY/<name>` before
 /// it is tried, so a crash leaves it behind; what goes well leaves nothing.
 struct Fuzzing {
     let name: String
@@ -23,14 +24,17 @@ struct Fuzzing {
         let environment = ProcessInfo.processInfo.environment
         let seconds = environment["FUZZ_SECONDS"].flatMap(UInt64.init)
         let endNs = seconds.map { tributary_monotonic_ns() + $0 * 1_000_000_000 }
-        var generator = SeededGenerator(seed: endNs == nil ? 1 : UInt64.random(in: .min ... .max))
-        for input in kept + seeds {
+        let seed = environment["FUZZ_SEED"].flatMap(UInt64.init) ?? (endNs == nil ? 1 : UInt64.random(in: .min ... .max))
+        if seed != 1 { print("\(name): FUZZ_SEED=\(seed)") }
+        var generator = SeededGenerator(seed: seed)
+        let inputs = Self.kept(name) + seeds
+        for input in inputs {
             tape?.note(input)
             try await body(input)
         }
         var round = 0
         while endNs.map({ tributary_monotonic_ns() < $0 }) ?? (round < Self.rounds) {
-            let input = damaged(&generator)
+            let input = Self.damaged(inputs, &generator)
             tape?.note(input)
             try await body(input)
             round += 1
@@ -39,7 +43,7 @@ struct Fuzzing {
     }
 
     /// A seed with small damages, sometimes continued by a piece of another one.
-    private func damaged(_ generator: inout SeededGenerator) -> [UInt8] {
+    private static func damaged(_ seeds: [[UInt8]], _ generator: inout SeededGenerator) -> [UInt8] {
         guard var input = seeds.randomElement(using: &generator) else { return [] }
         if Int.random(in: 0..<4, using: &generator) == 0, let other = seeds.randomElement(using: &generator), !other.isEmpty {
             let end = Int.random(in: 0...input.count, using: &generator)
@@ -49,11 +53,23 @@ struct Fuzzing {
         return input
     }
 
-    private var kept: [[UInt8]] {
+    /// The inputs in a target's folder: lines of a `.hex` file, any other file as a whole.
+    static func kept(_ name: String) -> [[UInt8]] {
         guard let folder = Bundle.module.url(forResource: "Corpus", withExtension: nil)?.appending(path: name),
             let files = try? FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
         else { return [] }
-        return files.sorted { $0.path < $1.path }.compactMap { try? [UInt8](Data(contentsOf: $0)) }
+        return files.sorted { $0.path < $1.path }.flatMap { file -> [[UInt8]] in
+            guard let bytes = try? [UInt8](Data(contentsOf: file)) else { return [] }
+            return file.pathExtension == "hex" ? lines(String(decoding: bytes, as: UTF8.self)) : [bytes]
+        }
+    }
+
+    /// An input a line; a line that begins with # is for readers.
+    private static func lines(_ text: String) -> [[UInt8]] {
+        text.split(separator: "\n", omittingEmptySubsequences: true).filter { !$0.hasPrefix("#") }.map { line in
+            let digits = line.utf8.compactMap { Character(UnicodeScalar($0)).hexDigitValue }
+            return stride(from: 0, to: digits.count - 1, by: 2).map { UInt8(digits[$0] << 4 | digits[$0 + 1]) }
+        }
     }
 }
 

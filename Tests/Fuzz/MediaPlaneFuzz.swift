@@ -2,6 +2,22 @@ import Testing
 
 @testable import MediaPlane
 
+@Suite("What is kept for every parser")
+struct CorpusTests {
+    static let targets = [
+        "stun", "dtls-records", "rtp", "layers", "rtcp", "frames", "sdp", "sdpfrag", "http", "h264", "h265", "vp8", "vp9", "av1",
+        "aac",
+        "opus",
+    ]
+
+    @Test("each target finds its inputs", arguments: targets)
+    func inputs(target: String) {
+        let inputs = Fuzzing.kept(target)
+        #expect(inputs.count >= 6 && inputs.contains { $0.count > 1 })
+        #expect(inputs.reduce(0) { $0 + $1.count } < 16_384)
+    }
+}
+
 @Suite("Datagrams and what is in them under damage", .serialized)
 struct MediaPlaneFuzz {
     private static func stun(_ body: (inout STUNWriter) -> Void, _ type: STUNType = .request) -> [UInt8] {

@@ -74,6 +74,42 @@ struct HostileTests {
         }
     }
 
+    @Test(
+        "what a page of another origin can make too long is refused where it can read it",
+        arguments: [CORS.any, .origins(["https://a.example"])], ["header", "target"])
+    func readableRefusal(cors: CORS, what: String) async throws {
+        var settings = HTTPServerSettings()
+        settings.cors = cors
+        let long = String(repeating: "a", count: 40_000)
+        try await echoServer(settings) { server in
+            let client = try RawClient(server.port)
+            let (target, field) = what == "target" ? ("/\(long)", "A: b") : ("/ok", "Authorization: \(long)")
+            await client.send("GET \(target) HTTP/1.1\r\nHost: x\r\nOrigin: https://a.example\r\n\(field)\r\n\r\n")
+            let answer = await client.receiveAll()
+            let allowed = cors == .any ? "*" : "https://a.example"
+            #expect(answer.hasPrefix("HTTP/1.1 \(what == "target" ? 414 : 431)") && answer.contains("{\"error\":"))
+            #expect(answer.contains("Access-Control-Allow-Origin: \(allowed)\r\n"))
+        }
+    }
+
+    @Test("the rest of a header behind a request line is waited for as long on a connection that was used before")
+    func slowSecondHeader() async throws {
+        var settings = HTTPServerSettings()
+        settings.headerSeconds = 1
+        try await echoServer(settings) { server in
+            let client = try RawClient(server.port)
+            await client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n")
+            #expect(await client.receive(until: "fine").hasSuffix("fine"))
+            await client.send("GET /ok HTTP/1.1\r\nHost: x\r\nA: ")
+            let trickle = Task {
+                while await client.send("a") { try await Task.sleep(for: .milliseconds(100)) }
+            }
+            // The idle limit alone would be 60 s, longer than the client waits.
+            #expect(await client.receiveAll() == "" && !client.hasTimedOut)
+            trickle.cancel()
+        }
+    }
+
     @Test("a body one byte over the limit is 413, whether its length was told or not", arguments: [true, false])
     func tooLong(isDeclared: Bool) async throws {
         try await echoServer { server in
@@ -161,7 +197,7 @@ struct HostileTests {
     @Test("a body that trickles in is cut off")
     func slowBody() async throws {
         var settings = HTTPServerSettings()
-        settings.idleSeconds = 1
+        settings.bodySeconds = 1
         try await echoServer(settings) { server in
             let client = try RawClient(server.port)
             await client.send("POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n")

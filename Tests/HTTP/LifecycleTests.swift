@@ -165,6 +165,61 @@ struct LifecycleTests {
             let fourth = try RawClient(server.port)
             await fourth.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n")
             #expect(await fourth.receiveAll() == "")
+            // The server closes after its last byte, so when the end is seen the place is free or about to be.
+            let last = clients.removeLast()
+            await last.send("GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            #expect(await last.receiveAll().hasSuffix("fine"))
+            var answer = ""
+            while answer.isEmpty {
+                let next = try RawClient(server.port)
+                await next.send("GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                answer = await next.receiveAll()
+            }
+            #expect(answer.hasSuffix("fine"))
+        }
+    }
+
+    @Test("connections from an address that isn't counted are not limited")
+    func uncounted() async throws {
+        var settings = HTTPServerSettings()
+        settings.maxConnectionsPerAddress = 1
+        settings.countsAddress = { $0 != "127.0.0.1" }
+        try await withServer(settings) { router in
+            router.get("/ok", RouteDescription("ok")) { _ in .text("fine") }
+        } _: { server in
+            var clients: [RawClient] = []
+            for _ in 0..<4 {
+                let client = try RawClient(server.port)
+                await client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n")
+                #expect(await client.receive(until: "fine").hasSuffix("fine"))
+                clients.append(client)
+            }
+        }
+    }
+
+    @Test("a server without descriptors left goes on accepting when there are some again")
+    func noDescriptors() async {
+        await #expect(processExitsWith: .success) {
+            var router = Router()
+            router.get("/ok", RouteDescription("ok")) { _ in .text("fine") }
+            let server = try HTTPServer(HTTPServerSettings(), router: router)
+            // They wait in the socket's queue: nothing is accepted before the start.
+            var clients: [RawClient] = []
+            for _ in 0..<20 { clients.append(try RawClient(server.port)) }
+            for client in clients {
+                await client.send("GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            }
+            // Room for what the library opens for itself and a few connections, far fewer than wait.
+            let next = dup(0)
+            close(next)
+            var limit = rlimit(rlim_cur: rlim_t(next) + 8, rlim_max: rlim_t(next) + 8)
+            guard setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { exit(2) }
+            try server.start()
+            for client in clients {
+                let answer = await client.receiveAll()
+                guard answer.hasSuffix("fine") else { exit(3) }
+            }
+            await server.stop()
         }
     }
 }

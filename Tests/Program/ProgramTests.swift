@@ -1,6 +1,7 @@
+import CLinux
 import Foundation
 import HTTP
-import Program
+@testable import Program
 import Synchronization
 import TestThreads
 import Testing
@@ -151,5 +152,16 @@ struct ProgramTests {
             #expect(result.errors.split(separator: "\n").count == 1)
         }
         await server.stop()
+    }
+}
+
+@Suite("Core files")
+struct CoreDumpTests {
+    @Test("a program that forbids them writes none, into a file or a pipe")
+    func forbidden() async {
+        await #expect(processExitsWith: .success) {
+            CoreDumps.forbid()
+            exit(tributary_is_dumpable() == 0 ? 0 : 1)
+        }
     }
 }

@@ -32,11 +32,23 @@ struct SettingsTests {
         #expect(HTTPServerSettings(config.http, config.limits).cors == expected)
     }
 
-    @Test("limits.max_connections_per_address: none unless it is set")
+    @Test("limits.max_connections_per_address: a quarter of all unless it is set")
     func connections() throws {
-        for (text, expected) in [("", 0), ("[limits]\nmax_connections_per_address = 7", 7)] {
+        for (text, expected) in [
+            ("", 1024), ("[limits]\nmax_connections_per_address = 7", 7), ("[limits]\nmax_connections_per_address = 0", 0),
+        ] {
             let config = try ConfigReading(WebConfig.self, file: "t.toml", environmentPrefix: "T").load(text)
             #expect(HTTPServerSettings(config.http, config.limits).maxConnectionsPerAddress == expected)
         }
+    }
+
+    @Test("http.trusted_proxies: they tell for whom they ask, and neither they nor this machine count as a client")
+    func proxies() throws {
+        let text = "[http]\ntrusted_proxies = [\"10.0.0.0/8\", \"2001:db8::1\"]"
+        let config = try ConfigReading(WebConfig.self, file: "t.toml", environmentPrefix: "T").load(text)
+        let settings = HTTPServerSettings(config.http, config.limits)
+        let addresses = ["10.1.2.3", "2001:db8::1", "11.0.0.1", "2001:db8::2", "127.0.0.1", "::1"]
+        #expect(addresses.filter(settings.isTrustedProxy) == ["10.1.2.3", "2001:db8::1"])
+        #expect(addresses.filter(settings.countsAddress) == ["11.0.0.1", "2001:db8::2"])
     }
 }

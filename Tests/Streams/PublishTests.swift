@@ -57,7 +57,7 @@ struct PublishTests {
             ]
             for (offer, status) in cases {
                 do throws(StreamError) {
-                    _ = try await bench.registry.publish(stream: "demo", offer: offer, credential: nil)
+                    _ = try await bench.registry.publish(stream: "demo", offer: offer, from: SessionClient(credential: nil))
                     Issue.record("accepted")
                 } catch {
                     #expect(error.status == status)

@@ -21,10 +21,12 @@ struct RelayRoomTests {
             _ = try await bench.publish("demo")
             _ = try await bench.subscribe("demo")
             await #expect(throws: StreamError.self) { try await bench.subscribe("demo") }
-            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, credential: nil, path: ["b"])
+            _ = try await bench.registry.subscribe(
+                stream: "demo", offer: Self.ask, from: SessionClient(credential: nil), path: ["b"])
             #expect(await bench.sessions("demo") == (1, 2))
             await #expect(throws: StreamError.unavailable(retryAfterSeconds: 5)) {
-                try await bench.registry.subscribe(stream: "demo", offer: Self.ask, credential: nil, path: ["c"])
+                try await bench.registry.subscribe(
+                    stream: "demo", offer: Self.ask, from: SessionClient(credential: nil), path: ["c"])
             }
         }
     }
@@ -34,11 +36,14 @@ struct RelayRoomTests {
         try await TestBench.with { bench in
             func push(_ from: String, idleSeconds: Int?) async throws(StreamError) -> SessionAnswer {
                 try await bench.registry.publish(
-                    stream: "demo", offer: Self.give, credential: "node", path: [from], idleSeconds: idleSeconds)
+                    stream: "demo", offer: Self.give, from: SessionClient(credential: "node"), path: [from],
+                    idleSeconds: idleSeconds)
             }
-            _ = try await bench.registry.publish(stream: "demo", offer: Self.give, credential: "first", path: ["a"])
+            _ = try await bench.registry.publish(
+                stream: "demo", offer: Self.give, from: SessionClient(credential: "first"), path: ["a"])
             await #expect(throws: StreamError.publisherExists) {
-                try await bench.registry.publish(stream: "demo", offer: Self.give, credential: "other", path: ["b"])
+                try await bench.registry.publish(
+                    stream: "demo", offer: Self.give, from: SessionClient(credential: "other"), path: ["b"])
             }
             let second = try await push("b", idleSeconds: 60)
             #expect(await bench.registry.record(of: "demo")?.upstream == ["b"])
@@ -55,7 +60,7 @@ struct RelayRoomTests {
         try await TestBench.with { bench in
             for (stream, idleSeconds) in [("ordered", 20), ("by-hand", nil), ("watched", 20)] as [(String, Int?)] {
                 _ = try await bench.registry.publish(
-                    stream: stream, offer: Self.give, credential: nil, path: ["a"], idleSeconds: idleSeconds)
+                    stream: stream, offer: Self.give, from: SessionClient(credential: nil), path: ["a"], idleSeconds: idleSeconds)
             }
             _ = try await bench.subscribe("watched")
             bench.clock.advance(ms: 19_000)
@@ -79,7 +84,8 @@ struct RelayRoomTests {
             await #expect(throws: StreamError.unavailable(retryAfterSeconds: 5)) { try await bench.subscribe("demo") }
             await #expect(throws: StreamError.unavailable(retryAfterSeconds: 5)) { try await bench.publish("fresh") }
             // Those who have to go find the stream elsewhere only if it still gets there.
-            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, credential: nil, path: ["b"])
+            _ = try await bench.registry.subscribe(
+                stream: "demo", offer: Self.ask, from: SessionClient(credential: nil), path: ["b"])
             var seen: [[Int]] = []
             for _ in 0..<4 {
                 await step()
@@ -98,8 +104,10 @@ struct RelayRoomTests {
     @Test("drained: a copy goes when nobody has it from here any more")
     func drainedCopy() async throws {
         try await TestBench.with { bench in
-            _ = try await bench.registry.publish(stream: "demo", offer: Self.give, credential: nil, path: ["a"])
-            let relay = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, credential: nil, path: ["b"])
+            _ = try await bench.registry.publish(
+                stream: "demo", offer: Self.give, from: SessionClient(credential: nil), path: ["a"])
+            let relay = try await bench.registry.subscribe(
+                stream: "demo", offer: Self.ask, from: SessionClient(credential: nil), path: ["b"])
             await bench.registry.beginDrain()
             let sinceNs = bench.clock.read().monotonicNs
             await bench.registry.moveClients(5, sinceNs: sinceNs)

@@ -35,7 +35,7 @@ struct RelayTests {
             let offer = try await own.registry.offerPull(stream: stream)
             do throws(StreamError) {
                 let answer = try await source.registry.subscribe(
-                    stream: stream, offer: Array(offer.sdp.utf8), credential: nil, path: offer.path)
+                    stream: stream, offer: Array(offer.sdp.utf8), from: SessionClient(credential: nil), path: offer.path)
                 let record = CascadeRecord(sourceURL: "http://a/whep/\(stream)", sessionURL: "http://a/session/1")
                 try await own.registry.accept(
                     offer,
@@ -88,7 +88,7 @@ struct RelayTests {
             let offer = try await pair.a.registry.offerPush(stream: "demo")
             #expect(offer.path == ["a"])
             let answer = try await pair.b.registry.publish(
-                stream: "other", offer: Array(offer.sdp.utf8), credential: nil, path: offer.path)
+                stream: "other", offer: Array(offer.sdp.utf8), from: SessionClient(credential: nil), path: offer.path)
             let record = CascadeRecord(targetURL: "http://b/whip/other", sessionURL: "http://b/session/1")
             try await pair.a.registry.accept(offer, RelayAnswer(sdp: Array(answer.sdp.utf8), record: record, path: []))
             #expect(try await Self.connected(pair.a, "demo", offer.session))
@@ -97,7 +97,7 @@ struct RelayTests {
             // Back to where it comes from, straight or by way of another.
             await #expect(throws: StreamError.self) {
                 try await pair.a.registry.publish(
-                    stream: "fresh", offer: Array(offer.sdp.utf8), credential: nil, path: ["c", "a"])
+                    stream: "fresh", offer: Array(offer.sdp.utf8), from: SessionClient(credential: nil), path: ["c", "a"])
             }
         }
     }
@@ -110,7 +110,8 @@ struct RelayTests {
             let ask = TestOffer.subscribe([.opus, .h264])
             func status(_ bench: TestBench, _ path: [String]) async -> Int {
                 do throws(StreamError) {
-                    _ = try await bench.registry.subscribe(stream: "demo", offer: ask, credential: nil, path: path)
+                    _ = try await bench.registry.subscribe(
+                        stream: "demo", offer: ask, from: SessionClient(credential: nil), path: path)
                     return 201
                 } catch {
                     return error.status
@@ -225,7 +226,8 @@ struct RelayTests {
             _ = try await pair.a.publish("demo", codecs: [.opus, .h264])
             _ = try await pair.b.registry.create(stream: "demo")
             let ask = TestOffer.subscribe([.opus, .h264])
-            let node = try await pair.b.registry.subscribe(stream: "demo", offer: ask, credential: nil, path: ["c"])
+            let node = try await pair.b.registry.subscribe(
+                stream: "demo", offer: ask, from: SessionClient(credential: nil), path: ["c"])
             let person = try await pair.b.subscribe("demo")
             _ = try await pair.pull("demo")
             #expect(await pair.b.registry.state(of: node.sessionID, on: "demo") == nil)

@@ -22,7 +22,10 @@ struct SessionTests {
     private static func published(_ bench: TestBench) async throws -> (SessionAnswer, ICECredentials) {
         let local = TestOffer.local()
         let offer = PublishOffer(codecs: [.opus, .h264]) { .random(in: 1 ... .max) }.sdp(local: local)
-        return (try await bench.registry.publish(stream: "demo", offer: Array(offer.utf8), credential: nil), local.ice)
+        return (
+            try await bench.registry.publish(stream: "demo", offer: Array(offer.utf8), from: SessionClient(credential: nil)),
+            local.ice
+        )
     }
 
     @Test("the end is final: a second DELETE and a PATCH find nothing")

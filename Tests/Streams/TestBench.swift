@@ -56,11 +56,11 @@ struct TestBench {
     func publish(
         _ name: String, codecs: [Codec] = [.opus, .h264], credential: String? = nil
     ) async throws(StreamError) -> SessionAnswer {
-        try await registry.publish(stream: name, offer: TestOffer.publish(codecs), credential: credential)
+        try await registry.publish(stream: name, offer: TestOffer.publish(codecs), from: SessionClient(credential: credential))
     }
 
     func subscribe(_ name: String, codecs: [Codec] = [.opus, .h264]) async throws(StreamError) -> SessionAnswer {
-        try await registry.subscribe(stream: name, offer: TestOffer.subscribe(codecs), credential: nil)
+        try await registry.subscribe(stream: name, offer: TestOffer.subscribe(codecs), from: SessionClient(credential: nil))
     }
 
     func sessions(_ name: String) async -> (publishers: Int, viewers: Int) {

@@ -138,6 +138,22 @@ static inline uint64_t tributary_monotonic_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
+/* No core file of this process, written or piped: some handlers of piped ones don't look at the limit. The hard limit stays, so that
+   programs started from here may have one. */
+static inline void tributary_forbid_core_dumps(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) == 0) {
+        limit.rlim_cur = 0;
+        setrlimit(RLIMIT_CORE, &limit);
+    }
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+/* Whether a core file could be written at all. */
+static inline int tributary_is_dumpable(void) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_CORE, &limit) != 0 || limit.rlim_cur != 0 || prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) != 0;
+}
+
 /* Shows in top and gdb; the kernel keeps 15 characters. */
 static inline void tributary_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 

@@ -16,7 +16,6 @@ struct CMicrohttpdSetup {
     unsigned int threads;
     unsigned int idle_seconds;
     unsigned int connections;
-    unsigned int connections_per_address;
     size_t connection_memory;
     /// PEM texts; both or none. They are used while the daemon starts and while it runs.
     const char *certificate;
@@ -60,8 +59,6 @@ static inline struct MHD_Daemon *cmicrohttpd_start(struct CMicrohttpdSetup *setu
     if (setup->threads > 1) CMICROHTTPD_OPTION(MHD_OPTION_THREAD_POOL_SIZE, setup->threads, 0);
     CMICROHTTPD_OPTION(MHD_OPTION_CONNECTION_TIMEOUT, setup->idle_seconds, 0);
     CMICROHTTPD_OPTION(MHD_OPTION_CONNECTION_LIMIT, setup->connections, 0);
-    if (setup->connections_per_address > 0)
-        CMICROHTTPD_OPTION(MHD_OPTION_PER_IP_CONNECTION_LIMIT, setup->connections_per_address, 0);
     CMICROHTTPD_OPTION(MHD_OPTION_CONNECTION_MEMORY_LIMIT, setup->connection_memory, 0);
     CMICROHTTPD_OPTION(MHD_OPTION_STRICT_FOR_CLIENT, 1, 0);
     CMICROHTTPD_OPTION(MHD_OPTION_URI_LOG_CALLBACK, setup->target, setup->context);
@@ -87,6 +84,12 @@ static inline int cmicrohttpd_socket(struct MHD_Connection *connection) {
 static inline const struct sockaddr *cmicrohttpd_address(struct MHD_Connection *connection) {
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
     return info ? info->client_addr : NULL;
+}
+
+/// Bytes of the request line and the header fields with their ends.
+static inline size_t cmicrohttpd_header_bytes(struct MHD_Connection *connection) {
+    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+    return info ? info->header_size : 0;
 }
 
 /// What the connection callback stored for this connection.

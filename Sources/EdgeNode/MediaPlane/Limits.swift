@@ -36,6 +36,20 @@ package enum Limits {
     /// STUN requests answered per second and peer, and how many may come at once (50 ms pacing × 8 paths is 160/s).
     static let stunPerSecond: UInt64 = 200
     static let stunBurst: UInt64 = 200
+    /// Requests looked at per second from addresses that are not the peer's yet and name both user fragments, which nobody but the peer
+    /// should know: a microsecond each, so a thousandth of a core, and enough that a newcomer gets through a flood of five times as many
+    /// within a few of its checks.
+    static let stunCallersPerSecond: UInt64 = 1000
+    static let stunCallersBurst: UInt64 = 200
+    /// What an address may be sent before it is proven, in bytes on the wire for each byte received from it (as RFC 9000 section 8.1).
+    static let unprovenFactor = 3
+    /// And so much in any case: a flight of a handshake six times over, which is what a peer needs who sends one check, answers none
+    /// (FFmpeg 8) and loses every third datagram.
+    static let unprovenBytes = 6 * 1024
+    /// IPv4 and UDP headers; with IPv6 both sides have 20 more, which allows more than it costs.
+    static let datagramHeaderBytes = 28
+    /// Datagrams of a handshake kept until their address may be sent them: one flight.
+    static let withheldDatagrams = 8
     /// Between two checks of a controlling agent on a path not yet answered: at first, and after so many checks. With 30 % loss each way
     /// every second check fails, so backing off early would cost seconds.
     static let checkFirstNs: UInt64 = 100 * millisecondNs

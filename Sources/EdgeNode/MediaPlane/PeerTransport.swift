@@ -1,3 +1,5 @@
+import COpenSSL
+
 /// What became of one datagram.
 package enum Received: Equatable, Sendable {
     /// STUN or DTLS, dealt with; there may be output.
@@ -35,6 +37,8 @@ package final class PeerTransport {
     private var association: DTLSAssociation
     /// Media that overtook the end of a handshake which is away.
     private var held: [HeldDatagram] = []
+    /// What the handshake has to say to an address that hasn't sent enough for it yet.
+    private var withheld: [(address: SocketAddress, bytes: [UInt8])] = []
     /// Set with ``receiveApplicationData(_:)``: a peer with data channels sends more than handshakes and alerts.
     private var dataBucket: TokenBucket?
     private var dtlsBucket = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
@@ -149,6 +153,7 @@ package final class PeerTransport {
         _ bytes: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
     ) -> Received {
         if let reason = agent.receive(bytes, from: from, now: now, output: &output) { return .dropped(reason) }
+        if !withheld.isEmpty { sendWithheld(&output) }
         if handshakeStartedNs == 0, let address = agent.role == .lite ? agent.bestAddress : agent.selectedAddress {
             handshakeStartedNs = max(now, 1)
             state = .handshaking
@@ -166,6 +171,7 @@ package final class PeerTransport {
     ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         if let reason = DTLSRecord.refusal(bytes, role: dtlsRole) { return .dropped(reason) }
+        agent.paths[path].received(bytes.count)
         guard dataBucket?.take(now: now) ?? dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
         if state == .connected {
             receiveRecords(bytes, on: path, from: from, now: now, output: &output)
@@ -200,7 +206,11 @@ package final class PeerTransport {
     ) {
         do throws(TransportError) {
             guard let profile = dtls.profile else { throw .crypto("no common SRTP profile") }
-            let keys = try dtls.exportKeys(profile)
+            var keys = try dtls.exportKeys(profile)
+            defer {
+                keys.ours.wipe()
+                keys.theirs.wipe()
+            }
             sender = try SRTPSender(profile: profile, master: keys.ours)
             receiver = try SRTPReceiver(profile: profile, master: keys.theirs)
             self.profile = profile
@@ -209,6 +219,7 @@ package final class PeerTransport {
             end(.dtlsFailed)
             return
         }
+        withheld = []
         agent.connected(on: address, now: now)
         selectedAddress = agent.selectedAddress
         state = .connected
@@ -220,7 +231,9 @@ package final class PeerTransport {
         selectedAddress = nil
         sender = nil
         receiver = nil
+        agent.forgetKeys()
         held = []
+        withheld = []
         nextDeadlineNs = .max
     }
 
@@ -241,7 +254,11 @@ package final class PeerTransport {
     package func finish(_ step: HandshakeStep, now: UInt64, output: inout TransportOutput) {
         association.takeBack(step)
         if case .closed = state { return }
+        // Who has ended the handshake has heard us.
+        let isProven = step.dtls.status == .complete || step.dtls.status == .closedByPeer
+        let first = output.count
         step.ship(&output)
+        if !isProven { holdBack(from: first, output: &output) }
         switch step.dtls.status {
         case .idle, .handshaking: break
         case .failed(let reason): end(reason)
@@ -261,8 +278,33 @@ package final class PeerTransport {
     private func workInPlace(now: UInt64, output: inout TransportOutput) {
         guard !handshakesElsewhere else { return }
         while let step = association.takeStep() {
+            let first = output.count
             step.run(now: now, output: &output)
+            let isProven = step.dtls.status == .complete || step.dtls.status == .closedByPeer
+            if !isProven { holdBack(from: first, output: &output) }
             finish(step, now: now, output: &output)
+        }
+    }
+
+    /// Takes out of `output` what goes beyond the share of an address that is not proven. A client's own next packet, or its answer to a
+    /// check, releases it; to who never answers nothing more is sent, however often OpenSSL repeats it.
+    private func holdBack(from first: Int, output: inout TransportOutput) {
+        guard output.count > first else { return }
+        let flight = (first..<output.count).map { (address: output.address(at: $0), bytes: Array(output.bytes(at: $0))) }
+        output.removeLast(output.count - first)
+        withheld = Array(flight.prefix(Limits.withheldDatagrams))
+        sendWithheld(&output)
+    }
+
+    /// Sends what may be sent now, in order.
+    private func sendWithheld(_ output: inout TransportOutput) {
+        while let next = withheld.first {
+            if let path = agent.validatedIndex(of: next.address) {
+                guard agent.paths[path].mayBeSent(next.bytes.count) else { return }
+                agent.paths[path].sent(next.bytes.count)
+                next.bytes.withUnsafeBytes { output.append(to: next.address, bytes: $0) }
+            }
+            withheld.removeFirst()
         }
     }
 
@@ -393,16 +435,27 @@ package final class PeerTransport {
 
 /// The keys that one direction's RTP is encrypted and signed with (RFC 3711 section 4.3).
 package struct SRTPSessionKeys {
-    package let cipher: [UInt8]
-    package let authentication: [UInt8]
-    package let salt: [UInt8]
+    package private(set) var cipher: [UInt8]
+    package private(set) var authentication: [UInt8]
+    package private(set) var salt: [UInt8]
+
+    /// Overwrites them; nothing else may hold them.
+    package mutating func wipe() {
+        OPENSSL_cleanse(&cipher, cipher.count)
+        OPENSSL_cleanse(&authentication, authentication.count)
+        OPENSSL_cleanse(&salt, salt.count)
+    }
 }
 
 extension PeerTransport {
     /// Our direction's keys, for a sender that encrypts by itself; nil before the handshake is done.
     package var sendingKeys: SRTPSessionKeys? {
-        guard let profile, let master = try? association.session?.exportKeys(profile).ours else { return nil }
-        func key(_ label: UInt8, _ count: Int) -> [UInt8]? { try? SRTPCipher.derive(master, label: label, count: count) }
+        guard let profile, var keys = try? association.session?.exportKeys(profile) else { return nil }
+        defer {
+            keys.ours.wipe()
+            keys.theirs.wipe()
+        }
+        func key(_ label: UInt8, _ count: Int) -> [UInt8]? { try? SRTPCipher.derive(keys.ours, label: label, count: count) }
         guard let cipher = key(0, SRTPProfile.keyBytes), let authentication = key(1, HMACSHA1.bytes),
             let salt = key(2, profile.saltBytes)
         else { return nil }

@@ -37,6 +37,9 @@ package struct TransportOutput: ~Copyable {
     /// Forgets everything; the caller has sent it.
     package mutating func removeAll() { entries.removeAll(keepingCapacity: true) }
 
+    /// Forgets the newest datagrams.
+    mutating func removeLast(_ count: Int) { entries.removeLast(count) }
+
     /// Appends one datagram that `write` fills; what it returns is the byte count, 0 means nothing to send.
     mutating func append(to address: SocketAddress, _ write: (UnsafeMutableRawBufferPointer) -> Int) {
         guard entries.count < capacity else {

@@ -38,7 +38,7 @@ public struct EdgeConfig: ServerConfig, Hashable {
         recorder = RecorderSettings(reading: root, nodeAlias: node.alias)
         redis = RedisSettings(
             reading: root, check: RedisAddress.problem(of:), checkSentinel: RedisAddress.problem(ofSentinel:))
-        limits = LimitSettings(reading: root)
+        limits = LimitSettings(reading: root, isNode: true)
         log = LogSettings(reading: root)
     }
 

@@ -230,6 +230,8 @@ extension StreamSettings {
         requiresIfMatch = config.webrtc.requiresIfMatch
         subscribersPerStreamMax = min(config.strategy.eachStreamMaxSub, limit(config.limits.maxSubsPerStream) ?? .max)
         sessionsMax = limit(config.limits.maxSessions)
+        sessionsPerAddressMax = limit(config.limits.maxSessionsPerAddress)
+        sessionsPerCredentialMax = limit(config.limits.maxSessionsPerToken)
         publishersMax = limit(config.node.pubMax)
         subscribersMax = limit(config.node.subMax)
         pathReports = config.webrtc.pathReports

@@ -28,7 +28,10 @@ extension HTTPError {
     /// The HTTP form of a refusal: RFC 9110 section 10.2.3 for `Retry-After`.
     init(_ error: StreamError) {
         var headers: HTTPHeaders = [:]
-        if case .unavailable(let seconds) = error { headers["Retry-After"] = String(seconds) }
+        switch error {
+        case .unavailable(let seconds), .tooManySessions(let seconds): headers["Retry-After"] = String(seconds)
+        default: break
+        }
         self.init(HTTPStatus(rawValue: error.status), error.description, headers: headers)
     }
 }

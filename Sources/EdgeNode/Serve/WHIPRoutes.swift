@@ -13,15 +13,15 @@ struct WHIPRoutes {
     let iceServers: ICEServers
 
     func add(to router: inout Router) {
-        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, credential, relay in
+        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, client, relay in
             try await answering { () throws(StreamError) in
                 try await registry.publish(
-                    stream: stream, offer: offer, credential: credential, path: relay?.path, idleSeconds: relay?.idleSeconds)
+                    stream: stream, offer: offer, from: client, path: relay?.path, idleSeconds: relay?.idleSeconds)
             }
         }
-        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, credential, relay in
+        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, client, relay in
             try await answering { () throws(StreamError) in
-                try await registry.subscribe(stream: stream, offer: offer, credential: credential, path: relay?.path)
+                try await registry.subscribe(stream: stream, offer: offer, from: client, path: relay?.path)
             }
         }
         addSession(to: &router)
@@ -29,7 +29,7 @@ struct WHIPRoutes {
     }
 
     private typealias Open =
-        @Sendable (_ stream: String, _ offer: [UInt8], _ credential: String?, _ relay: RelayRequest?) async throws ->
+        @Sendable (_ stream: String, _ offer: [UInt8], _ client: SessionClient, _ relay: RelayRequest?) async throws ->
         SessionAnswer
 
     /// What another node says of itself.
@@ -53,19 +53,24 @@ struct WHIPRoutes {
                 RouteResponse(.contentTooLarge, "The offer is too long"),
                 RouteResponse(.unsupportedMediaType, "Not application/sdp"),
                 RouteResponse(.unprocessableContent, "Nothing usable offered"),
+                RouteResponse(.tooManyRequests, "The address or the credential has as many sessions as one may; see Retry-After"),
                 RouteResponse(508, "The stream would come back to a node that it has been through"),
                 RouteResponse(.serviceUnavailable, "The node takes no more sessions; see Retry-After"),
             ])
         router.post(pattern, description) { request in
             // Who asks is looked at before anything is read, so that strangers cost nothing.
             let stream = try request.streamName()
-            let credential = try await admit(request, right(stream)).fingerprint
+            let client = client(request, try await admit(request, right(stream)))
             guard request.headers.mediaType == SessionHeaders.sdp else {
                 throw HTTPError(
                     .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
             }
             let relay = try relay(request, stream)
-            let answer = try await open(stream, try await request.body.bytes(), credential, relay)
+            try await answering { () throws(StreamError) in
+                try await registry.checkEntry(
+                    stream, as: tag == "WHIP" ? .publisher : .viewer, from: client, isRelay: relay != nil)
+            }
+            let answer = try await open(stream, try await request.body.bytes(), client, relay)
             let wasSent = request.query.first(Grant.queryName) != nil
             var response = SessionHeaders.created(
                 answer, stream: stream, links: iceServers.links(stream: stream), base: wasSent ? await node.url : "")
@@ -91,6 +96,15 @@ struct WHIPRoutes {
             guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
             return .bytes([], contentType: SessionHeaders.sdp, headers: headers)
         }
+    }
+
+    /// Whom a session counts for. Who may do everything, as a coordinator, is believed whose request it passes on.
+    private func client(_ request: HTTPRequest, _ principal: Principal) -> SessionClient {
+        var network = request.countedNetwork
+        if !gate.authorizer.isOpen, principal.allows(.cluster), let told = request.headers["X-Forwarded-For"] {
+            network = ClientNetwork.isLoopback(told) ? nil : ClientNetwork.name(of: told)
+        }
+        return SessionClient(credential: principal.fingerprint, network: network)
     }
 
     /// Who opens a session: who a coordinator sends with a grant, or who shows a credential of ours.

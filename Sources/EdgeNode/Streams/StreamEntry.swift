@@ -47,6 +47,8 @@ struct Session {
     let createdNs: UInt64
     /// Who opened it; nil without authentication.
     let credential: String?
+    /// Its place in the counts by address and credential.
+    let seat: SessionSeat
     var tracks: [NegotiatedTrack]
     var localICE: ICECredentials
     var remoteICE: ICECredentials

@@ -32,6 +32,8 @@ public enum StreamError: Error, Sendable, Equatable {
     case nothingPublished
     /// The stream would come back to a node that it has been through, or go through too many.
     case loop(String)
+    /// The client has as many sessions as one address or one credential may.
+    case tooManySessions(retryAfterSeconds: Int)
     /// The node is full, draining or shutting down.
     case unavailable(retryAfterSeconds: Int)
     /// The media plane could not do it; the text is for the log.
@@ -48,6 +50,7 @@ public enum StreamError: Error, Sendable, Equatable {
         case .sdp(.tooLarge): 413
         case .sdp(.unacceptable): 422
         case .preconditionRequired: 428
+        case .tooManySessions: 429
         case .failed: 500
         case .badAnswer: 502
         case .unavailable: 503
@@ -75,6 +78,7 @@ extension StreamError: CustomStringConvertible {
         case .badAnswer(let error): "the other node answered with \(error)"
         case .nothingPublished: "nothing is published on the stream"
         case .loop(let reason): reason
+        case .tooManySessions: "one address, or one credential, may have no more sessions"
         case .unavailable: "the node takes no more sessions now"
         case .failed: "the session could not be set up"
         }

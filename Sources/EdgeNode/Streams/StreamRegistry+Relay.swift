@@ -121,7 +121,7 @@ extension StreamRegistry {
     }
 
     private func dialedSession() -> Session {
-        var session = newSession([], remote: ICECredentials(ufrag: "", password: ""), credential: nil)
+        var session = newSession([], remote: ICECredentials(ufrag: "", password: ""), from: SessionClient(credential: nil))
         session.relay = Relay(nodes: [], isDialed: true)
         return session
     }

@@ -20,6 +20,7 @@ public actor StreamRegistry {
     /// Nil when this node is all there is.
     let claims: (any StreamClaims)?
     let log = Logger("streams")
+    let seats = SessionSeats()
     var streams: [String: StreamEntry] = [:]
     /// Finds the name of a stream from an event of the media plane.
     var names: [StreamKey: String] = [:]
@@ -53,24 +54,23 @@ public actor StreamRegistry {
     ///
     /// - Parameters:
     ///   - offer: the body of the POST.
-    ///   - credential: what tells one client from another; nil when nobody has to show any.
+    ///   - client: who asks.
     ///   - path: when another node pushes, the nodes that the stream came through, that one first.
     ///   - idleSeconds: when a coordinator had it pushed: how long it stays without use. Such a copy may take another copy's place.
     public func publish(
-        stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil, idleSeconds: Int? = nil
+        stream name: String, offer: [UInt8], from client: SessionClient, path: [String]? = nil, idleSeconds: Int? = nil
     ) async throws(StreamError) -> SessionAnswer {
-        try checkOpen(name)
+        try checkEntry(name, as: .publisher, from: client, isRelay: path != nil)
         if let path { try checkPath(path, publishing: name) }
         let answer = try Self.sdp { () throws(SDPError) in
             try PublishAnswer(
                 offer: SessionDescription(parsing: offer), supported: settings.codecs,
                 dataMessageBytes: plane.dataMessageBytes)
         }
-        if streams[name]?.publisher == nil { try checkRoom(isPublisher: true) }
         let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        try await replacePublisher(of: name, key: entry.key, credential: credential, isOrdered: idleSeconds != nil)
+        try await replacePublisher(of: name, key: entry.key, client: client, isOrdered: idleSeconds != nil)
 
-        var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        var session = newSession(answer.tracks, remote: answer.remote.ice, from: client, isRelay: path != nil)
         session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0, idleNs: UInt64(max(0, idleSeconds ?? 0)) &* 1_000_000_000) }
         // The slot is taken before anything is awaited, so of two offers at the same moment one gets 409.
@@ -99,17 +99,16 @@ public actor StreamRegistry {
     /// Between two publishers, or before the first one of a stream that was made beforehand, the answer is built for what the last
     /// publisher sent, or for H.264 and Opus.
     ///
-    /// - Parameter path: when another node pulls, the nodes that ask, that one first. It gets the stream also where no viewer has room
-    ///   or the node is drained, for that is when it is asked.
+    /// - Parameters:
+    ///   - client: who asks.
+    ///   - path: when another node pulls, the nodes that ask, that one first. It gets the stream also where no viewer has room or the node
+    ///     is drained, for that is when it is asked.
     public func subscribe(
-        stream name: String, offer: [UInt8], credential: String?, path: [String]? = nil
+        stream name: String, offer: [UInt8], from client: SessionClient, path: [String]? = nil
     ) async throws(StreamError) -> SessionAnswer {
-        try checkOpen(name, isRelay: path != nil)
+        try checkEntry(name, as: .viewer, from: client, isRelay: path != nil)
         if let path { try checkPath(path, pulling: name) }
         let description = try Self.sdp { () throws(SDPError) in try SessionDescription(parsing: offer) }
-        guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
-        try checkRoom(isPublisher: false, isRelay: path != nil)
-        try checkTime(isRelay: path != nil)
         let source = streams[name].map(\.source) ?? []
         // A copy has viewers of its own, so it gets the best layer at once; only losses on the way there speak against it.
         let reports = path == nil ? settings.pathReports : .never
@@ -120,9 +119,7 @@ public actor StreamRegistry {
             ) { .random(in: 1 ... .max) }
         }
         let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
-        guard path != nil || entry.viewers.count < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
-
-        var session = newSession(answer.tracks, remote: answer.remote.ice, credential: credential)
+        var session = newSession(answer.tracks, remote: answer.remote.ice, from: client, isRelay: path != nil)
         session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
@@ -165,32 +162,6 @@ public actor StreamRegistry {
         }
     }
 
-    func checkOpen(_ name: String, isRelay: Bool = false) throws(StreamError) {
-        guard StreamName.isValid(name) else { throw .invalidName }
-        // Where nothing comes any more, other nodes have to look elsewhere too.
-        let isWayOut = isRelay && intake == .relays && streams[name]?.publisher != nil
-        guard intake == .open || isWayOut else {
-            throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
-        }
-    }
-
-    /// - Parameter isRelay: another node's session: it makes room elsewhere, so the limit for viewers doesn't count.
-    func checkRoom(isPublisher: Bool, isRelay: Bool = false) throws(StreamError) {
-        let counts = counts
-        let limit = isPublisher ? settings.publishersMax : isRelay ? nil : settings.subscribersMax
-        let taken = isPublisher ? counts.publishers : counts.viewers
-        guard taken < limit ?? .max, counts.publishers + counts.viewers < settings.sessionsMax ?? .max else {
-            throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
-        }
-    }
-
-    /// Those who watch go before those who come.
-    ///
-    /// - Parameter isRelay: another node's session, after which viewers go there instead.
-    private func checkTime(isRelay: Bool) throws(StreamError) {
-        guard isRelay || !plane.isSaturated else { throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds) }
-    }
-
     func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamEntry {
         if let entry = streams[name] { return entry }
         guard isCreating else { throw .streamNotFound }
@@ -204,10 +175,13 @@ public actor StreamRegistry {
         return entry
     }
 
-    func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, credential: String?) -> Session {
+    func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, from client: SessionClient, isRelay: Bool = false)
+        -> Session
+    {
         let now = time()
         return Session(
-            id: Identifier.session(), handle: nil, createdAtMs: now.wallMs, createdNs: now.monotonicNs, credential: credential,
+            id: Identifier.session(), handle: nil, createdAtMs: now.wallMs, createdNs: now.monotonicNs,
+            credential: client.credential, seat: seats.take(isRelay ? [] : client.holders),
             tracks: tracks, localICE: .random(), remoteICE: remote, etag: Identifier.etag())
     }
 
@@ -215,11 +189,11 @@ public actor StreamRegistry {
     ///
     /// - Parameter isOrdered: a coordinator gives a copy another source.
     private func replacePublisher(
-        of name: String, key: StreamKey, credential: String?, isOrdered: Bool
+        of name: String, key: StreamKey, client: SessionClient, isOrdered: Bool
     ) async throws(StreamError) {
         guard let current = streams[name]?.publisher else { return }
         guard let handle = current.handle else { throw .publisherExists }
-        let isSame = credential.map { !$0.isEmpty && $0 == current.credential } ?? false
+        let isSame = client.credential.map { !$0.isEmpty && $0 == current.credential } ?? false
         if !isSame, !settings.overridePublisher, !(isOrdered && current.relay != nil) {
             guard await isStale(current, handle) else { throw .publisherExists }
         }
@@ -227,7 +201,7 @@ public actor StreamRegistry {
         log.info("publisher is replaced", ["stream": name])
         endPublication(name, session: current.id, state: .closed)
         // A reservation without a handle keeps others out until the old session is gone.
-        streams[name]?.publisher = newSession([], remote: current.remoteICE, credential: credential)
+        streams[name]?.publisher = newSession([], remote: current.remoteICE, from: client)
         let reservation = streams[name]?.publisher?.id
         await plane.remove(handle)
         guard streams[name]?.key == key, streams[name]?.publisher?.id == reservation else { throw .publisherExists }

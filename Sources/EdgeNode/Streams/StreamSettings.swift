@@ -16,6 +16,10 @@ public struct StreamSettings: Sendable {
     public var overridePublisher = false
     /// Most sessions of both kinds on this node; nil for no limit. One more gets 503.
     public var sessionsMax: Int?
+    /// Most sessions of one client address, by `SessionClient.network`; nil for no limit. One more gets 429.
+    public var sessionsPerAddressMax: Int?
+    /// Most sessions opened with one credential; nil for no limit. One more gets 429.
+    public var sessionsPerCredentialMax: Int?
     /// Most publishers on this node; nil for no limit. One more gets 503.
     public var publishersMax: Int?
     /// Most viewers on this node; nil for no limit. One more gets 503.

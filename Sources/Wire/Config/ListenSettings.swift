@@ -10,6 +10,8 @@ public struct ListenSettings: Sendable, Hashable {
     public var tlsKey: String
     /// `max_body`: bytes of a request body that is read as a whole, such as SDP.
     public var maxBody: Int
+    /// `trusted_proxies`: whose `X-Forwarded-For` is believed.
+    public var trustedProxies: [IPRange]
 
     /// Whether it speaks HTTPS.
     public var isTLS: Bool { !tlsCert.isEmpty }
@@ -29,6 +31,9 @@ public struct ListenSettings: Sendable, Hashable {
         corsOrigins = http.origins("cors")
         tlsCert = http.string("tls_cert")
         tlsKey = http.string("tls_key")
+        trustedProxies = http.strings("trusted_proxies") {
+            IPRange($0) == nil ? "expected an address or a range such as 10.0.0.0/8" : nil
+        }.compactMap(IPRange.init)
         maxBody = http.bytes("max_body", default: 1 << 20, in: 1_024...1 << 30)
         if !tlsCert.isEmpty, tlsKey.isEmpty { http.problem("tls_cert", "needs http.tls_key too") }
         if !tlsKey.isEmpty, tlsCert.isEmpty { http.problem("tls_key", "needs http.tls_cert too") }

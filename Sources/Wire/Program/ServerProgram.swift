@@ -80,6 +80,7 @@ extension ServerProgram {
 
     private static func serve(_ config: Config, _ options: CommandLineOptions, _ environment: [String: String]) async -> Int32 {
         LogOutput.configure(level: config.log.level, format: config.log.format)
+        if environment[CoreDumps.variable] != "1" { CoreDumps.forbid() }
         // Before anything else starts, so that a signal during the start is not lost.
         let signals = Signals()
         defer { withExtendedLifetime(signals) {} }

@@ -10,6 +10,10 @@ extension HTTPServerSettings {
         tlsKey = http.isTLS ? http.tlsKey : nil
         cors = CORS(http.corsOrigins)
         maxBody = http.maxBody
+        let proxies = http.trustedProxies
+        isTrustedProxy = { address in proxies.contains { $0.contains(address) } }
+        // Whoever is on this machine or passes on what others ask is not one client.
+        countsAddress = { address in !ClientNetwork.isLoopback(address) && !proxies.contains { $0.contains(address) } }
         maxConnectionsPerAddress = limits.maxConnectionsPerAddress
     }
 }

@@ -112,6 +112,46 @@ struct LongRunTests {
         #expect((step * Self.ticks) >> 32 >= wraps - wraps / 20, "timestamps wrapped as often")
     }
 
+    @Test(
+        "10,000 wraps in two runs, at each of which two packets are lost and come as retransmissions",
+        arguments: [65_500, 1] as [UInt64])
+    func repairedWraps(start: UInt64) {
+        var chain = Chain(kind: .video, initialSequence: 9, timestampOffset: 7)
+        var faults: [String] = []
+        var step: UInt64 = 0
+        func send(_ position: UInt64, isRepair: Bool = false) {
+            step += 1
+            let sent = chain.pass(
+                sequence: UInt16(truncatingIfNeeded: position), timestamp: UInt32(truncatingIfNeeded: position &* 3000),
+                now: 1_000_000_000 + step * 10_000_000, isRepair: isRepair)
+            if sent?.sequence != position - start + 9 { faults.append("number of \(position)") }
+        }
+        var position = start
+        send(position)
+        let end = start + 5_000 << 16
+        while position < end, faults.count < 5 {
+            let wrap = (position >> 16 + 1) << 16
+            if position + 2_990 < wrap {
+                position += 2_900
+                send(position)
+            } else {
+                for near in [wrap - 2, wrap + 1] { send(near) }
+                for late in [wrap, wrap - 1] { send(late, isRepair: true) }
+                position = wrap + 1
+            }
+        }
+        #expect(faults.isEmpty)
+        var repair = RepairStream(ssrc: 1, payloadType: 97, initial: 0xFFFF)
+        var expected: UInt64 = 0x7FFF
+        var isEach = true
+        while expected < 100 << 16 {
+            let number = repair.nextSequence()
+            isEach = isEach && number == expected
+            expected += 1
+        }
+        #expect(isEach, "a repair stream's own numbers never come twice, over a hundred wraps")
+    }
+
     @Test("a day of picture and sound: numbers, reports, feedback and lips as at the beginning", arguments: [80, -80])
     func day(driftPPM: Int) {
         var run = DayRun(driftPPM: driftPPM)

@@ -26,6 +26,7 @@ struct ICEAgentTests {
             var local = ours
             var password: String?
             var hasIntegrity = true
+            var caller = theirs.ufrag
         }
 
         func request(_ request: Request = Request(), from: SocketAddress, at now: UInt64, repeatLast: Bool = false) -> DropReason?
@@ -35,7 +36,7 @@ struct ICEAgentTests {
             var bytes = [UInt8](repeating: 0, count: 400)
             let count = bytes.withUnsafeMutableBytes { place in
                 var writer = STUNWriter(place, type: .request, transaction: STUNTransaction(high: 1, low: transaction))
-                writer.username(request.local.ufrag, theirs.ufrag)
+                writer.username(request.local.ufrag, request.caller)
                 if let priority = request.priority { writer.u32(STUNAttribute.priority, priority) }
                 if let nomination = request.nomination { writer.u32(STUNAttribute.nomination, nomination) }
                 if request.uses { writer.flag(STUNAttribute.useCandidate) }
@@ -98,6 +99,48 @@ struct ICEAgentTests {
         _ = fixture.request(.init(unknown: true), from: Self.a, at: 5)
         #expect(fixture.sent.first?.1.errorCode == 420 && fixture.sent.first?.1.type == .failure)
         #expect(fixture.agent.paths.isEmpty)
+    }
+
+    @Test("a flood with our user fragment alone costs so many MACs, and neither the peer nor a newcomer notices")
+    func foreignFlood() {
+        let fixture = Fixture()
+        #expect(fixture.request(from: Self.a, at: 5) == nil)
+        var looked = 0
+        for index in 0..<UInt32(20_000) {
+            let now = UInt64(index) * 50_000
+            let from = SocketAddress(ipv4: 0xC000_0000 + index, port: 9)
+            let reason = fixture.request(.init(password: "wrong", caller: "none"), from: from, at: now)
+            #expect(reason == .stunUnauthenticated || reason == .stunRateLimited)
+            if reason == .stunUnauthenticated { looked += 1 }
+            if index % 2000 == 1999 { #expect(fixture.request(.init(uses: false), from: Self.a, at: now) == nil) }
+        }
+        #expect(looked <= 400, "200 a second, and 200 at once")
+        // The peer behind a new address names itself.
+        #expect(fixture.request(from: Self.b, at: Self.ms * 1000) == nil)
+        #expect(fixture.agent.paths.count == 2)
+    }
+
+    @Test("a flood by somebody who knows both user fragments is bounded too, and the peer gets in by a new address all the same")
+    func informedFlood() {
+        let fixture = Fixture()
+        #expect(fixture.request(from: Self.a, at: 5) == nil)
+        var looked = 0
+        var entered: UInt64?
+        var random = Mutator.Random(seed: 3)
+        var now: UInt64 = 0
+        for index in 0..<UInt32(10_000) {
+            let gap = UInt64.random(in: 1..<400_000, using: &random)
+            if index % 250 == 249, entered == nil {
+                let checkNs = now + UInt64.random(in: 0..<gap, using: &random)
+                if fixture.request(from: Self.b, at: checkNs) == nil { entered = checkNs }
+            }
+            now += gap
+            let from = SocketAddress(ipv4: 0xC000_0000 + index, port: 9)
+            if fixture.request(.init(password: "wrong"), from: from, at: now) == .stunUnauthenticated { looked += 1 }
+            if index % 1000 == 999 { #expect(fixture.request(.init(uses: false), from: Self.a, at: now) == nil) }
+        }
+        #expect(looked <= 2200, "1,000 a second, and 200 at once")
+        #expect(entered != nil, "within two seconds, of a check every 50 ms")
     }
 
     @Test("a plain check on another path is answered and moves nothing")

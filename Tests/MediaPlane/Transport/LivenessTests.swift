@@ -22,6 +22,31 @@ struct LivenessTests {
         }
     }
 
+    @Test("a day of nothing but consent checks, one in five lost: neither side gives up, and each is asked every few seconds")
+    func day() throws {
+        try withWallClock { clock in
+            let pair = try TransportPair(clock: clock, rules: .init(lossPercent: 20))
+            #expect(pair.run(limitMs: 8000) { $0.isConnected })
+            var checks = 0
+            pair.rewrite = { bytes in
+                if bytes[0] == 0, bytes[1] == 1 { checks += 1 }
+                return nil
+            }
+            for hour in 1...UInt64(24) {
+                pair.run(limitMs: 3_600_000)
+                #expect(pair.isConnected, "hour \(hour)")
+            }
+            #expect(pair.elapsedMs >= 24 * 3_600_000)
+            // 2.5 to 5 s apart, more often after a loss.
+            #expect((17_280...60_000).contains(checks))
+            let packet = rtpPacket(ssrc: 5, sequence: 1, payload: [1])
+            pair.rules.lossPercent = 0
+            pair.send(pair.client.protect(packet), from: pair.clientAddress, to: pair.serverAddress)
+            pair.run(limitMs: 100)
+            #expect(pair.serverPlain == [packet])
+        }
+    }
+
     @Test("what cannot be authenticated, and what we send ourselves, is no sign of life")
     func rubbish() throws {
         try withWallClock { clock in

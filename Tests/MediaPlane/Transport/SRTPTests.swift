@@ -125,6 +125,39 @@ struct SRTPTests {
         }
     }
 
+    @Test(
+        "10,000 rollovers, with reordering at each; numbers of media, and a repair stream's own", arguments: SRTPProfile.allCases)
+    func manyRollovers(profile: SRTPProfile) throws {
+        let sender = try Sender(profile, Self.master(profile))
+        let receiver = try Receiver(profile, Self.master(profile))
+        var faults: [UInt64] = []
+        func pass(_ index: UInt64) {
+            // The repair stream carries the number of what it repairs, and is numbered otherwise.
+            for (ssrc, own) in [(77, index), (78, index &+ 0x7FF0)] as [(UInt32, UInt64)] {
+                let packet = rtpPacket(
+                    ssrc: ssrc, sequence: UInt16(truncatingIfNeeded: own),
+                    payload: [UInt8(index >> 8 & 0xFF), UInt8(index & 0xFF)])
+                if receiver.rtp(sender.rtp(packet, rollover: own >> 16)).plain != packet { faults.append(own) }
+            }
+        }
+        var position: UInt64 = 1
+        pass(position)
+        while position < 10_000 << 16, faults.count < 5 {
+            let wrap = (position >> 16 + 1) << 16
+            if position + 22_000 < wrap {
+                position += 22_000
+                pass(position)
+            } else {
+                for near in [wrap - 2, wrap - 1, wrap + 1, wrap, wrap + 2] { pass(near) }
+                position = wrap + 2
+            }
+        }
+        #expect(faults.isEmpty)
+        // What was captured a whole number of rollovers ago is another packet now, and refused.
+        let old = rtpPacket(ssrc: 77, sequence: UInt16(truncatingIfNeeded: position), payload: [1, 2])
+        #expect(receiver.rtp(sender.rtp(old, rollover: (position >> 16) - 1)).plain == nil)
+    }
+
     @Test("window of 1024: late once is taken, twice or older is not", arguments: SRTPProfile.allCases)
     func replay(profile: SRTPProfile) throws {
         let sender = try Sender(profile, Self.master(profile))

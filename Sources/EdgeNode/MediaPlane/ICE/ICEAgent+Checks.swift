@@ -18,7 +18,7 @@ extension ICEAgent {
         let credentials = pending ?? credentials
         output.append(to: paths[index].address) { place in
             var writer = STUNWriter(place, type: .request, transaction: transaction)
-            writer.username(credentials.remote.ufrag, credentials.local.ufrag)
+            writer.username(credentials.remoteUfrag, credentials.localUfrag)
             // Peer-reflexive type preference 110, component 1 (RFC 8445 section 5.1.2).
             writer.u32(STUNAttribute.priority, 110 << 24 | UInt32(65535 - index) << 8 | 255)
             writer.u64(role == .controlling ? STUNAttribute.iceControlling : STUNAttribute.iceControlled, tieBreaker)

@@ -5,16 +5,19 @@
 /// can carry anybody's source address.
 struct ICEAgent {
     struct Credentials {
-        let local: ICECredentialPair
-        let remote: ICECredentialPair
-        let localKey: HMACSHA1
-        let remoteKey: HMACSHA1
+        let localUfrag: String
+        let remoteUfrag: String
+        private let local: WipedKey
+        private let remote: WipedKey
+
+        var localKey: HMACSHA1 { local.pointer.pointee }
+        var remoteKey: HMACSHA1 { remote.pointer.pointee }
 
         init(local: ICECredentialPair, remote: ICECredentialPair) {
-            self.local = local
-            self.remote = remote
-            localKey = HMACSHA1(key: local.password)
-            remoteKey = HMACSHA1(key: remote.password)
+            localUfrag = local.ufrag
+            remoteUfrag = remote.ufrag
+            self.local = WipedKey(password: local.password)
+            self.remote = WipedKey(password: remote.password)
         }
     }
 
@@ -36,7 +39,9 @@ struct ICEAgent {
     var random: SeededGenerator
     private(set) var tieBreaker: UInt64
     private var roleSwitches = 0
+    /// For addresses that are not the peer's yet: without its user fragment, and with it.
     private var strangers = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
+    private var callers = TokenBucket(perSecond: Limits.stunCallersPerSecond, burst: Limits.stunCallersBurst)
 
     init(role: ICERole, credentials: Credentials, candidates: [SocketAddress], seed: UInt64, now: UInt64) {
         self.role = role
@@ -57,6 +62,13 @@ struct ICEAgent {
             paths[index].checkCount = 0
             paths[index].nextCheckNs = now
         }
+    }
+
+    /// The session is over: nothing is signed or believed any more.
+    mutating func forgetKeys() {
+        let nothing = ICECredentialPair(ufrag: "", password: "")
+        credentials = Credentials(local: nothing, remote: nothing)
+        pending = nil
     }
 
     /// The address in use, if any.
@@ -162,16 +174,19 @@ struct ICEAgent {
         _ message: STUNMessage, _ datagram: UnsafeRawBufferPointer, from: SocketAddress, now: UInt64,
         output: inout TransportOutput
     ) -> DropReason? {
-        let known = paths.firstIndex { $0.address == from }
-        let mayAnswer = known.map { paths[$0].bucket.take(now: now) } ?? strangers.take(now: now)
-        guard mayAnswer else { return .stunRateLimited }
         guard message.integrityOffset > 0, let ufrag = message.localUfrag(in: datagram) else { return .stunUnauthenticated }
         let name = UnsafeRawBufferPointer(rebasing: datagram[ufrag])
-        if let next = pending, name.elementsEqual(next.local.ufrag.utf8), message.isAuthentic(datagram, key: next.localKey) {
+        let caller = UnsafeRawBufferPointer(rebasing: datagram[(ufrag.upperBound + 1)..<message.username.upperBound])
+        let known = paths.firstIndex { $0.address == from }
+        // What follows costs a MAC. A flood of copies and inventions must neither cost much nor keep the peer out: each address that it has
+        // been heard from has a share of its own, and so has who knows its user fragment.
+        let mayAsk = known.map { paths[$0].bucket.take(now: now) } ?? takeNewcomer(caller, now: now)
+        guard mayAsk else { return .stunRateLimited }
+        if let next = pending, name.elementsEqual(next.localUfrag.utf8), message.isAuthentic(datagram, key: next.localKey) {
             credentials = next
             pending = nil
         } else {
-            guard name.elementsEqual(credentials.local.ufrag.utf8), message.isAuthentic(datagram, key: credentials.localKey)
+            guard name.elementsEqual(credentials.localUfrag.utf8), message.isAuthentic(datagram, key: credentials.localKey)
             else { return .stunUnauthenticated }
         }
         if message.unknownCount > 0 {
@@ -188,9 +203,20 @@ struct ICEAgent {
         let index = known ?? learn(from)
         paths[index].needsAnswer = false
         hear(index, now: now)
+        paths[index].received(datagram.count)
+        let before = output.count
         answer(message, .success, to: from, output: &output) { $0.xorMappedAddress(from) }
+        if output.count > before { paths[index].sent(output.bytes(at: before).count) }
         if role != .controlling && message.useCandidate { nominate(index, message, now: now, output: &output) }
         return nil
+    }
+
+    /// A request from an address that is not the peer's yet.
+    private mutating func takeNewcomer(_ caller: UnsafeRawBufferPointer, now: UInt64) -> Bool {
+        let isNamed =
+            caller.elementsEqual(credentials.remoteUfrag.utf8)
+            || pending.map { caller.elementsEqual($0.remoteUfrag.utf8) } == true
+        return isNamed ? callers.take(now: now) : strangers.take(now: now)
     }
 
     /// Whether the peer has to change its role; when the tie breakers say that we have to, we have (RFC 8445 section 7.3.1.1).

@@ -26,6 +26,22 @@ struct ICEPath {
     /// Probes a lite agent may still send before the peer speaks again.
     var probesLeft = 0
 
+    /// Bytes on the wire, each way, while the address is not proven.
+    private var receivedBytes = 0
+    private var sentBytes = 0
+
+    /// Counts a datagram that was authentic, or is for the handshake.
+    mutating func received(_ count: Int) { receivedBytes &+= count + Limits.datagramHeaderBytes }
+
+    mutating func sent(_ count: Int) { sentBytes &+= count + Limits.datagramHeaderBytes }
+
+    /// Whether so long a datagram may be sent: who knows the credentials can have us write to anybody's address.
+    func mayBeSent(_ count: Int) -> Bool {
+        isProven
+            || sentBytes &+ count &+ Limits.datagramHeaderBytes
+                <= max(Limits.unprovenFactor &* receivedBytes, Limits.unprovenBytes)
+    }
+
     init(address: SocketAddress) {
         self.address = address
         // Nobody completes a TCP handshake for an address he does not hear.

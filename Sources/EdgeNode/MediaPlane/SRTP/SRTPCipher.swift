@@ -4,6 +4,12 @@ import COpenSSL
 struct SRTPMasterKey {
     var key: [UInt8]
     var salt: [UInt8]
+
+    /// Overwrites both; nothing else may hold them.
+    mutating func wipe() {
+        OPENSSL_cleanse(&key, key.count)
+        OPENSSL_cleanse(&salt, salt.count)
+    }
 }
 
 extension SRTPProfile {
@@ -25,10 +31,15 @@ struct SRTPCipher: ~Copyable {
     }
 
     private let context: OpaquePointer
-    private let saltHigh: UInt64
-    private let saltLow: UInt64
-    /// Only used by the HMAC profile. On the heap, so that it can be wiped.
-    private let hmac: UnsafeMutablePointer<HMACSHA1>
+    private struct Secrets {
+        let saltHigh: UInt64
+        let saltLow: UInt64
+        /// Only used by the HMAC profile.
+        let hmac: HMACSHA1
+    }
+
+    /// On the heap, so that it can be wiped. OpenSSL wipes its context by itself.
+    private let secrets: UnsafeMutablePointer<Secrets>
 
     /// Derives the session keys from a master key.
     init(profile: SRTPProfile, master: SRTPMasterKey, labels: Labels, encrypts: Bool) throws(TransportError) {
@@ -48,7 +59,8 @@ struct SRTPCipher: ~Copyable {
         profile: SRTPProfile, key: [UInt8], salt: [UInt8], authenticationKey: [UInt8], encrypts: Bool
     ) throws(TransportError) {
         guard key.count == SRTPProfile.keyBytes, salt.count == profile.saltBytes else { throw .crypto("key or salt size") }
-        let salt = salt + [UInt8](repeating: 0, count: 16 - salt.count)
+        var salt = salt + [UInt8](repeating: 0, count: 16 - salt.count)
+        defer { OPENSSL_cleanse(&salt, salt.count) }
         let cipher = profile == .aeadAES128GCM ? EVP_aes_128_gcm() : EVP_aes_128_ctr()
         // Counter mode is its own inverse.
         let direction: Int32 = encrypts || profile == .aes128CMSHA1_80 ? 1 : 0
@@ -58,27 +70,30 @@ struct SRTPCipher: ~Copyable {
             throw .crypto(opensslError())
         }
         self.context = context
-        saltHigh = salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) }
-        saltLow = salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }
-        hmac = .allocate(capacity: 1)
-        hmac.initialize(to: authenticationKey.withUnsafeBytes { HMACSHA1(key: $0) })
+        secrets = .allocate(capacity: 1)
+        secrets.initialize(
+            to: Secrets(
+                saltHigh: salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) },
+                saltLow: salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) },
+                hmac: authenticationKey.withUnsafeBytes { HMACSHA1(key: $0) }))
     }
 
     deinit {
         EVP_CIPHER_CTX_free(context)
-        OPENSSL_cleanse(hmac, MemoryLayout<HMACSHA1>.size)
-        hmac.deallocate()
+        OPENSSL_cleanse(secrets, MemoryLayout<Secrets>.size)
+        secrets.deallocate()
     }
 
     /// HMAC-SHA1 over two pieces, 20 bytes to `digest` (RFC 3711 section 4.2.1).
     @inline(__always)
     func sign(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, into digest: UnsafeMutableRawPointer) {
-        hmac.pointee.sign(first, second, into: digest)
+        secrets.pointee.hmac.sign(first, second, into: digest)
     }
 
     /// AES-CM key derivation with rate 0 (RFC 3711 section 4.3); a 96-bit salt counts as padded with zeros (RFC 7714 section 11).
     static func derive(_ master: SRTPMasterKey, label: UInt8, count: Int) throws(TransportError) -> [UInt8] {
         var counter = [UInt8](repeating: 0, count: 16)
+        defer { OPENSSL_cleanse(&counter, counter.count) }
         for (index, byte) in master.salt.prefix(14).enumerated() { counter[index] = byte }
         counter[7] ^= label
         var out = [UInt8](repeating: 0, count: count)
@@ -97,7 +112,8 @@ struct SRTPCipher: ~Copyable {
     @inline(__always)
     private func setGCMNonce(ssrc: UInt32, index: UInt64) -> Bool {
         var nonce = (
-            ((UInt64(ssrc) << 16 | index >> 32) ^ saltHigh).bigEndian, ((index & 0xFFFF_FFFF) << 32 ^ saltLow).bigEndian
+            ((UInt64(ssrc) << 16 | index >> 32) ^ secrets.pointee.saltHigh).bigEndian,
+            ((index & 0xFFFF_FFFF) << 32 ^ secrets.pointee.saltLow).bigEndian
         )
         return withUnsafeBytes(of: &nonce) { raw in
             EVP_CipherInit_ex(context, nil, nil, nil, raw.baseAddress?.assumingMemoryBound(to: UInt8.self), -1) == 1
@@ -156,7 +172,7 @@ struct SRTPCipher: ~Copyable {
     func counterMode(
         ssrc: UInt32, index: UInt64, input: UnsafeRawPointer?, count: Int, into out: UnsafeMutableRawPointer
     ) -> Bool {
-        var counter = ((UInt64(ssrc) ^ saltHigh).bigEndian, (index << 16 ^ saltLow).bigEndian)
+        var counter = ((UInt64(ssrc) ^ secrets.pointee.saltHigh).bigEndian, (index << 16 ^ secrets.pointee.saltLow).bigEndian)
         let isSet = withUnsafeBytes(of: &counter) { raw in
             EVP_CipherInit_ex(context, nil, nil, nil, raw.baseAddress?.assumingMemoryBound(to: UInt8.self), -1) == 1
         }

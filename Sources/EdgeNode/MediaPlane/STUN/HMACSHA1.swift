@@ -1,5 +1,20 @@
 import COpenSSL
 
+/// A password's key on the heap, overwritten when nobody holds it any more.
+final class WipedKey {
+    let pointer: UnsafeMutablePointer<HMACSHA1>
+
+    init(password: String) {
+        pointer = .allocate(capacity: 1)
+        pointer.initialize(to: HMACSHA1(key: password))
+    }
+
+    deinit {
+        OPENSSL_cleanse(pointer, MemoryLayout<HMACSHA1>.size)
+        pointer.deallocate()
+    }
+}
+
 /// HMAC-SHA1 with the key already worked in (RFC 2104 section 4): two hash states on the stack, nothing on the heap.
 ///
 /// Serves STUN's MESSAGE-INTEGRITY and SRTP's 80-bit tags, where a key signs many messages.
@@ -19,10 +34,13 @@ struct HMACSHA1 {
         } else {
             for index in 0..<key.count { block[index] = key[index] }
         }
+        defer { OPENSSL_cleanse(&block, block.count) }
+        for index in block.indices { block[index] ^= 0x36 }
         SHA1_Init(&inner)
-        SHA1_Update(&inner, block.map { $0 ^ 0x36 }, 64)
+        SHA1_Update(&inner, block, 64)
+        for index in block.indices { block[index] ^= 0x36 ^ 0x5C }
         SHA1_Init(&outer)
-        SHA1_Update(&outer, block.map { $0 ^ 0x5C }, 64)
+        SHA1_Update(&outer, block, 64)
     }
 
     init(key: String) {

@@ -12,8 +12,10 @@ public struct HTTPRequest: Sendable {
     public let query: Query
     /// The header fields.
     public let headers: HTTPHeaders
-    /// The client's numeric address, without port. Behind a proxy it is the proxy's.
-    public let remoteAddress: String
+    /// The client's numeric address, without port. Behind a proxy that isn't trusted it is the proxy's.
+    public internal(set) var remoteAddress: String
+    /// What stands for the client where something is counted by address, see ``ClientNetwork``; nil for who isn't counted.
+    public internal(set) var countedNetwork: String?
     /// True when the connection is encrypted.
     public let isTLS: Bool
     /// The values of the `{name}` parts of the route's pattern, decoded once.

@@ -134,9 +134,10 @@ public struct Router: Sendable {
     }
 
     /// The answer for a request that is broken before it can be routed.
-    func respond(toBroken error: HTTPError) -> HTTPResponse {
+    /// - Parameter origin: that it tells.
+    func respond(toBroken error: HTTPError, origin: String?) -> HTTPResponse {
         var response = HTTPResponse.error(error)
-        cors.decorate(&response, origin: nil)
+        cors.decorate(&response, origin: origin)
         return response
     }
 

@@ -21,6 +21,8 @@ final class ConnectionWatcher: Sendable {
 
     struct State {
         var connections: [UInt64: WatchedConnection] = [:]
+        /// How many connections each network that is counted has.
+        var perNetwork: [String: Int] = [:]
         var lingering: [UInt64: Lingering] = [:]
         var sockets: [UInt64: any WatchedSocket] = [:]
         /// Sockets with something to do besides their descriptor's events.
@@ -38,13 +40,15 @@ final class ConnectionWatcher: Sendable {
     /// How long a client that sends no more may wait for a handler; most such clients are gone.
     private static let halfClosedGraceNs: UInt64 = 1_000_000_000
     private static let lingerBytes = 64 << 20
-    /// A body slower than this in the long run is cut off.
-    private static let bodyBytesPerSecondMin: UInt64 = 512
+    /// A body that comes in for longer than `bodySeconds` is cut off when it is slower than this in the long run.
+    private static let bodyBytesPerSecondMin: UInt64 = 16 << 10
 
     private let epoll: Int32
     private let wakeup: Int32
     private let headerNs: UInt64
+    private let bodyNs: UInt64
     private let idleNs: UInt64
+    private let settings: HTTPServerSettings
     let state = Locked(State())
 
     /// Nil when the system has no descriptor left.
@@ -52,7 +56,9 @@ final class ConnectionWatcher: Sendable {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         wakeup = eventfd(0, Int32(EFD_CLOEXEC) | Int32(EFD_NONBLOCK))
         headerNs = UInt64(max(1, settings.headerSeconds)) * 1_000_000_000
+        bodyNs = UInt64(max(1, settings.bodySeconds)) * 1_000_000_000
         idleNs = UInt64(max(1, settings.idleSeconds)) * 1_000_000_000
+        self.settings = settings
         guard epoll >= 0, wakeup >= 0, control(EPOLL_CTL_ADD, wakeup, EPOLLIN.rawValue, 0) else {
             close(epoll)
             close(wakeup)
@@ -191,7 +197,7 @@ final class ConnectionWatcher: Sendable {
             case .busy(let exchange):
                 guard let received = exchange.receivedWhileRoom() else { return false }
                 state.receivingNs += elapsed
-                let late = state.receivingNs > idleNs ? (state.receivingNs - idleNs) / 1_000_000_000 : 0
+                let late = state.receivingNs > bodyNs ? (state.receivingNs - bodyNs) / 1_000_000_000 : 0
                 return late > received / Self.bodyBytesPerSecondMin
             case .answering, .upgraded: return false
             }
@@ -201,9 +207,10 @@ final class ConnectionWatcher: Sendable {
     // MARK: Connections, on the library's threads
 
     func opened(_ raw: OpaquePointer) -> WatchedConnection {
-        let connection = WatchedConnection(id: reserveID(), raw, headerDeadlineNs: Self.now() + headerNs)
+        let connection = WatchedConnection(id: reserveID(), raw, headerDeadlineNs: Self.now() + headerNs, settings)
         state.withLock { state in
             state.connections[connection.id] = connection
+            if let network = connection.countedNetwork { state.perNetwork[network, default: 0] += 1 }
             control(EPOLL_CTL_ADD, connection.descriptor, EPOLLRDHUP.rawValue | EPOLLET.rawValue, connection.id)
         }
         return connection
@@ -213,6 +220,9 @@ final class ConnectionWatcher: Sendable {
         let (id, lingers) = (connection.id, connection.state.withLock { $0.lingers })
         state.withLock { state in
             guard state.connections.removeValue(forKey: id) != nil else { return }
+            if let network = connection.countedNetwork, let count = state.perNetwork[network] {
+                state.perNetwork[network] = count > 1 ? count - 1 : nil
+            }
             control(EPOLL_CTL_DEL, connection.descriptor, 0, 0)
             guard lingers, !state.isStopping, state.lingering.count < Self.lingeringMax else { return }
             let own = fcntl(connection.descriptor, F_DUPFD_CLOEXEC, 0)
@@ -222,6 +232,20 @@ final class ConnectionWatcher: Sendable {
             state.lingering[id] = Lingering(descriptor: own, deadlineNs: deadline, budget: Self.lingerBytes)
             control(EPOLL_CTL_ADD, own, EPOLLIN.rawValue | EPOLLRDHUP.rawValue, id)
         }
+    }
+
+    /// Whether one more connection from an address is let in. The library's own limit knows no exceptions.
+    func admits(_ address: String) -> Bool {
+        guard settings.maxConnectionsPerAddress > 0, settings.countsAddress(address),
+            let network = ClientNetwork.name(of: address)
+        else { return true }
+        return state.withLock { $0.perNetwork[network] ?? 0 } < settings.maxConnectionsPerAddress
+    }
+
+    /// A request line is complete, so the rest of the header has to come soon, also on a connection that was idle before.
+    func began(_ connection: WatchedConnection) {
+        let deadlineNs = Self.now() + headerNs
+        connection.state.withLock { $0.headerDeadlineNs = min($0.headerDeadlineNs, deadlineNs) }
     }
 
     /// A request has come that is answered without waiting.

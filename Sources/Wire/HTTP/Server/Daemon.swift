@@ -19,7 +19,6 @@ final class Daemon: @unchecked Sendable {  // why: the pointers are set in init 
         setup.pointee.threads = UInt32(clamping: settings.threads)
         setup.pointee.idle_seconds = UInt32(clamping: settings.idleSeconds)
         setup.pointee.connections = UInt32(clamping: settings.maxConnections)
-        setup.pointee.connections_per_address = UInt32(clamping: settings.maxConnectionsPerAddress)
         setup.pointee.connection_memory = settings.connectionMemoryBytes
         setup.pointee.certificate = certificate.flatMap { UnsafePointer(strdup($0.chain)) }
         setup.pointee.key = certificate.flatMap { UnsafePointer(strdup($0.key)) }

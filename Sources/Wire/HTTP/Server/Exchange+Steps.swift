@@ -26,9 +26,9 @@ extension Exchange {
 
     private func start(method: UnsafePointer<CChar>?, version: UnsafePointer<CChar>?) -> MHD_Result {
         let (request, plan) = RequestReader.read(self, method: method, version: version)
-        if case .refuse(let error) = plan {
+        if case .refuse(let error, let origin) = plan {
             register(.holding, isHead: false)
-            state.withLock { $0.response = core.router.respond(toBroken: error) }
+            state.withLock { $0.response = core.router.respond(toBroken: error, origin: origin) }
             core.watcher.lingerWhenClosed(socket)
             return queueResponse()
         }

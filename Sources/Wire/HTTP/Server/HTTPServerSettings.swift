@@ -18,14 +18,23 @@ public struct HTTPServerSettings: Sendable {
     /// The limit of a request body when the handler names none, in bytes.
     public var maxBody = 1 << 20
     /// The longest time from a connection's or request's first byte to the end of its header.
-    public var headerSeconds = 10
+    public var headerSeconds = 5
+    /// The longest time that a body may come in while there is room for it, unless it comes at 16 KiB/s or more.
+    public var bodySeconds = 10
     /// The longest silence of a connection that is not waiting for a handler, in seconds.
     public var idleSeconds = 60
-    /// Header and buffer memory of one connection in bytes; a longer header gets 431.
-    public var connectionMemoryBytes = 32 << 10
+    /// The longest request header taken, and the longest target in it; more gets 431, and 414.
+    public var headerBytesMax = 32 << 10
+    /// Header and buffer memory of one connection in bytes. The library refuses what doesn't fit by itself, in HTML and without CORS, which a
+    /// page of another origin can't read, so there is room for twice the header that is let in. Only pages touched are memory.
+    public var connectionMemoryBytes = 96 << 10
     /// The most connections at once.
     public var maxConnections = 4096
-    /// The most connections from one address; 0 for no limit.
+    /// Who may say in `X-Forwarded-For` whose request it passes on, by numeric address.
+    public var isTrustedProxy: @Sendable (_ address: String) -> Bool = { _ in false }
+    /// Whether a client's address is held to what one address may have.
+    public var countsAddress: @Sendable (_ address: String) -> Bool = { _ in true }
+    /// The most connections from one address that is counted; an IPv6 network of 64 bits is one. 0 for no limit.
     public var maxConnectionsPerAddress = 0
     /// What may be buffered of a request's body before its sender has to wait, in bytes.
     public var bodyBufferBytes = 256 << 10

@@ -11,8 +11,8 @@ enum RequestReader {
         case receive
         /// Leave the body until the handler wants it, so that `413` and `100 Continue` come before it.
         case hold
-        /// Answer this and close.
-        case refuse(HTTPError)
+        /// Answer this and close; a page of that origin may read it.
+        case refuse(HTTPError, origin: String?)
     }
 
     private enum Framing {
@@ -28,17 +28,39 @@ enum RequestReader {
         var fields = Fields()
         withUnsafeMutablePointer(to: &fields) { cmicrohttpd_each_header(raw, collectField, $0) }
         do throws(HTTPError) {
+            try checkLength(exchange)
             if fields.isBroken { throw HTTPError(.badRequest, "a header field is not valid") }
             let framing = try framing(fields.headers)
             let method = HTTPMethod(rawValue: method.map { String(cString: $0) } ?? "")
-            let request = try HTTPRequest(
+            var request = try HTTPRequest(
                 method: method, target: try target(exchange, UInt(bitPattern: version)), headers: fields.headers,
                 body: body(framing, exchange),
                 remoteAddress: exchange.socket.remoteAddress, isTLS: exchange.core.isTLS)
+            setClient(&request, exchange)
             return (request, plan(framing, fields.headers, exchange.core.settings))
         } catch {
-            return (nil, .refuse(error))
+            return (nil, .refuse(error, origin: fields.headers["Origin"]))
         }
+    }
+
+    /// Ours come before the library's limit, whose answers no page of another origin can read.
+    private static func checkLength(_ exchange: Exchange) throws(HTTPError) {
+        let most = exchange.core.settings.headerBytesMax
+        if exchange.target.utf8.count > most { throw HTTPError(414, "the request target is longer than \(most) bytes") }
+        guard cmicrohttpd_header_bytes(exchange.connection.raw) <= most else {
+            throw HTTPError(431, "the header is longer than \(most) bytes")
+        }
+    }
+
+    /// Says whose request it is, where a proxy that is trusted tells.
+    private static func setClient(_ request: inout HTTPRequest, _ exchange: Exchange) {
+        let (settings, socket) = (exchange.core.settings, exchange.socket)
+        request.countedNetwork = socket.countedNetwork
+        guard request.headers["X-Forwarded-For"] != nil, settings.isTrustedProxy(socket.remoteAddress) else { return }
+        request.remoteAddress = ClientNetwork.client(
+            behind: socket.remoteAddress, told: request.headers.all("X-Forwarded-For"), isTrusted: settings.isTrustedProxy)
+        request.countedNetwork =
+            settings.countsAddress(request.remoteAddress) ? ClientNetwork.name(of: request.remoteAddress) : nil
     }
 
     /// Which bytes are the body must be beyond doubt, or two servers in a row see different requests (RFC 9112 section 11.2).

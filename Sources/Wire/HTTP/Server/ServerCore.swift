@@ -82,11 +82,14 @@ final class ServerCore: Sendable {
 
 // MARK: Callbacks of the library, on its threads
 
-/// Someone connects. A stopping server turns them away here: `MHD_quiesce_daemon` races with the library's own threads, and
+/// Someone connects. Who has as many connections as one address may is turned away. A stopping server turns them away here: `MHD_quiesce_daemon` races with the library's own threads, and
 /// aborts the process when it loses.
 func onAccept(_ context: UnsafeMutableRawPointer?, _ address: UnsafePointer<sockaddr>?, _ size: socklen_t) -> MHD_Result {
     guard let context else { return .NO }
-    return Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue().isStopping ? .NO : .YES
+    let core = Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue()
+    if core.isStopping { return .NO }
+    guard core.settings.maxConnectionsPerAddress > 0, let address else { return .YES }
+    return core.watcher.admits(WatchedConnection.text(of: address)) ? .YES : .NO
 }
 
 /// A request line has been read.
@@ -96,6 +99,7 @@ func onTarget(
     guard let context, let connection else { return nil }
     let core = Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue()
     guard let exchange = Exchange(target: target, connection: connection, core: core) else { return nil }
+    core.watcher.began(exchange.socket)
     return Unmanaged.passRetained(exchange).toOpaque()
 }
 

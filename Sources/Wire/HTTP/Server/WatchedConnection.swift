@@ -32,17 +32,25 @@ final class WatchedConnection: Sendable {
     let descriptor: Int32
     /// The client's numeric address.
     let remoteAddress: String
+    /// What stands for it in counts by address; nil when it isn't counted.
+    let countedNetwork: String?
     let state: Locked<State>
 
-    init(id: UInt64, _ connection: OpaquePointer, headerDeadlineNs: UInt64) {
+    init(id: UInt64, _ connection: OpaquePointer, headerDeadlineNs: UInt64, _ settings: HTTPServerSettings) {
         self.id = id
         descriptor = cmicrohttpd_socket(connection)
         remoteAddress = Self.address(connection)
+        countedNetwork = settings.countsAddress(remoteAddress) ? ClientNetwork.name(of: remoteAddress) : nil
         state = Locked(State(headerDeadlineNs: headerDeadlineNs))
     }
 
     private static func address(_ raw: OpaquePointer) -> String {
         guard let address = cmicrohttpd_address(raw) else { return "" }
+        return text(of: address)
+    }
+
+    /// The numeric form.
+    static func text(of address: UnsafePointer<sockaddr>) -> String {
         let isIPv6 = Int32(address.pointee.sa_family) == AF_INET6
         let size = socklen_t(isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
         let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: Int(NI_MAXHOST)) { buffer -> String in

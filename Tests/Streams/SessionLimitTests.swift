@@ -1,0 +1,108 @@
+import MediaPlane
+import SDP
+import Testing
+
+@testable import Streams
+
+@Suite("Caps of sessions for one client")
+struct SessionLimitTests {
+    private static let ask = TestOffer.subscribe([.opus, .h264])
+    private static let give = TestOffer.publish([.opus, .h264])
+    private static let refusal = StreamError.tooManySessions(retryAfterSeconds: 5)
+
+    private static func limits(_ settings: inout StreamSettings) {
+        settings.sessionsPerAddressMax = 2
+        settings.sessionsPerCredentialMax = 3
+    }
+
+    @Test("one address has so many sessions, publishers and viewers together, and others have theirs; what ends makes room")
+    func perAddress() async throws {
+        try await TestBench.with(Self.limits) { bench in
+            let here = SessionClient(credential: nil, network: "192.0.2.1")
+            _ = try await bench.registry.publish(stream: "demo", offer: Self.give, from: here)
+            let viewer = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+            await #expect(throws: Self.refusal) {
+                try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+            }
+            await #expect(throws: Self.refusal) {
+                try await bench.registry.publish(stream: "other", offer: Self.give, from: here)
+            }
+            #expect(Self.refusal.status == 429)
+            let elsewhere = SessionClient(credential: nil, network: "192.0.2.2")
+            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: elsewhere)
+            try await bench.registry.end(stream: "demo", session: viewer.sessionID)
+            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+        }
+    }
+
+    @Test("one credential has so many sessions, from wherever; none and an empty one are not counted")
+    func perCredential() async throws {
+        try await TestBench.with(Self.limits) { bench in
+            _ = try await bench.publish("demo")
+            for address in 1...3 {
+                _ = try await bench.registry.subscribe(
+                    stream: "demo", offer: Self.ask, from: SessionClient(credential: "shared", network: "192.0.2.\(address)"))
+            }
+            await #expect(throws: Self.refusal) {
+                try await bench.registry.subscribe(
+                    stream: "demo", offer: Self.ask, from: SessionClient(credential: "shared", network: "192.0.2.4"))
+            }
+            for credential in [nil, ""] {
+                for _ in 0..<4 {
+                    _ = try await bench.registry.subscribe(
+                        stream: "demo", offer: Self.ask, from: SessionClient(credential: credential))
+                }
+            }
+        }
+    }
+
+    @Test("the cap comes before the offer is read, and a refused client leaves nothing behind")
+    func beforeTheOffer() async throws {
+        try await TestBench.with(Self.limits) { bench in
+            let here = SessionClient(credential: nil, network: "192.0.2.1")
+            for name in ["one", "two"] { _ = try await bench.registry.publish(stream: name, offer: Self.give, from: here) }
+            await #expect(throws: Self.refusal) {
+                try await bench.registry.publish(stream: "three", offer: Array("no SDP".utf8), from: here)
+            }
+            #expect(await bench.registry.record(of: "three") == nil)
+            await bench.registry.drain()
+            let elsewhere = SessionClient(credential: nil, network: "192.0.2.2")
+            await #expect(throws: StreamError.unavailable(retryAfterSeconds: 5)) {
+                try await bench.registry.publish(stream: "three", offer: Array("no SDP".utf8), from: elsewhere)
+            }
+        }
+    }
+
+    @Test("a publisher who comes back takes no second place, an offer that fails none at all, other nodes are not counted")
+    func exceptions() async throws {
+        try await TestBench.with(Self.limits) { bench in
+            let here = SessionClient(credential: "alice", network: "192.0.2.1")
+            for _ in 0..<5 { _ = try await bench.registry.publish(stream: "demo", offer: Self.give, from: here) }
+            for _ in 0..<5 {
+                await #expect(throws: StreamError.self) {
+                    try await bench.registry.subscribe(stream: "demo", offer: Array("no SDP".utf8), from: here)
+                }
+            }
+            for _ in 0..<5 {
+                _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here, path: ["b"])
+            }
+            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+        }
+    }
+
+    @Test("a session that never connects is counted until the media plane gives it up")
+    func neverConnected() async throws {
+        try await TestBench.with(Self.limits) { bench in
+            let here = SessionClient(credential: nil, network: "192.0.2.1")
+            _ = try await bench.publish("demo")
+            let waiting = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+            await #expect(throws: Self.refusal) {
+                try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+            }
+            let handle = try #require(await bench.registry.streams["demo"]?.viewers[waiting.sessionID]?.handle)
+            await bench.registry.take(MediaEvent.sessionState(handle, session: waiting.sessionID, .closed(.setupTimeout)))
+            _ = try await bench.registry.subscribe(stream: "demo", offer: Self.ask, from: here)
+        }
+    }
+}
