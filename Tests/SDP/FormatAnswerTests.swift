@@ -10,11 +10,12 @@ struct FormatAnswerTests {
     }
 
     private static func subscribe(
-        _ offer: SessionDescription, _ stream: [Codec], others: CodecPolicy = .standard
+        _ offer: SessionDescription, _ stream: [Codec], others: CodecPolicy = .standard, lateVideo: Bool = false
     ) throws -> SubscribeAnswer {
         var next: UInt32 = 1000
         return try SubscribeAnswer(
-            offer: offer, stream: stream.map { SourceTrack(kind: $0.kind ?? .video, codec: $0) }, others: others
+            offer: offer, stream: stream.map { SourceTrack(kind: $0.kind ?? .video, codec: $0) }, others: others,
+            lateVideo: lateVideo
         ) {
             next += 1
             return next
@@ -86,17 +87,18 @@ struct FormatAnswerTests {
     @Test("video that the stream has not yet is accepted with all that the viewer takes; sound alone stays as it is")
     func videoLater() throws {
         let offer = try Self.recorded("chromium 156 play")
-        let answer = try Self.subscribe(offer, [.opus])
+        let answer = try Self.subscribe(offer, [.opus], lateVideo: true)
         let text = answer.sdp(local: OfferCorpus.local)
         try checkAnswer(text, to: offer, direction: "sendonly", setup: .passive)
         let video = try #require(answer.tracks.first { $0.kind == .video })
         #expect(video.ssrc != nil && Set(video.alternatives.map(\.codec.name)).isSuperset(of: ["H264", "VP9", "AV1"]))
-        let alone = try Self.subscribe(offer, [.opus], others: CodecPolicy([]))
-        #expect(alone.tracks.map(\.kind) == [.audio])
+        let relay = try Self.subscribe(offer, [.opus], others: CodecPolicy([]), lateVideo: true)
+        let alone = try Self.subscribe(offer, [.opus])
+        #expect(relay.tracks.map(\.kind) == [.audio] && alone.tracks.map(\.kind) == [.audio])
         // Nothing that is there now is asked for.
         let videoOnly = SessionDescription(
             origin: offer.origin, attributes: offer.attributes, media: offer.media.filter { $0.kind == .video })
-        #expect(throws: SDPError.self) { try Self.subscribe(videoOnly, [.opus]) }
+        #expect(throws: SDPError.self) { try Self.subscribe(videoOnly, [.opus], lateVideo: true) }
     }
 
     // MARK: Redundant audio data

@@ -141,7 +141,9 @@ struct SubscribeTests {
 
     @Test("video that comes later goes to the viewers who asked for it while there was sound only")
     func videoLater() async throws {
-        try await TestBench.with({ $0.overridePublisher = true }) { bench in
+        try await TestBench.with({
+            $0.overridePublisher = true; $0.acceptsLateVideo = true
+        }) { bench in
             _ = try await bench.publish("demo", codecs: [.opus])
             let viewer = try await bench.subscribe("demo", codecs: [.opus, .h264])
             #expect(try SessionDescription(parsing: viewer.sdp).media.map(\.port) == [9, 9])

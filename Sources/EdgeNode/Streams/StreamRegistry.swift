@@ -117,7 +117,7 @@ public actor StreamRegistry {
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
                 offer: description, stream: source.isEmpty ? Self.expected : layered(source, of: name),
-                others: path == nil ? settings.codecs : CodecPolicy([]), reports: reports,
+                others: path == nil ? settings.codecs : CodecPolicy([]), lateVideo: settings.acceptsLateVideo, reports: reports,
                 dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }

@@ -20,15 +20,15 @@ public struct SubscribeAnswer: Sendable {
     ///
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
-    ///   - others: codecs that the stream may come in later: as far as the viewer takes them, they are agreed on, too, and so is video that
-    ///     the stream has not now.
+    ///   - others: codecs that the stream may come in later: as far as the viewer takes them, they are agreed on, too.
+    ///   - lateVideo: whether video in these codecs is agreed on that the stream has not now.
     ///   - reports: whether the viewer is asked to tell what its path carries.
     ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
         offer: SessionDescription, stream: [SourceTrack], others: CodecPolicy = CodecPolicy([]),
-        reports policy: PathReportPolicy = .layers,
+        lateVideo: Bool = false, reports policy: PathReportPolicy = .layers,
         dataMessageBytes: Int? = nil,
         randomSSRC: () -> UInt32
     ) throws(SDPError) {
@@ -48,7 +48,7 @@ public struct SubscribeAnswer: Sendable {
             }
             guard section.direction.receives else { throw .unacceptable("a section that does not receive") }
             let isReachable = accepted.first.map { read.sharesTransport(section, with: $0) } ?? true
-            if isReachable, kind == .video, !(stream + absent).contains(where: { $0.kind == kind }),
+            if lateVideo, isReachable, kind == .video, !(stream + absent).contains(where: { $0.kind == kind }),
                 let first = section.codecs.first(where: { others.names.contains($0.codec.name) })
             {
                 absent.append(SourceTrack(kind: kind, codec: first.codec))
