@@ -233,7 +233,7 @@ def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
 
     eventually("both are placed by reports", lambda: abs(apart()) < 300, 20)
     page.run("void (window.gain.gain.value = 0)")
-    began = page.sent()["audio"]
+    began, before = page.sent()["audio"], page.heard(viewer)["video"]
     eventually("a pause of four seconds", lambda: page.sent()["audio"]["timestamp"] - began["timestamp"] > 4000, 20)
     ended = page.sent()["audio"]
     seconds = (ended["timestamp"] - began["timestamp"]) / 1000
@@ -245,6 +245,7 @@ def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
     numbers = page.heard(viewer)
     assert numbers["audio"]["packetsLost"] == 0 and numbers["video"]["packetsLost"] == 0
     assert numbers["audio"]["jitter"] < 0.1, numbers["audio"]["jitter"]
-    assert numbers["video"].get("freezeCount", 0) == 0
+    # Pictures that waited for sound would stand as long as the pause; a busy machine makes them stand for a moment now and then.
+    assert numbers["video"]["totalFreezesDuration"] - before["totalFreezesDuration"] < 0.5
     assert abs(apart()) < 300
     page.leave()
