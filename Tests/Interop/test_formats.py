@@ -247,5 +247,6 @@ def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
     assert numbers["audio"]["jitter"] < 0.1, numbers["audio"]["jitter"]
     # Pictures that waited for sound would stand as long as the pause; a busy machine makes them stand for a moment now and then.
     assert numbers["video"]["totalFreezesDuration"] - before["totalFreezesDuration"] < 0.5
-    assert abs(apart()) < 300
+    # What is buffered anew after the pause takes a moment to fall into step; reports that meant another time would keep it out for ever.
+    eventually("in step again", lambda: abs(apart()) < 300, 10)
     page.leave()
