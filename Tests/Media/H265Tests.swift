@@ -57,6 +57,43 @@ struct H265DepacketizerTests {
         #expect(feed.units.last?.data == Self.prefixed([39 << 1, 1, 5, 1]) + Self.prefixed([1 << 1, 1, 0x80, 8, 9]))
     }
 
+    /// A payload with its header in a PACI packet that has `own` bytes of its own (4.4.4).
+    private static func paci(_ payload: [UInt8], own: Int = 0) -> [UInt8] {
+        let type = payload[0] >> 1 & 0x3F
+        let word = UInt16(type) << 9 | UInt16(own) << 4
+        return [payload[0] & 0x81 | 50 << 1, payload[1], UInt8(word >> 8), UInt8(word & 0xFF)]
+            + [UInt8](repeating: 0xEE, count: own) + payload[2...]
+    }
+
+    @Test("what a PACI packet carries is read as if it came without", arguments: [0, 3, 15, 16, 31])
+    func paci(own: Int) {
+        var feed = Feed()
+        feed.push(Self.paci(Self.aggregate(Self.sets + [Self.idr]), own: own), 0)
+        feed.push(Self.paci(Self.slice, own: own), 3000)
+        feed.push(Self.paci([49 << 1, 1, 0x80 | 1, 0x80], own: own), 6000, marker: false)
+        feed.push(Self.paci([49 << 1, 1, 0x40 | 1, 9], own: own), 6000)
+        #expect(
+            feed.units.map(\.data) == [Self.prefixed(Self.idr), Self.prefixed(Self.slice), Self.prefixed([1 << 1, 1, 0x80, 9])])
+        #expect(feed.units.map(\.isSync) == [true, false, false] && feed.depacketizer.droppedUnits == 0)
+    }
+
+    @Test(
+        "a PACI packet that is cut off, carries another one or nothing, or lies about its length costs its picture only",
+        arguments: [
+            [50 << 1, 1], [50 << 1, 1, 2], [50 << 1, 1, 2, 0], [50 << 1, 1, 2, 0x30, 9, 9], [50 << 1, 1, 0xFF, 0xFF, 9],
+            [50 << 1, 1, 50 << 1, 0, 50 << 1, 1, 2, 0, 9, 9], [50 << 1, 1, 63 << 1, 0, 9, 9], [50 << 1, 1, 0x80 | 2, 0, 0x80, 9],
+            [50 << 1, 1, 48 << 1, 0, 0xFF, 0xFF, 9], [50 << 1, 1, 49 << 1, 0, 0xC0 | 19, 9],
+        ] as [[UInt8]])
+    func brokenPACI(_ payload: [UInt8]) {
+        var feed = Feed()
+        feed.start()
+        feed.push(payload, 3000)
+        feed.push(Self.slice, 6000)
+        #expect(feed.units.count == 1 && feed.depacketizer.needsKeyframe)
+        feed.start(9000)
+        #expect(feed.units.count == 2 && feed.units.last?.isSync == true)
+    }
+
     @Test("what is not of the base layer is left out")
     func layers() {
         var feed = Feed()

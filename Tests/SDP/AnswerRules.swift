@@ -55,8 +55,15 @@ func checkAnswer(_ answerText: String, to offer: SessionDescription, direction: 
 private func checkAccepted(_ section: MediaDescription, _ offered: MediaDescription) throws {
     #expect(!section.formats.isEmpty && Set(section.formats).isSubset(of: Set(offered.formats)))
     #expect(section.formats.compactMap { Int($0) }.allSatisfy { !(64...95).contains($0) })
-    let refused = ["red", "ulpfec", "flexfec", "CN", "telephone-event"]
+    let refused = ["ulpfec", "flexfec", "CN", "telephone-event"]
     #expect(!section.all("rtpmap").contains { map in refused.contains { map.contains(" \($0)") } })
+    // Redundant audio data of a payload type that is answered, too.
+    for line in section.all("rtpmap") where line.contains(" red/") {
+        let red = line.prefix { $0 != " " }
+        let blocks = section.all("fmtp").first { $0.hasPrefix("\(red) ") }?.dropFirst(red.count + 1).split(separator: "/") ?? []
+        #expect(line == "\(red) red/48000/2" && section.formats.contains(String(red)))
+        #expect(blocks.count == 2 && blocks[0] == blocks[1] && section.formats.contains(String(blocks[0])))
+    }
     for line in section.all("extmap") {
         let fields = line.split(separator: " ")
         #expect(fields.count == 2)

@@ -257,6 +257,83 @@ enum OfferCorpus {
             a=fmtp:96 profile-level-id=42e01f;packetization-mode=1;level-asymmetry-allowed=1
             """), published: [111, 96], publishedSetup: .passive)
 
+    /// Pion: fingerprint at session level only, names without a stream of one letter, and everything of a codec in one section.
+    static let pion = ClientOfferSample(
+        client: "Pion publishing",
+        text: crlf(
+            """
+            v=0
+            o=- 6151926215541316912 1763769600 IN IP4 0.0.0.0
+            s=-
+            t=0 0
+            a=msid-semantic:WMS*
+            a=fingerprint:sha-256 \(fingerprint)
+            a=extmap-allow-mixed
+            a=group:BUNDLE 0 1
+            m=video 9 UDP/TLS/RTP/SAVPF 96 97 102 103 45 46
+            c=IN IP4 0.0.0.0
+            a=setup:actpass
+            a=mid:0
+            a=ice-ufrag:QmTvLxYfHgRpWnZd
+            a=ice-pwd:sKdJfHgLqWeRtYuIoPzXcVbNmAsDfGhJ
+            a=rtcp-mux
+            a=rtcp-rsize
+            a=rtpmap:96 VP8/90000
+            a=rtcp-fb:96 goog-remb
+            a=rtcp-fb:96 ccm fir
+            a=rtcp-fb:96 nack
+            a=rtcp-fb:96 nack pli
+            a=rtcp-fb:96 transport-cc
+            a=rtpmap:97 rtx/90000
+            a=fmtp:97 apt=96
+            a=rtpmap:102 H264/90000
+            a=fmtp:102 level-asymmetry-allowed=1;packetization-mode=1;profile-level-id=42001f
+            a=rtcp-fb:102 goog-remb
+            a=rtcp-fb:102 ccm fir
+            a=rtcp-fb:102 nack
+            a=rtcp-fb:102 nack pli
+            a=rtcp-fb:102 transport-cc
+            a=rtpmap:103 rtx/90000
+            a=fmtp:103 apt=102
+            a=rtpmap:45 AV1/90000
+            a=rtcp-fb:45 nack
+            a=rtcp-fb:45 nack pli
+            a=rtpmap:46 rtx/90000
+            a=fmtp:46 apt=45
+            a=extmap:1 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+            a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:mid
+            a=ssrc-group:FID 2921548107 1193046471
+            a=ssrc:2921548107 cname:pion
+            a=ssrc:2921548107 msid:pion video
+            a=ssrc:1193046471 cname:pion
+            a=ssrc:1193046471 msid:pion video
+            a=msid:pion video
+            a=sendonly
+            a=candidate:2437018963 1 udp 2130706431 192.0.2.30 41234 typ host ufrag QmTvLxYfHgRpWnZd
+            a=candidate:2437018963 2 udp 2130706431 192.0.2.30 41234 typ host ufrag QmTvLxYfHgRpWnZd
+            a=end-of-candidates
+            m=audio 9 UDP/TLS/RTP/SAVPF 111 9 0 8
+            c=IN IP4 0.0.0.0
+            a=setup:actpass
+            a=mid:1
+            a=ice-ufrag:QmTvLxYfHgRpWnZd
+            a=ice-pwd:sKdJfHgLqWeRtYuIoPzXcVbNmAsDfGhJ
+            a=rtcp-mux
+            a=rtcp-rsize
+            a=rtpmap:111 opus/48000/2
+            a=fmtp:111 minptime=10;useinbandfec=1
+            a=rtcp-fb:111 transport-cc
+            a=rtpmap:9 G722/8000
+            a=rtpmap:0 PCMU/8000
+            a=rtpmap:8 PCMA/8000
+            a=extmap:1 http://www.ietf.org/id/draft-holmer-rmcat-transport-wide-cc-extensions-01
+            a=extmap:2 urn:ietf:params:rtp-hdrext:sdes:mid
+            a=ssrc:718046209 cname:pion
+            a=ssrc:718046209 msid:pion audio
+            a=msid:pion audio
+            a=sendonly
+            """), published: [102, 111], publishedSetup: .passive)
+
     /// ffmpeg 8: waits for the server's ClientHello, prints seven profile digits, forgets the colon of rtcp-fb,
     /// names a bundle member that is not there.
     static let ffmpeg = ClientOfferSample(
@@ -402,7 +479,7 @@ enum OfferCorpus {
             a=fingerprint:sha-256 \(fingerprint)
             """), published: [96, 98], publishedSetup: .passive)
 
-    static let publishers = [chrome, firefox, obs, ffmpeg, aiortc, gstreamer]
+    static let publishers = [chrome, firefox, obs, ffmpeg, aiortc, gstreamer, pion]
 
     /// A browser player: the same codecs, receiving, data channel first.
     static let chromePlayer = ClientOfferSample(

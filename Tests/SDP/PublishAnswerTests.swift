@@ -139,6 +139,22 @@ struct PublishAnswerTests {
             ),
             ("SSRC 0", OfferCorpus.ffmpeg.text.replacingLine("a=ssrc:2573908461 cname:FFmpeg", with: "a=ssrc:0 cname:FFmpeg")),
             (
+                "retransmissions on the source itself",
+                OfferCorpus.pion.text.replacingLine(
+                    "a=ssrc-group:FID 2921548107 1193046471", with: "a=ssrc-group:FID 2921548107 2921548107")
+            ),
+            (
+                "retransmissions on source 0",
+                OfferCorpus.pion.text.replacingLine(
+                    "a=ssrc-group:FID 2921548107 1193046471", with: "a=ssrc-group:FID 2921548107 0")
+            ),
+            (
+                "sound on the source of video's retransmissions",
+                OfferCorpus.pion.text
+                    .replacingLine("a=ssrc:718046209 cname:pion", with: "a=ssrc:1193046471 cname:pion")
+                    .replacingLine("a=ssrc:718046209 msid:pion audio", with: nil)
+            ),
+            (
                 "H264 among 64...95",
                 OfferCorpus.ffmpeg.text
                     .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 106", with: "m=video 9 UDP/TLS/RTP/SAVPF 72")

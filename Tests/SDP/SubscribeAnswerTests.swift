@@ -55,7 +55,8 @@ struct SubscribeAnswerTests {
         }
         #expect(declared == [track.ssrc, track.rtxSSRC].compactMap { $0.map { "\($0)" } })
         #expect((track.rtxSSRC == nil) == (track.rtxPayloadType == nil))
-        #expect(section.formats == [track.payloadType, track.rtxPayloadType].compactMap { $0.map { "\($0)" } })
+        let formats = [track.payloadType, track.rtxPayloadType, track.redPayloadType]
+        #expect(section.formats == formats.compactMap { $0.map { "\($0)" } })
         guard let rtx = track.rtxPayloadType, let ssrc = track.ssrc, let rtxSSRC = track.rtxSSRC else {
             #expect(section.all("ssrc-group").isEmpty && !section.all("rtpmap").contains { $0.contains("rtx/") })
             return
@@ -189,20 +190,6 @@ struct SubscribeAnswerTests {
             result.sdp(local: OfferCorpus.local).contains("a=fmtp:100 packetization-mode=1;profile-level-id=640028\r\n"))
         let both = OfferCorpus.chromePlayer.text.removingLines("a=fmtp:103 ")
         #expect(try answer(both).tracks.first?.payloadType != 103)
-    }
-
-    @Test(
-        "profiles of the other codecs",
-        arguments: [
-            ("VP9", "profile-id=2", "profile-id=2", Int?(0)), ("VP9", "", "profile-id=0", 0),
-            ("VP9", "profile-id=0", "profile-id=2", nil),
-            ("AV1", "profile=1", "profile=0", 1), ("AV1", "profile=0", "profile=1", nil), ("AV1", "", "", 0),
-            ("H265", "profile-id=1;level-id=93", "profile-id=1;level-id=120", 0), ("H265", "profile-id=2", "", nil),
-            ("VP8", "max-fs=1", "", 0),
-        ])
-    func otherProfiles(_ name: String, _ offered: String, _ source: String, _ expected: Int?) {
-        let have = Codec(name: name, clockRate: 90000, fmtp: offered)
-        #expect(have.distance(toSource: Codec(name: name, clockRate: 90000, fmtp: source)) == expected)
     }
 
     @Test("a stream without audio leaves the audio section rejected")

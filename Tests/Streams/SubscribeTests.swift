@@ -55,7 +55,7 @@ struct SubscribeTests {
         }
     }
 
-    @Test("a viewer that came before the stream showed its profile, and cannot play it, is closed to ask again")
+    @Test("a viewer that came before the stream showed its profile, and listed none that plays it, is closed to ask again")
     func profileAfterJoin() async throws {
         try await TestBench.with { bench in
             func h264(_ profile: String) -> Codec {
@@ -64,6 +64,7 @@ struct SubscribeTests {
             // Asked before anybody published: answered for constrained baseline.
             try await bench.registry.create(stream: "demo")
             let early = try await bench.subscribe("demo", codecs: [.h264, h264("64001f"), .opus])
+            let narrow = try await bench.subscribe("demo", codecs: [.h264, .opus])
             let superset = try await bench.subscribe("demo", codecs: [h264("64001f"), .opus])
             let audio = try await bench.subscribe("demo", codecs: [.opus])
             let publisher = try await bench.publish("demo")
@@ -71,10 +72,10 @@ struct SubscribeTests {
             for profile: UInt32 in [0x42E01F, 0x42C02A] {
                 await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: profile))
             }
-            #expect(await bench.registry.owner(stream: "demo", session: early.sessionID) != nil)
+            #expect(await bench.registry.owner(stream: "demo", session: narrow.sessionID) != nil)
             await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x64001F))
-            #expect(await bench.registry.owner(stream: "demo", session: early.sessionID) == nil)
-            for stays in [superset, audio] {
+            #expect(await bench.registry.owner(stream: "demo", session: narrow.sessionID) == nil)
+            for stays in [early, superset, audio] {
                 #expect(await bench.registry.owner(stream: "demo", session: stays.sessionID) != nil)
             }
         }
@@ -117,7 +118,7 @@ struct SubscribeTests {
         }
     }
 
-    @Test("a new publisher with other codecs closes the viewers that cannot play it")
+    @Test("a new publisher with other codecs closes the viewers whose answer has none of them")
     func republish() async throws {
         try await TestBench.with({
             $0.codecs = .all; $0.overridePublisher = true
@@ -125,9 +126,31 @@ struct SubscribeTests {
             _ = try await bench.publish("demo")
             let audio = try await bench.subscribe("demo", codecs: [.opus])
             let video = try await bench.subscribe("demo")
-            _ = try await bench.publish("demo", codecs: [.opus, Codec(name: "VP8", clockRate: 90000)])
+            let vp8 = Codec(name: "VP8", clockRate: 90000)
+            let both = try await bench.subscribe("demo", codecs: [.opus, .h264, vp8])
+            #expect(both.sdp.contains("VP8/90000"))
+            _ = try await bench.publish("demo", codecs: [.opus, vp8])
             #expect(await bench.registry.owner(stream: "demo", session: audio.sessionID) != nil)
+            #expect(await bench.registry.owner(stream: "demo", session: both.sessionID) != nil)
             #expect(await bench.registry.owner(stream: "demo", session: video.sessionID) == nil)
+            // Sound of another clock is another source.
+            _ = try await bench.publish("demo", codecs: [Codec(name: "PCMU", clockRate: 8000), vp8])
+            #expect(await bench.registry.owner(stream: "demo", session: both.sessionID) == nil)
+        }
+    }
+
+    @Test("video that comes later goes to the viewers who asked for it while there was sound only")
+    func videoLater() async throws {
+        try await TestBench.with({
+            $0.overridePublisher = true; $0.acceptsLateVideo = true
+        }) { bench in
+            _ = try await bench.publish("demo", codecs: [.opus])
+            let viewer = try await bench.subscribe("demo", codecs: [.opus, .h264])
+            #expect(try SessionDescription(parsing: viewer.sdp).media.map(\.port) == [9, 9])
+            _ = try await bench.publish("demo", codecs: [.opus, .h264])
+            #expect(await bench.registry.owner(stream: "demo", session: viewer.sessionID) != nil)
+            _ = try await bench.publish("demo", codecs: [.opus, Codec(name: "VP8", clockRate: 90000)])
+            #expect(await bench.registry.owner(stream: "demo", session: viewer.sessionID) == nil)
         }
     }
 }

@@ -215,6 +215,12 @@ public final class MediaPlane: Sendable {
         if !isDone { throw .noSession }
     }
 
+    /// Chooses what a viewer's tracks are sent in, of the formats that they were made with. What is being sent in another format of the same
+    /// codec begins anew; else it holds from the next source on. Doesn't wait for the loop.
+    public func choose(_ formats: [FormatChoice], for session: SessionHandle) {
+        ask(session.loop, .chooseFormats(session.id, formats)) {}
+    }
+
     /// Says goodbye to every peer, ends every session and stops the threads. Later calls of other methods throw or do nothing.
     public func shutdown() async {
         stopThreads()

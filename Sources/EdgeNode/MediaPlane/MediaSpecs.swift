@@ -179,6 +179,8 @@ public struct IncomingTrackSpec: Sendable {
     public var payloadType: UInt8
     /// The payload type of its retransmissions (RFC 4588), if agreed.
     public var rtxPayloadType: UInt8?
+    /// The payload type of redundant audio data whose blocks are of `payloadType` (RFC 2198), if agreed; both may come.
+    public var redPayloadType: UInt8?
     /// The SSRC the offer declared, if it did.
     public var ssrc: UInt32?
     /// The retransmission SSRC the offer declared (`a=ssrc-group:FID`).
@@ -198,8 +200,9 @@ public struct IncomingTrackSpec: Sendable {
     /// All fields by name; optional ones default to absent.
     public init(
         kind: TrackKind, codec: CodecID, clockRate: UInt32, channels: UInt8 = 0, fmtp: String = "", payloadType: UInt8,
-        rtxPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil, mid: String = "", rid: String = "",
-        extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags(), parameterSets: [UInt8] = []
+        rtxPayloadType: UInt8? = nil, redPayloadType: UInt8? = nil, ssrc: UInt32? = nil, rtxSSRC: UInt32? = nil,
+        mid: String = "", rid: String = "", extensions: ExtensionIDs = ExtensionIDs(), feedback: FeedbackFlags = FeedbackFlags(),
+        parameterSets: [UInt8] = []
     ) {
         self.parameterSets = parameterSets
         self.kind = kind
@@ -209,6 +212,7 @@ public struct IncomingTrackSpec: Sendable {
         self.fmtp = fmtp
         self.payloadType = payloadType
         self.rtxPayloadType = rtxPayloadType
+        self.redPayloadType = redPayloadType
         self.ssrc = ssrc
         self.rtxSSRC = rtxSSRC
         self.mid = mid
@@ -222,7 +226,7 @@ public struct IncomingTrackSpec: Sendable {
 public struct OutgoingTrackSpec: Sendable {
     /// Audio or video; the stream's track of this kind and codec is sent.
     public var kind: TrackKind
-    /// The codec of `payloadType`; a stream of another codec isn't forwarded.
+    /// The codec of `payloadType`; a stream of another codec is forwarded where one of `alternatives` has it.
     public var codec: CodecID
     /// The viewer's payload type.
     public var payloadType: UInt8
@@ -230,6 +234,10 @@ public struct OutgoingTrackSpec: Sendable {
     public var ssrc: UInt32
     /// The viewer's payload type for retransmissions (RFC 4588), if agreed; needs ``rtxSSRC``.
     public var rtxPayloadType: UInt8?
+    /// The viewer's payload type for redundant audio data (RFC 2198), if agreed; without one it is sent the primary block alone.
+    public var redPayloadType: UInt8?
+    /// Other formats that the viewer takes on the same SSRC, with the same clock.
+    public var alternatives: [OutgoingFormat]
     /// Our SSRC for retransmissions; without one a packet asked for again is sent again as it was.
     public var rtxSSRC: UInt32?
     /// RTP clock in Hz.
@@ -243,9 +251,18 @@ public struct OutgoingTrackSpec: Sendable {
     /// Feedback the viewer sends.
     public var feedback: FeedbackFlags
 
+    /// The formats it may be sent in, the first one first.
+    var formats: [OutgoingFormat] {
+        [
+            OutgoingFormat(
+                codec: codec, payloadType: payloadType, rtxPayloadType: rtxPayloadType, redPayloadType: redPayloadType)
+        ] + alternatives
+    }
+
     /// All fields by name.
     public init(
-        kind: TrackKind, codec: CodecID, payloadType: UInt8, ssrc: UInt32, rtxPayloadType: UInt8? = nil, rtxSSRC: UInt32? = nil,
+        kind: TrackKind, codec: CodecID, payloadType: UInt8, ssrc: UInt32, rtxPayloadType: UInt8? = nil,
+        redPayloadType: UInt8? = nil, alternatives: [OutgoingFormat] = [], rtxSSRC: UInt32? = nil,
         clockRate: UInt32, cname: String, mid: String = "", extensions: ExtensionIDs = ExtensionIDs(),
         feedback: FeedbackFlags = FeedbackFlags()
     ) {
@@ -254,6 +271,8 @@ public struct OutgoingTrackSpec: Sendable {
         self.payloadType = payloadType
         self.ssrc = ssrc
         self.rtxPayloadType = rtxPayloadType
+        self.redPayloadType = redPayloadType
+        self.alternatives = alternatives
         self.rtxSSRC = rtxSSRC
         self.clockRate = clockRate
         self.cname = cname

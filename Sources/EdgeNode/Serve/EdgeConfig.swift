@@ -104,6 +104,8 @@ public struct WebRTCSettings: Sendable, Hashable {
     public var publisherBitrateMax: UInt64
     /// `path_reports`: which viewers are asked to tell what their path carries (transport-wide congestion control, REMB).
     public var pathReports: PathReportPolicy
+    /// `late_video`: whether who asks for video of a stream that has only sound is sent it once it comes.
+    public var acceptsLateVideo: Bool
     /// `require_if_match`: whether a PATCH of a session without `If-Match` is refused.
     public var requiresIfMatch: Bool
     /// `[[webrtc.ice_servers]]`.
@@ -128,6 +130,7 @@ public struct WebRTCSettings: Sendable, Hashable {
         }
         publisherBitrateMax = UInt64(webrtc.integer("publisher_bitrate_max", default: 20_000_000, in: 100_000...1_000_000_000))
         pathReports = webrtc.choice("path_reports", default: .layers)
+        acceptsLateVideo = webrtc.flag("late_video", default: false)
         requiresIfMatch = webrtc.flag("require_if_match", default: true)
         iceServers = ICEServerSettings.all(reading: webrtc)
         coturn = CoturnSettings(reading: webrtc)

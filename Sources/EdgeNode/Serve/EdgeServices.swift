@@ -235,6 +235,7 @@ extension StreamSettings {
         publishersMax = limit(config.node.pubMax)
         subscribersMax = limit(config.node.subMax)
         pathReports = config.webrtc.pathReports
+        acceptsLateVideo = config.webrtc.acceptsLateVideo
     }
 }
 

@@ -87,7 +87,8 @@ extension IncomingTrackSpec {
         self.init(
             kind: codec.kind, codec: codec, clockRate: UInt32(track.codec.clockRate),
             channels: UInt8(clamping: track.codec.channels),
-            fmtp: track.codec.fmtp, payloadType: track.payloadType, rtxPayloadType: track.rtxPayloadType, ssrc: track.ssrc,
+            fmtp: track.codec.fmtp, payloadType: track.payloadType, rtxPayloadType: track.rtxPayloadType,
+            redPayloadType: track.redPayloadType, ssrc: track.ssrc,
             rtxSSRC: track.rtxSSRC, mid: track.mid, extensions: ExtensionIDs(track.extensions),
             feedback: FeedbackFlags(track.feedback),
             parameterSets: codec == .h264 ? ParameterSetPacket.h264(fmtp: track.codec.fmtp) ?? [] : [])
@@ -99,9 +100,19 @@ extension OutgoingTrackSpec {
         guard let codec = CodecID(track.codec), let ssrc = track.ssrc else { return nil }
         self.init(
             kind: codec.kind, codec: codec, payloadType: track.payloadType, ssrc: ssrc, rtxPayloadType: track.rtxPayloadType,
+            redPayloadType: track.redPayloadType, alternatives: track.alternatives.compactMap(OutgoingFormat.init),
             rtxSSRC: track.rtxSSRC, clockRate: UInt32(track.codec.clockRate), cname: track.cname, mid: track.mid,
             extensions: ExtensionIDs(track.extensions),
             feedback: FeedbackFlags(track.feedback))
+    }
+}
+
+extension OutgoingFormat {
+    init?(_ format: NegotiatedFormat) {
+        guard let codec = CodecID(format.codec) else { return nil }
+        self.init(
+            codec: codec, payloadType: format.payloadType, rtxPayloadType: format.rtxPayloadType,
+            redPayloadType: format.redPayloadType)
     }
 }
 

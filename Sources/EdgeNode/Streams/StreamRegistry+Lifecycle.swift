@@ -63,7 +63,7 @@ extension StreamRegistry {
             }
             streams[name] = entry
             // Who was answered for the profile that the publisher only claimed may be looking at a black picture.
-            closeUnplayable(name, Array(entry.viewers.values))
+            fitViewers(name, Array(entry.viewers.values))
         }
     }
 

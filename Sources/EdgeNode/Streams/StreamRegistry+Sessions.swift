@@ -154,17 +154,31 @@ extension StreamRegistry {
         emit(.ended(stream: name, key: key))
     }
 
-    /// Closes those of the viewers that cannot play what is published now.
-    func closeUnplayable(_ name: String, _ viewers: [Session]) {
+    /// Has viewers sent what is published now in the format of their answer that is closest to it, and closes those that can't play it.
+    func fitViewers(_ name: String, _ viewers: [Session]) {
         guard let entry = streams[name], entry.publisher != nil else { return }
         for viewer in viewers {
-            let isPlayable = viewer.tracks.allSatisfy { track in
-                entry.source.filter { $0.kind == track.kind }.allSatisfy { track.codec.distance(toSource: $0.codec) != nil }
+            guard let handle = viewer.handle else { continue }
+            if let choices = choices(viewer.tracks, for: entry.source) {
+                if !choices.isEmpty { plane.choose(choices, for: handle) }
+                continue
             }
-            guard !isPlayable, let handle = viewer.handle else { continue }
             log.info("viewer cannot play the new publisher", ["stream": name])
             removeSession(viewer.id, on: name, state: .closed, why: .lost("codecs changed"))
             Task { await plane.remove(handle) }
         }
+    }
+
+    /// The closest format of each track that has some to choose from; nil when a source can't be played by the track of its kind.
+    private func choices(_ tracks: [NegotiatedTrack], for source: [SourceTrack]) -> [FormatChoice]? {
+        var found: [FormatChoice] = []
+        for track in tracks {
+            for wanted in source where wanted.kind == track.kind {
+                guard let format = track.format(for: wanted.codec) else { return nil }
+                guard let ssrc = track.ssrc, !track.alternatives.isEmpty else { continue }
+                found.append(FormatChoice(ssrc: ssrc, payloadType: format.payloadType))
+            }
+        }
+        return found
     }
 }

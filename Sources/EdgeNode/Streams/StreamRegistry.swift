@@ -8,7 +8,8 @@ import SDP
 /// Rules that the standards leave open, and how they are decided here:
 /// - Viewers belong to the stream, not to its publisher. When the publisher goes they wait for another one, for
 ///   `StreamSettings.publisherWaitMs`, and go on with it without a new offer; then their sessions are closed, never left looking alive.
-/// - A viewer whose codecs the new publisher does not send is closed, so that the player asks again.
+/// - A viewer goes on with whatever the new publisher sends that its answer listed; one whose answer has none of it is closed, so that the
+///   player asks again.
 /// - A second publisher takes over when it shows the same credential, when `overridePublisher` is on, or when the first one has been
 ///   silent for two seconds; else it gets 409. An encoder that lost its connection can therefore come back at once.
 ///
@@ -114,7 +115,8 @@ public actor StreamRegistry {
         let reports = path == nil ? settings.pathReports : .never
         let answer = try Self.sdp { () throws(SDPError) in
             try SubscribeAnswer(
-                offer: description, stream: source.isEmpty ? Self.expected : layered(source, of: name), reports: reports,
+                offer: description, stream: source.isEmpty ? Self.expected : layered(source, of: name),
+                others: path == nil ? settings.codecs : CodecPolicy([]), lateVideo: settings.acceptsLateVideo, reports: reports,
                 dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
@@ -135,7 +137,7 @@ public actor StreamRegistry {
             log.info("viewer came", ["stream": name])
             // The publisher may have changed while this waited.
             if let entry = streams[name], entry.source != source {
-                closeUnplayable(name, entry.viewers[session.id].map { [$0] } ?? [])
+                fitViewers(name, entry.viewers[session.id].map { [$0] } ?? [])
             }
             noteChange()
             return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
@@ -293,7 +295,7 @@ public actor StreamRegistry {
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])
-        closeUnplayable(name, Array(entry.viewers.values))
+        fitViewers(name, Array(entry.viewers.values))
         if isMoved { closeRelayed(name) }
         emit(.published(stream: name, key: entry.key, isCopy: entry.publisher?.relay != nil))
         noteChange()

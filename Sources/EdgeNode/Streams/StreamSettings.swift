@@ -28,6 +28,8 @@ public struct StreamSettings: Sendable {
     public var requiresIfMatch = true
     /// Which viewers are asked to report what their path carries.
     public var pathReports = PathReportPolicy.layers
+    /// Whether who asks for video of a stream that has only sound is sent it once it comes.
+    public var acceptsLateVideo = false
     /// The codecs that may be published.
     public var codecs = CodecPolicy.standard
     /// This node's name in the paths of streams between nodes; empty when there are no other nodes.

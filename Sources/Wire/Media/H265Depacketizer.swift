@@ -1,4 +1,5 @@
-/// RFC 7798 without decoding order numbers: single NAL units, aggregation packets and fragmentation units of the base layer.
+/// RFC 7798 without decoding order numbers: single NAL units, aggregation packets and fragmentation units of the base layer, and each of
+/// them in a PACI packet.
 ///
 /// Damage never reaches the file: a unit with a hole is dropped, and so is everything until the next random access point.
 public struct H265Depacketizer: Depacketizer {
@@ -71,6 +72,24 @@ public struct H265Depacketizer: Depacketizer {
     /// False when the payload breaks RFC 7798.
     private mutating func read(_ payload: [UInt8]) -> Bool {
         guard payload.count > 2, payload[0] & 0x80 == 0 else { return false }
+        if payload[0] >> 1 & 0x3F == 50 {
+            guard let carried = Self.carried(payload) else { return false }
+            return readStructure(carried)
+        }
+        return readStructure(payload)
+    }
+
+    /// What a PACI packet carries, with the header that it had (4.4.4). One in another is not allowed.
+    private static func carried(_ payload: [UInt8]) -> [UInt8]? {
+        guard payload.count > 4 else { return nil }
+        let type = payload[2] >> 1 & 0x3F
+        let start = 4 + Int((UInt16(payload[2]) << 8 | UInt16(payload[3])) >> 4 & 0x1F)
+        guard payload[2] & 0x80 == 0, type < 50, start < payload.count else { return nil }
+        return [payload[0] & 0x81 | type << 1, payload[1]] + payload[start...]
+    }
+
+    private mutating func readStructure(_ payload: [UInt8]) -> Bool {
+        guard payload.count > 2 else { return false }
         switch payload[0] >> 1 & 0x3F {
         case 0...47:
             guard fragment == nil else { return false }

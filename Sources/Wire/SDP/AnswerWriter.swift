@@ -6,6 +6,8 @@ struct AnswerSection {
         let attributes: [SDPAttribute]
         /// Nil for data channels, which have neither a direction nor RTCP.
         let direction: MediaDirection?
+        /// One-byte and two-byte headers may both come, which the offer allows for this section alone (RFC 8285 section 6).
+        var allowsMixedExtensions = false
     }
 
     let media: String
@@ -65,6 +67,7 @@ struct AnswerWriter {
             attributes.append(SDPAttribute("rtcp-mux"))
         }
         if section.hasRTCPMuxOnly { attributes.append(SDPAttribute("rtcp-mux-only")) }
+        if section.accepted?.allowsMixedExtensions == true { attributes.append(SDPAttribute("extmap-allow-mixed")) }
         if section.hasReducedSizeRTCP { attributes.append(SDPAttribute("rtcp-rsize")) }
         attributes += section.accepted?.attributes ?? []
         if hasCandidates {
@@ -76,6 +79,11 @@ struct AnswerWriter {
             formats: section.accepted?.formats ?? [section.offeredFormat], connection: "IN IP4 0.0.0.0",
             attributes: attributes)
     }
+}
+
+/// The `rtpmap` and `fmtp` lines of redundant audio data of a payload type (RFC 2198 section 5).
+func redundancyAttributes(_ red: UInt8?, of payloadType: UInt8) -> [SDPAttribute] {
+    red.map { [SDPAttribute("rtpmap", "\($0) red/48000/2"), SDPAttribute("fmtp", "\($0) \(payloadType)/\(payloadType)")] } ?? []
 }
 
 /// The `rtpmap`, `rtcp-fb` and `fmtp` lines of a payload type and its retransmissions.

@@ -18,8 +18,7 @@ struct CodecRule: Sendable {
             answered: ["level-asymmetry-allowed", "packetization-mode", "profile-level-id"], distance: H264Profile.distance),
         CodecRule(
             name: "H265", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil,
-            answered: ["level-id", "profile-id", "tier-flag", "tx-mode"],
-            distance: { sameParameter("profile-id", default: "1", $0, $1) }),
+            answered: ["level-id", "profile-id", "tier-flag", "tx-mode"], distance: VideoProfile.h265Distance),
         CodecRule(
             name: "VP8", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil, answered: [],
             distance: { _, _ in 0 }),
@@ -28,7 +27,7 @@ struct CodecRule: Sendable {
             distance: { sameParameter("profile-id", default: "0", $0, $1) }),
         CodecRule(
             name: "AV1", kind: .video, clockRate: 90000, channels: 1...1, staticPayloadType: nil,
-            answered: ["level-idx", "profile", "tier"], distance: av1Distance),
+            answered: ["level-idx", "profile", "tier"], distance: VideoProfile.av1Distance),
         CodecRule(
             name: "opus", kind: .audio, clockRate: 48000, channels: 2...2, staticPayloadType: nil,
             answered: [
@@ -105,20 +104,13 @@ struct CodecRule: Sendable {
         }
         return differs ? nil : 0
     }
-
-    /// A higher profile decodes the lower ones (AV1 specification, annex A.2).
-    private static func av1Distance(_ offered: Codec, _ source: Codec) -> Int? {
-        guard let have = sdpNumber(offered.parameter("profile") ?? "0", limit: 2),
-            let need = sdpNumber(source.parameter("profile") ?? "0", limit: 2)
-        else { return nil }
-        return have >= need ? have - need : nil
-    }
 }
 
 extension Codec {
     /// How far this codec, offered by a receiver, is from `source`: 0 the same, more a superset that plays it too, nil unplayable.
     ///
-    /// H.264 compares profile and packetization mode, never the level (RFC 6184 section 8.2.2); VP9, AV1 and H.265 compare profiles.
+    /// H.264 compares profile and packetization mode, never the level (RFC 6184 section 8.2.2); VP9 compares
+    /// profiles, H.265 and AV1 profiles and tiers. A level that a receiver names never excludes: browsers name the lowest and play more.
     public func distance(toSource source: Codec) -> Int? { CodecRule.distance(offered: self, source: source) }
 }
 

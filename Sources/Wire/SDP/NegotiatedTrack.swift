@@ -48,6 +48,11 @@ public struct HeaderExtensionIDs: Sendable, Equatable {
     /// No extension at all.
     public init() {}
 
+    /// Whether packets with them may need the two-byte form: ids past 14, and dependency descriptors, which are long (RFC 8285 section 4.3).
+    var needsTwoBytes: Bool {
+        dependencyDescriptor != nil || HeaderExtension.allCases.contains { (self[$0] ?? 0) > 14 }
+    }
+
     /// The id of one extension.
     public subscript(which: HeaderExtension) -> UInt8? {
         get {
@@ -129,6 +134,18 @@ public struct FeedbackMessages: Sendable, Equatable {
     }
 }
 
+/// One form that a section's media may have on the wire.
+public struct NegotiatedFormat: Sendable, Equatable {
+    /// The codec with the parameters that were offered.
+    public let codec: Codec
+    /// The payload type on the wire.
+    public let payloadType: UInt8
+    /// The payload type of its retransmissions, when negotiated (RFC 4588).
+    public let rtxPayloadType: UInt8?
+    /// The payload type of redundant audio data of it, when negotiated (RFC 2198).
+    public let redPayloadType: UInt8?
+}
+
 /// What one accepted media section means for the media plane.
 public struct NegotiatedTrack: Sendable, Equatable {
     /// Audio or video.
@@ -143,6 +160,10 @@ public struct NegotiatedTrack: Sendable, Equatable {
     public let payloadType: UInt8
     /// The payload type of retransmissions of `payloadType`, when negotiated (RFC 4588).
     public let rtxPayloadType: UInt8?
+    /// The payload type of redundant audio data whose blocks are of `payloadType`, when negotiated (RFC 2198). Both may be sent.
+    public var redPayloadType: UInt8? = nil
+    /// Other forms that a receiver takes instead, on the same source and at the same clock rate.
+    public var alternatives: [NegotiatedFormat] = []
     /// The sender's SSRC: the peer's when declared, or ours for media that we send.
     public let ssrc: UInt32?
     /// The SSRC of the sender's retransmissions, when declared.
@@ -153,6 +174,16 @@ public struct NegotiatedTrack: Sendable, Equatable {
     public let feedback: FeedbackMessages
     /// The canonical name of the source (RFC 7022); ours for media that we send, else the peer's or empty.
     public let cname: String
+
+    /// The form that plays a source best, of all that were agreed on; nil when none does.
+    public func format(for source: Codec) -> NegotiatedFormat? {
+        let own = NegotiatedFormat(
+            codec: codec, payloadType: payloadType, rtxPayloadType: rtxPayloadType, redPayloadType: redPayloadType)
+        let distances = ([own] + alternatives).compactMap { format in
+            format.codec.distance(toSource: source).map { (format, $0) }
+        }
+        return distances.min { $0.1 < $1.1 }?.0
+    }
 }
 
 /// A track that a stream has now, as its publisher negotiated it.

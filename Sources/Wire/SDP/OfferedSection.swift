@@ -19,6 +19,16 @@ struct OfferedCodec {
     let codec: Codec
     let rtxPayloadType: UInt8?
     let feedback: FeedbackMessages
+    /// The payload type of redundant audio data whose blocks are of this one (RFC 2198 section 5).
+    let redPayloadType: UInt8?
+    /// Redundant audio data stands before the codec itself: its sender would rather send that.
+    let prefersRED: Bool
+
+    /// The same without what only its offer tells.
+    var format: NegotiatedFormat {
+        NegotiatedFormat(
+            codec: codec, payloadType: payloadType, rtxPayloadType: rtxPayloadType, redPayloadType: redPayloadType)
+    }
 }
 
 /// One `extmap` line.
@@ -212,6 +222,7 @@ struct OfferedSection {
         var seen: Set<UInt8> = []
         var primaries: [(UInt8, Codec)] = []
         var repairs: [UInt8: UInt8] = [:]
+        var redundancies: [UInt8: (payloadType: UInt8, isFirst: Bool)] = [:]
         for format in description.formats {
             guard let number = sdpNumber(format, limit: 127) else { continue }
             let payloadType = UInt8(number)
@@ -230,13 +241,34 @@ struct OfferedSection {
                 repairs[UInt8(repaired)] == nil
             {
                 repairs[UInt8(repaired)] = payloadType
+            } else if equalIgnoringCase(rtpmap, "red/48000/2"), let repeated = Self.repeated(parameters),
+                redundancies[repeated] == nil
+            {
+                redundancies[repeated] = (payloadType, !primaries.contains { $0.0 == repeated })
             }
         }
         codecs = primaries.map { payloadType, codec in
-            OfferedCodec(
+            let red = codec.name == "opus" ? redundancies[payloadType] : nil
+            return OfferedCodec(
                 payloadType: payloadType, codec: codec, rtxPayloadType: repairs[payloadType],
-                feedback: feedbackForAll.union(feedback[payloadType] ?? FeedbackMessages()))
+                feedback: feedbackForAll.union(feedback[payloadType] ?? FeedbackMessages()), redPayloadType: red?.payloadType,
+                prefersRED: red?.isFirst ?? false)
         }
+    }
+
+    /// The one payload type of all blocks of redundant audio data, from `111/111`; nil when there are several or the list is long.
+    private static func repeated(_ parameters: String) -> UInt8? {
+        let blocks = Substring(parameters).utf8.split(separator: UInt8(ascii: "/"), omittingEmptySubsequences: false).map(
+            Substring.init)
+        guard (2...9).contains(blocks.count), let first = blocks.first.flatMap({ sdpNumber($0, limit: 127) }),
+            blocks.allSatisfy({ sdpNumber($0, limit: 127) == first })
+        else { return nil }
+        return UInt8(first)
+    }
+
+    /// The feedback offered for a payload type.
+    func feedback(_ payloadType: UInt8) -> FeedbackMessages {
+        codecs.first { $0.payloadType == payloadType }?.feedback ?? FeedbackMessages()
     }
 
     /// The main SSRC and that of its retransmissions, as far as they are declared (RFC 4588 section 8.8).

@@ -43,7 +43,9 @@ public struct PublishAnswer: Sendable {
             }
             try section.checkUsable()
             let longIDs = section.allowsMixedExtensions || read.allowsMixedExtensions
-            let (track, lines) = try Self.track(section, kind, supported, allowLongIDs: longIDs)
+            var (track, lines) = try Self.track(section, kind, supported, allowLongIDs: longIDs)
+            lines.allowsMixedExtensions = section.allowsMixedExtensions && !read.allowsMixedExtensions
+            try Self.checkExtensions(of: tracks + [track])
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
@@ -69,7 +71,12 @@ public struct PublishAnswer: Sendable {
     private static func track(
         _ section: OfferedSection, _ kind: MediaKind, _ supported: CodecPolicy, allowLongIDs: Bool
     ) throws(SDPError) -> (NegotiatedTrack, AnswerSection.Accepted) {
-        guard let chosen = choice(section.codecs, supported) else { throw .unacceptable("no common \(kind) codec") }
+        let readable = section.codecs.filter { VideoProfile.h265Obstacle($0.codec) == nil }
+        guard let chosen = choice(readable, supported) else {
+            let allowed = section.codecs.filter { supported.names.contains($0.codec.name) }
+            let obstacle = allowed.lazy.compactMap { VideoProfile.h265Obstacle($0.codec) }.first
+            throw .unacceptable(obstacle ?? "no common \(kind) codec")
+        }
         var layers: [String] = []
         if kind == .video, section.extensions.contains(where: { $0.uri == .rid }) {
             layers = section.simulcast.layers(payloadType: chosen.payloadType, max: SDPLimits.layersAnswered)
@@ -88,22 +95,37 @@ public struct PublishAnswer: Sendable {
         // An estimate is for senders that know nothing better (OBS, aiortc); with both, the newer one alone.
         if agreed.transportCC { agreed.remb = false }
         let sources = try section.primarySources()
-        let rtx = agreed.nack ? chosen.rtxPayloadType : nil
+        // Of redundant audio data the newest packet repeats what was lost, so nobody asks for it again.
+        let red = chosen.prefersRED ? chosen.redPayloadType : nil
+        let rtx = agreed.nack && red == nil ? chosen.rtxPayloadType : nil
         let track = NegotiatedTrack(
             kind: kind, mid: section.mid ?? "", layers: layers, codec: chosen.codec, payloadType: chosen.payloadType,
-            rtxPayloadType: rtx,
+            rtxPayloadType: rtx, redPayloadType: red,
             ssrc: sources.ssrc, rtxSSRC: rtx == nil ? nil : sources.rtx, extensions: ids, feedback: agreed, cname: section.cname)
         let parameters = FormatParameters(chosen.codec.fmtp).text(keeping: CodecRule.named(chosen.codec.name)?.answered ?? [])
         let lines =
-            extensionLines.map { SDPAttribute("extmap", $0) }
+            extensionLines.map { SDPAttribute("extmap", $0) } + redundancyAttributes(red, of: chosen.payloadType)
             + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
             + Simulcast.answer(layers)
         return (
             track,
             AnswerSection.Accepted(
-                formats: ([chosen.payloadType] + (rtx.map { [$0] } ?? [])).map(String.init), attributes: lines,
+                formats: [red, chosen.payloadType, rtx].compactMap { $0.map(String.init) }, attributes: lines,
                 direction: .recvonly)
         )
+    }
+
+    /// Sections share one transport, on which an id has one meaning and an extension one id (RFC 9143 section 12).
+    private static func checkExtensions(of tracks: [NegotiatedTrack]) throws(SDPError) {
+        var meanings: [UInt8: HeaderExtension] = [:]
+        for track in tracks {
+            for which in HeaderExtension.allCases {
+                guard let id = track.extensions[which] else { continue }
+                if let other = meanings[id], other != which { throw .unacceptable("a header extension id means two things") }
+                meanings[id] = which
+            }
+        }
+        guard Set(meanings.values).count == meanings.count else { throw .unacceptable("a header extension has two ids") }
     }
 
     /// The sender's first supported codec; among several uses of it the first that may fragment, which H.264 mode 0 cannot.

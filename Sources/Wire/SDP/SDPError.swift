@@ -43,6 +43,9 @@ public enum SDPLimits {
     public static let layers = 16
     /// Layers of one section that are asked for: browsers send three, OBS up to four.
     public static let layersAnswered = 4
+    /// Formats of one section that a viewer is answered with: browsers offer about twenty, some of one codec several times. All of them with
+    /// their feedback stay below the 8 KiB that some clients read.
+    public static let formatsAnswered = 16
     /// Bytes of one token that is echoed: media, protocol, format, mid.
     public static let tokenBytes = 64
     /// Fingerprints at one level; clients send up to three.

@@ -1,7 +1,8 @@
 /// The answer to an offer that receives: WHEP's server side (draft-ietf-wish-whep section 4).
 ///
 /// Each track of the stream goes to the first section of its kind whose codec and profile fit; other sections are rejected with
-/// port 0. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
+/// port 0. The format that the stream has comes first in the answer; others that the viewer offered follow, so that it can go on when the
+/// publisher comes back with another codec. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
 /// stays black. Sound that does not fit, such as AAC for a browser, is left out.
 public struct SubscribeAnswer: Sendable {
     /// The accepted tracks, with our SSRCs and CNAME, in the order of their sections.
@@ -19,19 +20,23 @@ public struct SubscribeAnswer: Sendable {
     ///
     /// - Parameters:
     ///   - stream: the stream's tracks, at most one of a kind.
+    ///   - others: codecs that the stream may come in later: as far as the viewer takes them, they are agreed on, too.
+    ///   - lateVideo: whether video in these codecs is agreed on that the stream has not now.
     ///   - reports: whether the viewer is asked to tell what its path carries.
     ///   - dataMessageBytes: the longest message of a data channel that we take; nil rejects data channels.
     ///   - randomSSRC: yields random numbers for SSRCs, CNAME and stream id.
     /// - Throws: `SDPError.malformed` or `.unacceptable`.
     public init(
-        offer: SessionDescription, stream: [SourceTrack], reports policy: PathReportPolicy = .layers,
+        offer: SessionDescription, stream: [SourceTrack], others: CodecPolicy = CodecPolicy([]),
+        lateVideo: Bool = false, reports policy: PathReportPolicy = .layers,
         dataMessageBytes: Int? = nil,
         randomSSRC: () -> UInt32
     ) throws(SDPError) {
         let read = try ReadDescription(offer)
-        let reports = policy.applies(to: stream) ? Self.pathReports(read.sections, stream) : .none
+        let reports = policy.applies(to: stream) ? Self.pathReports(read, stream) : .none
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
+        var absent: [SourceTrack] = []
         var unplayable: Set<MediaKind> = []
         var answered: [AnswerSection] = []
         var accepted: [OfferedSection] = []
@@ -43,6 +48,12 @@ public struct SubscribeAnswer: Sendable {
             }
             guard section.direction.receives else { throw .unacceptable("a section that does not receive") }
             let isReachable = accepted.first.map { read.sharesTransport(section, with: $0) } ?? true
+            if lateVideo, isReachable, kind == .video, !(stream + absent).contains(where: { $0.kind == kind }),
+                let first = section.codecs.first(where: { others.names.contains($0.codec.name) })
+            {
+                absent.append(SourceTrack(kind: kind, codec: first.codec))
+                open.append(SourceTrack(kind: kind, codec: first.codec))
+            }
             guard isReachable, let wanted = open.firstIndex(where: { $0.kind == kind }) else {
                 answered.append(AnswerSection(section, accepted: nil))
                 continue
@@ -53,23 +64,26 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             try section.checkUsable()
-            let (track, lines) = Self.track(
-                section, open.remove(at: wanted), chosen, reports, read.allowsMixedExtensions, &identity, randomSSRC)
+            var (track, lines) = Self.track(
+                section, open.remove(at: wanted), chosen, others, reports,
+                read.allowsMixedExtensions || section.allowsMixedExtensions, &identity, randomSSRC)
+            lines.allowsMixedExtensions = !read.allowsMixedExtensions && track.extensions.needsTwoBytes
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
         }
         unplayable.subtract(tracks.map(\.kind))
         if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
-        if tracks.isEmpty, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
-        guard !tracks.isEmpty else { throw .unacceptable("nothing of the stream is asked for") }
+        if tracks.count == absent.count, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
+        guard tracks.contains(where: { track in stream.contains { $0.kind == track.kind } }) else {
+            throw .unacceptable("nothing of the stream is asked for")
+        }
         let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
         remote = try read.transport(accepted: accepted, dataChannels: channels)
         ourSetup = remote.setup == .passive ? .active : .passive
         self.tracks = tracks
         let hasBundle = read.bundle.map { bundle in accepted.allSatisfy { bundle.contains($0.mid ?? "") } } ?? false
-        // Only dependency descriptors need the two-byte form.
-        let isMixed = tracks.contains { $0.extensions.dependencyDescriptor != nil }
+        let isMixed = read.allowsMixedExtensions && tracks.contains(where: \.extensions.needsTwoBytes)
         writer = AnswerWriter(sections: answered, hasBundle: hasBundle, allowsMixedExtensions: isMixed, setup: ourSetup)
     }
 
@@ -77,32 +91,68 @@ public struct SubscribeAnswer: Sendable {
     public func sdp(local: LocalTransport) -> String { writer.text(local) }
 
     private static func track(
-        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ reports: PathReports,
+        _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ others: CodecPolicy,
+        _ reports: PathReports,
         _ allowsMixed: Bool, _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
         var agreed = chosen.feedback.intersection(feedback)
         // What a packet tells of its sending changes with each sending, so it must not be sent again as it was.
-        let isSentOnce = !agreed.nack || chosen.rtxPayloadType != nil
+        // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6), and redundant audio data repeats what was lost.
+        let rtx = agreed.nack && chosen.redPayloadType == nil ? chosen.rtxPayloadType : nil
+        let isSentOnce = !agreed.nack || rtx != nil
         let timing = isSentOnce ? reports.extensions(kind: source.kind, chosen.feedback) : []
+        let alternatives = Self.alternatives(section.codecs, to: chosen, agreed, others)
+        let codecs = [source.codec] + alternatives.map(\.codec)
         let (ids, extensionLines) = section.extensionIDs(
-            extensions + timing + HeaderExtension.ofCodec(source.codec, allowsMixed: allowsMixed), weSend: true,
-            allowLongIDs: false)
+            extensions + timing + codecs.flatMap { HeaderExtension.ofCodec($0, allowsMixed: allowsMixed) }, weSend: true,
+            allowLongIDs: allowsMixed)
         agreed.transportCC = ids.transportCC != nil
         agreed.remb = ids.absSendTime != nil
         let ssrc = identity.nextSSRC(randomSSRC)
-        // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6).
-        let rtx = agreed.nack ? chosen.rtxPayloadType : nil
         let rtxSSRC = rtx.map { _ in identity.nextSSRC(randomSSRC) }
         let track = NegotiatedTrack(
             kind: source.kind, mid: section.mid ?? "", codec: chosen.codec, payloadType: chosen.payloadType,
-            rtxPayloadType: rtx, ssrc: ssrc, rtxSSRC: rtxSSRC, extensions: ids, feedback: agreed, cname: identity.cname)
-        let parameters = Self.parameters(chosen.codec, source: source.codec)
+            rtxPayloadType: rtx, redPayloadType: chosen.redPayloadType, alternatives: alternatives, ssrc: ssrc, rtxSSRC: rtxSSRC,
+            extensions: ids, feedback: agreed, cname: identity.cname)
         let lines =
             extensionLines.map { SDPAttribute("extmap", $0) }
             + identity.attributes(kind: source.kind, ssrc: ssrc, rtx: rtxSSRC)
-            + codecAttributes(chosen.codec, payloadType: chosen.payloadType, rtx: rtx, parameters: parameters, feedback: agreed)
-        let formats = [chosen.payloadType] + (rtx.map { [$0] } ?? [])
-        return (track, AnswerSection.Accepted(formats: formats.map(String.init), attributes: lines, direction: .sendonly))
+            + codecAttributes(
+                chosen.codec, payloadType: chosen.payloadType, rtx: rtx,
+                parameters: Self.parameters(chosen.codec, source: source.codec), feedback: agreed)
+            + redundancyAttributes(chosen.redPayloadType, of: chosen.payloadType)
+            + alternatives.flatMap { format in
+                codecAttributes(
+                    format.codec, payloadType: format.payloadType, rtx: format.rtxPayloadType,
+                    parameters: Self.parameters(format.codec, source: format.codec),
+                    feedback: section.feedback(format.payloadType).intersection(agreed))
+                    + redundancyAttributes(format.redPayloadType, of: format.payloadType)
+            }
+        let others = alternatives.flatMap { [$0.payloadType, $0.rtxPayloadType, $0.redPayloadType] }
+        let formats = ([chosen.payloadType, rtx, chosen.redPayloadType] + others).compactMap { $0.map(String.init) }
+        return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
+    }
+
+    /// What else of the offer the viewer may be sent later: at the same clock rate, since the source stays the same (RFC 3550 section 5.2), and with
+    /// the same ways to ask for what was lost.
+    private static func alternatives(
+        _ codecs: [OfferedCodec], to chosen: OfferedCodec, _ agreed: FeedbackMessages, _ policy: CodecPolicy
+    ) -> [NegotiatedFormat] {
+        let fitting = codecs.filter { other in
+            other.payloadType != chosen.payloadType && policy.names.contains(other.codec.name)
+                && other.codec.clockRate == chosen.codec.clockRate && other.feedback.intersection(feedback) == agreed
+                && (other.rtxPayloadType == nil) == (chosen.rtxPayloadType == nil)
+        }
+        // Each codec once before any a second time, since the list has an end.
+        var named: Set<String> = []
+        let firsts = fitting.filter { named.insert($0.codec.name).inserted }
+        let more = fitting.filter { other in !firsts.contains { $0.payloadType == other.payloadType } }
+        return (firsts + more).prefix(SDPLimits.formatsAnswered - 1).map { other in
+            let hasRepair = agreed.nack && other.redPayloadType == nil
+            return NegotiatedFormat(
+                codec: other.codec, payloadType: other.payloadType, rtxPayloadType: hasRepair ? other.rtxPayloadType : nil,
+                redPayloadType: other.redPayloadType)
+        }
     }
 
     /// How a viewer tells what its path carries.
@@ -124,13 +174,14 @@ public struct SubscribeAnswer: Sendable {
     }
 
     /// The best way that the video's section offers; all sections share one transport.
-    private static func pathReports(_ sections: [OfferedSection], _ stream: [SourceTrack]) -> PathReports {
-        for section in sections where section.kind == .video && !section.isDisabled {
+    private static func pathReports(_ read: ReadDescription, _ stream: [SourceTrack]) -> PathReports {
+        for section in read.sections where section.kind == .video && !section.isDisabled {
             guard let source = stream.first(where: { $0.kind == .video }),
                 let chosen = choice(section.codecs, source.codec), chosen.feedback.nack, chosen.rtxPayloadType != nil
             else { continue }
             func offers(_ uri: HeaderExtension) -> Bool {
-                section.extensionIDs([uri], weSend: true, allowLongIDs: false).ids[uri] != nil
+                let allowsMixed = read.allowsMixedExtensions || section.allowsMixedExtensions
+                return section.extensionIDs([uri], weSend: true, allowLongIDs: allowsMixed).ids[uri] != nil
             }
             if chosen.feedback.transportCC, offers(.transportCC) { return .arrivals }
             if chosen.feedback.remb, offers(.absSendTime) { return .estimates }
@@ -153,7 +204,10 @@ public struct SubscribeAnswer: Sendable {
         if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" || codec.name == "H264" && codec.fmtp.isEmpty {
             return FormatParameters(source.fmtp).text(keeping: rule?.answered ?? [])
         }
-        guard codec.name == "opus" else { return FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? []) }
+        guard codec.name == "opus" else {
+            let own = FormatParameters(codec.fmtp).text(keeping: rule?.answered ?? [])
+            return [own, VideoProfile.untoldTier(codec, source: source) ?? ""].filter { !$0.isEmpty }.joined(separator: ";")
+        }
         let kept = FormatParameters(codec.fmtp).text(keeping: (rule?.answered ?? []).subtracting(["stereo", "sprop-stereo"]))
         let isMono = source.parameter("sprop-stereo") == "0" || source.parameter("stereo") == "0"
         return ([kept] + (isMono ? [] : ["stereo=1", "sprop-stereo=1"])).filter { !$0.isEmpty }.joined(separator: ";")

@@ -49,8 +49,8 @@ private struct Chain: ~Copyable {
         if outgoing.packets == 0, !outgoing.begin(at: index, shift: outgoing.firstShift(track: 0)) { return nil }
         guard let number = outgoing.map.sequence(sending: index), let slot = fanout.ring.slot(at: index) else { return nil }
         _ = outgoing.writeHeader(
-            slot, sequence: number, timestampOffset: outgoing.map.shift(of: number).timestamp, mark: .none, to: header)
-        outgoing.countSent(slot, bytes: payload.count)
+            slot, sequence: number, shift: outgoing.map.shift(of: number), mark: .none, to: header)
+        outgoing.countSent(slot, bytes: payload.count, octets: payload.count)
         let bytes = UnsafeRawBufferPointer(start: header, count: 12).bindMemory(to: UInt8.self).span
         return (number, bytes.bigEndian16(at: 2), bytes.bigEndian32(at: 4))
     }

@@ -25,7 +25,7 @@ struct RepairStreamTests {
                 count = 0
                 guard let base = buffer.baseAddress,
                     let written = track.writeRepairHeader(
-                        slot, timestampOffset: 0x0001_0000, to: base, bytesMax: bytesMax,
+                        slot, shift: LayerShift(timestamp: 0x0001_0000), to: base, bytesMax: bytesMax,
                         mark: SendingMark(transportSequence: transportSequence))
                 else { return }
                 (count, sequence) = written
@@ -84,7 +84,7 @@ struct RepairStreamTests {
 
     @Test("numbers go up by one for ever, over every wrap of sixteen bits", arguments: [0, 1, 32767, 65535] as [UInt16])
     func numbers(initial: UInt16) {
-        var stream = RepairStream(ssrc: 1, payloadType: 112, initial: initial)
+        var stream = RepairStream(ssrc: 1, initial: initial)
         var expected = UInt64(initial & 0x7FFF)
         for _ in 0..<200_000 {
             if stream.nextSequence() != expected {

@@ -31,7 +31,7 @@ struct DependencyDescriptorTests {
         return [UInt8](unsafeUninitializedCapacity: 512) { buffer, used in
             used =
                 buffer.baseAddress.map {
-                    track.writeHeader(stored, sequence: 7, timestampOffset: 0, mark: .none, descriptor: descriptor, to: $0)
+                    track.writeHeader(stored, sequence: 7, shift: LayerShift(), mark: .none, descriptor: descriptor, to: $0)
                 } ?? 0
         }
     }

@@ -185,6 +185,22 @@ struct KeyframeDetectorTests {
             marks: [.parameterSets, .keyframe]),
         Case(name: "H265 FU start of IDR", codec: .h265, payload: [49 << 1, 1, 0x80 | 19], marks: .keyframe),
         Case(name: "H265 trail", codec: .h265, payload: [1 << 1, 1], marks: []),
+        Case(name: "H265 PACI of an IDR", codec: .h265, payload: [50 << 1, 1, 19 << 1, 0, 1], marks: .keyframe),
+        Case(
+            name: "H265 PACI with three bytes of its own", codec: .h265, payload: [50 << 1, 1, 19 << 1, 0x30, 9, 9, 9, 1],
+            marks: .keyframe),
+        Case(
+            name: "H265 PACI with 16 bytes of its own, of an FU's start", codec: .h265,
+            payload: [50 << 1, 1, 49 << 1 | 1, 0x00] + [UInt8](repeating: 0, count: 16) + [0x80 | 20], marks: .keyframe),
+        Case(
+            name: "H265 PACI of an AP with SPS and CRA", codec: .h265,
+            payload: [50 << 1, 1, 48 << 1, 0, 0, 2, 33 << 1, 1, 0, 2, 21 << 1, 1], marks: [.keyframe, .parameterSets]),
+        Case(name: "H265 PACI of a fragment inside", codec: .h265, payload: [50 << 1, 1, 49 << 1, 0, 19], marks: []),
+        Case(name: "H265 PACI of a PACI", codec: .h265, payload: [50 << 1, 1, 50 << 1, 0, 50 << 1, 1, 19 << 1, 0, 1], marks: []),
+        Case(
+            name: "H265 PACI whose own bytes go past the end", codec: .h265, payload: [50 << 1, 1, 19 << 1, 0xF0, 1], marks: []),
+        Case(name: "H265 PACI that carries nothing", codec: .h265, payload: [50 << 1, 1, 19 << 1, 0], marks: []),
+        Case(name: "H265 PACI cut off", codec: .h265, payload: [50 << 1, 1, 19 << 1], marks: []),
         Case(name: "VP8 key without extensions", codec: .vp8, payload: [0x10, 0x00, 1], marks: .keyframe),
         Case(name: "VP8 key with 15-bit picture id", codec: .vp8, payload: [0x90, 0x80, 0x81, 0x02, 0x10], marks: .keyframe),
         Case(name: "VP8 inter", codec: .vp8, payload: [0x10, 0x01], marks: []),

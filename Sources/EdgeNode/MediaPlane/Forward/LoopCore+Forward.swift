@@ -142,39 +142,41 @@ extension LoopCore {
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) {
         if let path = outgoing.pointee.path, !isNew(sequence, outgoing, path, session) { return }
-        let bytes = transmit(slot, sequence: sequence, track, outgoing, session, now)
+        let (bytes, octets) = transmit(slot, sequence: sequence, track, outgoing, session, now)
         guard bytes > 0 else { return }
         if outgoing.pointee.packets == 0 { scheduleFirstReport(session, now) }
-        outgoing.pointee.countSent(slot, bytes: bytes)
+        outgoing.pointee.countSent(slot, bytes: bytes, octets: octets)
         session.pointee.counters.packets &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
     }
 
     /// Writes the packet's header for this viewer and encrypts it from the ring into the arena; the same bytes each time, unless the header
     /// says when it was sent.
+    ///
+    /// - Returns: the size of the datagram, 0 when nothing went out, and of the payload.
     @inline(__always)
     func transmit(
         _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, _ track: UnsafeMutablePointer<FanoutTrack>,
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
-    ) -> Int {
-        guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return 0 }
+    ) -> (bytes: Int, octets: Int) {
+        guard let address = session.pointee.withTransport({ $0.selectedAddress }) else { return (0, 0) }
         let shift = outgoing.pointee.map.shift(of: sequence)
         let mark = outgoing.pointee.path == nil || !OutgoingTrack.hasRoom(slot) ? .none : mark(outgoing, now)
         let headerCount = outgoing.pointee.writeHeader(
-            slot, sequence: sequence, timestampOffset: shift.timestamp, mark: mark,
+            slot, sequence: sequence, shift: shift, mark: mark,
             descriptor: track.pointee.descriptor(of: slot, shift), to: headerScratch)
-        let payload = payload(of: slot, shift, track)
+        let payload = payload(of: slot, shift, track, outgoing)
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         guard headerCount + payload.count + SRTPProfile.tagBytesMax <= room else {
             counters.pointee.count(.oversized)
-            return 0
+            return (0, 0)
         }
         let arena = session.pointee.arena
         let place = arena.pointee.place()
         let count = seal(headerCount, payload, sequence: sequence, into: place, to: address, session)
         if !mark.isEmpty { countMarked(slot, count, outgoing, now) }
-        return count
+        return (count, payload.count)
     }
 
     /// Encrypts a packet, its header from the scratch, to where the session's arena has room, and takes it as sent.

@@ -51,7 +51,7 @@ extension LoopCore {
         }
         let bytes =
             outgoing.pointee.repair == nil
-            ? transmit(slot, sequence: sequence, track, outgoing, session, now)
+            ? transmit(slot, sequence: sequence, track, outgoing, session, now).bytes
             : retransmit(slot, original: sequence, shift, track, outgoing, session, now)
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
@@ -67,14 +67,14 @@ extension LoopCore {
         // A filler is all padding, which a retransmission leaves out (RFC 4588 §4): the number alone fills the viewer's gap.
         let payload =
             slot.pointee.flags.contains(.filler)
-            ? UnsafeRawBufferPointer(start: nil, count: 0) : payload(of: slot, shift, track)
+            ? UnsafeRawBufferPointer(start: nil, count: 0) : payload(of: slot, shift, track, outgoing)
         let bodyCount = RepairStream.originalBytes + payload.count
         let room = address.isIPv4 ? MediaLimits.datagramBytesMax : MediaLimits.datagramBytesMaxIPv6
         let headerRoom = room - bodyCount - SRTPProfile.tagBytesMax
         let mark = headerRoom < OutgoingTrack.headerBytesMax(slot) ? .none : mark(outgoing, now)
         guard
             let (headerCount, sequence) = outgoing.pointee.writeRepairHeader(
-                slot, timestampOffset: shift.timestamp, to: headerScratch, bytesMax: headerRoom, mark: mark,
+                slot, shift: shift, to: headerScratch, bytesMax: headerRoom, mark: mark,
                 descriptor: track.pointee.descriptor(of: slot, shift))
         else {
             counters.pointee.count(.oversized)

@@ -93,7 +93,7 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         settle(outgoing, fanout)
-        guard outgoing.pointee.codec == track.pointee.codec else { return }
+        guard outgoing.pointee.formats.adopt(track.pointee.codec) else { return }
         let index = track - fanout.pointee.tracks
         if track.pointee.kind == .audio {
             guard beginStretch(outgoing, at: track.pointee.ring.highest + 1, of: index, fanout) else { return }
@@ -101,6 +101,27 @@ extension LoopCore {
             return
         }
         beginVideo(outgoing, on: index, session, fanout, now)
+    }
+
+    /// Formats that the viewer's tracks are to be sent in. What a track is sent in another one of the same codec begins anew in it; else it
+    /// is for the next source.
+    func chooseFormats(_ choices: [FormatChoice], _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        guard let viewer = session.pointee.viewer else { return }
+        let fanout = session.pointee.fanout
+        for place in 0..<viewer.pointee.trackCount {
+            let outgoing = viewer.pointee.tracks + place
+            guard let choice = choices.first(where: { $0.ssrc == outgoing.pointee.ssrc }),
+                outgoing.pointee.formats.choose(payloadType: choice.payloadType),
+                let index = (0..<fanout.pointee.trackCount).first(where: { viewer.pointee.trackOfFanout[$0] == place })
+            else { continue }
+            let track = fanout.pointee.tracks + max(index, outgoing.pointee.layer)
+            guard outgoing.pointee.formats.isWanted(track.pointee.codec) else { continue }
+            switch outgoing.pointee.state {
+            case .live, .catchingUp: begin(outgoing, track, session, fanout, now)
+            case .waiting: _ = outgoing.pointee.formats.adopt(track.pointee.codec)
+            case .paused, .unmatched: break
+            }
+        }
     }
 
     /// The way to a viewer is full: sound goes on as it fits, video stops where it is.

@@ -13,9 +13,7 @@ struct OutgoingTrack {
     }
 
     let kind: TrackKind
-    let codec: CodecID
     let clockRate: UInt32
-    let payloadType: UInt8
     let ssrc: UInt32
     let mid: ShortText
     let cname: ShortText
@@ -23,6 +21,9 @@ struct OutgoingTrack {
     private let isTwoByte: Bool
     /// Of the first stretch that is sent.
     private let firstTimestampOffset: UInt32
+
+    /// What it may be sent as.
+    var formats: OutgoingFormats
 
     var state: State = .unmatched
     /// The fanout track that is sent; -1 while none is.
@@ -66,9 +67,8 @@ struct OutgoingTrack {
 
     init(_ spec: OutgoingTrackSpec, initialSequence: UInt16, timestampOffset: UInt32, initialRepair: UInt16 = 0) {
         kind = spec.kind
-        codec = spec.codec
+        formats = OutgoingFormats(spec.formats)
         clockRate = max(spec.clockRate, 1)
-        payloadType = spec.payloadType
         ssrc = spec.ssrc
         mid = ShortText(spec.mid)
         cname = ShortText(spec.cname)
@@ -79,9 +79,7 @@ struct OutgoingTrack {
                 spec.extensions.playoutDelay, spec.extensions.transportCC, spec.extensions.absSendTime) > 14
         firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
-        if let ssrc = spec.rtxSSRC, let payloadType = spec.rtxPayloadType {
-            repair = RepairStream(ssrc: ssrc, payloadType: payloadType, initial: initialRepair)
-        }
+        if let ssrc = spec.rtxSSRC, spec.rtxPayloadType != nil { repair = RepairStream(ssrc: ssrc, initial: initialRepair) }
     }
 
     /// Packets say from now on when they were sent, if that was agreed on for this track.
@@ -94,6 +92,8 @@ struct OutgoingTrack {
 
     /// Begins to send a layer at a position; false when that was passed already.
     mutating func begin(at index: UInt64, shift: LayerShift) -> Bool {
+        var shift = shift
+        shift.format = UInt8(truncatingIfNeeded: formats.current)
         guard map.begin(at: index, shift: shift) else { return false }
         if midLast == .max { midLast = map.highest &+ Self.midPackets }
         lastIndex = 0
@@ -125,7 +125,7 @@ struct OutgoingTrack {
     /// bytes.
     @inline(__always)
     func writeHeader(
-        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, timestampOffset: UInt32, mark: SendingMark,
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, shift: LayerShift, mark: SendingMark,
         descriptor: DependencyDescriptor = .none, to place: UnsafeMutableRawPointer
     ) -> Int {
         let hasMid = sequence <= midLast
@@ -133,9 +133,11 @@ struct OutgoingTrack {
         let extensionBytes =
             Self.hasRoom(slot)
             ? writeExtensions(slot, hasMid: hasMid, mark: mark, descriptor, to: place + RTPHeader.fixedBytes) : 0
+        let format = formats[shift.format]
+        let isRedundant = flags.contains(.redundant) && format.redPayloadType != OutgoingFormats.none
         writeFixed(
-            slot, payloadType: payloadType, ssrc: ssrc, sequence: sequence, timestampOffset: timestampOffset,
-            hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
+            slot, payloadType: isRedundant ? format.redPayloadType : format.payloadType, ssrc: ssrc, sequence: sequence,
+            timestampOffset: shift.timestamp, hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
         return RTPHeader.fixedBytes + extensionBytes
     }
 
@@ -144,7 +146,7 @@ struct OutgoingTrack {
     ///
     /// - Returns: the header's size and the number it was given; nil when there is no room or no repair stream.
     mutating func writeRepairHeader(
-        _ slot: UnsafePointer<PacketSlot>, timestampOffset: UInt32, to place: UnsafeMutableRawPointer, bytesMax: Int,
+        _ slot: UnsafePointer<PacketSlot>, shift: LayerShift, to place: UnsafeMutableRawPointer, bytesMax: Int,
         mark: SendingMark, descriptor: DependencyDescriptor = .none
     ) -> (count: Int, sequence: UInt64)? {
         guard bytesMax >= RTPHeader.fixedBytes, let repair, let sequence = self.repair?.nextSequence() else { return nil }
@@ -154,7 +156,8 @@ struct OutgoingTrack {
                 slot, hasMid: repair.packets < Self.midPackets, mark: mark, descriptor, to: place + RTPHeader.fixedBytes)
         }
         writeFixed(
-            slot, payloadType: repair.payloadType, ssrc: repair.ssrc, sequence: sequence, timestampOffset: timestampOffset,
+            slot, payloadType: formats[shift.format].rtxPayloadType & 0x7F, ssrc: repair.ssrc, sequence: sequence,
+            timestampOffset: shift.timestamp,
             hasExtensions: extensionBytes > 0, hasPadding: false, to: place)
         return (RTPHeader.fixedBytes + extensionBytes, sequence)
     }
@@ -185,7 +188,7 @@ struct OutgoingTrack {
         }
         let extensionBytes = writer.finish()
         place.storeByte(0xA0 | (extensionBytes > 0 ? 0x10 : 0), at: 0)
-        place.storeByte(repair.payloadType, at: 1)
+        place.storeByte(formats[UInt8(truncatingIfNeeded: formats.current)].rtxPayloadType & 0x7F, at: 1)
         place.storeBigEndian(UInt16(truncatingIfNeeded: sequence), at: 2)
         place.storeBigEndian(outgoing(lastTimestamp), at: 4)
         place.storeBigEndian(repair.ssrc, at: 8)
@@ -222,9 +225,9 @@ struct OutgoingTrack {
 
     /// Counts a packet that went out for the first time (RFC 3550 §6.4.1 counts payload octets).
     @inline(__always)
-    mutating func countSent(_ slot: UnsafePointer<PacketSlot>, bytes: Int) {
+    mutating func countSent(_ slot: UnsafePointer<PacketSlot>, bytes: Int, octets: Int) {
         packets &+= 1
-        octets &+= UInt64(slot.pointee.payloadCount)
+        self.octets &+= UInt64(octets)
         resends.earn(bytes)
         // What comes late is no measure for what comes next.
         guard slot.pointee.index > lastIndex else { return }

@@ -4,7 +4,6 @@
 /// meets two plaintexts (RFC 7714 §8.1).
 struct RepairStream {
     let ssrc: UInt32
-    let payloadType: UInt8
     /// Rollover counter and number of the last packet sent; one below the first before that.
     private var last: UInt64
     /// Packets sent so far.
@@ -17,9 +16,8 @@ struct RepairStream {
 
     /// - Parameter initial: the first number; its top bit is left out, so that early loss can't upset the peer's rollover
     ///   counter (RFC 3711 §3.3.1).
-    init(ssrc: UInt32, payloadType: UInt8, initial: UInt16) {
+    init(ssrc: UInt32, initial: UInt16) {
         self.ssrc = ssrc
-        self.payloadType = payloadType
         last = UInt64(initial & 0x7FFF) &- 1
     }
 

@@ -71,7 +71,9 @@ public final class StreamTap: Sendable {
             switch entry.pointee.kind {
             case .source: body(.source(epoch: entry.pointee.epoch, tracks: pipe.tracks(of: entry.pointee.epoch)))
             case .packet:
-                let payload = UnsafeRawBufferPointer(start: pipe.payload(of: entry), count: Int(entry.pointee.payloadCount))
+                let payload = Self.primary(
+                    UnsafeRawBufferPointer(start: pipe.payload(of: entry), count: Int(entry.pointee.payloadCount)),
+                    entry.pointee.flags)
                 body(
                     .packet(
                         track: entry.pointee.track, extendedSequence: entry.pointee.sequence,
@@ -88,6 +90,14 @@ public final class StreamTap: Sendable {
             }
             pipe.pop()
         }
+    }
+
+    /// What isn't said twice.
+    private static func primary(_ payload: UnsafeRawBufferPointer, _ flags: PacketFlags) -> UnsafeRawBufferPointer {
+        guard flags.contains(.redundant),
+            let blocks = RedundantAudio(payload.bindMemory(to: UInt8.self).span, payloadType: nil)
+        else { return payload }
+        return UnsafeRawBufferPointer(rebasing: payload[blocks.primaryOffset...])
     }
 
     /// Ends the tap; the loop stops filling it. More calls do nothing.

@@ -12,6 +12,8 @@ struct LayerShift: Equatable {
     var timestamp: UInt32 = 0
     /// Added to what the payload itself numbers.
     var picture = PictureShift()
+    /// The place of the format that it is sent in, among the viewer's.
+    var format: UInt8 = 0
 
     /// Positions are counted alike.
     @inline(__always)

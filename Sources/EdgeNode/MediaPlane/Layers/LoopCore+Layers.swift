@@ -243,11 +243,26 @@ extension LoopCore {
     /// What is to be encrypted of a packet: the ring's bytes, unless numbers in them have to be moved for this viewer.
     @inline(__always)
     func payload(
-        of slot: UnsafePointer<PacketSlot>, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>
+        of slot: UnsafePointer<PacketSlot>, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>
     ) -> UnsafeRawBufferPointer {
         guard !slot.pointee.flags.contains(.filler) else { return UnsafeRawBufferPointer(start: fillerPayload, count: 1) }
         let stored = track.pointee.ring.payload(of: slot)
+        if slot.pointee.flags.contains(.redundant) { return blocks(stored, outgoing.pointee.formats[shift.format]) }
         return shift.picture.leavesPayload ? stored : moved(stored, track.pointee.codec, shift.picture)
+    }
+
+    /// Redundant audio data as a viewer takes it: with its payload type in every block, or the primary block alone.
+    private func blocks(_ stored: UnsafeRawBufferPointer, _ format: OutgoingFormats.Format) -> UnsafeRawBufferPointer {
+        guard let base = stored.baseAddress, stored.count <= MediaLimits.payloadBytesMax,
+            let blocks = RedundantAudio(stored.bindMemory(to: UInt8.self).span, payloadType: nil)
+        else { return stored }
+        guard format.redPayloadType != OutgoingFormats.none else {
+            return UnsafeRawBufferPointer(rebasing: stored[blocks.primaryOffset...])
+        }
+        payloadScratch.copyMemory(from: base, byteCount: stored.count)
+        blocks.write(payloadType: format.payloadType, to: payloadScratch)
+        return UnsafeRawBufferPointer(start: payloadScratch, count: stored.count)
     }
 
     private func moved(

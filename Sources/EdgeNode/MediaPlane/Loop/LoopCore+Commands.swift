@@ -16,6 +16,8 @@ extension LoopCore {
         case .chooseLayer(let id, let wish, let done):
             if let session = sessions[id] { chooseLayer(wish, session, now) }
             done.resume(returning: sessions[id]?.pointee.viewer != nil)
+        case .chooseFormats(let id, let choices):
+            if let session = sessions[id] { chooseFormats(choices, session, now) }
         case .openOutlet(let key, let pipe, let replays):
             if let fanout = fanouts[key] { openOutlet(fanout, pipe, replays: replays) }
         case .openInlet(let key, let pipe): openInlet(fanout(for: key), pipe)
@@ -35,7 +37,7 @@ extension LoopCore {
         case .snapshot(_, let done): done.resume(returning: nil)
         case .layers(_, let done): done.resume(returning: nil)
         case .chooseLayer(_, _, let done): done.resume(returning: false)
-        case .handshake, .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
+        case .handshake, .chooseFormats, .openOutlet, .openInlet, .closeInlet, .requestKeyframe, .shutdown: break
         }
     }
 

@@ -203,6 +203,9 @@ extension LoopCore {
             }
             let payload = UnsafeRawBufferPointer(
                 rebasing: packet[header.payloadOffset..<(header.payloadOffset + header.payloadCount)])
+            if header.payloadType == publisher.pointee.tracks[track].spec.redPayloadType, header.payloadCount > 0 {
+                return placeRedundant(header, payload, extensions.forwarded, session, publisher, track, now)
+            }
             placeMedia(
                 header.sequence, header, payload, extensions.forwarded, descriptor, session, publisher, track, false, now)
         case .track(let track, isRepair: true):
@@ -218,12 +221,43 @@ extension LoopCore {
         }
     }
 
+    /// Redundant audio data: what it repeats of packets that didn't come takes their places, then it goes on whole.
+    private func placeRedundant(
+        _ header: RTPHeader, _ payload: UnsafeRawBufferPointer, _ extensions: ForwardedExtensions,
+        _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
+        _ now: UInt64
+    ) {
+        let spec = publisher.pointee.tracks[track].spec
+        let bytes = payload.bindMemory(to: UInt8.self).span
+        guard let blocks = RedundantAudio(bytes, payloadType: spec.payloadType) else {
+            counters.pointee.count(.rtpMalformed)
+            return
+        }
+        let empty = UnsafeRawBufferPointer(start: nil, count: 0)
+        var back = min(publisher.pointee.tracks[track].missing(before: header.sequence), blocks.olderCount)
+        while back > 0 {
+            let older = blocks.older(back, in: bytes)
+            var lost = header
+            (lost.timestamp, lost.marker) = (header.timestamp &- older.ticks, false)
+            // A block of no length, or of this very moment, repeats nothing.
+            if older.count > 0, older.ticks > 0 {
+                let block = UnsafeRawBufferPointer(rebasing: payload[older.offset..<(older.offset + older.count)])
+                placeMedia(
+                    header.sequence &- UInt16(back), lost, block, ForwardedExtensions(), empty, session, publisher, track, true,
+                    now)
+            }
+            back -= 1
+        }
+        placeMedia(
+            header.sequence, header, payload, extensions, empty, session, publisher, track, false, now, isRedundant: true)
+    }
+
     @inline(__always)
     private func placeMedia(
         _ sequence: UInt16, _ header: RTPHeader, _ payload: UnsafeRawBufferPointer, _ extensions: ForwardedExtensions,
         _ descriptor: UnsafeRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
         _ publisher: UnsafeMutablePointer<PublisherSide>, _ track: Int,
-        _ isRepair: Bool, _ now: UInt64
+        _ isRepair: Bool, _ now: UInt64, isRedundant: Bool = false
     ) {
         let incoming = publisher.pointee.tracks + track
         let hadMedia = incoming.pointee.hasMedia
@@ -241,6 +275,7 @@ extension LoopCore {
         case .jump: counters.pointee.count(.tooOld)
         case .deliver(var arrived):
             arrived.descriptor = descriptor
+            if isRedundant { arrived.flags.insert(.redundant) }
             if !hadMedia {
                 directory.emit(
                     .firstMedia(session.pointee.handle.stream, session: session.pointee.name, incoming.pointee.spec.kind))

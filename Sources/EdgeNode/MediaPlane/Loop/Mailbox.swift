@@ -9,6 +9,7 @@ enum LoopCommand: Sendable {
     case handshake(UInt64, step: HandshakeStep, host: UInt64)
     case snapshot(UInt64, CheckedContinuation<SessionSnapshot?, Never>)
     case layers(UInt64, CheckedContinuation<ViewerLayers?, Never>)
+    case chooseFormats(UInt64, [FormatChoice])
     case chooseLayer(UInt64, LayerFollower.Wish, CheckedContinuation<Bool, Never>)
     /// The publisher's loop copies the stream into the pipe from now on; a loop with viewers also gets the newest group of pictures.
     case openOutlet(StreamKey, PacketPipe, replays: Bool)

@@ -3,6 +3,8 @@ package enum MediaLimits {
     /// Tracks one session may carry: audio, and video in up to ``layersPerTrack`` layers, with a few to spare. Tables per viewer are
     /// this wide; so are the `InlineArray<8, …>`, whose count must be a literal.
     package static let tracksPerStream = 8
+    /// Formats that a viewer may take a track in.
+    package static let formatsPerTrack = 16
     /// Simulcast layers of one track: browsers send three, OBS up to four.
     package static let layersPerTrack = 4
     /// Slots a track's ring has. 5 Mb/s of 1200-byte packets is about 520 packets/s, so video is held for about 4 s,

@@ -40,15 +40,25 @@ enum KeyframeDetector {
         }
     }
 
-    /// RFC 7798 §4.4: single NAL units, aggregation packets and the first fragment.
+    /// RFC 7798 §4.4: single NAL units, aggregation packets, the first fragment, and each of them in a PACI packet.
     private static func h265(_ payload: Span<UInt8>) -> PayloadMarks {
         guard payload.count >= 2 else { return [] }
-        switch payload[0] >> 1 & 0x3F {
-        case 48: return aggregated(payload, headerBytes: 2) { h265Unit($0 >> 1 & 0x3F) }
+        let type = payload[0] >> 1 & 0x3F
+        guard type == 50 else { return h265(type, payload, at: 2) }
+        // The type of what it carries, and how long its own extension is (§4.4.4).
+        guard payload.count >= 4 else { return [] }
+        let start = 4 + Int(payload.bigEndian16(at: 2) >> 4 & 0x1F)
+        guard start < payload.count else { return [] }
+        return h265(payload[2] >> 1 & 0x3F, payload, at: start)
+    }
+
+    private static func h265(_ type: UInt8, _ payload: Span<UInt8>, at start: Int) -> PayloadMarks {
+        switch type {
+        case 48: return aggregated(payload, headerBytes: start) { h265Unit($0 >> 1 & 0x3F) }
         case 49:
-            guard payload.count >= 3, payload[2] & 0x80 != 0 else { return [] }
-            return h265Unit(payload[2] & 0x3F)
-        default: return h265Unit(payload[0] >> 1 & 0x3F)
+            guard payload.count > start, payload[start] & 0x80 != 0 else { return [] }
+            return h265Unit(payload[start] & 0x3F)
+        default: return h265Unit(type)
         }
     }
 

@@ -9,6 +9,8 @@ struct PacketFlags: OptionSet {
     static let filler = PacketFlags(rawValue: 4)
     /// Handed to a loop that joins in the middle; it is old on purpose.
     static let replayed = PacketFlags(rawValue: 8)
+    /// The payload is blocks of redundant audio data, ``RedundantAudio``.
+    static let redundant = PacketFlags(rawValue: 16)
 }
 
 /// A packet in a ring, without its payload.

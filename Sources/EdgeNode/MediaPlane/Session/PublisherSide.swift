@@ -89,7 +89,10 @@ struct PublisherSide: ~Copyable {
     @inline(__always)
     private func checked(_ track: Int, _ payloadType: UInt8, _ isRepair: Bool) -> Place {
         let spec = tracks[track].spec
-        return payloadType == (isRepair ? spec.rtxPayloadType : spec.payloadType)
+        let isExpected =
+            isRepair
+            ? payloadType == spec.rtxPayloadType : payloadType == spec.payloadType || payloadType == spec.redPayloadType
+        return isExpected
             ? .track(track, isRepair: isRepair) : .unknown(.payloadType)
     }
 
@@ -116,7 +119,8 @@ struct PublisherSide: ~Copyable {
         for track in 0..<trackCount {
             let spec = tracks[track].spec
             let isRepair = header.payloadType == spec.rtxPayloadType
-            guard isRepair || header.payloadType == spec.payloadType, names(track, isRepair, extensions, bytes) else { continue }
+            let isMedia = header.payloadType == spec.payloadType || header.payloadType == spec.redPayloadType
+            guard isRepair || isMedia, names(track, isRepair, extensions, bytes) else { continue }
             // Two that fit: the packet doesn't say enough.
             guard found == nil else { return .unknown(.unknownSource) }
             found = (track, isRepair)

@@ -111,6 +111,13 @@ struct IncomingTrack: ~Copyable {
         return .deliver(packet)
     }
 
+    /// How many packets are missing right before this one, when it is the newest.
+    func missing(before sequence: UInt16) -> Int {
+        guard unwrapper.isStarted, hasMedia else { return 0 }
+        let distance = Int64(bitPattern: unwrapper.peek(sequence) &- unwrapper.highest)
+        return (2...MediaLimits.sequenceJumpMax).contains(distance) ? Int(distance) - 1 : 0
+    }
+
     /// Begins a new numbering of the same source: far jumps are restarts, not loss.
     mutating func restartNumbering() { restart() }
 
@@ -180,6 +187,8 @@ struct TrackConstants {
     let payloadType: UInt8
     /// 255 when there is none.
     let rtxPayloadType: UInt8
+    /// 255 when there is none.
+    let redPayloadType: UInt8
     let feedback: FeedbackFlags
     let mid: ShortText
     /// Empty for a track that comes once.
@@ -191,6 +200,7 @@ struct TrackConstants {
         clockRate = max(spec.clockRate, 1)
         payloadType = spec.payloadType
         rtxPayloadType = spec.rtxPayloadType ?? 255
+        redPayloadType = spec.redPayloadType ?? 255
         feedback = spec.feedback
         mid = ShortText(spec.mid)
         rid = ShortText(spec.rid)

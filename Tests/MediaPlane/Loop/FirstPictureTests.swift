@@ -1,0 +1,58 @@
+import CLinux
+import TestThreads
+import Testing
+
+@testable import MediaPlane
+
+@Suite("A viewer's first picture comes from what is cached, not from what the publisher sends next", .offThePool, .serialized)
+struct FirstPictureTests {
+    /// Frames of three packets after the keyframe of four.
+    private static let frames = 20
+    private static let packets = 4 + frames * 3
+    /// More than enough for a group of this length: 64 packets an iteration.
+    private static let iterations = 8
+
+    /// Who publishes a group of pictures and is silent from then on.
+    private static func cached(_ loop: SteppedLoop) async throws -> (TestPeer, Encoder) {
+        let publisher = try TestPeer()
+        let spec = PublisherSpec(
+            stream: LoopBed.stream, session: "p", transport: publisher.spec, tracks: LoopBed.incoming())
+        try await loop.add(publisher, .publisher(spec), isPublisher: true, others: [])
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true, packets: 4)
+        for _ in 0..<frames { encoder.frame(publisher) }
+        for _ in 0..<20 { loop.step() }
+        return (publisher, encoder)
+    }
+
+    @Test(
+        "the whole group of pictures goes out when the viewer is there, the keyframe first and without a gap, before anything new"
+    )
+    func order() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let (publisher, encoder) = try await Self.cached(loop)
+        // A publisher that is known to make no keyframes when asked, as OBS and FFmpeg are: its last one serves, however old.
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        fanout.pointee.ignoresRequests = true
+        let viewer = try TestPeer()
+        let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        try await loop.announce(viewer, .viewer(spec), isPublisher: false)
+        try loop.connect(viewer) {}
+        for _ in 0..<Self.iterations { loop.step() }
+        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= Self.packets }
+        let heard = viewer.packets(LoopBed.viewerVideo)
+        #expect(heard.map(\.payload) == encoder.sentPayloads)
+        #expect(heard.first?.payload.prefix(2) == [0x7C, 0x85], "the first packet of the keyframe")
+        #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(Self.packets)).map { $0 })
+        // Live goes on right behind it.
+        var live = encoder
+        live.frame(publisher)
+        for _ in 0..<4 { loop.step() }
+        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= Self.packets + 3 }
+        let last = viewer.packets(LoopBed.viewerVideo)
+        #expect(last.map(\.payload) == live.sentPayloads)
+        #expect(last.last?.header.sequence == heard[0].header.sequence &+ UInt16(Self.packets + 2))
+        loop.stop()
+        await loop.plane.shutdown()
+    }
+}
