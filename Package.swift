@@ -74,7 +74,7 @@ let package = Package(
             ["HTTP", "Auth", "Config", "Cluster", "Media", "Presentation", "Store", "Buckets", "CLinux", "Log"]),
 
         // The edge node.
-        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CLinux", "Log"]),
+        module("MediaPlane", path: "Sources/EdgeNode/MediaPlane", ["COpenSSL", "CUSRSCTP", "CZlib", "CLinux", "Log"]),
         module("Streams", path: "Sources/EdgeNode/Streams", ["MediaPlane", "SDP", "Media", "Cluster", "Log"]),
         module("Cascade", path: "Sources/EdgeNode/Cascade", ["Streams", "Cluster", "HTTP", "Log"]),
         module(

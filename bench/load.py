@@ -138,7 +138,10 @@ class Server:
 
     def metric(self, name: str) -> float:
         text = self.lab.pair.get(f"{self.url}/metrics") or ""
-        return sum(float(value) for value in re.findall(rf"^tributary_edge_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE))
+        values = re.findall(rf"^tributary_edge_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
+        if not values:
+            raise SystemExit(f"{self.url}/metrics has no {name}")
+        return sum(float(value) for value in values)
 
     def watched(self, viewers: int, seconds: int, *words: object, meanwhile=None, reached: str = "with_picture", ends: bool = True) -> Figures:
         """Joins viewers, and once all are there counts for so many seconds, in which `meanwhile` is run.
@@ -150,13 +153,14 @@ class Server:
             "play", "--url", self.whep, "--viewers", viewers, "--joining", 32, "--settle", 60, "--duration", seconds, "--json", *words,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         marks = []
-        for line in play.stderr:
-            if line.strip() in ("counting", "counted"):
-                marks.append((cpu_ns(self.pid) + softirq_ns(self.lab.cores), overflows(play.pid), rss_kb(self.pid)))
-                if len(marks) == 1 and meanwhile:
-                    meanwhile()
-            elif self.lab.options.verbose:
-                print(f"    {line.rstrip()}", file=sys.stderr)
+        with open(f"/proc/{play.pid}/net/snmp") as snmp:
+            for line in play.stderr:
+                if line.strip() in ("counting", "counted"):
+                    marks.append((cpu_ns(self.pid) + softirq_ns(self.lab.cores), overflows(snmp), rss_kb(self.pid)))
+                    if len(marks) == 1 and meanwhile:
+                        meanwhile()
+                elif self.lab.options.verbose:
+                    print(f"    {line.rstrip()}", file=sys.stderr)
         text = play.stdout.readline()
         if ends:
             play.wait(60)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from typing import TextIO
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 
@@ -28,10 +29,12 @@ class Here:
         self.started: list[subprocess.Popen] = []
 
     def start(self, namespace: str | None, cores: set[int], *words: object, **more) -> subprocess.Popen:
-        """A process on one side, kept to some of the processors."""
+        """A process on one side, kept to some of the processors. In a session of its own: the scheduler shares time out by session first
+        (autogroup), and a load of hundreds of threads would leave a server in the same one next to nothing beside anything else that runs."""
         with inside(NAMESPACES / namespace) if namespace else contextlib.nullcontext():
             process = subprocess.Popen(
-                [str(word) for word in words], stdin=subprocess.DEVNULL, preexec_fn=lambda: os.sched_setaffinity(0, cores), **more)
+                [str(word) for word in words], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, cores),
+                **more)
         self.started.append(process)
         return process
 
@@ -120,7 +123,8 @@ def rss_kb(pid: int) -> int:
     return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
 
 
-def overflows(pid: int) -> int:
-    """Datagrams that found a socket's buffer full in the process's namespace."""
-    header, values = [line.split() for line in pathlib.Path(f"/proc/{pid}/net/snmp").read_text().splitlines() if line.startswith("Udp:")]
+def overflows(snmp: TextIO) -> int:
+    """Datagrams that found a socket's buffer full in a namespace, by its `net/snmp`, which may be read even when its process is gone."""
+    snmp.seek(0)
+    header, values = [line.split() for line in snmp.read().splitlines() if line.startswith("Udp:")]
     return int(values[header.index("RcvbufErrors")])

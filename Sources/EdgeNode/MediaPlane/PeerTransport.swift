@@ -421,13 +421,12 @@ package final class PeerTransport {
 
     /// The local ufrag a STUN request is addressed to: the part of USERNAME before the colon (RFC 8445 section 7.2.2).
     ///
-    /// `body` gets the ufrag bytes inside `datagram`; nil for anything that is no well-formed request with USERNAME. Answers to checks of
+    /// `body` gets the ufrag bytes inside `datagram`; nil for anything that is no request with USERNAME. Answers to checks of
     /// our own carry no USERNAME: route them by address, as the rest.
     package static func stunLocalUfrag<Result>(
         _ datagram: UnsafeRawBufferPointer, _ body: (UnsafeRawBufferPointer) -> Result
     ) -> Result? {
-        guard let message = try? STUNMessage(parsing: datagram), message.type == .request,
-            let range = message.localUfrag(in: datagram)
+        guard let name = STUNMessage.username(ofRequest: datagram), let range = STUNMessage.localUfrag(name, in: datagram)
         else { return nil }
         return body(UnsafeRawBufferPointer(rebasing: datagram[range]))
     }

@@ -64,7 +64,7 @@ final class RecorderThread: Sendable {
         while true {
             // Not woken by packets: taking what has come twenty times a second costs a fraction, and the taps hold seconds.
             var waiting = pollfd(fd: wake, events: Int16(POLLIN), revents: 0)
-            _ = poll(&waiting, 1, Self.tickMs)
+            _ = poll(&waiting, 1, tasks.isEmpty ? -1 : Self.tickMs)
             let nowNs = WallClock.monotonicNs()
             for task in Array(tasks.values) where !task.tick(nowNs: nowNs) { remove(task, from: &tasks) }
             guard obey(&tasks) else { return }

@@ -65,6 +65,25 @@ struct TimerWheelTests {
         let nothing = wheel.takeDue(now: 7_200_000_000_000_000)
         #expect(nothing == nil)
     }
+
+    @Test(
+        "what is put off while it is far off stays where it is; what is near, or is to wake sooner, moves",
+        arguments: [(9_000, 10_000, 9_000), (9_000, 8_000, 8_000), (4_000, 9_000, 9_000)])
+    func puttingOff(first: UInt64, then: UInt64, wakes: UInt64) {
+        var wheel = TimerWheel(now: 0)
+        let fanout = UnsafeMutablePointer<Fanout>.allocate(capacity: 1)
+        defer { fanout.deallocate() }
+        let node = UnsafeMutablePointer<TimerNode>.allocate(capacity: 1)
+        defer { node.deallocate() }
+        node.initialize(to: TimerNode(.fanout(fanout)))
+        for deadline in [first, then] { wheel.schedule(node, at: deadline * 1_000_000) }
+        let next = wheel.nextDeadlineNs
+        #expect(next == wakes * 1_000_000 + TimerWheel.tickNs)
+        let early = wheel.takeDue(now: wakes * 1_000_000 - 1)
+        #expect(early == nil)
+        let due = wheel.takeDue(now: wakes * 1_000_000 + TimerWheel.tickNs)
+        #expect(due == node)
+    }
 }
 
 @Suite("Load of a loop: who comes is refused before those who watch are served late")
@@ -290,5 +309,47 @@ struct ClockTests {
         #expect(report(2, wrong: 0) == .taken)
         #expect(report(3, wrong: wrong) == .wrongTimestamp)
         #expect(clock.wall(of: 90_000 * 5, clockRate: 90_000) == 54_000_000_000)
+    }
+}
+
+@Suite("What comes gathers a little where waking costs more than reading")
+struct LullTests {
+    /// A loop that wakes each half a millisecond, so many times; returns what it would let gather after each.
+    private func wakes(_ lull: inout Lull, from start: UInt64, count: Int, datagrams: Int, workedNs: UInt64 = 50_000) -> [Int32] {
+        (1...count).map { number in
+            let now = start + UInt64(number) * 500_000
+            lull.activeNs = now
+            lull.note(datagrams: datagrams, workedNs: workedNs, now: now)
+            return lull.gatherMs(now)
+        }
+    }
+
+    @Test("few datagrams are read at once, those of a crowd after a millisecond, and at once again when it has gone")
+    func crowd() {
+        var lull = Lull(now: 0)
+        let few = wakes(&lull, from: 0, count: 40, datagrams: 2)
+        #expect(Set(few) == [0])
+        let many = wakes(&lull, from: 20_000_000, count: 40, datagrams: 4)
+        #expect(many.last == Lull.crowdMs)
+        let fewAgain = wakes(&lull, from: 40_000_000, count: 40, datagrams: 1)
+        #expect(fewAgain.last == 0)
+    }
+
+    @Test("a loop that works for long waits for nothing, nor does one whose window was long")
+    func busy() {
+        var lull = Lull(now: 0)
+        let long = wakes(&lull, from: 0, count: 40, datagrams: 10, workedNs: 1_000_000)
+        #expect(Set(long) == [0])
+        lull.note(datagrams: 1000, workedNs: 50_000, now: 100_000_000)
+        let after = lull.gatherMs(100_000_000)
+        #expect(after == 0)
+    }
+
+    @Test("consent checks alone gather for longer, once nothing else has come for a second")
+    func checks() {
+        var lull = Lull(now: 0)
+        lull.activeNs = 5_000_000_000
+        #expect(lull.gatherMs(5_999_999_999) == 0)
+        #expect(lull.gatherMs(6_000_000_001) == Lull.checksMs)
     }
 }

@@ -60,4 +60,39 @@ struct NumbersTests {
         #expect(Set(bed.plane.news(after: &marks, silentNs: .max).map(\.handle)) == [publishing, watching])
         await bed.plane.shutdown()
     }
+
+    @Test("a consent check alone is no news, but is remembered; after a long silence it is news")
+    func heard() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        defer { loop.stop() }
+        let viewer = try TestPeer()
+        let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        try await loop.add(viewer, .viewer(spec), isPublisher: false, others: [])
+        let session = try #require(loop.core.sessions.values.first)
+        let address = try #require(session.pointee.withTransport { $0.selectedAddress })
+        var published: [SessionSnapshot] = []
+        let began = tributary_monotonic_ns() + 1_000_000_000
+        loop.core.publishSessions(&published, began)
+        #expect(published.map(\.state) == [.connected] && published.map(\.sampledNs) == [began])
+
+        func check(at now: UInt64) {
+            var request = [UInt8](repeating: 0, count: 200)
+            let count = request.withUnsafeMutableBytes { place in
+                var writer = STUNWriter(place, type: .request, transaction: STUNTransaction(high: 1, low: now))
+                writer.username(viewer.remote.ufrag, viewer.local.ufrag)
+                writer.messageIntegrity(HMACSHA1(key: viewer.remote.password))
+                return writer.finish()
+            }
+            request.withUnsafeMutableBytes {
+                loop.core.take(UnsafeMutableRawBufferPointer(rebasing: $0[..<count]), from: address, session, now)
+            }
+            loop.core.publishSessions(&published, now + 1)
+        }
+        let before = try #require(published.first?.lastReceivedNs)
+        check(at: before + 5_000_000_000)
+        #expect(published.map(\.sampledNs) == [began])
+        #expect(published.map(\.lastReceivedNs) == [before + 5_000_000_000])
+        check(at: before + 15_000_000_000)
+        #expect(published.map(\.sampledNs) == [before + 15_000_000_001])
+    }
 }

@@ -50,6 +50,28 @@ struct STUNTests {
         #expect(ufrag == Array("evtj".utf8))
     }
 
+    @Test("whose a request is is found without parsing it whole, and nothing is read past its end")
+    func findsUfrag() {
+        func ufrag(_ bytes: [UInt8]) -> [UInt8]? { bytes.withUnsafeBytes { PeerTransport.stunLocalUfrag($0) { Array($0) } } }
+        for count in Self.request.indices { #expect(ufrag(Array(Self.request[..<count])) == nil) }
+        #expect(ufrag(Self.answer4) == nil)
+        let header: [UInt8] = [0, 1, 0, 0, 0x21, 0x12, 0xA4, 0x42] + [UInt8](repeating: 7, count: 12)
+        func request(_ attributes: [UInt8]) -> [UInt8] {
+            var bytes = header + attributes
+            bytes[3] = UInt8(attributes.count)
+            return bytes
+        }
+        let name: [UInt8] = [0, 6, 0, 3] + Array("a:b".utf8) + [0]
+        #expect(ufrag(request(name)) == Array("a".utf8))
+        #expect(ufrag(request([0x80, 0x22, 0, 1, 65, 0, 0, 0] + name)) == Array("a".utf8))
+        // Behind the signature, longer than what is left, without a colon, cut.
+        #expect(ufrag(request([0, 8, 0, 20] + [UInt8](repeating: 0, count: 20) + name)) == nil)
+        #expect(ufrag(request([0x80, 0x22, 0xFF, 0xFF] + name)) == nil)
+        #expect(ufrag(request([0, 6, 0, 9] + Array("a:b".utf8) + [0])) == nil)
+        #expect(ufrag(request([0, 6, 0, 3] + Array("abc".utf8) + [0])) == nil)
+        #expect(ufrag(request([0, 6])) == nil)
+    }
+
     @Test("sample responses (2.2, 2.3)")
     func sampleResponses() throws {
         #expect(try Self.parse(Self.answer4).mappedAddress == SocketAddress("192.0.2.1", port: 32853))

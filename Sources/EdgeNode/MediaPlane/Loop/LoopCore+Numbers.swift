@@ -3,6 +3,13 @@ extension LoopCore {
     /// What was published of the session is no longer true.
     @inline(__always)
     func noteChange(_ session: UnsafeMutablePointer<PeerSession>) {
+        session.pointee.wasOnlyHeard = false
+        noteHeard(session)
+    }
+
+    /// A consent check came, as of thousands each few seconds.
+    @inline(__always)
+    func noteHeard(_ session: UnsafeMutablePointer<PeerSession>) {
         guard session.pointee.changedPlace < 0 else { return }
         session.pointee.changedPlace = changed.pointee.count
         changed.pointee.append(session)
@@ -35,16 +42,31 @@ extension LoopCore {
         var kept = 0
         for position in 0..<changed.pointee.count {
             let session = changed.pointee[position]
-            let snapshot = sessionSnapshot(session, now)
             let place = session.pointee.shownPlace
+            if session.pointee.wasOnlyHeard, isAsPublished(session, &published[place]) {
+                session.pointee.changedPlace = -1
+                continue
+            }
+            let snapshot = sessionSnapshot(session, now)
             // Looked at once more a second later: that nothing is sent any more is news, too.
             let isMoving = published[place].bytes != snapshot.bytes
             published[place] = snapshot
+            session.pointee.wasOnlyHeard = !isMoving
             session.pointee.changedPlace = isMoving ? kept : -1
             guard isMoving else { continue }
             changed.pointee.move(position, to: kept)
             kept += 1
         }
         changed.pointee.truncate(to: kept)
+    }
+
+    /// Whether a session that was only heard is no news: its peer is where it was, and was not silent so long that it was taken for gone.
+    private func isAsPublished(_ session: UnsafeMutablePointer<PeerSession>, _ published: inout SessionSnapshot) -> Bool {
+        let (heardNs, address) = session.pointee.withTransport { ($0.lastHeardNs, $0.selectedAddress) }
+        guard address == published.remoteAddress, heardNs &- published.lastReceivedNs < MediaLimits.heardAgainNs else {
+            return false
+        }
+        published.lastReceivedNs = heardNs
+        return true
     }
 }

@@ -21,7 +21,7 @@ extension LoopCore {
     func receive(
         _ batch: borrowing ReceiveBatch, count: Int, for session: UnsafeMutablePointer<PeerSession>, now: UInt64
     ) {
-        activeNs = now
+        lull.activeNs = now
         for position in 0..<count where !session.pointee.isEnded {
             let datagram = batch.datagram(position)
             counters.pointee.received &+= 1
@@ -41,13 +41,13 @@ extension LoopCore {
     ) -> UnsafeMutablePointer<PeerSession>? {
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
             if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) {
-                if !session.pointee.isConnected { activeNs = now }
+                if !session.pointee.isConnected { lull.activeNs = now }
                 return session
             }
             // Answers to our own checks carry no user name.
         }
         guard let session = addresses.pointee.find(source) else { return nil }
-        activeNs = now
+        lull.activeNs = now
         return session
     }
 
@@ -74,9 +74,9 @@ extension LoopCore {
         _ received: Received, of datagram: UnsafeMutableRawBufferPointer, _ session: UnsafeMutablePointer<PeerSession>,
         _ now: UInt64
     ) {
-        if case .dropped = received {} else { noteChange(session) }
         switch received {
         case .rtp(let count):
+            noteChange(session)
             guard let publisher = session.pointee.publisher, session.pointee.isConnected else {
                 counters.pointee.count(.unknownSource)
                 return
@@ -90,12 +90,14 @@ extension LoopCore {
             touch(session)
             receiveMedia(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, publisher, now)
         case .rtcp(let count):
+            noteChange(session)
             guard session.pointee.isConnected else { return }
             receiveReports(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, now)
         case .dropped(let reason):
             counters.pointee.count(reason)
             takeOutput(session)
         case .none:
+            if session.pointee.isConnected { noteHeard(session) } else { noteChange(session) }
             takeOutput(session)
             followTransport(session, now)
             if !session.pointee.isEnded { reschedule(session, now) }
@@ -158,6 +160,7 @@ extension LoopCore {
 
     private func connected(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.isConnected = true
+        noteChange(session)
         joinDataChannels(session)
         directory.emit(.sessionState(session.pointee.handle, session: session.pointee.name, .connected))
         if session.pointee.publisher != nil {

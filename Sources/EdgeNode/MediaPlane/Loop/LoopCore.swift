@@ -14,8 +14,8 @@ final class LoopCore {
     let epoll: Int32
     /// Hears of commands only.
     private let commandEpoll: Int32
-    /// When something last came that can't wait: anything but a consent check.
-    var activeNs: UInt64
+    /// Whether what comes may gather before it is read.
+    var lull: Lull
     private let readyEvents: UnsafeMutableBufferPointer<epoll_event>
 
     let arena: UnsafeMutablePointer<SendArena>
@@ -58,6 +58,8 @@ final class LoopCore {
     var inlets: [UnsafeMutablePointer<Fanout>] = []
     var ended: [UnsafeMutablePointer<PeerSession>] = []
     var handshakes = HandshakeGate()
+    /// What newcomers may still be sent in this tick.
+    var bursts = BurstBudget()
     private var isStopping = false
     /// What was sent through sockets that are closed.
     var retiredTotals = SendTotals()
@@ -90,7 +92,7 @@ final class LoopCore {
         epoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         commandEpoll = epoll_create1(Int32(EPOLL_CLOEXEC))
         let now = tributary_monotonic_ns()
-        activeNs = now
+        lull = Lull(now: now)
         startedNs = now
         load = LoadWindow(startNs: now)
         nextPublishNs = now
@@ -194,24 +196,25 @@ final class LoopCore {
         while !isStopping {
             let before = tributary_monotonic_ns()
             publishIfDue(before)
-            if before &- activeNs > Self.lullAfterNs { letChecksGather(before) }
+            let gatherMs = lull.gatherMs(before)
+            if gatherMs > 0 { letGather(gatherMs, before) }
             // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
             let wanted = hasOtherSockets ? MediaLimits.readyEvents : 1
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
             let woke = tributary_monotonic_ns()
+            let read = counters.pointee.received
             iterate(woke, ready: Int(max(0, ready)))
-            noteWork(from: woke, to: tributary_monotonic_ns())
+            let ended = tributary_monotonic_ns()
+            lull.note(datagrams: Int(counters.pointee.received &- read), workedNs: ended &- woke, now: ended)
+            noteWork(from: woke, to: ended)
         }
         finish()
     }
 
-    /// Consent checks may wait a little: those of thousands who watch nothing are read together, since each wake costs more than a check.
-    private func letChecksGather(_ now: UInt64) {
-        if epoll_wait(commandEpoll, readyEvents.baseAddress, 1, min(Self.lullMs, waitMs(now))) != 0 { activeNs = now }
+    /// Sleeps until that time is over, a command comes or something is due.
+    private func letGather(_ milliseconds: Int32, _ now: UInt64) {
+        if epoll_wait(commandEpoll, readyEvents.baseAddress, 1, min(milliseconds, waitMs(now))) != 0 { lull.activeNs = now }
     }
-
-    private static let lullAfterNs: UInt64 = 1_000_000_000
-    private static let lullMs: Int32 = 10
 
     /// Whether epoll may name anything besides the loop's own descriptors.
     private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
@@ -236,7 +239,7 @@ final class LoopCore {
         var now = woke
         // Commands first: what they set up may already be meant by datagrams that wait in the socket.
         for command in mailbox.takeAll() {
-            activeNs = now
+            lull.activeNs = now
             handle(command, now)
         }
         sendRecords()

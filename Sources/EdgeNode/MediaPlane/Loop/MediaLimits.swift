@@ -76,6 +76,10 @@ package enum MediaLimits {
     package static let dialedBufferBytes = 1 << 20
     /// Sockets of dialed sessions looked at in one wake; epoll names the others in the next.
     package static let readyEvents = 64
+    /// Packets of pictures from before they came that a loop's newcomers are sent in 10 ms, and on a loop that is nearly always busy: at
+    /// 3.5 µs each a third of its time, or a tenth, and as long do those who watch wait for it.
+    package static let burstPackets = 1024
+    package static let burstPacketsBusy = 256
     /// Messages in one sendmmsg.
     package static let sendBatch = 256
     /// The kernel's UDP_MAX_SEGMENTS before 6.9.
@@ -95,6 +99,9 @@ package enum MediaLimits {
     /// A loop this busy takes no more viewers while another is less so. What comes in waits 1 / (1 - share) times as long as on an idle
     /// loop, seven times here, and a burst of handshakes needs room too.
     static let saturationPermille: UInt32 = 850
+    /// A session that is heard again after so long is published anew even if nothing else has changed: longer than consent checks lie apart
+    /// (RFC 7675 section 5.1), shorter than the silence after which a session is shown as disconnected.
+    static let heardAgainNs: UInt64 = 7_000_000_000
     /// How often that is judged: 200 joins in a second add a twentieth of a loop in this time.
     static let loadWindowNs: UInt64 = 250_000_000
     /// A session that hasn't finished ICE and DTLS by then is freed.

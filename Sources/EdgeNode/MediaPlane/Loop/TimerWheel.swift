@@ -17,7 +17,7 @@ struct TimerNode {
 
 /// Wakes of one loop at 10 ms resolution: a ring of doubly linked lists, everything O(1), no allocation.
 ///
-/// A deadline past the ring's end fires early; whoever is woken looks at its own deadlines and schedules again.
+/// A deadline past the ring's end fires early, and so may one that was put off while it was in the farther half; whoever is woken looks at its own deadlines and schedules again.
 struct TimerWheel: ~Copyable {
     static let tickNs: UInt64 = 10_000_000
     private static let slots = 1024
@@ -41,7 +41,11 @@ struct TimerWheel: ~Copyable {
         // Rounded up, and never into the tick that is being fired.
         let wanted = max(deadlineNs / Self.tickNs + 1, tick)
         let target = min(wanted, tick + UInt64(Self.slots) - 1)
-        if node.pointee.slot >= 0, node.pointee.tick == target { return }
+        if node.pointee.slot >= 0 {
+            // What is far off may stay where it is when it is put off: each consent check does that to its session.
+            let isFar = node.pointee.tick > tick + UInt64(Self.slots) / 2
+            if node.pointee.tick == target || isFar && node.pointee.tick < target { return }
+        }
         cancel(node)
         let slot = Int(truncatingIfNeeded: target) & (Self.slots - 1)
         node.pointee.slot = slot

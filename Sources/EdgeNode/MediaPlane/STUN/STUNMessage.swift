@@ -1,4 +1,5 @@
 import COpenSSL
+import CZlib
 
 /// STUN message types ICE uses (RFC 8489 section 5): method Binding with its four classes.
 enum STUNType: UInt16 {
@@ -176,8 +177,28 @@ struct STUNMessage {
         }
     }
 
+    /// Where USERNAME is in a request, without a look at anything behind it: enough to find whose it is, and that one parses it whole.
+    static func username(ofRequest message: UnsafeRawBufferPointer) -> Range<Int>? {
+        let span = message.assumingMemoryBound(to: UInt8.self).span
+        guard span.count >= Self.headerBytes, span.be16(0) == STUNType.request.rawValue, span.be32(4) == Self.cookie,
+            Int(span.be16(2)) == span.count - Self.headerBytes
+        else { return nil }
+        var offset = Self.headerBytes
+        while span.count - offset >= 4 {
+            let (attribute, size) = (span.be16(offset), Int(span.be16(offset + 2)))
+            guard size <= span.count - offset - 4 else { return nil }
+            if attribute == STUNAttribute.username { return offset + 4..<offset + 4 + size }
+            // What comes behind it isn't signed (RFC 8489 section 14.5).
+            if attribute == STUNAttribute.messageIntegrity { return nil }
+            offset += 4 + (size + 3) & ~3
+        }
+        return nil
+    }
+
     /// The part of USERNAME before the colon, as a range of the datagram; nil without colon.
-    func localUfrag(in message: UnsafeRawBufferPointer) -> Range<Int>? {
+    func localUfrag(in message: UnsafeRawBufferPointer) -> Range<Int>? { Self.localUfrag(username, in: message) }
+
+    static func localUfrag(_ username: Range<Int>, in message: UnsafeRawBufferPointer) -> Range<Int>? {
         for index in username where message[index] == UInt8(ascii: ":") { return username.lowerBound..<index }
         return nil
     }
@@ -185,13 +206,5 @@ struct STUNMessage {
 
 /// CRC-32 of ITU V.42, for FINGERPRINT (RFC 8489 section 14.7).
 func crc32(_ bytes: UnsafeRawBufferPointer) -> UInt32 {
-    var sum: UInt32 = 0xFFFF_FFFF
-    for byte in bytes {
-        sum = crc32Table[Int((sum ^ UInt32(byte)) & 0xFF)] ^ (sum >> 8)
-    }
-    return ~sum
-}
-
-private let crc32Table: [UInt32] = (0..<256).map { (index: UInt32) in
-    (0..<8).reduce(index) { sum, _ in sum & 1 == 1 ? 0xEDB8_8320 ^ (sum >> 1) : sum >> 1 }
+    UInt32(truncatingIfNeeded: CZlib::crc32_z(0, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count))
 }

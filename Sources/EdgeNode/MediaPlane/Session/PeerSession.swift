@@ -26,6 +26,8 @@ struct PeerSession: ~Copyable {
     /// Its places among the loop's published and changed sessions; -1 while it isn't there.
     var shownPlace = -1
     var changedPlace = -1
+    /// Nothing else has changed of it than when it was heard last.
+    var wasOnlyHeard = true
     var publisher: UnsafeMutablePointer<PublisherSide>?
     var viewer: UnsafeMutablePointer<ViewerSide>?
     var counters = SessionCounters()
