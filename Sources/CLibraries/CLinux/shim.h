@@ -9,7 +9,6 @@
 #include <netinet/tcp.h>
 #include <netinet/udp.h>
 #include <poll.h>
-#include <sched.h>
 #include <spawn.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -158,20 +157,8 @@ static inline int tributary_is_dumpable(void) {
 /* Shows in top and gdb; the kernel keeps 15 characters. */
 static inline void tributary_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
-/* The calling thread only: on Linux a nice value belongs to a thread. Below 0 it takes CAP_SYS_NICE or RLIMIT_NICE; without, nothing changes.
-   Threads that it starts have 0 again (SCHED_RESET_ON_FORK), unless it is above. */
-static inline void tributary_nice_thread(int nice) {
-    int priority = 0;
-    syscall(SYS_sched_setscheduler, 0, SCHED_OTHER | 0x40000000, &priority);
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
-}
-
-/* The calling thread does work that may wait (SCHED_BATCH, which glibc only names with GNU extensions): waking, it interrupts nobody. */
-static inline void tributary_batch_thread(int nice) {
-    int priority = 0;
-    syscall(SYS_sched_setscheduler, 0, 3, &priority);
-    setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice);
-}
+/* The calling thread only: on Linux a nice value belongs to a thread. */
+static inline void tributary_lower_thread_priority(int nice) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice); }
 
 /* Nanoseconds since 1970. */
 static inline uint64_t tributary_realtime_ns(void) {

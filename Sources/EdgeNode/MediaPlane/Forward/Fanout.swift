@@ -23,8 +23,6 @@ struct Fanout: ~Copyable {
     var flushAtNs: UInt64 = 0
     /// Viewers' tracks that wait for a keyframe or are being sent a cached one: the timer runs while there are any.
     var unsettled = 0
-    /// The viewer that the next tick's bursts begin with, by its place.
-    var burstTurn = 0
     /// The publisher was asked and no keyframe came in time, so joiners are served from the ring.
     var ignoresRequests = false
     /// When another loop's publisher was last asked for a keyframe.

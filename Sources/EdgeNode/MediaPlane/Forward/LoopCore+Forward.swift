@@ -88,8 +88,7 @@ extension LoopCore {
             for position in first..<track.pointee.pendingCount where track.pointee.pendingIndex(position) < next {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
-            // Who is far behind is served by the timer, after those who are not.
-            if next &+ UInt64(Self.catchUpPackets) > track.pointee.ring.highest { catchUp(track, outgoing, session, fanout, now) }
+            catchUp(track, outgoing, session, fanout, now)
         case .waiting, .paused, .unmatched: break
         }
     }
@@ -103,16 +102,13 @@ extension LoopCore {
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         guard case .catchingUp(var next) = outgoing.pointee.state else { return }
-        let isFar = next &+ UInt64(Self.catchUpPackets) <= track.pointee.ring.highest
-        let most = isFar ? max(0, min(Self.catchUpPackets, burstRoom(now))) : Self.catchUpPackets
-        var room = most
+        var room = Self.catchUpPackets
         outgoing.pointee.pacedPath?.pointee.fillPace(now: now)
         while room > 0, mayGo(outgoing), next <= track.pointee.ring.highest {
             send(next, track, outgoing, session, now)
             next += 1
             room -= 1
         }
-        if isFar { bursts.use(most - room) }
         outgoing.pointee.noteCaughtUp(serial: track.pointee.flushSerial, count: track.pointee.pendingCount)
         if next > track.pointee.ring.highest {
             outgoing.pointee.state = .live
@@ -123,12 +119,6 @@ extension LoopCore {
             wheel.pointee.hasten(fanout.pointee.timer, to: now)
             mindLag(next, track, outgoing, fanout, now)
         }
-    }
-
-    /// How many packets those who are far behind may still be sent in this tick.
-    func burstRoom(_ now: UInt64) -> Int {
-        let isBusy = directory.gauges[index].isSaturated
-        return bursts.room(now: now, perTick: isBusy ? MediaLimits.burstPacketsBusy : MediaLimits.burstPackets)
     }
 
     /// Sends one packet for the first time; a place nothing came for is left as a gap.

@@ -9,8 +9,6 @@ extension LoopCore {
     /// A joiner that waited this long without a keyframe in sight is sent what comes: the encoder may refresh pictures bit by bit.
     static let refreshPatienceNs: UInt64 = 2_000_000_000
     static let fanoutTickNs: UInt64 = 50_000_000
-    /// Who still waits then is looked at so often: keyframes that come are taken at once, and are asked for no more often than this.
-    static let waitingTickNs: UInt64 = 250_000_000
 
     /// The viewer's transport is up: audio from now on, video from a keyframe on.
     func attachViewer(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
@@ -162,29 +160,18 @@ extension LoopCore {
         if fanout.pointee.openWishes != 0 { wantKeyframes(fanout, tracks: 0, now) }
         lookAfterLayers(fanout, now)
         guard fanout.pointee.unsettled > 0 else { return }
-        // Those who watch go first: what is theirs must not wait for what is made ready here.
-        arena.pointee.flush()
         var waiting: UInt64 = 0
-        var nextNs = now &+ Self.waitingTickNs
-        // Whoever first finds no room is the first in the next tick.
-        var hasTurn = false
-        let count = fanout.pointee.viewers.count
-        let first = fanout.pointee.burstTurn < count ? fanout.pointee.burstTurn : 0
-        for step in 0..<count {
-            let position = first + step < count ? first + step : first + step - count
+        for position in 0..<fanout.pointee.viewers.count {
             let session = fanout.pointee.viewers[position]
             guard let viewer = session.pointee.viewer else { continue }
             for place in 0..<viewer.pointee.trackCount {
                 let outgoing = viewer.pointee.tracks + place
                 switch outgoing.pointee.state {
                 case .catchingUp:
-                    if !hasTurn, burstRoom(now) <= 0 { (hasTurn, fanout.pointee.burstTurn) = (true, position) }
                     catchUp(fanout.pointee.tracks + outgoing.pointee.layer, outgoing, session, fanout, now)
                 case .waiting:
                     waiting |= awaited(by: outgoing, fanout)
                     helpWaiting(outgoing, session, fanout, now)
-                    let patientUntilNs = outgoing.pointee.waitingSinceNs &+ Self.keyframePatienceNs
-                    if patientUntilNs > now { nextNs = min(nextNs, patientUntilNs) }
                 case .live, .unmatched, .paused: break
                 }
             }
@@ -192,7 +179,7 @@ extension LoopCore {
         // Without a source nothing can come; the next one's beginning starts the timer again.
         guard waiting != 0, fanout.pointee.unsettled > 0, fanout.pointee.hasSource else { return }
         wantKeyframes(fanout, tracks: waiting, now)
-        wheel.pointee.hasten(fanout.pointee.timer, to: max(nextNs, now &+ Self.fanoutTickNs))
+        wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }
 
     private func helpWaiting(

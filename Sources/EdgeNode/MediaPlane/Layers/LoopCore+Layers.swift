@@ -126,7 +126,7 @@ extension LoopCore {
         if isFresh || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
         guard case .waiting = outgoing.pointee.state else { return }
         wantKeyframes(fanout, tracks: awaited(by: outgoing, fanout), now)
-        wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.keyframePatienceNs)
+        wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }
 
     /// Starts at a keyframe that the ring holds: the wanted layer's if it has one, else that of the highest below.

@@ -58,8 +58,6 @@ final class LoopCore {
     var inlets: [UnsafeMutablePointer<Fanout>] = []
     var ended: [UnsafeMutablePointer<PeerSession>] = []
     var handshakes = HandshakeGate()
-    /// What newcomers may still be sent in this tick.
-    var bursts = BurstBudget()
     private var isStopping = false
     /// What was sent through sockets that are closed.
     var retiredTotals = SendTotals()

@@ -76,10 +76,6 @@ package enum MediaLimits {
     package static let dialedBufferBytes = 1 << 20
     /// Sockets of dialed sessions looked at in one wake; epoll names the others in the next.
     package static let readyEvents = 64
-    /// Packets of pictures from before they came that a loop's newcomers are sent in 10 ms, and on a loop that is nearly always busy: at
-    /// 3.5 µs each a third of its time, or a tenth, and as long do those who watch wait for it.
-    package static let burstPackets = 1024
-    package static let burstPacketsBusy = 256
     /// Messages in one sendmmsg.
     package static let sendBatch = 256
     /// The kernel's UDP_MAX_SEGMENTS before 6.9.

@@ -41,8 +41,6 @@ private func runLoop(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPoi
     guard let context else { return nil }
     let core = Unmanaged<LoopCore>.fromOpaque(context).takeRetainedValue()
     tributary_name_thread("media-\(core.index)")
-    // Before HTTP and handshakes of those who join, where we may.
-    tributary_nice_thread(-5)
     core.run()
     return nil
 }
