@@ -1,4 +1,4 @@
-"""Run in a router's namespace: takes every datagram on its way through and lets it go later. The kernel's netem would do the same, where it is."""
+"""Run in a router's namespace: takes every datagram on its way through and lets it go later, or never. The kernel's netem would do the same, where it is."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def lead_here() -> None:
         subprocess.run(words, check=True)
 
 
-def main(delay_s: float, late_share: float, late_s: float) -> None:
+def main(delay_s: float, late_share: float, late_s: float, lost_share: float) -> None:
     descriptor = tunnel()
     lead_here()
     chance = random.Random(1)
@@ -51,11 +51,13 @@ def main(delay_s: float, late_share: float, late_s: float) -> None:
             except BlockingIOError:
                 break
             number += 1
+            if chance.random() < lost_share:
+                continue
             heapq.heappush(waiting, (now + delay_s + (late_s if chance.random() < late_share else 0), number, packet))
         while waiting and waiting[0][0] <= now:
             os.write(descriptor, heapq.heappop(waiting)[2])
 
 
 if __name__ == "__main__":
-    delay_ms, share, late_ms = map(float, sys.argv[1:])
-    main(delay_ms / 1000, share, late_ms / 1000)
+    delay_ms, late, late_ms, lost = map(float, sys.argv[1:])
+    main(delay_ms / 1000, late, late_ms / 1000, lost)

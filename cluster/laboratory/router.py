@@ -45,15 +45,15 @@ class Router:
         self._nat("-R", "POSTROUTING", "2", *self._mapping)
         self._run("conntrack", "-D", "-p", "udp")
 
-    def lengthen(self, member: str, delay_ms: float, late_share: float, late_ms: float) -> None:
-        """Datagrams to and from `member` take so long each way from now on, a share of them that much longer, so that others overtake them.
-        Their addresses are left as they are: a datagram that passes twice would be another one to the NAT."""
+    def lengthen(self, member: str, delay_ms: float, late_share: float = 0, late_ms: float = 0, lost_share: float = 0) -> None:
+        """Datagrams to and from `member` take so long each way from now on, a share of them that much longer, so that others overtake them,
+        and a share is lost. Their addresses are left as they are: a datagram that passes twice would be another one to the NAT."""
         self._nat("-D", "POSTROUTING", "2")
         run("ip", "-n", self._network.namespace(member), "route", "add", f"{HOME_SUBNET}.0/24", "via", ROUTER)
         program = pathlib.Path(__file__).with_name("long_path.py")
         # Ends with the lab, as all that runs in its namespaces.
-        subprocess.Popen([
-            "ip", "netns", "exec", self._inside, sys.executable, str(program), str(delay_ms), str(late_share), str(late_ms)])
+        numbers = map(str, (delay_ms, late_share, late_ms, lost_share))
+        subprocess.Popen(["ip", "netns", "exec", self._inside, sys.executable, str(program), *numbers])
 
     def ports(self) -> set[int]:
         """Those that the clients' datagrams have on the outside now."""

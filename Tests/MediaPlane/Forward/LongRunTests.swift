@@ -141,7 +141,7 @@ struct LongRunTests {
             }
         }
         #expect(faults.isEmpty)
-        var repair = RepairStream(ssrc: 1, payloadType: 97, initial: 0xFFFF)
+        var repair = RepairStream(ssrc: 1, initial: 0xFFFF)
         var expected: UInt64 = 0x7FFF
         var isEach = true
         while expected < 100 << 16 {
