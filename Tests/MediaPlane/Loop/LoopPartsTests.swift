@@ -49,40 +49,43 @@ struct TimerWheelTests {
         }
     }
 
-    @Test("a deadline past the ring fires early rather than never, and a long sleep costs nothing")
-    func far() {
-        var wheel = TimerWheel(now: 0)
+    private func withNode(_ body: (UnsafeMutablePointer<TimerNode>) -> Void) {
         let fanout = UnsafeMutablePointer<Fanout>.allocate(capacity: 1)
         defer { fanout.deallocate() }
         let node = UnsafeMutablePointer<TimerNode>.allocate(capacity: 1)
         defer { node.deallocate() }
         node.initialize(to: TimerNode(.fanout(fanout)))
-        wheel.schedule(node, at: 3_600_000_000_000)
-        let early = wheel.nextDeadlineNs
-        #expect(early < 11_000_000_000)
-        let fired = wheel.takeDue(now: 3_600_000_000_000)
-        #expect(fired == node)
-        let nothing = wheel.takeDue(now: 7_200_000_000_000_000)
-        #expect(nothing == nil)
+        body(node)
+    }
+
+    @Test("a deadline past the ring fires early rather than never, and a long sleep costs nothing")
+    func far() {
+        withNode { node in
+            var wheel = TimerWheel(now: 0)
+            wheel.schedule(node, at: 3_600_000_000_000)
+            let early = wheel.nextDeadlineNs
+            #expect(early < 11_000_000_000)
+            let fired = wheel.takeDue(now: 3_600_000_000_000)
+            #expect(fired == node)
+            let nothing = wheel.takeDue(now: 7_200_000_000_000_000)
+            #expect(nothing == nil)
+        }
     }
 
     @Test(
         "what is put off while it is far off stays where it is; what is near, or is to wake sooner, moves",
         arguments: [(9_000, 10_000, 9_000), (9_000, 8_000, 8_000), (4_000, 9_000, 9_000)])
     func puttingOff(first: UInt64, then: UInt64, wakes: UInt64) {
-        var wheel = TimerWheel(now: 0)
-        let fanout = UnsafeMutablePointer<Fanout>.allocate(capacity: 1)
-        defer { fanout.deallocate() }
-        let node = UnsafeMutablePointer<TimerNode>.allocate(capacity: 1)
-        defer { node.deallocate() }
-        node.initialize(to: TimerNode(.fanout(fanout)))
-        for deadline in [first, then] { wheel.schedule(node, at: deadline * 1_000_000) }
-        let next = wheel.nextDeadlineNs
-        #expect(next == wakes * 1_000_000 + TimerWheel.tickNs)
-        let early = wheel.takeDue(now: wakes * 1_000_000 - 1)
-        #expect(early == nil)
-        let due = wheel.takeDue(now: wakes * 1_000_000 + TimerWheel.tickNs)
-        #expect(due == node)
+        withNode { node in
+            var wheel = TimerWheel(now: 0)
+            for deadline in [first, then] { wheel.schedule(node, at: deadline * 1_000_000) }
+            let next = wheel.nextDeadlineNs
+            #expect(next == wakes * 1_000_000 + TimerWheel.tickNs)
+            let early = wheel.takeDue(now: wakes * 1_000_000 - 1)
+            #expect(early == nil)
+            let due = wheel.takeDue(now: wakes * 1_000_000 + TimerWheel.tickNs)
+            #expect(due == node)
+        }
     }
 }
 
