@@ -116,8 +116,8 @@ def test_ipv6_alone(lab):
     assert seen.longest_pause <= 0.5
 
 
-@pytest.mark.parametrize("late, lost, pause", [(0.1, 0, 0.5), (0.2, 0, 0.5), (0, 0.1, 1.0)])
-def test_long_and_out_of_order_or_lossy(routed, broadcast, tmp_path, late, lost, pause):
+@pytest.mark.parametrize("late, lost, share, pause", [(0.1, 0, 0.99, 0.5), (0.2, 0, 0.95, 1.5), (0, 0.1, 0.9, 1.0)])
+def test_long_and_out_of_order_or_lossy(routed, broadcast, tmp_path, late, lost, share, pause):
     lab, router = routed
     router.lengthen("edge-1", DELAY_MS, late, LATE_MS, lost)
     encoder = publish(lab, broadcast, tmp_path, "live")
@@ -128,5 +128,5 @@ def test_long_and_out_of_order_or_lossy(routed, broadcast, tmp_path, late, lost,
         encoder.kill()
     print(f"\n{2 * DELAY_MS} ms, {100 * late:.0f} % late by {LATE_MS} ms, {100 * lost:.0f} % lost each way: {seen}, {pair}")
     assert pair["roundTripTime"] >= 2 * DELAY_MS / 1000
-    assert seen.share >= 0.99
+    assert seen.share >= share
     assert seen.longest_pause <= pause
