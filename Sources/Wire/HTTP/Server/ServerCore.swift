@@ -82,8 +82,8 @@ final class ServerCore: Sendable {
 
 // MARK: Callbacks of the library, on its threads
 
-/// Someone connects. Who has as many connections as one address may is turned away. A stopping server turns them away here: `MHD_quiesce_daemon` races with the library's own threads, and
-/// aborts the process when it loses.
+/// Someone connects. Who has as many connections as one address may is turned away. A stopping server turns everybody away here:
+/// `MHD_quiesce_daemon` races with the library's own threads, and aborts the process when it loses.
 func onAccept(_ context: UnsafeMutableRawPointer?, _ address: UnsafePointer<sockaddr>?, _ size: socklen_t) -> MHD_Result {
     guard let context else { return .NO }
     let core = Unmanaged<ServerCore>.fromOpaque(context).takeUnretainedValue()
