@@ -121,7 +121,8 @@ let package = Package(
 
         // How long a month's manifest takes.
         program(
-            "PlaybackBench", path: "bench/PlaybackBench", ["Records", "Record", "Store", "Presentation", "Media", "Program"]),
+            "PlaybackBench", path: "bench/PlaybackBench",
+            ["HTTP", "Nodes", "Playback", "Records", "Record", "Store", "Presentation", "Media", "Program"]),
 
         // Threads for tests that block.
         .target(name: "TestThreads", dependencies: ["CMutexTrace"], path: "Tests/TestThreads", swiftSettings: strict),

@@ -10,7 +10,8 @@ struct MPDTests {
         MPD.Track(
             media: .audio(sampleRate: 48_000, channels: 2), codecs: "opus", bandwidth: 64_000, timescale: 48_000,
             initialization: "audio_init.m4s", template: "audio_seg_$Number%04d$.m4s",
-            timeline: entries.map { MPD.TimelineEntry(time: $0.0, duration: $0.1) })
+            timeline: MPD.SegmentTimeline(
+                entries.enumerated().map { MPD.SegmentTimeline.Run(number: Int64($0 + 1), time: $1.0, duration: $1.1) }))
     }
 
     private func presentation(_ kind: MPD.Kind, _ tracks: [MPD.Track], durationUs: Int64? = 12_000_000) -> MPD {

@@ -1,3 +1,4 @@
+import Media
 import MediaFixtures
 import Presentation
 import Testing
@@ -9,16 +10,20 @@ struct SegmentRunsTests {
         var generator = SeededGenerator(seed: seed)
         var list: [IndexedSegment] = []
         var (number, time) = (Int64(1), Int64.random(in: 0...(1 << 40), using: &generator))
-        for _ in 0..<Int.random(in: 0...200, using: &generator) {
+        // Some with more lengths than one block has.
+        let isUneven = seed % 3 == 0
+        for _ in 0..<Int.random(in: 0...(isUneven ? 900 : 200), using: &generator) {
             if Int.random(in: 0..<20, using: &generator) == 0 { number += 2 }
             if Int.random(in: 0..<20, using: &generator) == 0 { time += 7 }
-            let duration = Int64.random(in: 0..<4, using: &generator) == 0 ? Int64.random(in: 1...9, using: &generator) : 100
+            let isOdd = Int.random(in: 0..<4, using: &generator) == 0 || isUneven
+            let duration = isOdd ? Int64.random(in: 1...9, using: &generator) : 100
             let isForced = seed % 2 == 0 && Int.random(in: 0..<5, using: &generator) == 0
             list.append(IndexedSegment(number: number, time: time, duration: duration, startsWithSync: !isForced))
             (number, time) = (number + 1, time + duration)
         }
         let runs = SegmentRuns(list)
         #expect(Array(runs) == list)
+        #expect(runs.timeline.map(\.count).reduce(0, +) == list.count)
         #expect(runs.longest == list.map(\.duration).max() ?? 0)
         #expect(runs.unbroken.flatMap { Array($0) } == list)
         #expect(

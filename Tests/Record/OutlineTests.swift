@@ -204,12 +204,12 @@ struct OutlineTests {
             }
         }
         #expect(reads.value == 30)
-        #expect(shelf.bytes > 30 << 20 && shelf.bytes < 40 << 20)
+        #expect(shelf.bytes > 10 << 20 && shelf.bytes < 12 << 20)
     }
 
     @Test("what was used longest ago makes room")
     func bound() async throws {
-        let shelf = PlaybackShelf(bytesMax: 3 << 20)
+        let shelf = PlaybackShelf(bytesMax: 1 << 20)
         let reads = Counter()
         for id in ["a", "b", "a", "c", "a", "b"] {
             _ = try await shelf.periods(of: row(id)) {
@@ -218,7 +218,7 @@ struct OutlineTests {
             }
         }
         #expect(reads.ids == ["a", "b", "c", "b"])
-        #expect(shelf.bytes <= 3 << 20)
+        #expect(shelf.bytes <= 1 << 20)
     }
 
     @Test("who asks for what is being read waits for that, and failures are not kept")

@@ -1,5 +1,8 @@
 import Foundation
+import HTTP
 import Media
+import Nodes
+import Playback
 import Presentation
 import Program
 import Records
@@ -40,16 +43,19 @@ struct Bench {
         let index = RecordingIndex(location)
         try await index.open()
         let filled = try await fill(index, jitter: jitter)
+        let client = HTTPClient()
+        let catalog = PlaybackCatalog(index: index, directory: NodeDirectory(nodes: [], client: client))
         var best = Double.infinity
         var bytes = 0
         for _ in 0..<7 {
             let start = ContinuousClock.now
-            bytes = try await manifest(index)
+            bytes = try await manifest(catalog)
             best = min(best, Self.milliseconds(since: start))
         }
         let lengths = jitter == 0 ? "equal lengths" : "every length another"
         let kind = if case .sqlite = location { "SQLite" } else { "PostgreSQL" }
         print("\(kind), \(days) days, \(filled) segments, \(lengths): \(String(format: "%.1f", best)) ms, \(bytes) bytes of MPD")
+        await client.shutdown()
         await index.close()
     }
 
@@ -97,14 +103,9 @@ struct Bench {
     }
 
     /// What a request for the manifest does behind the router.
-    private func manifest(_ index: RecordingIndex) async throws -> Int {
+    private func manifest(_ catalog: PlaybackCatalog) async throws -> Int {
         let (fromUs, toUs) = (Self.startUs, Self.startUs + Int64(days) * Self.dayUs)
-        let found = try await index.recordings(RecordingQuery(stream: "demo", fromUs: fromUs, toUs: toUs, limit: 1_001))
-        var material: [RecordedMaterial] = []
-        for recording in found.reversed() {
-            let periods = try await index.periods(of: recording, fromUs: fromUs, toUs: toUs)
-            material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: false))
-        }
+        let material = try await catalog.material(stream: "demo", fromUs: fromUs, toUs: toUs)
         guard let timeline = Timeline(material, gaps: .collapse) else { return 0 }
         let bytes = timeline.mpd(addresses: ObjectAddresses(), isDynamic: false).utf8
         return bytes.count + ContentTag.of(bytes).utf8.count

@@ -67,19 +67,36 @@ public struct PlaybackCatalog: Sendable {
     public func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
         let found = try await recordings(stream: stream, fromUs: fromUs, toUs: toUs)
         let live = await directory.view().liveAliases
-        var material: [RecordedMaterial] = []
-        var bound = ManifestBound()
-        for placed in found.reversed() {
-            let (recording, byUs) = (placed.recording, placed.correctionUs)
-            let periods = try await index.periods(
-                of: recording, fromUs: fromUs.map { $0 - byUs }, toUs: toUs.map { $0 - byUs }
-            ).map { $0.moved(byUs: byUs) }
-            try bound.add(periods)
+        var material = found.reversed().map { placed in
             // A range with an end is over, whatever happens behind it.
-            let isGrowing = toUs == nil && recording.shownStatus(liveNodes: live) == .active
-            material.append(RecordedMaterial(recording: recording, periods: periods, isGrowing: isGrowing))
+            let isGrowing = toUs == nil && placed.recording.shownStatus(liveNodes: live) == .active
+            return RecordedMaterial(recording: placed.recording, periods: [], isGrowing: isGrowing)
+        }
+        var bound = ManifestBound()
+        try await withThrowingTaskGroup(of: (place: Int, periods: [IndexedPeriod]).self) { group in
+            for (place, placed) in found.reversed().enumerated() {
+                if place >= Self.readAtOnce, let read = try await group.next() {
+                    try bound.add(read.periods)
+                    material[read.place].periods = read.periods
+                }
+                group.addTask { (place, try await periods(of: placed, fromUs: fromUs, toUs: toUs)) }
+            }
+            for try await read in group {
+                try bound.add(read.periods)
+                material[read.place].periods = read.periods
+            }
         }
         return material
+    }
+
+    /// While the rows of one recording are read those of others are worked out, on other cores.
+    private static let readAtOnce = 4
+
+    private func periods(of placed: Placed, fromUs: Int64?, toUs: Int64?) async throws -> [IndexedPeriod] {
+        let byUs = placed.correctionUs
+        return try await index.periods(
+            of: placed.recording, fromUs: fromUs.map { $0 - byUs }, toUs: toUs.map { $0 - byUs }
+        ).map { $0.moved(byUs: byUs) }
     }
 
     /// All of them, newest first, however many a publisher that comes and goes makes of a month.

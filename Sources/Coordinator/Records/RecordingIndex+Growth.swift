@@ -76,15 +76,12 @@ extension RecordingIndex {
     /// Adds segments behind those that a track has. The last row grows, those before it stay.
     private func append(_ segments: SegmentRuns, toTrack track: Int64, in database: any SQLConnection) throws(IndexError) {
         guard !segments.isEmpty else { return }
-        var all = SegmentRuns()
+        var last = SpanRows()
         try database.query(
             "SELECT number, t, durations, unsynced FROM spans WHERE track = ?1 ORDER BY number DESC LIMIT 1", [.integer(track)]
-        ) { row in
-            row.withText(2) { SegmentSpan.read(number: row.integer(0), time: row.integer(1), durations: $0, into: &all) }
-            row.withText(3) { all.noteUnsynced(SegmentSpan.unsynced(in: $0)) }
-        }
-        for run in segments.runs { all.append(run) }
-        all.noteUnsynced(segments.unsynced)
+        ) { last.append($0) }
+        var all = last.segments
+        all.append(segments)
         try write(all, ofTrack: track, in: database)
     }
 

@@ -18,7 +18,7 @@ struct SegmentSpan {
     /// The rows for segments; a row begins where numbers or times break, and at each multiple of 512.
     static func spans(of segments: SegmentRuns) -> [SegmentSpan] {
         var spans: [SegmentSpan] = []
-        for var run in segments.runs {
+        for var run in segments.timeline {
             while run.count > 0 {
                 let room = Int(segmentsMax - run.number % segmentsMax)
                 let count = min(room, run.count)
@@ -45,19 +45,17 @@ struct SegmentSpan {
     }
 
     /// Adds what a row holds to `segments`. What is no number ends it: the file is ours, but may be damaged.
-    static func read(number: Int64, time: Int64, durations: UnsafeBufferPointer<UInt8>, into segments: inout SegmentRuns) {
-        withUnsafeTemporaryAllocation(of: SegmentRuns.Run.self, capacity: Int(segmentsMax)) { runs in
-            var row = Row(number: number, time: time, runs: runs)
-            row.read(UnsafeRawBufferPointer(durations))
-            segments.append(contentsOf: UnsafeBufferPointer(rebasing: runs[..<row.count]))
+    static func read(number: Int64, time: Int64, durations: UnsafeRawBufferPointer, into segments: inout SegmentRuns) {
+        withUnsafeTemporaryAllocation(of: SegmentRuns.Length.self, capacity: Int(segmentsMax)) { lengths in
+            var row = Row(lengths: lengths)
+            row.read(durations)
+            segments.append(number: number, time: time, UnsafeBufferPointer(rebasing: lengths[..<row.count]))
         }
     }
 
     /// A row while it is being read.
     private struct Row {
-        var number: Int64
-        var time: Int64
-        let runs: UnsafeMutableBufferPointer<SegmentRuns.Run>
+        let lengths: UnsafeMutableBufferPointer<SegmentRuns.Length>
         var count = 0
 
         mutating func read(_ bytes: UnsafeRawBufferPointer) {
@@ -89,12 +87,14 @@ struct SegmentSpan {
         /// - Returns: false when a row can't hold more.
         private mutating func add(_ duration: Int64, _ segments: Int64) -> Bool {
             guard duration > 0, segments > 0, segments <= segmentsMax, duration <= UInt32.max else { return true }
-            guard count < runs.count else { return false }
-            let run = SegmentRuns.Run(number: number, time: time, duration: duration, count: Int(segments))
-            runs.initializeElement(at: count, to: run)
-            count += 1
-            number &+= segments
-            time &+= duration &* segments
+            let length = SegmentRuns.Length(duration: UInt32(duration), count: UInt32(segments))
+            if count > 0, lengths[count - 1].duration == length.duration {
+                lengths[count - 1].count += length.count
+            } else {
+                guard count < lengths.count else { return false }
+                lengths.initializeElement(at: count, to: length)
+                count += 1
+            }
             return true
         }
     }
@@ -102,5 +102,43 @@ struct SegmentSpan {
     /// The numbers of a row's segments that do not begin with a sync sample.
     static func unsynced(in text: UnsafeBufferPointer<UInt8>) -> [Int64] {
         text.split(separator: 0x20).compactMap { Int64(String(decoding: $0, as: UTF8.self)) }
+    }
+}
+
+/// Rows of one track as the database gave them: copied as they are, which is the least that can be done while others wait for it.
+struct SpanRows: Sendable {
+    private struct Row {
+        let number: Int64
+        let time: Int64
+        /// Where its text ends; it begins where the one before ends.
+        let end: Int
+    }
+
+    private var rows: [Row] = []
+    private var durations: [UInt8] = []
+    private var unsynced: [Int64] = []
+
+    /// Adds a row of `number, t, durations, unsynced`; rows come in order of their numbers.
+    mutating func append(_ row: any SQLRow) {
+        row.withText(2) { durations += $0 }
+        rows.append(Row(number: row.integer(0), time: row.integer(1), end: durations.count))
+        row.withText(3) { if !$0.isEmpty { unsynced += SegmentSpan.unsynced(in: $0) } }
+    }
+
+    /// What stands in them.
+    var segments: SegmentRuns {
+        var segments = SegmentRuns()
+        // A duration of a second or more takes five digits, and a space.
+        segments.reserveRuns(durations.count / 6)
+        durations.withUnsafeBytes { bytes in
+            var start = 0
+            for row in rows {
+                let text = UnsafeRawBufferPointer(rebasing: bytes[start..<row.end])
+                SegmentSpan.read(number: row.number, time: row.time, durations: text, into: &segments)
+                start = row.end
+            }
+        }
+        segments.noteUnsynced(unsynced)
+        return segments
     }
 }

@@ -72,6 +72,7 @@ extension RecordedSession.Track {
             codecs: codecs, bandwidth: bandwidth, timescale: timescale, initialization: initialization,
             template: "\(prefix)$Number%04d$.\(container.suffix)", startsWithSAP: segments.allSatisfy(\.startsWithSync),
             startNumber: segments.first?.number ?? 1,
-            timeline: segments.map { MPD.TimelineEntry(time: $0.time, duration: $0.duration) })
+            timeline: MPD.SegmentTimeline(
+                segments.lazy.map { MPD.SegmentTimeline.Run(number: Int64($0.number), time: $0.time, duration: $0.duration) }))
     }
 }

@@ -4,7 +4,7 @@ extension MPD {
 
     /// The document in UTF-8, made in one piece of memory.
     public var utf8: [UInt8] {
-        let entries = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.timeline.count } }
+        let entries = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.timeline.runCount } }
         var out = XMLWriter(capacity: 4_096 * (periods.count + 1) + 24 * entries)
         out.open("MPD", attributes)
         // In document order of the schema: Location, Period, UTCTiming.
@@ -174,22 +174,23 @@ struct XMLWriter {
         return out
     }
 
-    /// The `S` elements of a SegmentTimeline: a month has more than a million of them. Runs of equal length are one element; `t` is
-    /// written where time does not just go on.
-    mutating func append(timeline: [MPD.TimelineEntry]) {
+    /// The `S` elements of a SegmentTimeline: a month has more than a million of them. `t` is written where time does not just go on.
+    mutating func append(timeline: MPD.SegmentTimeline) {
         withUnsafeTemporaryAllocation(byteCount: TimelineLines.byteCount, alignment: 16) { memory in
             guard let start = memory.baseAddress else { return }
             var lines = TimelineLines(start, indent: depth)
-            timeline.withUnsafeBufferPointer { entries in
+            timeline.lengths.withUnsafeBufferPointer { lengths in
                 var index = 0
-                while index < entries.count {
-                    var run = entries[index]
-                    index += 1
-                    while index < entries.count, entries[index].duration == run.duration, run.end == entries[index].time {
-                        run.count += entries[index].count
+                for (block, next) in zip(timeline.blocks.indices, timeline.blocks.dropFirst().map(\.start) + [lengths.count]) {
+                    let begun = timeline.blocks[block]
+                    if begun.isBreak {
+                        lines.put(lengths[index], at: begun.time)
                         index += 1
                     }
-                    lines.put(run)
+                    while index < next {
+                        lines.put(lengths[index])
+                        index += 1
+                    }
                     if lines.isFull { bytes += lines.take() }
                 }
             }
@@ -200,18 +201,19 @@ struct XMLWriter {
 
 /// Lines of a SegmentTimeline in a block of memory that is small enough to stay in the cache.
 private struct TimelineLines {
-    static let byteCount = 16 << 10
+    static let byteCount = 24 << 10
     /// Room for what each line begins with, so that it can be copied by a fixed number of bytes.
     private static let headMax = 48
     /// The largest element: indentation, three names, three numbers and the end; and what is written beyond it.
     private static let lineMax = 160
+    /// As many as there are in a block of a timeline.
+    private static let linesMax = MPD.SegmentTimeline.blockLengths
 
     private let head: UnsafeMutableRawPointer
     private let headCount: Int
     private let start: UnsafeMutableRawPointer
     private let full: UnsafeMutableRawPointer
     private var cursor: UnsafeMutableRawPointer
-    private var expected: Int64?
 
     /// - Parameter memory: `byteCount` bytes.
     init(_ memory: UnsafeMutableRawPointer, indent: Int) {
@@ -221,7 +223,7 @@ private struct TimelineLines {
         memory.storeBytes(of: 0x3C, toByteOffset: headCount - 2, as: UInt8.self)
         memory.storeBytes(of: 0x53, toByteOffset: headCount - 1, as: UInt8.self)
         start = memory + Self.headMax
-        full = memory + (Self.byteCount - Self.lineMax)
+        full = memory + (Self.byteCount - Self.linesMax * Self.lineMax)
         cursor = start
     }
 
@@ -235,15 +237,14 @@ private struct TimelineLines {
 
     /// There must be room for a line.
     @inline(__always)
-    mutating func put(_ run: MPD.TimelineEntry) {
+    mutating func put(_ length: MPD.SegmentTimeline.Length, at time: Int64? = nil) {
         cursor.copyMemory(from: head, byteCount: Self.headMax)
         cursor += headCount
-        if run.time != expected { put(0x74, run.time) }
-        put(0x64, run.duration)
-        if run.count > 1 { put(0x72, Int64(run.count - 1)) }
+        if let time { put(0x74, time) }
+        put(0x64, Int64(length.duration))
+        if length.count > 1 { put(0x72, Int64(length.count - 1)) }
         cursor.storeBytes(of: UInt32(0x0A_3E2F).littleEndian, as: UInt32.self)
         cursor += 3
-        expected = run.end
     }
 
     /// An attribute of one letter.

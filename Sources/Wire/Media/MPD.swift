@@ -93,13 +93,13 @@ public struct MPD: Equatable, Sendable {
         public var startNumber: Int
         /// Media time at the Period's start, in ticks.
         public var presentationTimeOffset: Int64
-        /// The segments, in order, without gap or overlap.
-        public var timeline: [TimelineEntry]
+        /// The segments, without gap or overlap. Only the number of the first is written, as the template's start number.
+        public var timeline: SegmentTimeline
 
         /// A track.
         public init(
             media: Media, codecs: String, bandwidth: Int, timescale: Int, initialization: String, template: String,
-            startsWithSAP: Bool = true, startNumber: Int = 1, presentationTimeOffset: Int64 = 0, timeline: [TimelineEntry]
+            startsWithSAP: Bool = true, startNumber: Int = 1, presentationTimeOffset: Int64 = 0, timeline: SegmentTimeline
         ) {
             self.media = media
             self.codecs = codecs
@@ -112,42 +112,6 @@ public struct MPD: Equatable, Sendable {
             self.presentationTimeOffset = presentationTimeOffset
             self.timeline = timeline
         }
-    }
-
-    /// Equally long segments in a timeline that follow each other (5.3.9.6), in ticks.
-    public struct TimelineEntry: Equatable, Sendable {
-        /// Number of the first one. Only the first of a timeline is written, as the template's start number.
-        public var number: Int64
-        /// Its earliest presentation time.
-        public var time: Int64
-        // A month may be more than a million of these: 24 bytes rather than 32 are felt.
-        private var ticks: UInt32
-        private var repeats: UInt32
-
-        /// Length of each; kept within 32 bits, half a day at 90 kHz.
-        public var duration: Int64 {
-            get { Int64(ticks) }
-            set { ticks = UInt32(clamping: newValue) }
-        }
-
-        /// How many there are, one after the other; above 0.
-        public var count: Int {
-            get { Int(repeats) }
-            set { repeats = UInt32(clamping: newValue) }
-        }
-
-        /// Segments from `time` on, each `duration` long.
-        public init(number: Int64 = 1, time: Int64, duration: Int64, count: Int = 1) {
-            self.number = number
-            self.time = time
-            ticks = UInt32(clamping: duration)
-            repeats = UInt32(clamping: count)
-        }
-
-        /// Number of the segment that may follow.
-        public var nextNumber: Int64 { number &+ Int64(count) }
-        /// Where the last one ends.
-        public var end: Int64 { time &+ duration &* Int64(count) }
     }
 
     /// The sum of the Periods, microseconds, once all have an end.

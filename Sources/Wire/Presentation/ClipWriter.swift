@@ -1,3 +1,5 @@
+import Media
+
 /// Writes a clip as one fragmented MP4 file, `moov` first, from fragments of recorded tracks (ISO/IEC 14496-12 8.8).
 ///
 /// Samples are not touched: each fragment gets a new `moof` with its track's identifier, its place in the clip, and the samples

@@ -70,6 +70,6 @@ extension Timeline {
             template: addresses.address(track.segmentPrefix, node: node, number: "$Number%04d$.\(track.container.suffix)"),
             startsWithSAP: track.segments.unsynced.isEmpty, startNumber: Int(track.segments.first?.number ?? 1),
             presentationTimeOffset: entry.presentationTimeOffset,
-            timeline: track.segments.runs)
+            timeline: track.segments.timeline)
     }
 }

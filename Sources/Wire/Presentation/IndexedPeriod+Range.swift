@@ -1,3 +1,5 @@
+import Media
+
 extension IndexedPeriod {
     /// The period with only the segments that touch a range of wall clock, and those before that are needed to decode them; an absent
     /// bound is none.

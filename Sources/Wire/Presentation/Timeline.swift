@@ -1,3 +1,5 @@
+import Media
+
 /// What the index has of one recording in the wanted range.
 public struct RecordedMaterial: Sendable, Equatable {
     /// The recording.

@@ -3,7 +3,7 @@ import Presentation
 
 /// How much one manifest holds at most; a wider range is refused rather than cut in silence. Counted as it is collected.
 public struct ManifestBound: Sendable {
-    /// About two months of two tracks; each takes some hundred bytes while it is made.
+    /// About two months of two tracks.
     public static let segmentsMax = 3_000_000
     /// What a period costs beside its segments, as segments.
     public static let segmentsAPeriod = 50
