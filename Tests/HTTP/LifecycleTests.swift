@@ -170,7 +170,7 @@ struct LifecycleTests {
             await last.send("GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             #expect(await last.receiveAll().hasSuffix("fine"))
             var answer = ""
-            while answer.isEmpty {
+            while answer.isEmpty, !Task.isCancelled {
                 let next = try RawClient(server.port)
                 await next.send("GET /ok HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                 answer = await next.receiveAll()

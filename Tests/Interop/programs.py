@@ -47,7 +47,8 @@ class Program:
         self.name, self.arguments, self.folder = name, arguments, folder
         # The caller's own settings must not leak into the programs under test.
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(("EDGE_", "COORDINATOR_")) and k != "PORT"}
-        self.environment = inherited | (environment or {})
+        # Who isn't root sees a program's descriptors only while it leaves core files to the system.
+        self.environment = inherited | {"CORE_DUMPS": "1"} | (environment or {})
         self.log = folder / f"{name}.log"
         self.process: subprocess.Popen | None = None
 

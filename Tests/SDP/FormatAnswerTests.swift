@@ -75,6 +75,30 @@ struct FormatAnswerTests {
         #expect(!pcmu.alternatives.isEmpty && pcmu.alternatives.allSatisfy { $0.codec.clockRate == 8000 })
     }
 
+    @Test("no alternative is what only an answer could describe, or what is repaired in another way")
+    func untold() throws {
+        func sound(_ lines: [String], rtx: String = "") throws -> NegotiatedTrack {
+            let text = OfferCorpus.chromePlayer.text.replacing(
+                "a=rtpmap:111 opus/48000/2", with: (["a=rtpmap:111 opus/48000/2"] + lines).joined(separator: "\r\n"))
+            let numbers = lines.compactMap { $0.hasPrefix("a=rtpmap:") ? $0.dropFirst(9).prefix { $0 != " " } : nil }
+            let answer = try Self.subscribe(
+                try SessionDescription(
+                    parsing: text.replacing("SAVPF 111", with: "SAVPF 111 \(numbers.joined(separator: " "))")),
+                [.opus])
+            return try #require(answer.tracks.first { $0.kind == .audio })
+        }
+        let aac = try sound(["a=rtpmap:57 MPEG4-GENERIC/48000/2", "a=fmtp:57 mode=AAC-hbr;sizelength=13"])
+        #expect(!aac.alternatives.contains { $0.payloadType == 57 })
+        // The second one has redundant audio data, which leaves no repair.
+        let red = try sound([
+            "a=rtpmap:50 rtx/48000", "a=fmtp:50 apt=111", "a=rtcp-fb:111 nack", "a=rtpmap:51 opus/48000/2", "a=rtcp-fb:51 nack",
+            "a=rtcp-fb:51 transport-cc", "a=rtpmap:52 rtx/48000", "a=fmtp:52 apt=51", "a=rtpmap:53 red/48000/2",
+            "a=fmtp:53 51/51",
+        ])
+        #expect(red.rtxPayloadType == 50 && red.redPayloadType == nil)
+        #expect(!red.alternatives.contains { $0.payloadType == 51 })
+    }
+
     @Test("a source finds the closest format of an answer")
     func closest() throws {
         let offer = try Self.recorded("chromium 156 play")

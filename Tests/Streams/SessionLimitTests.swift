@@ -90,6 +90,35 @@ struct SessionLimitTests {
         }
     }
 
+    @Test("who takes another's place takes the seat of its own address, and only the place that becomes free is not asked for")
+    func takeover() async throws {
+        try await TestBench.with { settings in
+            settings.sessionsPerAddressMax = 1
+        } _: { bench in
+            let (here, there) = (
+                SessionClient(credential: "both", network: "192.0.2.1"), SessionClient(credential: "both", network: "192.0.2.2")
+            )
+            _ = try await bench.registry.publish(stream: "theirs", offer: Self.give, from: there)
+            _ = try await bench.registry.publish(stream: "ours", offer: Self.give, from: here)
+            await #expect(throws: Self.refusal) {
+                try await bench.registry.publish(stream: "theirs", offer: Self.give, from: here)
+            }
+            _ = try await bench.registry.publish(stream: "ours", offer: Self.give, from: here)
+        }
+    }
+
+    @Test("nobody opens a stream that nobody has made, where that is wanted, and the offer is not read for it")
+    func unknownStream() async throws {
+        try await TestBench.with { settings in
+            settings.autoCreateWHIP = false
+        } _: { bench in
+            await #expect(throws: StreamError.streamNotFound) {
+                try await bench.registry.checkEntry(
+                    "demo", as: .publisher, from: SessionClient(credential: nil), isRelay: false)
+            }
+        }
+    }
+
     @Test("a session that never connects is counted until the media plane gives it up")
     func neverConnected() async throws {
         try await TestBench.with(Self.limits) { bench in

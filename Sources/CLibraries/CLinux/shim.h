@@ -139,7 +139,7 @@ static inline uint64_t tributary_monotonic_ns(void) {
 }
 
 /* No core file of this process, written or piped: some handlers of piped ones don't look at the limit. The hard limit stays, so that
-   programs started from here may have one. */
+   programs started from here may raise theirs. */
 static inline void tributary_forbid_core_dumps(void) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_CORE, &limit) == 0) {

@@ -33,7 +33,7 @@ final class SessionSeats: Sendable {
 
 /// A session's place in the counts. It goes with the last copy of the session, whichever way that ends.
 final class SessionSeat: Sendable {
-    private let holders: [SessionSeats.Holder]
+    let holders: [SessionSeats.Holder]
     private let seats: SessionSeats
 
     fileprivate init(_ holders: [SessionSeats.Holder], in seats: SessionSeats) {

@@ -18,12 +18,13 @@ extension StreamRegistry {
     public func checkEntry(
         _ name: String, as role: Role, from client: SessionClient, isRelay: Bool
     ) throws(StreamError) {
+        var freed: [SessionSeats.Holder] = []
         switch role {
         case .publisher:
             try checkOpen(name)
+            guard streams[name] != nil || settings.autoCreateWHIP else { throw .streamNotFound }
             // Who comes where somebody publishes takes that one's place, or none.
-            guard streams[name]?.publisher == nil else { return }
-            try checkRoom(isPublisher: true)
+            if let current = streams[name]?.publisher { freed = current.seat.holders } else { try checkRoom(isPublisher: true) }
         case .viewer:
             try checkOpen(name, isRelay: isRelay)
             guard streams[name] != nil || settings.autoCreateWHEP else { throw .streamNotFound }
@@ -32,11 +33,11 @@ extension StreamRegistry {
             let viewers = streams[name]?.viewers.count ?? 0
             guard isRelay || viewers < settings.subscribersPerStreamMax ?? .max else { throw .subscriberLimit }
         }
-        if !isRelay { try checkSeats(client) }
+        if !isRelay { try checkSeats(client, besides: freed) }
     }
 
-    private func checkSeats(_ client: SessionClient) throws(StreamError) {
-        for holder in client.holders {
+    private func checkSeats(_ client: SessionClient, besides freed: [SessionSeats.Holder]) throws(StreamError) {
+        for holder in client.holders where !freed.contains(holder) {
             let most =
                 switch holder {
                 case .address: settings.sessionsPerAddressMax

@@ -145,7 +145,8 @@ extension MPD.SegmentTimeline: Sequence {
         fileprivate init(_ timeline: MPD.SegmentTimeline, block: Int) {
             self.timeline = timeline
             self.block = block
-            (length, place) = block < timeline.blocks.count ? (timeline.blocks[block].start, timeline.blocks[block].place) : (0, 0)
+            (length, place) = (0, 0)
+            if block < timeline.blocks.count { (length, place) = (timeline.blocks[block].start, timeline.blocks[block].place) }
         }
 
         /// The next run.
@@ -157,7 +158,8 @@ extension MPD.SegmentTimeline: Sequence {
                 block += 1
             }
             let found = timeline.lengths[length]
-            let run = Run(number: following.number, time: following.time, duration: Int64(found.duration), count: Int(found.count))
+            let run = Run(
+                number: following.number, time: following.time, duration: Int64(found.duration), count: Int(found.count))
             length += 1
             following = (run.nextNumber, run.end)
             place += run.count

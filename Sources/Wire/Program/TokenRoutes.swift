@@ -20,9 +20,7 @@ public struct TokenRoutes: Sendable {
         router.post("/api/login", login) { request in
             let body = try await request.body.json(LoginRequest.self, limit: Self.bodyBytesMax)
             return try Self.answer { () throws(AuthFailure) in
-                try gate.authorizer.login(
-                    body, address: ClientNetwork.name(of: request.remoteAddress) ?? request.remoteAddress,
-                    now: WallClock.seconds())
+                try gate.authorizer.login(body, address: request.clientNetwork, now: WallClock.seconds())
             }
         }
         let token = RouteDescription(

@@ -53,6 +53,11 @@ public struct HeaderExtensionIDs: Sendable, Equatable {
         dependencyDescriptor != nil || HeaderExtension.allCases.contains { (self[$0] ?? 0) > 14 }
     }
 
+    /// Whether an extension with this id says nothing else than these do.
+    func agrees(_ which: HeaderExtension, _ id: UInt8) -> Bool {
+        HeaderExtension.allCases.allSatisfy { other in self[other].map { ($0 == id) == (other == which) } ?? true }
+    }
+
     /// The id of one extension.
     public subscript(which: HeaderExtension) -> UInt8? {
         get {

@@ -24,11 +24,9 @@ struct OfferedCodec {
     /// Redundant audio data stands before the codec itself: its sender would rather send that.
     let prefersRED: Bool
 
-    /// The same without what only its offer tells.
-    var format: NegotiatedFormat {
-        NegotiatedFormat(
-            codec: codec, payloadType: payloadType, rtxPayloadType: rtxPayloadType, redPayloadType: redPayloadType)
-    }
+    /// The payload type that repairs what a viewer lost: nobody asks for retransmissions without NACK (RFC 4588 section 8.6), and
+    /// redundant audio data repeats what was lost by itself.
+    func repair(_ agreed: FeedbackMessages) -> UInt8? { agreed.nack && redPayloadType == nil ? rtxPayloadType : nil }
 }
 
 /// One `extmap` line.
@@ -282,13 +280,16 @@ struct OfferedSection {
     }
 
     /// The ids of the wanted extensions that the peer uses in the needed direction.
+    /// - Parameter earlier: what sections before it agreed on. They share one transport, on which an id has one meaning and an
+    ///   extension one id (RFC 9143 section 12): what does not fit is left out.
     func extensionIDs(
-        _ wanted: [HeaderExtension], weSend: Bool, allowLongIDs: Bool
+        _ wanted: [HeaderExtension], weSend: Bool, allowLongIDs: Bool, besides earlier: [HeaderExtensionIDs] = []
     ) -> (ids: HeaderExtensionIDs, lines: [String]) {
         var ids = HeaderExtensionIDs()
         var lines: [String] = []
         for entry in extensions where wanted.contains(entry.uri) {
             guard entry.id <= 14 || (allowLongIDs && entry.id != 15) else { continue }
+            guard earlier.allSatisfy({ $0.agrees(entry.uri, entry.id) }) else { continue }
             if let direction = entry.direction, weSend ? !direction.receives : !direction.sends { continue }
             ids[entry.uri] = entry.id
             let suffix = entry.direction.map { "/" + $0.mirrored.rawValue } ?? ""

@@ -43,9 +43,9 @@ public struct PublishAnswer: Sendable {
             }
             try section.checkUsable()
             let longIDs = section.allowsMixedExtensions || read.allowsMixedExtensions
-            var (track, lines) = try Self.track(section, kind, supported, allowLongIDs: longIDs)
+            var (track, lines) = try Self.track(
+                section, kind, supported, allowLongIDs: longIDs, besides: tracks.map(\.extensions))
             lines.allowsMixedExtensions = section.allowsMixedExtensions && !read.allowsMixedExtensions
-            try Self.checkExtensions(of: tracks + [track])
             tracks.append(track)
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
@@ -69,7 +69,8 @@ public struct PublishAnswer: Sendable {
     public func sdp(local: LocalTransport) -> String { writer.text(local) }
 
     private static func track(
-        _ section: OfferedSection, _ kind: MediaKind, _ supported: CodecPolicy, allowLongIDs: Bool
+        _ section: OfferedSection, _ kind: MediaKind, _ supported: CodecPolicy, allowLongIDs: Bool,
+        besides earlier: [HeaderExtensionIDs]
     ) throws(SDPError) -> (NegotiatedTrack, AnswerSection.Accepted) {
         let readable = section.codecs.filter { VideoProfile.h265Obstacle($0.codec) == nil }
         guard let chosen = choice(readable, supported) else {
@@ -83,7 +84,7 @@ public struct PublishAnswer: Sendable {
         }
         var (ids, extensionLines) = section.extensionIDs(
             extensions + HeaderExtension.ofCodec(chosen.codec, allowsMixed: allowLongIDs)
-                + (layers.isEmpty ? [] : layerExtensions), weSend: false, allowLongIDs: allowLongIDs)
+                + (layers.isEmpty ? [] : layerExtensions), weSend: false, allowLongIDs: allowLongIDs, besides: earlier)
         if ids.rid == nil { layers = [] }
         var agreed = chosen.feedback.intersection(feedback)
         // The sequence number and the feedback about it make sense together only.
@@ -113,19 +114,6 @@ public struct PublishAnswer: Sendable {
                 formats: [red, chosen.payloadType, rtx].compactMap { $0.map(String.init) }, attributes: lines,
                 direction: .recvonly)
         )
-    }
-
-    /// Sections share one transport, on which an id has one meaning and an extension one id (RFC 9143 section 12).
-    private static func checkExtensions(of tracks: [NegotiatedTrack]) throws(SDPError) {
-        var meanings: [UInt8: HeaderExtension] = [:]
-        for track in tracks {
-            for which in HeaderExtension.allCases {
-                guard let id = track.extensions[which] else { continue }
-                if let other = meanings[id], other != which { throw .unacceptable("a header extension id means two things") }
-                meanings[id] = which
-            }
-        }
-        guard Set(meanings.values).count == meanings.count else { throw .unacceptable("a header extension has two ids") }
     }
 
     /// The sender's first supported codec; among several uses of it the first that may fragment, which H.264 mode 0 cannot.

@@ -1,9 +1,9 @@
 /// The answer to an offer that receives: WHEP's server side (draft-ietf-wish-whep section 4).
 ///
 /// Each track of the stream goes to the first section of its kind whose codec and profile fit; other sections are rejected with
-/// port 0. The format that the stream has comes first in the answer; others that the viewer offered follow, so that it can go on when the
-/// publisher comes back with another codec. Video with no codec that fits makes the whole offer unacceptable: a viewer that asked for it must not get a session that
-/// stays black. Sound that does not fit, such as AAC for a browser, is left out.
+/// port 0. The format that the stream has comes first in the answer; others that the viewer offered follow, so that it can go on
+/// when the publisher comes back with another codec. Video with no codec that fits makes the whole offer unacceptable: a viewer
+/// that asked for it must not get a session that stays black. Sound that does not fit, such as AAC for a browser, is left out.
 public struct SubscribeAnswer: Sendable {
     /// The accepted tracks, with our SSRCs and CNAME, in the order of their sections.
     public let tracks: [NegotiatedTrack]
@@ -36,7 +36,7 @@ public struct SubscribeAnswer: Sendable {
         let reports = policy.applies(to: stream) ? Self.pathReports(read, stream) : .none
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
-        var absent: [SourceTrack] = []
+        var isLate = false
         var unplayable: Set<MediaKind> = []
         var answered: [AnswerSection] = []
         var accepted: [OfferedSection] = []
@@ -48,10 +48,12 @@ public struct SubscribeAnswer: Sendable {
             }
             guard section.direction.receives else { throw .unacceptable("a section that does not receive") }
             let isReachable = accepted.first.map { read.sharesTransport(section, with: $0) } ?? true
-            if lateVideo, isReachable, kind == .video, !(stream + absent).contains(where: { $0.kind == kind }),
-                let first = section.codecs.first(where: { others.names.contains($0.codec.name) })
+            if lateVideo, !isLate, isReachable, kind == .video, !stream.contains(where: { $0.kind == kind }),
+                let first = section.codecs.first(where: {
+                    others.names.contains($0.codec.name) && $0.codec.distance(toSource: $0.codec) != nil
+                })
             {
-                absent.append(SourceTrack(kind: kind, codec: first.codec))
+                isLate = true
                 open.append(SourceTrack(kind: kind, codec: first.codec))
             }
             guard isReachable, let wanted = open.firstIndex(where: { $0.kind == kind }) else {
@@ -74,9 +76,8 @@ public struct SubscribeAnswer: Sendable {
         }
         unplayable.subtract(tracks.map(\.kind))
         if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
-        if tracks.count == absent.count, unplayable.contains(.audio) { throw .unacceptable("no common audio codec") }
         guard tracks.contains(where: { track in stream.contains { $0.kind == track.kind } }) else {
-            throw .unacceptable("nothing of the stream is asked for")
+            throw .unacceptable(unplayable.contains(.audio) ? "no common audio codec" : "nothing of the stream is asked for")
         }
         let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
         remote = try read.transport(accepted: accepted, dataChannels: channels)
@@ -96,9 +97,8 @@ public struct SubscribeAnswer: Sendable {
         _ allowsMixed: Bool, _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
         var agreed = chosen.feedback.intersection(feedback)
+        let rtx = chosen.repair(agreed)
         // What a packet tells of its sending changes with each sending, so it must not be sent again as it was.
-        // Nobody asks for retransmissions without NACK (RFC 4588 section 8.6), and redundant audio data repeats what was lost.
-        let rtx = agreed.nack && chosen.redPayloadType == nil ? chosen.rtxPayloadType : nil
         let isSentOnce = !agreed.nack || rtx != nil
         let timing = isSentOnce ? reports.extensions(kind: source.kind, chosen.feedback) : []
         let alternatives = Self.alternatives(section.codecs, to: chosen, agreed, others)
@@ -133,24 +133,27 @@ public struct SubscribeAnswer: Sendable {
         return (track, AnswerSection.Accepted(formats: formats, attributes: lines, direction: .sendonly))
     }
 
-    /// What else of the offer the viewer may be sent later: at the same clock rate, since the source stays the same (RFC 3550 section 5.2), and with
-    /// the same ways to ask for what was lost.
+    /// Of these the answer has to tell what is sent (RFC 3640 section 4.1), which nobody knows before it comes.
+    private static let toldInAnswer: Set<String> = ["MPEG4-GENERIC", "multiopus"]
+
+    /// What else of the offer the viewer may be sent later: at the same clock rate, since the source stays the same
+    /// (RFC 3550 section 5.2), and with the same ways to ask for what was lost.
     private static func alternatives(
         _ codecs: [OfferedCodec], to chosen: OfferedCodec, _ agreed: FeedbackMessages, _ policy: CodecPolicy
     ) -> [NegotiatedFormat] {
         let fitting = codecs.filter { other in
             other.payloadType != chosen.payloadType && policy.names.contains(other.codec.name)
+                && !toldInAnswer.contains(other.codec.name)
                 && other.codec.clockRate == chosen.codec.clockRate && other.feedback.intersection(feedback) == agreed
-                && (other.rtxPayloadType == nil) == (chosen.rtxPayloadType == nil)
+                && (other.repair(agreed) == nil) == (chosen.repair(agreed) == nil)
         }
         // Each codec once before any a second time, since the list has an end.
         var named: Set<String> = []
         let firsts = fitting.filter { named.insert($0.codec.name).inserted }
         let more = fitting.filter { other in !firsts.contains { $0.payloadType == other.payloadType } }
         return (firsts + more).prefix(SDPLimits.formatsAnswered - 1).map { other in
-            let hasRepair = agreed.nack && other.redPayloadType == nil
-            return NegotiatedFormat(
-                codec: other.codec, payloadType: other.payloadType, rtxPayloadType: hasRepair ? other.rtxPayloadType : nil,
+            NegotiatedFormat(
+                codec: other.codec, payloadType: other.payloadType, rtxPayloadType: other.repair(agreed),
                 redPayloadType: other.redPayloadType)
         }
     }
@@ -200,8 +203,8 @@ public struct SubscribeAnswer: Sendable {
     /// The viewer's own parameters; for Opus with `stereo`, without which Chrome's player mixes down (RFC 7587 section 7.1).
     private static func parameters(_ codec: Codec, source: Codec) -> String {
         let rule = CodecRule.named(codec.name)
-        // These tell what is sent, which the viewer could not know (RFC 3640 4.1), or did not ask for.
-        if codec.name == "MPEG4-GENERIC" || codec.name == "multiopus" || codec.name == "H264" && codec.fmtp.isEmpty {
+        // These tell what is sent, which the viewer could not know, or did not ask for.
+        if toldInAnswer.contains(codec.name) || codec.name == "H264" && codec.fmtp.isEmpty {
             return FormatParameters(source.fmtp).text(keeping: rule?.answered ?? [])
         }
         guard codec.name == "opus" else {

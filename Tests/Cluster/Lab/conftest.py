@@ -74,7 +74,8 @@ def broadcast(tmp_path_factory):
     path = tmp_path_factory.mktemp("broadcast") / "film.mkv"
     subprocess.run([
         "ffmpeg", "-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", f"testsrc2=size=640x360:rate={sources.FPS},noise=alls=12:allf=t",
-        "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "libopus", "-b:a", "64k", "-t", "20", "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
+        "-f", "lavfi", "-i", "sine=frequency=440:sample_rate=48000", "-c:a", "libopus", "-b:a", "64k", "-t", "20",
+        "-c:v", "libx264", "-preset", "ultrafast", "-tune", "zerolatency", "-profile:v", "baseline", "-pix_fmt", "yuv420p",
         "-b:v", "2500k", "-maxrate", "2500k", "-bufsize", "1250k", "-g", str(KEY_SECONDS * sources.FPS), str(path)], check=True)
     return path
 

@@ -37,16 +37,16 @@ struct DependencyDescriptorTests {
     }
 
     @Test(
-        "short ones fit the one-byte form, long ones take the two-byte form, with what else there is",
-        arguments: [3, 16, 17, 90, 255])
-    func forms(count: Int) throws {
-        let header = Self.header(count, shift: 2)
-        let isLong = count > 16
+        "short ones under low ids fit the one-byte form, others take the two-byte form, with what else there is",
+        arguments: [3, 16, 17, 90, 255], [9, 16] as [UInt8])
+    func forms(count: Int, id: UInt8) throws {
+        let header = Self.header(count, id: id, shift: 2)
+        let isLong = count > 16 || id > 14
         #expect(header[12] == (isLong ? 0x10 : 0xBE) && header.count % 4 == 0)
         #expect(header.count == 16 + 4 * Int(UInt16(header[14]) << 8 | UInt16(header[15])))
         let elements = try HeaderExtensionElement.all(header)
         let element = try #require(elements.last)
-        #expect(elements.map(\.id) == [4, 9] && element.count == count)
+        #expect(elements.map(\.id) == [4, id] && element.count == count)
         #expect(Array(header[element.offset..<(element.offset + 3)]) == [0x83, 0x00, 0x01], "the frame number wraps")
         #expect(
             header[(element.offset + 3)..<(element.offset + count)].elementsEqual(

@@ -17,10 +17,13 @@ struct FormatTests {
         return tracks
     }
 
-    private static func vp8(_ publisher: TestPeer, _ sequence: UInt16, isKey: Bool) {
+    /// - Parameter picture: the PictureID, below 128.
+    private static func vp8(_ publisher: TestPeer, _ sequence: UInt16, isKey: Bool, picture: UInt8? = nil) {
+        let descriptor: [UInt8] = picture.map { [0x90, 0x80, $0] } ?? [0x10]
         publisher.sendMedia(
             payloadType: 96, sequence: sequence, timestamp: 1000 + UInt32(sequence) * 3000, ssrc: LoopBed.videoSSRC, marker: true,
-            extensions: [(4, [0x31])], payload: [0x10, isKey ? 0x10 : 0x11, 0, 0, 0x9D, 0x01, 0x2A, 64, 0, 64, 0, 1, 2, 3])
+            extensions: [(4, [0x31])],
+            payload: descriptor + [isKey ? 0x10 : 0x11, 0, 0, 0x9D, 0x01, 0x2A, 64, 0, 64, 0, 1, 2, 3])
     }
 
     private static var vp8Tracks: [IncomingTrackSpec] {
@@ -56,6 +59,30 @@ struct FormatTests {
         }
         #expect(strict.run { $0.packets(LoopBed.viewerVideo).count == 6 })
         #expect(strict.packets(LoopBed.viewerVideo).allSatisfy { $0.header.payloadType == 102 })
+        await bed.plane.shutdown()
+    }
+
+    @Test("what was sent with moved picture numbers is sent again as it was, also when the source has another codec by then")
+    func movedBefore() async throws {
+        let bed = try LoopBed()
+        let (viewer, _) = try await bed.viewer(tracks: Self.outgoing(hasRepair: false))
+        for (count, picture) in [5, 70].enumerated() {
+            let (publisher, handle) = try await bed.publisher(tracks: Self.vp8Tracks)
+            Self.vp8(publisher, 40 * UInt16(count + 1), isKey: true, picture: UInt8(picture))
+            #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == count + 1 })
+            await bed.plane.remove(handle)
+        }
+        let moved = try #require(viewer.packets(LoopBed.viewerVideo).last)
+        let before = try #require(viewer.encrypted.last)
+        #expect(moved.payload[2] == 6)
+        let (publisher, _) = try await bed.publisher()
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 5 })
+        viewer.askAgain([moved.header.sequence], of: LoopBed.viewerVideo)
+        #expect(viewer.run { $0.encrypted.count == 6 })
+        // One nonce, one ciphertext.
+        #expect(viewer.encrypted.last == before)
         await bed.plane.shutdown()
     }
 

@@ -119,6 +119,13 @@ struct RedundantLoopTests {
             #expect(viewer.run { $0.packets(LoopBed.viewerAudio).count == 2 })
             #expect(viewer.packets(LoopBed.viewerAudio).last?.payload == Self.sound(40))
         }
+        // Counters are told with a tick of the loop.
+        var malformed: UInt64 = 0
+        while malformed < damaged.count, !Task.isCancelled {
+            malformed = await bed.plane.snapshot().loops.flatMap(\.drops).filter { $0.reason == "rtpMalformed" }.map(\.count)
+                .reduce(0, +)
+        }
+        #expect(malformed == damaged.count)
         await bed.plane.shutdown()
     }
 

@@ -29,8 +29,8 @@ struct CertificateTests {
         }
     }
 
-    @Test("a process has one, and another process another")
-    func once() throws {
+    @Test("each has a key of its own")
+    func ownKey() throws {
         let (first, second) = (try DTLSCertificate(), try DTLSCertificate())
         #expect(first.sha256Fingerprint.count == 32 && first.sha256Fingerprint != second.sha256Fingerprint)
     }

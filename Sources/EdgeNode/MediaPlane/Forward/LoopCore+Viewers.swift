@@ -114,7 +114,8 @@ extension LoopCore {
                 outgoing.pointee.formats.choose(payloadType: choice.payloadType),
                 let index = (0..<fanout.pointee.trackCount).first(where: { viewer.pointee.trackOfFanout[$0] == place })
             else { continue }
-            let track = fanout.pointee.tracks + max(index, outgoing.pointee.layer)
+            let layer = outgoing.pointee.layer
+            let track = fanout.pointee.tracks + (layer >= 0 ? layer : index)
             guard outgoing.pointee.formats.isWanted(track.pointee.codec) else { continue }
             switch outgoing.pointee.state {
             case .live, .catchingUp: begin(outgoing, track, session, fanout, now)

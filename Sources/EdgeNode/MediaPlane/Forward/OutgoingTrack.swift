@@ -76,7 +76,8 @@ struct OutgoingTrack {
         isTwoByte =
             max(
                 spec.extensions.mid, spec.extensions.audioLevel, spec.extensions.videoOrientation,
-                spec.extensions.playoutDelay, spec.extensions.transportCC, spec.extensions.absSendTime) > 14
+                spec.extensions.playoutDelay, spec.extensions.transportCC, spec.extensions.absSendTime,
+                spec.extensions.dependencyDescriptor) > 14
         firstTimestampOffset = timestampOffset
         map = SequenceMap(initial: initialSequence)
         if let ssrc = spec.rtxSSRC, spec.rtxPayloadType != nil { repair = RepairStream(ssrc: ssrc, initial: initialRepair) }

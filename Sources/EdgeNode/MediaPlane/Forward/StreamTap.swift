@@ -92,7 +92,7 @@ public final class StreamTap: Sendable {
         }
     }
 
-    /// What isn't said twice.
+    /// The primary block of redundant audio data; any other payload as it is.
     private static func primary(_ payload: UnsafeRawBufferPointer, _ flags: PacketFlags) -> UnsafeRawBufferPointer {
         guard flags.contains(.redundant),
             let blocks = RedundantAudio(payload.bindMemory(to: UInt8.self).span, payloadType: nil)

@@ -234,7 +234,9 @@ extension LoopCore {
             let ticks = UInt32(truncatingIfNeeded: elapsed / 1000 &* UInt64(next.pointee.clockRate) / 1_000_000)
             shift.timestamp = outgoing.pointee.lastTimestamp &+ old.timestamp &+ ticks &- timestamp
         }
-        if let slot, let sent = before.pointee.ring.slot(at: last) {
+        if let slot, let sent = before.pointee.ring.slot(at: last),
+            outgoing.pointee.formats[old.format].codec == next.pointee.codec
+        {
             shift.picture = before.pointee.numbers(of: sent).shift(old.picture, before: next.pointee.numbers(of: slot))
         }
         return shift
@@ -249,7 +251,8 @@ extension LoopCore {
         guard !slot.pointee.flags.contains(.filler) else { return UnsafeRawBufferPointer(start: fillerPayload, count: 1) }
         let stored = track.pointee.ring.payload(of: slot)
         if slot.pointee.flags.contains(.redundant) { return blocks(stored, outgoing.pointee.formats[shift.format]) }
-        return shift.picture.leavesPayload ? stored : moved(stored, track.pointee.codec, shift.picture)
+        // The stretch's codec: the track may have come back with another one since.
+        return shift.picture.leavesPayload ? stored : moved(stored, outgoing.pointee.formats[shift.format].codec, shift.picture)
     }
 
     /// Redundant audio data as a viewer takes it: with its payload type in every block, or the primary block alone.

@@ -16,6 +16,8 @@ public struct HTTPRequest: Sendable {
     public internal(set) var remoteAddress: String
     /// What stands for the client where something is counted by address, see ``ClientNetwork``; nil for who isn't counted.
     public internal(set) var countedNetwork: String?
+    /// What stands for the client where it is limited, whoever it is.
+    public var clientNetwork: String { ClientNetwork.name(of: remoteAddress) ?? remoteAddress }
     /// True when the connection is encrypted.
     public let isTLS: Bool
     /// The values of the `{name}` parts of the route's pattern, decoded once.

@@ -31,9 +31,7 @@ public final class RateLimiter: RouterLayer {
 
     /// Stands before all routes but those for health and metrics: scrapers must see a program under attack.
     public func enter(_ request: HTTPRequest) throws(HTTPError) {
-        if !Self.exempt.contains(request.path),
-            let seconds = wait(ClientNetwork.name(of: request.remoteAddress) ?? request.remoteAddress)
-        {
+        if !Self.exempt.contains(request.path), let seconds = wait(request.clientNetwork) {
             throw HTTPError(.tooManyRequests, "too many requests", headers: ["Retry-After": String(seconds)])
         }
     }

@@ -23,20 +23,28 @@ public enum ClientNetwork {
     public static func isLoopback(_ address: String) -> Bool { address.hasPrefix("127.") || address == "::1" }
 
     /// The address that the client of a chain of proxies has: the last one told that is no proxy of ours. Who stands before that could be
-    /// anybody's invention.
+    /// anybody's invention. Nil when a proxy of ours tells something that is no address.
     ///
     /// - Parameters:
     ///   - peer: where the connection comes from.
     ///   - told: the values of `X-Forwarded-For`, in order.
-    static func client(behind peer: String, told: [String], isTrusted: (String) -> Bool) -> String {
+    static func client(behind peer: String, told: [String], isTrusted: (String) -> Bool) -> String? {
         guard isTrusted(peer) else { return peer }
         var client = peer
         for part in told.flatMap({ $0.split(separator: ",") }).reversed() {
-            let address = trimBlanks(String(part))
-            guard name(of: address) != nil else { break }
+            let address = withoutPort(trimBlanks(String(part)))
+            if address.isEmpty { continue }
+            guard name(of: address) != nil else { return nil }
             client = address
             guard isTrusted(address) else { break }
         }
         return client
+    }
+
+    /// Some proxies tell the port, too: `192.0.2.1:4711` or `[2001:db8::1]:4711`.
+    private static func withoutPort(_ text: String) -> String {
+        if text.hasPrefix("["), let end = text.firstIndex(of: "]") { return String(text[..<end].dropFirst()) }
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        return parts.count == 2 ? String(parts[0]) : text
     }
 }

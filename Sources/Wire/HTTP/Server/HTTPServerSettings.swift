@@ -49,6 +49,9 @@ public struct HTTPServerSettings: Sendable {
 
     /// Settings with the defaults above.
     public init(listen: String = "127.0.0.1:0") { self.listen = listen }
+
+    /// What stands for an address in counts; nil when it isn't counted.
+    func countedNetwork(of address: String) -> String? { countsAddress(address) ? ClientNetwork.name(of: address) : nil }
 }
 
 /// Why a server can't listen.

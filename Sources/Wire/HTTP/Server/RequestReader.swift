@@ -57,10 +57,16 @@ enum RequestReader {
         let (settings, socket) = (exchange.core.settings, exchange.socket)
         request.countedNetwork = socket.countedNetwork
         guard request.headers["X-Forwarded-For"] != nil, settings.isTrustedProxy(socket.remoteAddress) else { return }
-        request.remoteAddress = ClientNetwork.client(
-            behind: socket.remoteAddress, told: request.headers.all("X-Forwarded-For"), isTrusted: settings.isTrustedProxy)
-        request.countedNetwork =
-            settings.countsAddress(request.remoteAddress) ? ClientNetwork.name(of: request.remoteAddress) : nil
+        let told = request.headers.all("X-Forwarded-For")
+        guard
+            let client = ClientNetwork.client(behind: socket.remoteAddress, told: told, isTrusted: settings.isTrustedProxy)
+        else {
+            // Who can't be told from others is counted with them: nobody comes past the limits by what a proxy writes.
+            request.countedNetwork = ClientNetwork.name(of: socket.remoteAddress)
+            return
+        }
+        request.remoteAddress = client
+        request.countedNetwork = settings.countedNetwork(of: client)
     }
 
     /// Which bytes are the body must be beyond doubt, or two servers in a row see different requests (RFC 9112 section 11.2).
