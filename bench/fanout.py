@@ -17,6 +17,7 @@ import os
 import pathlib
 import re
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -259,6 +260,9 @@ def section(options, table: list[Row], figures: list[Row]) -> str:
 
 
 def main() -> None:
+    # The servers are in sessions of their own: only what ends in order takes them along.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit(1))
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", choices=PARTS, action="append", help="one of the parts; may be repeated")
     parser.add_argument("--viewers", type=lambda text: [int(part) for part in text.split(",")], default=[1, 100, 300, 1000])

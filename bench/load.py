@@ -137,7 +137,9 @@ class Server:
             self.lab.pair.stop(self.process)
 
     def metric(self, name: str) -> float:
-        text = self.lab.pair.get(f"{self.url}/metrics") or ""
+        text = self.lab.pair.get(f"{self.url}/metrics") or self.lab.pair.get(f"{self.url}/metrics")
+        if text is None:
+            raise SystemExit(f"{self.url}/metrics doesn't answer")
         values = re.findall(rf"^tributary_edge_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
         if not values:
             raise SystemExit(f"{self.url}/metrics has no {name}")

@@ -43,7 +43,7 @@ extension LoopCore {
         for position in 0..<changed.pointee.count {
             let session = changed.pointee[position]
             let place = session.pointee.shownPlace
-            if session.pointee.wasOnlyHeard, isAsPublished(session, &published[place]) {
+            if session.pointee.wasOnlyHeard, isAsPublished(session, &published[place], now) {
                 session.pointee.changedPlace = -1
                 continue
             }
@@ -60,10 +60,12 @@ extension LoopCore {
         changed.pointee.truncate(to: kept)
     }
 
-    /// Whether a session that was only heard is no news: its peer is where it was, and was not silent so long that it was taken for gone.
-    private func isAsPublished(_ session: UnsafeMutablePointer<PeerSession>, _ published: inout SessionSnapshot) -> Bool {
+    /// Whether a session that was only heard is no news: its peer is where it was, and by what was published it can't be taken for gone.
+    private func isAsPublished(
+        _ session: UnsafeMutablePointer<PeerSession>, _ published: inout SessionSnapshot, _ now: UInt64
+    ) -> Bool {
         let (heardNs, address) = session.pointee.withTransport { ($0.lastHeardNs, $0.selectedAddress) }
-        guard address == published.remoteAddress, heardNs &- published.lastReceivedNs < MediaLimits.heardAgainNs else {
+        guard address == published.remoteAddress, now &- published.lastReceivedNs < MediaLimits.heardAgainNs else {
             return false
         }
         published.lastReceivedNs = heardNs

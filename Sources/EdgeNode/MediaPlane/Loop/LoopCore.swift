@@ -192,10 +192,13 @@ final class LoopCore {
     /// Runs until a shutdown command came and everybody was told goodbye.
     func run() {
         while !isStopping {
-            let before = tributary_monotonic_ns()
+            var before = tributary_monotonic_ns()
             publishIfDue(before)
             let gatherMs = lull.gatherMs(before)
-            if gatherMs > 0 { letGather(gatherMs, before) }
+            if gatherMs > 0 {
+                letGather(gatherMs, before)
+                before = tributary_monotonic_ns()
+            }
             // One event is enough for the loop's own descriptors: each wake looks at both, and epoll is level-triggered.
             let wanted = hasOtherSockets ? MediaLimits.readyEvents : 1
             let ready = epoll_wait(epoll, readyEvents.baseAddress, Int32(wanted), waitMs(before))
