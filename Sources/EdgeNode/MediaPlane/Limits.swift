@@ -43,9 +43,9 @@ package enum Limits {
     static let stunCallersBurst: UInt64 = 200
     /// What an address may be sent before it is proven, in bytes on the wire for each byte received from it (as RFC 9000 section 8.1).
     static let unprovenFactor = 3
-    /// And so much in any case: a flight of a handshake six times over, which is what a peer needs who sends one check, answers none
-    /// (FFmpeg 8) and loses every third datagram.
-    static let unprovenBytes = 6 * 1024
+    /// And so much in any case, to the host that asked for the session: a flight of a handshake six times over, which is what a peer needs
+    /// who sends one check, answers none (FFmpeg 8) and loses every third datagram.
+    static let askedBytes = 6 * 1024
     /// IPv4 and UDP headers; with IPv6 both sides have 20 more, which allows more than it costs.
     static let datagramHeaderBytes = 28
     /// Datagrams of a handshake kept until their address may be sent them: one flight.

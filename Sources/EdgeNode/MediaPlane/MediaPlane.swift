@@ -132,7 +132,7 @@ public final class MediaPlane: Sendable {
             iceRole: spec.dialing == nil ? .lite : .controlling, dtlsRole: spec.isDTLSClient ? .client : .server,
             certificate: certificate,
             remoteCandidates: (spec.dialing ?? []).compactMap { SocketAddress($0.address, port: $0.port) }.filter(\.isUnicast),
-            handshakesElsewhere: true)
+            asker: spec.askedFrom.flatMap { SocketAddress($0, port: 0) }, handshakesElsewhere: true)
     }
 
     /// New ICE credentials for a session, for an ICE restart (RFC 8445 §9): media goes on, both sets are valid until the peer uses the new.

@@ -128,6 +128,9 @@ public struct TransportSpec: Sendable {
     /// Nil when the peer comes to us. Else we dial: a controlling full agent on a port of its own checks these candidates, the best
     /// first (RFC 8445 §6.1.1).
     public var dialing: [Endpoint]?
+    /// IP literal of who asked for the session. Of the addresses that the peer's checks come from, this host's is believed a little before it
+    /// has answered: who only has the credentials can write anybody's address into a check.
+    public var askedFrom: String?
 
     /// What the peer said of its SCTP (RFC 8841 §5, §6).
     public struct DataChannels: Sendable, Equatable {
@@ -150,7 +153,7 @@ public struct TransportSpec: Sendable {
     public init(
         localUfrag: String, localPassword: String, remoteUfrag: String, remotePassword: String,
         remoteFingerprints: [Fingerprint], isDTLSClient: Bool, dialing: [Endpoint]? = nil,
-        dataChannels: DataChannels? = nil
+        askedFrom: String? = nil, dataChannels: DataChannels? = nil
     ) {
         self.localUfrag = localUfrag
         self.localPassword = localPassword
@@ -159,6 +162,7 @@ public struct TransportSpec: Sendable {
         self.remoteFingerprints = remoteFingerprints
         self.isDTLSClient = isDTLSClient
         self.dialing = dialing
+        self.askedFrom = askedFrom
         self.dataChannels = dataChannels
     }
 }

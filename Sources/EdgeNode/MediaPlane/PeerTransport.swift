@@ -51,7 +51,7 @@ package final class PeerTransport {
     package init(settings: TransportSettings, now: UInt64) throws(TransportError) {
         agent = ICEAgent(
             role: settings.iceRole, credentials: .init(local: settings.local, remote: settings.remote),
-            candidates: settings.remoteCandidates, seed: settings.seed, now: now)
+            candidates: settings.remoteCandidates, asker: settings.asker, seed: settings.seed, now: now)
         association = DTLSAssociation(
             try DTLSSession(
                 role: settings.dtlsRole, certificate: settings.certificate, fingerprints: settings.remoteFingerprints,

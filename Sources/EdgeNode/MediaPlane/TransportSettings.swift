@@ -61,6 +61,8 @@ package struct TransportSettings: Sendable {
     package var certificate: DTLSCertificate
     /// Where a controlling agent sends its checks; ignored when lite.
     package var remoteCandidates: [SocketAddress]
+    /// The host that asked for the session, whatever its port; nil when nobody knows.
+    package var asker: SocketAddress?
     /// Seeds transaction ids, the tie breaker and timer jitter. Must be unpredictable outside tests.
     package var seed: UInt64
     /// Offered or accepted, first is preferred.
@@ -72,7 +74,8 @@ package struct TransportSettings: Sendable {
     package init(
         local: ICECredentialPair, remote: ICECredentialPair, remoteFingerprints: [PeerFingerprint], iceRole: ICERole,
         dtlsRole: DTLSRole, certificate: DTLSCertificate, remoteCandidates: [SocketAddress] = [],
-        seed: UInt64 = UInt64.random(in: .min ... .max), profiles: [SRTPProfile] = SRTPProfile.allCases,
+        asker: SocketAddress? = nil, seed: UInt64 = UInt64.random(in: .min ... .max),
+        profiles: [SRTPProfile] = SRTPProfile.allCases,
         handshakesElsewhere: Bool = false
     ) {
         self.local = local
@@ -82,6 +85,7 @@ package struct TransportSettings: Sendable {
         self.dtlsRole = dtlsRole
         self.certificate = certificate
         self.remoteCandidates = remoteCandidates
+        self.asker = asker
         self.seed = seed
         self.profiles = profiles
         self.handshakesElsewhere = handshakesElsewhere

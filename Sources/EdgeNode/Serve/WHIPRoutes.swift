@@ -100,11 +100,11 @@ struct WHIPRoutes {
 
     /// Whom a session counts for. Who may do everything, as a coordinator, is believed whose request it passes on.
     private func client(_ request: HTTPRequest, _ principal: Principal) -> SessionClient {
-        var network = request.countedNetwork
+        var (address, network) = (request.remoteAddress, request.countedNetwork)
         if !gate.authorizer.isOpen, principal.allows(.cluster), let told = request.headers["X-Forwarded-For"] {
-            network = ClientNetwork.isLoopback(told) ? nil : ClientNetwork.name(of: told)
+            (address, network) = (told, ClientNetwork.isLoopback(told) ? nil : ClientNetwork.name(of: told))
         }
-        return SessionClient(credential: principal.fingerprint, network: network)
+        return SessionClient(credential: principal.fingerprint, network: network, address: address)
     }
 
     /// Who opens a session: who a coordinator sends with a grant, or who shows a credential of ours.

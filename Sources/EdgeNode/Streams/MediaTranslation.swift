@@ -46,12 +46,12 @@ extension FeedbackFlags {
 }
 
 extension TransportSpec {
-    init(local: ICECredentials, remote: RemoteTransport, ourSetup: SetupRole) {
+    init(local: ICECredentials, remote: RemoteTransport, ourSetup: SetupRole, askedFrom address: String? = nil) {
         self.init(
             localUfrag: local.ufrag, localPassword: local.password, remoteUfrag: remote.ice.ufrag,
             remotePassword: remote.ice.password,
             remoteFingerprints: remote.fingerprints.map { TransportSpec.Fingerprint(algorithm: $0.algorithm, bytes: $0.bytes) },
-            isDTLSClient: ourSetup == .active,
+            isDTLSClient: ourSetup == .active, askedFrom: address,
             dataChannels: remote.dataChannels.map { DataChannels(port: $0.port, messageBytes: $0.messageBytes) })
     }
 

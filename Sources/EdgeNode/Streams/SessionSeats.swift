@@ -49,13 +49,17 @@ public struct SessionClient: Sendable, Equatable {
     public var credential: String?
     /// What stands for its address in counts; nil when that isn't counted.
     public var network: String?
+    /// Its numeric address; nil when nobody knows.
+    public var address: String?
 
     /// - Parameters:
     ///   - credential: what tells one client from another; nil when nobody has to show any.
     ///   - network: what stands for its address in counts; nil when that isn't counted.
-    public init(credential: String?, network: String? = nil) {
+    ///   - address: its numeric address; nil when nobody knows.
+    public init(credential: String?, network: String? = nil, address: String? = nil) {
         self.credential = credential
         self.network = network
+        self.address = address
     }
 
     var holders: [SessionSeats.Holder] {

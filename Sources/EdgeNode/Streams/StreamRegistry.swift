@@ -83,7 +83,8 @@ public actor StreamRegistry {
                 try await self.plane.addPublisher(
                     PublisherSpec(
                         stream: entry.key, session: session.id,
-                        transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
+                        transport: TransportSpec(
+                            local: ice, remote: answer.remote, ourSetup: answer.ourSetup, askedFrom: client.address),
                         tracks: IncomingTrackSpec.tracks(answer.tracks)))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
@@ -130,7 +131,8 @@ public actor StreamRegistry {
                 try await self.plane.addViewer(
                     ViewerSpec(
                         stream: entry.key, session: session.id,
-                        transport: TransportSpec(local: ice, remote: answer.remote, ourSetup: answer.ourSetup),
+                        transport: TransportSpec(
+                            local: ice, remote: answer.remote, ourSetup: answer.ourSetup, askedFrom: client.address),
                         tracks: answer.tracks.compactMap(OutgoingTrackSpec.init), takesCells: path != nil))
             }
             try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)

@@ -6,17 +6,20 @@ import Testing
 @Suite("What an address is sent before it has proven that it hears us", .offThePool)
 struct AmplificationTests {
     private static let victim = SocketAddress(ipv4: 0xC633_6401, port: 53)
+    /// The same host, as the one that a request came from.
+    private static let asker = SocketAddress(ipv4: 0xC633_6401, port: 0)
 
     /// Bytes on the wire that the server sent to the victim, and how many it got from there.
     private final class Ledger {
         var sent = 0
         var received = 0
-        /// Three times what came from there, or one flight six times over.
-        var most: Int { max(3 * received, 6144) }
+        /// Three times what came from there; to the host that asked for the session one flight six times over.
+        var most: Int { max(3 * received, hasAsked ? 6144 : 0) }
         private let pair: TransportPair
+        private let hasAsked: Bool
         private var output = TransportOutput()
 
-        init(_ pair: TransportPair) { self.pair = pair }
+        init(_ pair: TransportPair, hasAsked: Bool) { (self.pair, self.hasAsked) = (pair, hasAsked) }
 
         func feed(_ bytes: [UInt8]) {
             var bytes = bytes
@@ -57,13 +60,13 @@ struct AmplificationTests {
 
     @Test(
         "of a handshake that its victim never asked for so much and no more, and nothing before a check that was good",
-        arguments: 1...4)
-    func spoofedServer(checks: Int) throws {
+        arguments: 1...4, [false, true])
+    func spoofedServer(checks: Int, hasAsked: Bool) throws {
         try withWallClock { clock in
             let source = try TransportPair(clock: clock)
             let (check, hello) = try Self.spoofed(source)
-            let pair = try TransportPair(clock: clock)
-            let ledger = Ledger(pair)
+            let pair = try TransportPair(clock: clock, asker: hasAsked ? Self.asker : nil)
+            let ledger = Ledger(pair, hasAsked: hasAsked)
             ledger.feed(hello)
             #expect(ledger.sent == 0 && pair.server.state == .new)
             for _ in 0..<checks { ledger.feed(check) }
@@ -76,17 +79,19 @@ struct AmplificationTests {
         }
     }
 
-    @Test("a server that begins the handshake itself keeps to the same")
-    func spoofedClient() throws {
+    @Test("a server that begins the handshake itself keeps to the same", arguments: [false, true])
+    func spoofedClient(hasAsked: Bool) throws {
         try withWallClock { clock in
             let source = try TransportPair(clock: clock)
             let (check, _) = try Self.spoofed(source)
-            let pair = try TransportPair(clock: clock, serverIsDTLSClient: true)
-            let ledger = Ledger(pair)
+            let pair = try TransportPair(clock: clock, serverIsDTLSClient: true, asker: hasAsked ? Self.asker : nil)
+            let ledger = Ledger(pair, hasAsked: hasAsked)
             ledger.feed(check)
             #expect(pair.server.state == .handshaking)
             ledger.wait(seconds: 30, clock)
             #expect(ledger.sent > 0 && ledger.sent <= ledger.most, "\(ledger.sent) for \(ledger.received)")
+            // Its hello is repeated to who asked for the session, and to nobody else.
+            #expect((ledger.sent > 3 * ledger.received) == hasAsked)
         }
     }
 

@@ -49,7 +49,7 @@ final class TransportPair {
         clock: UnsafeMutablePointer<UInt64>, seed: UInt64 = 1, rules: Rules = Rules(), serverIsDTLSClient: Bool = false,
         serverProfiles: [SRTPProfile] = SRTPProfile.allCases, profiles: [SRTPProfile] = SRTPProfile.allCases,
         clientFingerprint: [PeerFingerprint]? = nil, serverFingerprint: [PeerFingerprint]? = nil, serverRole: ICERole = .lite,
-        clientCurve: String = "P-256", clientShowsCertificate: Bool = true
+        clientCurve: String = "P-256", clientShowsCertificate: Bool = true, asker: SocketAddress? = nil
     ) throws {
         self.clock = clock
         self.rules = rules
@@ -63,7 +63,7 @@ final class TransportPair {
             settings: TransportSettings(
                 local: serverPair, remote: clientPair, remoteFingerprints: clientFingerprint ?? right, iceRole: serverRole,
                 dtlsRole: serverIsDTLSClient ? .client : .server, certificate: serverIdentity,
-                remoteCandidates: [clientAddress], seed: seed &+ 1,
+                remoteCandidates: [clientAddress], asker: asker, seed: seed &+ 1,
                 profiles: serverProfiles, handshakesElsewhere: rules.handshakeNs != nil),
             now: now)
         client = try PeerTransport(

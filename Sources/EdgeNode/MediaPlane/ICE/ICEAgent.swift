@@ -39,13 +39,19 @@ struct ICEAgent {
     var random: SeededGenerator
     private(set) var tieBreaker: UInt64
     private var roleSwitches = 0
+    /// ``SocketAddress/host64`` of who asked for the session; nil when nobody knows.
+    private let asker: UInt64?
     /// For addresses that are not the peer's yet: without its user fragment, and with it.
     private var strangers = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
     private var callers = TokenBucket(perSecond: Limits.stunCallersPerSecond, burst: Limits.stunCallersBurst)
 
-    init(role: ICERole, credentials: Credentials, candidates: [SocketAddress], seed: UInt64, now: UInt64) {
+    init(
+        role: ICERole, credentials: Credentials, candidates: [SocketAddress], asker: SocketAddress? = nil, seed: UInt64,
+        now: UInt64
+    ) {
         self.role = role
         self.credentials = credentials
+        self.asker = asker?.host64
         random = SeededGenerator(seed: seed)
         tieBreaker = random.next()
         lastHeardNs = now
@@ -91,7 +97,7 @@ struct ICEAgent {
     mutating func add(_ candidates: [SocketAddress], now: UInt64) {
         for address in candidates where paths.count < Limits.pathsPerPeer {
             guard !paths.contains(where: { $0.address == address }) else { continue }
-            var path = ICEPath(address: address)
+            var path = path(address)
             path.nextCheckNs = now
             paths.append(path)
         }
@@ -257,7 +263,7 @@ struct ICEAgent {
     /// A new address; the one silent longest gives way, never the selected one or the one we move to.
     private mutating func learn(_ address: SocketAddress) -> Int {
         guard paths.count >= Limits.pathsPerPeer else {
-            paths.append(ICEPath(address: address))
+            paths.append(path(address))
             if role != .lite { paths[paths.count - 1].nextCheckNs = 0 }
             return paths.count - 1
         }
@@ -265,10 +271,12 @@ struct ICEAgent {
         for index in paths.indices where index != selected && index != moving {
             if oldest < 0 || paths[index].lastHeardNs < paths[oldest].lastHeardNs { oldest = index }
         }
-        paths[oldest] = ICEPath(address: address)
+        paths[oldest] = path(address)
         generation &+= 1
         return oldest
     }
+
+    private func path(_ address: SocketAddress) -> ICEPath { ICEPath(address: address, hasAsked: address.host64 == asker) }
 
     /// A request with USE-CANDIDATE. Clients that nominate every pair must not make media flap, clients that moved must be followed:
     /// a higher NOMINATION wins at once, else the new path needs nominations in a row, or the old one to be silent.

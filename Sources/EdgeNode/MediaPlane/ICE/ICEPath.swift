@@ -26,6 +26,8 @@ struct ICEPath {
     /// Probes a lite agent may still send before the peer speaks again.
     var probesLeft = 0
 
+    /// What may be sent in any case while the address is not proven, in bytes on the wire.
+    private let allowance: Int
     /// Bytes on the wire, each way, while the address is not proven.
     private var receivedBytes = 0
     private var sentBytes = 0
@@ -39,11 +41,13 @@ struct ICEPath {
     func mayBeSent(_ count: Int) -> Bool {
         isProven
             || sentBytes &+ count &+ Limits.datagramHeaderBytes
-                <= max(Limits.unprovenFactor &* receivedBytes, Limits.unprovenBytes)
+                <= max(Limits.unprovenFactor &* receivedBytes, allowance)
     }
 
-    init(address: SocketAddress) {
+    /// - Parameter hasAsked: a request for the session came from this host, over TCP, so that it is nobody's invention.
+    init(address: SocketAddress, hasAsked: Bool) {
         self.address = address
+        allowance = hasAsked ? Limits.askedBytes : 0
         // Nobody completes a TCP handshake for an address he does not hear.
         isProven = address.stream != 0
     }
