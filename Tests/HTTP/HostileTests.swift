@@ -92,21 +92,37 @@ struct HostileTests {
         }
     }
 
-    @Test("the rest of a header behind a request line is waited for as long on a connection that was used before")
-    func slowSecondHeader() async throws {
+    @Test(
+        "a header is waited for as long on a connection that was used before, from its first byte on",
+        arguments: ["G", "GET /ok HTTP/1.1\r\nHost: x\r\nA: "])
+    func slowSecondHeader(start: String) async throws {
         var settings = HTTPServerSettings()
         settings.headerSeconds = 1
         try await echoServer(settings) { server in
             let client = try RawClient(server.port)
             await client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n")
             #expect(await client.receive(until: "fine").hasSuffix("fine"))
-            await client.send("GET /ok HTTP/1.1\r\nHost: x\r\nA: ")
+            await client.send(start)
             let trickle = Task {
                 while await client.send("a") { try await Task.sleep(for: .milliseconds(100)) }
             }
             // The idle limit alone would be 60 s, longer than the client waits.
             #expect(await client.receiveAll() == "" && !client.hasTimedOut)
             trickle.cancel()
+        }
+    }
+
+    @Test("between two requests a client may be silent for longer than a header may take")
+    func idle() async throws {
+        var settings = HTTPServerSettings()
+        settings.headerSeconds = 1
+        try await echoServer(settings) { server in
+            let client = try RawClient(server.port)
+            for _ in 0..<2 {
+                await client.send("GET /ok HTTP/1.1\r\nHost: x\r\n\r\n")
+                #expect(await client.receive(until: "fine").hasSuffix("fine"))
+                try await Task.sleep(for: .milliseconds(1_700))
+            }
         }
     }
 

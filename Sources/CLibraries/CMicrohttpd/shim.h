@@ -139,6 +139,20 @@ static inline void cmicrohttpd_no_delay(int descriptor) {
     setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 }
 
+/// What the kernel tells of a connection, as far as we read it; the C library's part of the struct ends before the counters.
+struct CMicrohttpdCounters {
+    struct tcp_info known;
+    uint64_t pacing, pacing_max, bytes_acked, bytes_received;
+};
+_Static_assert(sizeof(struct tcp_info) == 104, "the counters stand behind tcpi_total_retrans");
+
+/// Bytes that the peer has sent so far, whoever has read them; 0 where the kernel doesn't tell.
+static inline uint64_t cmicrohttpd_bytes_received(int descriptor) {
+    struct CMicrohttpdCounters counters = {0};
+    socklen_t count = sizeof counters;
+    return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &counters, &count) == 0 ? counters.bytes_received : 0;
+}
+
 /// Says that no more will be sent.
 static inline void cmicrohttpd_end_sending(int descriptor) { shutdown(descriptor, SHUT_WR); }
 

@@ -193,7 +193,13 @@ final class ConnectionWatcher: Sendable {
     private func isTooSlow(_ connection: WatchedConnection, _ now: UInt64, _ elapsed: UInt64) -> Bool {
         connection.state.withLock { state in
             switch state.phase {
-            case .idle: return now >= state.headerDeadlineNs
+            case .idle:
+                if let before = state.bytesBefore, cmicrohttpd_bytes_received(connection.descriptor) != before {
+                    // The first of a request line: from now on the header has to come, and not only some silence to end.
+                    state.bytesBefore = nil
+                    state.headerDeadlineNs = min(state.headerDeadlineNs, now + headerNs)
+                }
+                return now >= state.headerDeadlineNs
             case .busy(let exchange):
                 guard let received = exchange.receivedWhileRoom() else { return false }
                 state.receivingNs += elapsed
@@ -242,7 +248,8 @@ final class ConnectionWatcher: Sendable {
         return state.withLock { $0.perNetwork[network] ?? 0 } < settings.maxConnectionsPerAddress
     }
 
-    /// A request line is complete, so the rest of the header has to come soon, also on a connection that was idle before.
+    /// A request line is complete, so the rest of the header has to come soon. Where its bytes came faster than the watcher looks, this is
+    /// the first that is seen of them.
     func began(_ connection: WatchedConnection) {
         let deadlineNs = Self.now() + headerNs
         connection.state.withLock { $0.headerDeadlineNs = min($0.headerDeadlineNs, deadlineNs) }
@@ -263,6 +270,7 @@ final class ConnectionWatcher: Sendable {
         let now = Self.now()
         connection.state.withLock { state in
             state.phase = .idle
+            state.bytesBefore = cmicrohttpd_bytes_received(connection.descriptor)
             state.headerDeadlineNs = now + (state.halfClosedNs == nil ? idleNs + headerNs : Self.halfClosedGraceNs)
         }
     }
