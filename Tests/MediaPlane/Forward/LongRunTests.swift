@@ -141,15 +141,19 @@ struct LongRunTests {
             }
         }
         #expect(faults.isEmpty)
+    }
+
+    @Test("1,000 wraps of a repair stream's own numbers: none comes twice, whatever it begins with")
+    func repairWraps() {
         var repair = RepairStream(ssrc: 1, initial: 0xFFFF)
         var expected: UInt64 = 0x7FFF
         var isEach = true
-        while expected < 100 << 16 {
+        while expected < 1_000 << 16 {
             let number = repair.nextSequence()
             isEach = isEach && number == expected
             expected += 1
         }
-        #expect(isEach, "a repair stream's own numbers never come twice, over a hundred wraps")
+        #expect(isEach)
     }
 
     @Test("a day of picture and sound: numbers, reports, feedback and lips as at the beginning", arguments: [80, -80])
