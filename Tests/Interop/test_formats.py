@@ -216,6 +216,16 @@ def test_stereo_reaches_the_viewer_as_two_tones(cluster, browsers, name):
     page.leave()
 
 
+def test_the_watch_page_plays_stereo(cluster, browsers, name):
+    stream, page, browser = name(), Page(browsers()), browsers()
+    page.send(direct(cluster, "whip", stream), video="video/VP8", change=STEREO)
+    watcher = Page(browser)
+    browser.watch(stream, frames=30)
+    browser.script(ENDS + "window.viewers = [{media: document.querySelector('[data-part=player] video').srcObject}]")
+    assert watcher.run("loudest(0)") == pytest.approx([440, 880], abs=12)
+    page.leave()
+
+
 def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
     """With usedtx an encoder sends next to nothing in silence: numbers go on, timestamps jump."""
     stream, page = name(), Page(browsers())

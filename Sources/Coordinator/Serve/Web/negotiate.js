@@ -3,9 +3,11 @@
 import { request } from "./api.js";
 
 /** Posts the offer of `connection` and applies the answer. Returns the absolute session URL, or null when the server names none.
-    Candidates are not waited for: the nodes are ICE-lite and learn our address from our own checks. */
-export async function negotiate(connection, path, signal) {
-  await connection.setLocalDescription();
+    Candidates are not waited for: the nodes are ICE-lite and learn our address from our own checks. `change` may make another offer of
+    the browser's, which stands where the browser won't have the other. */
+export async function negotiate(connection, path, signal, change = (sdp) => sdp) {
+  const offer = await connection.createOffer();
+  await connection.setLocalDescription({ type: "offer", sdp: change(offer.sdp) }).catch(() => connection.setLocalDescription(offer));
   const response = await request(path, {
     method: "POST", headers: { "Content-Type": "application/sdp" }, body: connection.localDescription.sdp, signal,
   });
@@ -18,6 +20,13 @@ export async function negotiate(connection, path, signal) {
     throw error;
   }
   return session;
+}
+
+/** An offer whose Opus asks for stereo: Chromium decodes to two channels only where its own offer says so (RFC 7587 section 7.1). */
+export function inStereo(sdp) {
+  const opus = new Set([...sdp.matchAll(/^a=rtpmap:(\d+) opus\/48000\/2/gim)].map(([, payloadType]) => payloadType));
+  return sdp.replace(/^a=fmtp:(\d+) (.*)$/gm, (line, payloadType, parameters) =>
+    opus.has(payloadType) && !/(^|[;\s])stereo=/.test(parameters) ? `${line};stereo=1` : line);
 }
 
 /** Ends a session on the node. Works while the page is being left, and needs no answer. */

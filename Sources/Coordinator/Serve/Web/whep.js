@@ -1,6 +1,6 @@
 // A viewer: one WHEP session at a time, begun anew with growing pauses when it breaks.
 
-import { hangUp, negotiate } from "./negotiate.js";
+import { hangUp, inStereo, negotiate } from "./negotiate.js";
 
 const BACKOFF_MS = [500, 1000, 2000, 4000, 8000, 15000];
 const DISCONNECT_GRACE_MS = 3000;
@@ -39,7 +39,7 @@ export class WHEPPlayer extends EventTarget {
     });
     connection.addEventListener("connectionstatechange", () => this.#connectionChanged(connection));
     try {
-      const session = await negotiate(connection, this.#path, signal);
+      const session = await negotiate(connection, this.#path, signal, inStereo);
       if (signal.aborted) return hangUp(session);
       this.session = session;
       this.#after(CONNECT_TIMEOUT_MS, () => {
