@@ -46,6 +46,9 @@ package enum Limits {
     /// And so much in any case, to the host that asked for the session: a flight of a handshake six times over, which is what a peer needs
     /// who sends one check, answers none (FFmpeg 8) and loses every third datagram.
     static let askedBytes = 6 * 1024
+    /// The same to any other host, of a handshake that we have to begin: four hellos. FFmpeg 8 loses the first, and may have asked by IPv6 what
+    /// it does by IPv4.
+    static let beginningBytes = 1024
     /// IPv4 and UDP headers; with IPv6 both sides have 20 more, which allows more than it costs.
     static let datagramHeaderBytes = 28
     /// Datagrams of a handshake kept until their address may be sent them: one flight.

@@ -51,7 +51,8 @@ package final class PeerTransport {
     package init(settings: TransportSettings, now: UInt64) throws(TransportError) {
         agent = ICEAgent(
             role: settings.iceRole, credentials: .init(local: settings.local, remote: settings.remote),
-            candidates: settings.remoteCandidates, asker: settings.asker, seed: settings.seed, now: now)
+            candidates: settings.remoteCandidates, asker: settings.asker,
+            allowance: settings.dtlsRole == .client ? Limits.beginningBytes : 0, seed: settings.seed, now: now)
         association = DTLSAssociation(
             try DTLSSession(
                 role: settings.dtlsRole, certificate: settings.certificate, fingerprints: settings.remoteFingerprints,

@@ -41,17 +41,20 @@ struct ICEAgent {
     private var roleSwitches = 0
     /// ``SocketAddress/host64`` of who asked for the session; nil when nobody knows.
     private let asker: UInt64?
+    /// What may be sent in any case to other hosts.
+    private let allowance: Int
     /// For addresses that are not the peer's yet: without its user fragment, and with it.
     private var strangers = TokenBucket(perSecond: Limits.stunPerSecond, burst: Limits.stunBurst)
     private var callers = TokenBucket(perSecond: Limits.stunCallersPerSecond, burst: Limits.stunCallersBurst)
 
     init(
-        role: ICERole, credentials: Credentials, candidates: [SocketAddress], asker: SocketAddress? = nil, seed: UInt64,
-        now: UInt64
+        role: ICERole, credentials: Credentials, candidates: [SocketAddress], asker: SocketAddress? = nil,
+        allowance: Int = 0, seed: UInt64, now: UInt64
     ) {
         self.role = role
         self.credentials = credentials
         self.asker = asker?.host64
+        self.allowance = allowance
         random = SeededGenerator(seed: seed)
         tieBreaker = random.next()
         lastHeardNs = now
@@ -276,7 +279,10 @@ struct ICEAgent {
         return oldest
     }
 
-    private func path(_ address: SocketAddress) -> ICEPath { ICEPath(address: address, hasAsked: address.host64 == asker) }
+    /// A request for the session comes over TCP, so that its host is nobody's invention.
+    private func path(_ address: SocketAddress) -> ICEPath {
+        ICEPath(address: address, allowance: address.host64 == asker ? Limits.askedBytes : allowance)
+    }
 
     /// A request with USE-CANDIDATE. Clients that nominate every pair must not make media flap, clients that moved must be followed:
     /// a higher NOMINATION wins at once, else the new path needs nominations in a row, or the old one to be silent.

@@ -44,10 +44,10 @@ struct ICEPath {
                 <= max(Limits.unprovenFactor &* receivedBytes, allowance)
     }
 
-    /// - Parameter hasAsked: a request for the session came from this host, over TCP, so that it is nobody's invention.
-    init(address: SocketAddress, hasAsked: Bool) {
+    /// - Parameter allowance: what may be sent there in any case before the address is proven.
+    init(address: SocketAddress, allowance: Int) {
         self.address = address
-        allowance = hasAsked ? Limits.askedBytes : 0
+        self.allowance = allowance
         // Nobody completes a TCP handshake for an address he does not hear.
         isProven = address.stream != 0
     }
