@@ -154,10 +154,10 @@ class Encoder(Program):
             self.process.wait(15)
 
 
-def publish(lab, film: pathlib.Path, folder: pathlib.Path, stream: str) -> Encoder:
-    """An encoder beside the lab's first node, in `client-2`."""
+def publish(lab, film: pathlib.Path, folder: pathlib.Path, stream: str, client: str = "client-2") -> Encoder:
+    """An encoder for the lab's first node, in the namespace of `client`."""
     encoder = Encoder(f"{lab.url('edge-1')}/whip/{stream}", film, folder)
-    with lab.client("client-2"):
+    with lab.client(client):
         encoder.start()
     return encoder
 

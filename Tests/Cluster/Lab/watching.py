@@ -33,7 +33,12 @@ const note = async (track) => {
 """
 _STATS = """
 const [kind, done] = arguments;
-peer.getStats().then((report) => done([...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === kind)));
+peer.getStats().then((report) => {
+  const stat = [...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === kind);
+  // What was decoded last, by its own time: how many pictures there were since then can be told from that alone.
+  const [newest] = peer.getReceivers().find(({track}) => track.kind === kind).getSynchronizationSources();
+  done(stat && {...stat, rtpTimestamp: newest?.rtpTimestamp});
+});
 """
 _PATH = """
 const [done] = arguments;
@@ -45,6 +50,9 @@ peer.getStats().then((report) => {
 """
 
 
+VIDEO_HZ = 90_000
+
+
 @dataclasses.dataclass(frozen=True)
 class Watched:
     """What a viewer saw between two moments."""
@@ -53,9 +61,16 @@ class Watched:
     shown: int
     """Of those, what came in time to be shown."""
     sent: int
-    """How many pictures there were, by the times that the shown ones carry."""
+    """How many pictures there were, by the times that the first and the last one decoded carry."""
     longest_pause: float
     """Seconds between two pictures."""
+    frozen: float
+    """Seconds of pauses that a person notices, by Chromium's own rule."""
+    given_up: int
+    """Pictures that were whole and came too late to be decoded."""
+    keyframes: int
+    pictures_asked: int
+    """Decoded keyframes, and requests for one."""
     asked: int
     retransmitted: int
     """Packets that were asked for, and those that came on the repair stream."""
@@ -105,14 +120,16 @@ class ChromiumViewer:
         """Since ``mark()``."""
         first, statistics = before
         seen, now = self.pictures()[first:], self.statistics()
-        own = [time for _, time in seen]
         pauses = [after - at for (at, _), (after, _) in zip(seen, seen[1:])]
 
         def grown(key: str) -> int:
             return now.get(key, 0) - statistics.get(key, 0)
 
         return Watched(
-            decoded=grown("framesDecoded"), shown=len(seen), sent=round((own[-1] - own[0]) * fps) + 1, longest_pause=max(pauses),
+            decoded=grown("framesDecoded"), shown=len(seen), longest_pause=max(pauses),
+            sent=round((now["rtpTimestamp"] - statistics["rtpTimestamp"]) % (1 << 32) / VIDEO_HZ * fps),
+            frozen=grown("totalFreezesDuration"), given_up=grown("framesDropped"), keyframes=grown("keyFramesDecoded"),
+            pictures_asked=grown("pliCount") + grown("firCount"),
             asked=grown("nackCount"), retransmitted=grown("retransmittedPacketsReceived"))
 
     def mark(self) -> tuple[int, dict]:

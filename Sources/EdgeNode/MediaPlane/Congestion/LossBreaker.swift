@@ -22,6 +22,8 @@ struct LossBreaker {
 
     /// Where the window began.
     private var since: (ns: UInt64, highest: UInt32, lost: Int32) = (0, 0, 0)
+    /// Of 256, in the last whole window.
+    private(set) var fractionLost: UInt8 = 0
     private var troubledSinceNs: UInt64 = 0
     private var pauseNs = Self.pauseMinNs
     /// Until when video stays stopped; 0 while it runs.
@@ -43,6 +45,7 @@ struct LossBreaker {
 
     /// - Parameter fractionLost: of a window, of 256.
     mutating func note(fractionLost: UInt8, now: UInt64) -> Bool {
+        self.fractionLost = fractionLost
         guard !isOpen else { return false }
         guard fractionLost > Self.lossMax else {
             troubledSinceNs = 0

@@ -58,6 +58,7 @@ extension LoopCore {
                 let outgoing = viewer.pointee.tracks + place
                 if outgoing.pointee.layer == track {
                     forward(fanout.pointee.tracks + track, outgoing, session, fanout, now)
+                    if outgoing.pointee.echoes.count > 0 { sendEchoes(outgoing, session, now) }
                 } else {
                     startIfAwaited(track, outgoing, session, fanout, now)
                 }

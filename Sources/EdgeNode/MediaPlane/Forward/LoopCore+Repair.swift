@@ -21,7 +21,26 @@ extension LoopCore {
         _ now: UInt64
     ) {
         session.pointee.counters.nacks &+= 1
-        guard let sequence = outgoing.pointee.map.extend(number), let index = outgoing.pointee.map.index(of: sequence) else {
+        guard let sequence = outgoing.pointee.map.extend(number) else {
+            counters.pointee.count(.resendUnavailable)
+            return
+        }
+        resend(sequence, isEcho: false, outgoing, session, now)
+    }
+
+    /// Sends once more what was resent a moment ago.
+    func sendEchoes(_ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64)
+    {
+        while let sequence = outgoing.pointee.echoes.take(now: now) {
+            resend(sequence, isEcho: true, outgoing, session, now)
+        }
+    }
+
+    private func resend(
+        _ sequence: UInt64, isEcho: Bool, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) {
+        guard let index = outgoing.pointee.map.index(of: sequence) else {
             counters.pointee.count(.resendUnavailable)
             return
         }
@@ -32,20 +51,22 @@ extension LoopCore {
             counters.pointee.count(.resendUnavailable)
             return
         }
-        withPart(of: slot, shift.cell, track) { resend($0, sequence: sequence, shift, track, outgoing, session, now) }
+        withPart(of: slot, shift.cell, track) {
+            resend($0, sequence: sequence, isEcho: isEcho, shift, track, outgoing, session, now)
+        }
     }
 
     private func resend(
-        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, _ shift: LayerShift, _ track: UnsafeMutablePointer<FanoutTrack>,
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, isEcho: Bool, _ shift: LayerShift,
+        _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
     ) {
         // It said when it was sent, so it can't be sent again as it was.
         if outgoing.pointee.repair == nil, outgoing.pointee.path != nil {
             counters.pointee.count(.resendUnavailable)
             return
         }
-        let rtt = session.pointee.viewer?.pointee.rttNs ?? 0
-        guard outgoing.pointee.resends.take(sequence, bytes: Int(slot.pointee.payloadCount), now: now, rttNs: rtt) else {
+        guard mayResend(slot, sequence: sequence, isEcho: isEcho, outgoing, session, now) else {
             counters.pointee.count(.resendLimited)
             return
         }
@@ -56,6 +77,20 @@ extension LoopCore {
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
+        guard !isEcho, let viewer = session.pointee.viewer else { return }
+        if ResendEchoes.lossRange.contains(viewer.pointee.breaker.fractionLost) {
+            outgoing.pointee.echoes.add(sequence, now: now)
+        }
+    }
+
+    private func mayResend(
+        _ slot: UnsafePointer<PacketSlot>, sequence: UInt64, isEcho: Bool, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) -> Bool {
+        let bytes = Int(slot.pointee.payloadCount)
+        guard !isEcho else { return outgoing.pointee.resends.spend(bytes) }
+        let rtt = session.pointee.viewer?.pointee.rttNs ?? 0
+        return outgoing.pointee.resends.take(sequence, bytes: bytes, now: now, rttNs: rtt)
     }
 
     /// Sends a stored packet as a retransmission: a new packet of another source that carries the number it was sent under.

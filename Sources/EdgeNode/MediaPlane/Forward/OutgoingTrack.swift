@@ -38,6 +38,7 @@ struct OutgoingTrack {
     var passed: UInt64 = 0
     var map: SequenceMap
     var resends = ResendLimiter()
+    var echoes = ResendEchoes()
     /// What is known of the way to the viewer; nil for one whose packets don't say when they were sent.
     private(set) var path: UnsafeMutablePointer<ViewerPath>?
     /// The same, for a track that keeps to the path's pace.

@@ -33,6 +33,12 @@ struct ResendLimiter {
         } else {
             entries[place] = Entry(sequence: sequence, sentNs: now, tries: 1)
         }
+        return spend(bytes)
+    }
+
+    /// Whether so many bytes more may be resent; counts them.
+    mutating func spend(_ bytes: Int) -> Bool {
+        guard budget >= bytes else { return false }
         budget -= bytes
         return true
     }
