@@ -33,12 +33,17 @@ const note = async (track) => {
 """
 _STATS = """
 const [kind, done] = arguments;
-peer.getStats().then((report) => {
-  const stat = [...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === kind);
-  // What was decoded last, by its own time: how many pictures there were since then can be told from that alone.
-  const [newest] = peer.getReceivers().find(({track}) => track.kind === kind).getSynchronizationSources();
-  done(stat && {...stat, rtpTimestamp: newest?.rtpTimestamp});
-});
+// What was shown last, by its own time: how many pictures there were since then can be told from that alone.
+const newest = () => peer.getReceivers().find(({track}) => track.kind === kind).getSynchronizationSources()[0]?.rtpTimestamp;
+(async () => {
+  for (let tries = 20; ; tries--) {
+    const before = newest(), report = await peer.getStats(), rtpTimestamp = newest();
+    const stat = [...report.values()].find((stat) => stat.type === 'inbound-rtp' && stat.kind === kind);
+    // Both of the same moment, unless the page had to wait for the report: then again, when it is no older one that is kept.
+    if (!(rtpTimestamp - before > 3000) || tries === 0) return done(stat && {...stat, rtpTimestamp});
+    await new Promise((then) => setTimeout(then, 60));
+  }
+})();
 """
 _PATH = """
 const [done] = arguments;
