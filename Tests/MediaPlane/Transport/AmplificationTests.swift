@@ -102,7 +102,7 @@ struct AmplificationTests {
     @Test("one check and a hello are enough for the whole first flight, so that an honest peer waits for nothing")
     func honest() throws {
         try withWallClock { clock in
-            let pair = try TransportPair(clock: clock)
+            let pair = try TransportPair(clock: clock, asker: nil)
             #expect(pair.run(limitMs: 2000) { $0.isConnected })
             // Check, answer and two round trips of DTLS at 10 ms each way.
             #expect(pair.elapsedMs <= 70)

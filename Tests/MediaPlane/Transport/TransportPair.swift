@@ -49,7 +49,8 @@ final class TransportPair {
         clock: UnsafeMutablePointer<UInt64>, seed: UInt64 = 1, rules: Rules = Rules(), serverIsDTLSClient: Bool = false,
         serverProfiles: [SRTPProfile] = SRTPProfile.allCases, profiles: [SRTPProfile] = SRTPProfile.allCases,
         clientFingerprint: [PeerFingerprint]? = nil, serverFingerprint: [PeerFingerprint]? = nil, serverRole: ICERole = .lite,
-        clientCurve: String = "P-256", clientShowsCertificate: Bool = true, asker: SocketAddress? = nil
+        clientCurve: String = "P-256", clientShowsCertificate: Bool = true,
+        asker: SocketAddress? = SocketAddress(ipv4: 0x7F00_0001, port: 0)
     ) throws {
         self.clock = clock
         self.rules = rules
