@@ -173,6 +173,7 @@ package final class PeerTransport {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         if let reason = DTLSRecord.refusal(bytes, role: dtlsRole) { return .dropped(reason) }
         agent.paths[path].received(bytes.count)
+        if !withheld.isEmpty { sendWithheld(&output) }
         guard dataBucket?.take(now: now) ?? dtlsBucket.take(now: now) else { return .dropped(.dtlsRateLimited) }
         if state == .connected {
             receiveRecords(bytes, on: path, from: from, now: now, output: &output)
@@ -253,11 +254,15 @@ package final class PeerTransport {
     ///
     /// Then ``takeHeld()`` has what came too early.
     package func finish(_ step: HandshakeStep, now: UInt64, output: inout TransportOutput) {
+        finish(step, sentFrom: output.count, now: now, output: &output)
+    }
+
+    /// - Parameter first: where in `output` begins what the step has sent already.
+    private func finish(_ step: HandshakeStep, sentFrom first: Int, now: UInt64, output: inout TransportOutput) {
         association.takeBack(step)
         if case .closed = state { return }
         // Who has ended the handshake has heard us.
         let isProven = step.dtls.status == .complete || step.dtls.status == .closedByPeer
-        let first = output.count
         step.ship(&output)
         if !isProven { holdBack(from: first, output: &output) }
         switch step.dtls.status {
@@ -281,9 +286,7 @@ package final class PeerTransport {
         while let step = association.takeStep() {
             let first = output.count
             step.run(now: now, output: &output)
-            let isProven = step.dtls.status == .complete || step.dtls.status == .closedByPeer
-            if !isProven { holdBack(from: first, output: &output) }
-            finish(step, now: now, output: &output)
+            finish(step, sentFrom: first, now: now, output: &output)
         }
     }
 

@@ -182,7 +182,7 @@ struct PaceTests {
 
     @Test("loss counts over a second at least, however many reports there are, and across the wrap of the numbers")
     func windows() {
-        var breaker = LossBreaker()
+        var (window, breaker) = (LossWindow(), LossBreaker())
         var (now, highest, lost): (UInt64, UInt32, Int32) = (1_000_000_000, .max - 100, 10)
         var stops = 0
         for step in 0..<200 where !breaker.isOpen {
@@ -194,7 +194,9 @@ struct PaceTests {
                 ssrc: 1, fractionLost: step % 10 == 0 ? 255 : 0, cumulativeLost: lost, highestSequence: highest, jitter: 0,
                 lastReport: 0,
                 delaySinceLastReport: 0)
-            if breaker.note(block, now: now) { stops = step }
+            guard let share = window.take(block, now: now) else { continue }
+            #expect(share == 128)
+            if breaker.note(fractionLost: share, now: now) { stops = step }
         }
         // Half of all: after four to six seconds of twenty reports each.
         #expect((80...120).contains(stops))

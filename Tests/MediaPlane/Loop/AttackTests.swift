@@ -115,11 +115,20 @@ struct ReplayTests {
             #expect(pair.run(limitMs: 2000) { $0.isConnected })
             let captured = try #require(checks.last)
             let elsewhere = SocketAddress(ipv4: 0xC633_6401, port: 53)
+            // Our own checks bear the name of the peer's first.
+            var probes = 0
+            pair.rewrite = { bytes in
+                if bytes[0] == 0, bytes[1] == 1, Array(bytes[24..<28]) == Array("cli1".utf8) { probes += 1 }
+                return nil
+            }
+            // The path in use is silent for as long as between two checks of a viewer's.
+            pair.run(limitMs: 600)
             for _ in 0..<times {
                 _ = pair.feedServer(captured, from: elsewhere)
                 pair.run(limitMs: 500)
                 #expect(pair.server.selectedAddress == pair.clientAddress)
             }
+            #expect(probes == Limits.probesPerRequest)
             let packet = rtpPacket(ssrc: 9, sequence: 1, payload: [1])
             pair.send(pair.server.protect(packet), from: pair.serverAddress, to: pair.clientAddress)
             pair.run(limitMs: 100)

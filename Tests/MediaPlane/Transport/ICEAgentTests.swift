@@ -120,6 +120,18 @@ struct ICEAgentTests {
         #expect(fixture.agent.paths.count == 2)
     }
 
+    @Test("a flood from the peer's own address under another name leaves the peer its share")
+    func borrowedAddress() {
+        let fixture = Fixture()
+        #expect(fixture.request(from: Self.a, at: 5) == nil)
+        let foreign = ICECredentialPair(ufrag: "xxxx", password: Self.ours.password)
+        for _ in 0..<5_000 {
+            let reason = fixture.request(.init(local: foreign), from: Self.a, at: 6)
+            #expect(reason == .stunUnauthenticated)
+        }
+        #expect(fixture.request(from: Self.a, at: 7) == nil)
+    }
+
     @Test("a flood by somebody who knows both user fragments is bounded too, and the peer gets in by a new address all the same")
     func informedFlood() {
         let fixture = Fixture()

@@ -38,9 +38,10 @@ extension LoopCore {
         _ now: UInt64
     ) {
         guard let viewer = session.pointee.viewer, outgoing.pointee.kind == .video else { return }
-        if viewer.pointee.breaker.note(block, now: now) { stopVideo(session, now) }
+        guard let lost = viewer.pointee.losses.take(block, now: now) else { return }
+        if viewer.pointee.breaker.note(fractionLost: lost, now: now) { stopVideo(session, now) }
         guard viewer.pointee.path?.pointee.estimator == nil else { return }
-        viewer.pointee.reported.note(fractionLost: block.fractionLost, sentBytes: session.pointee.counters.bytes, now: now)
+        viewer.pointee.reported.note(fractionLost: lost, sentBytes: session.pointee.counters.bytes, now: now)
         followPath(session, now)
     }
 

@@ -14,16 +14,6 @@ struct LossBreaker {
     /// After this long without trouble the first pause is short again.
     static let calmNs: UInt64 = 30_000_000_000
 
-    /// Loss is measured over no less than this: clients send a report with each message that asks for packets, and what one of those says of
-    /// the few milliseconds since the one before is chance.
-    static let windowNs: UInt64 = 1_000_000_000
-    /// More packets than come in any window: the numbers begin anew.
-    private static let expectedMax: UInt32 = 1 << 20
-
-    /// Where the window began.
-    private var since: (ns: UInt64, highest: UInt32, lost: Int32) = (0, 0, 0)
-    /// Of 256, in the last whole window.
-    private(set) var fractionLost: UInt8 = 0
     private var troubledSinceNs: UInt64 = 0
     private var pauseNs = Self.pauseMinNs
     /// Until when video stays stopped; 0 while it runs.
@@ -32,20 +22,8 @@ struct LossBreaker {
 
     var isOpen: Bool { resumeNs != 0 }
 
-    /// Takes what a report says of the video; returns true when it has to stop now.
-    mutating func note(_ block: ReportBlock, now: UInt64) -> Bool {
-        guard since.ns == 0 || now &- since.ns >= Self.windowNs else { return false }
-        let before = since
-        since = (now, block.highestSequence, block.cumulativeLost)
-        let expected = block.highestSequence &- before.highest
-        guard before.ns != 0, expected > 0, expected <= Self.expectedMax else { return false }
-        let lost = max(0, Int64(block.cumulativeLost) - Int64(before.lost))
-        return note(fractionLost: UInt8(clamping: lost * 256 / Int64(expected)), now: now)
-    }
-
-    /// - Parameter fractionLost: of a window, of 256.
+    /// Takes what was lost of the video in a window, of 256; returns true when it has to stop now.
     mutating func note(fractionLost: UInt8, now: UInt64) -> Bool {
-        self.fractionLost = fractionLost
         guard !isOpen else { return false }
         guard fractionLost > Self.lossMax else {
             troubledSinceNs = 0

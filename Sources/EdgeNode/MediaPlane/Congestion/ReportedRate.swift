@@ -1,8 +1,6 @@
 /// What a viewer without transport-wide feedback lets us know of its path: its own estimate (draft-alvestrand-rmcat-remb-03), and the
 /// loss in its receiver reports (draft-ietf-rmcat-gcc-02 §6).
 struct ReportedRate {
-    /// Between two steps: reports of several tracks come in one compound.
-    private static let intervalNs: UInt64 = 200_000_000
     /// An estimate that isn't repeated is forgotten.
     private static let estimateNs: UInt64 = 10_000_000_000
 
@@ -10,7 +8,6 @@ struct ReportedRate {
     private var estimatedNs: UInt64 = 0
     /// Infinite until there was loss.
     private var lossLimit = Double.infinity
-    private var steppedNs: UInt64 = 0
     private var countedNs: UInt64 = 0
     private var countedBytes: UInt64 = 0
 
@@ -20,16 +17,15 @@ struct ReportedRate {
         estimatedNs = now
     }
 
-    /// Takes what a report says of video.
+    /// Takes what was lost of the video.
     ///
     /// - Parameters:
-    ///   - fractionLost: since the report before, of 256.
+    ///   - fractionLost: in a window of a second or more, of 256.
     ///   - sentBytes: everything sent to the viewer so far.
     mutating func note(fractionLost: UInt8, sentBytes: UInt64, now: UInt64) {
-        guard now &- steppedNs >= Self.intervalNs else { return }
         let elapsed = countedNs == 0 ? 0 : Double(now &- countedNs) / 1e9
         let rate = elapsed > 0 ? Double(8 * (sentBytes &- countedBytes)) / elapsed : 0
-        (countedNs, countedBytes, steppedNs) = (now, sentBytes, now)
+        (countedNs, countedBytes) = (now, sentBytes)
         let loss = Double(fractionLost) / 256
         if loss > RateControl.lossHigh, rate > 0 {
             lossLimit = max(min(lossLimit, rate) * (1 - loss / 2), RateControl.minimum)

@@ -78,7 +78,7 @@ extension LoopCore {
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
         guard !isEcho, let viewer = session.pointee.viewer else { return }
-        if ResendEchoes.lossRange.contains(viewer.pointee.breaker.fractionLost) {
+        if ResendEchoes.lossRange.contains(viewer.pointee.losses.fractionLost) {
             outgoing.pointee.echoes.add(sequence, now: now)
         }
     }

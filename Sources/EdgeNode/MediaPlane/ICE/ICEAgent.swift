@@ -186,17 +186,21 @@ struct ICEAgent {
         guard message.integrityOffset > 0, let ufrag = message.localUfrag(in: datagram) else { return .stunUnauthenticated }
         let name = UnsafeRawBufferPointer(rebasing: datagram[ufrag])
         let caller = UnsafeRawBufferPointer(rebasing: datagram[(ufrag.upperBound + 1)..<message.username.upperBound])
+        let isNext = pending.map { name.elementsEqual($0.localUfrag.utf8) } == true
+        // Before any share is charged: whose address is the peer's may be nobody who knows our name.
+        guard isNext || name.elementsEqual(credentials.localUfrag.utf8) else { return .stunUnauthenticated }
         let known = paths.firstIndex { $0.address == from }
         // What follows costs a MAC. A flood of copies and inventions must neither cost much nor keep the peer out: each address that it has
         // been heard from has a share of its own, and so has who knows its user fragment.
         let mayAsk = known.map { paths[$0].bucket.take(now: now) } ?? takeNewcomer(caller, now: now)
         guard mayAsk else { return .stunRateLimited }
-        if let next = pending, name.elementsEqual(next.localUfrag.utf8), message.isAuthentic(datagram, key: next.localKey) {
+        if isNext, let next = pending, message.isAuthentic(datagram, key: next.localKey) {
             credentials = next
             pending = nil
         } else {
-            guard name.elementsEqual(credentials.localUfrag.utf8), message.isAuthentic(datagram, key: credentials.localKey)
-            else { return .stunUnauthenticated }
+            guard name.elementsEqual(credentials.localUfrag.utf8), message.isAuthentic(datagram, key: credentials.localKey) else {
+                return .stunUnauthenticated
+            }
         }
         if message.unknownCount > 0 {
             answer(message, .failure, to: from, output: &output) { writer in

@@ -139,6 +139,8 @@ struct ViewerSide: ~Copyable {
     let path: UnsafeMutablePointer<ViewerPath>?
     /// What a viewer without transport-wide feedback tells.
     var reported = ReportedRate()
+    /// Of its video.
+    var losses = LossWindow()
     var breaker = LossBreaker()
     /// What layers were last chosen by, in bits per second.
     var toldBits = UInt64.max
