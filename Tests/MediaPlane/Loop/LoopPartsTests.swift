@@ -115,6 +115,40 @@ struct LoopLoadTests {
         #expect(!gauge.isSaturated)
     }
 
+    @Test("time that others took counts as far as the loop was busy itself, once there is something to compare with")
+    func waiting() {
+        let ms: UInt64 = 1_000_000
+        var window = LoadWindow(startNs: 0)
+        var now: UInt64 = 0
+        var total: (ranNs: UInt64, waitedNs: UInt64) = (5_000 * ms, 9_000 * ms)
+        func share(busy: UInt64, ran: UInt64, waited: UInt64) -> UInt32? {
+            now += 250 * ms
+            total = (total.ranNs + ran * ms, total.waitedNs + waited * ms)
+            return window.add(busyNs: busy * ms, endingAt: now, times: { total })
+        }
+        #expect(share(busy: 100, ran: 50, waited: 0) == 0)
+        #expect(share(busy: 150, ran: 100, waited: 50) == 400)
+        // 125 ms of 250 run, 100 waited; then a loop with little to do on a machine that has much.
+        #expect(share(busy: 225, ran: 125, waited: 100) == 600)
+        #expect(share(busy: 125, ran: 125, waited: 100) == 900)
+        #expect(share(busy: 10, ran: 10, waited: 240) == 80)
+        #expect(share(busy: 10, ran: 10, waited: 240) == 80)
+        // Where the kernel doesn't tell, what the loop saw.
+        now += 500 * ms
+        #expect(window.add(busyNs: 250 * ms, endingAt: now) == 80)
+        now += 500 * ms
+        #expect(window.add(busyNs: 250 * ms, endingAt: now) == 500)
+    }
+
+    @Test(
+        "the kernel's line on a thread",
+        arguments: [("12 34 5\n", 12, 34), ("0 0 0", 0, 0), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil), ("99999999999999999999 1 1", nil, nil)]
+            as [(String, UInt64?, UInt64?)])
+    func line(text: String, ran: UInt64?, waited: UInt64?) {
+        let read = Array(text.utf8).withUnsafeBytes { ThreadTimes.parse($0) }
+        #expect(read?.ranNs == ran && read?.waitedNs == waited)
+    }
+
     @Test("sessions go to a loop with time left, though it has more of them; with none, to the one with fewest")
     func placement() throws {
         let (_, events) = AsyncStream.makeStream(of: MediaEvent.self)
