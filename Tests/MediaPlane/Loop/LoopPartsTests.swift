@@ -142,8 +142,10 @@ struct LoopLoadTests {
 
     @Test(
         "the kernel's line on a thread",
-        arguments: [("12 34 5\n", 12, 34), ("0 0 0", 0, 0), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil), ("99999999999999999999 1 1", nil, nil)]
-            as [(String, UInt64?, UInt64?)])
+        arguments: [
+            ("12 34 5\n", 12, 34), ("0 0 0", 0, 0), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil),
+            ("99999999999999999999 1 1", nil, nil),
+        ] as [(String, UInt64?, UInt64?)])
     func line(text: String, ran: UInt64?, waited: UInt64?) {
         let read = Array(text.utf8).withUnsafeBytes { ThreadTimes.parse($0) }
         #expect(read?.ranNs == ran && read?.waitedNs == waited)
