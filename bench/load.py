@@ -152,7 +152,8 @@ class Server:
         """
         idle = rss_kb(self.pid)
         play = self.lab.bench(
-            "play", "--url", self.whep, "--viewers", viewers, "--joining", 32, "--settle", 60, "--duration", seconds, "--json", *words,
+            "play", "--url", self.whep, "--viewers", viewers, "--joining", 32, "--settle", max(60, viewers // 25), "--duration", seconds, "--json",
+            *words,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         marks = []
         with open(f"/proc/{play.pid}/net/snmp") as snmp:

@@ -157,6 +157,29 @@ static inline int tributary_is_dumpable(void) {
 /* Shows in top and gdb; the kernel keeps 15 characters. */
 static inline void tributary_name_thread(const char *name) { prctl(PR_SET_NAME, name, 0, 0, 0); }
 
+/* The same for a thread that may not have begun to run. */
+static inline void tributary_name_other_thread(pthread_t thread, const char *name) {
+    extern int pthread_setname_np(pthread_t, const char *);
+    pthread_setname_np(thread, name);
+}
+
+/* A thread, by its number in the system, gives way to those of nice values below; one that does so more is left alone. */
+static inline void tributary_lower_priority_of(int thread, int nice) {
+    if (getpriority(PRIO_PROCESS, (id_t)thread) < nice) setpriority(PRIO_PROCESS, (id_t)thread, nice);
+}
+
+/* The calling thread gets its turns sooner and shorter, `ns` each, as Linux 6.12 and later let any thread choose; others don't mind. */
+static inline void tributary_take_short_turns(uint64_t ns) {
+    struct {
+        uint32_t size, policy;
+        uint64_t flags;
+        int32_t nice;
+        uint32_t priority;
+        uint64_t runtime, deadline, period;
+    } wanted = {.size = 48, .nice = getpriority(PRIO_PROCESS, 0), .runtime = ns};
+    syscall(SYS_sched_setattr, 0, &wanted, 0);
+}
+
 /* The calling thread only: on Linux a nice value belongs to a thread. */
 static inline void tributary_lower_thread_priority(int nice) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice); }
 

@@ -354,8 +354,8 @@ public actor CascadeDesk {
         }
     }
 
-    /// Consent checks are at most 5 s apart, and one that is lost is repeated ten times within the second after.
-    private static let silenceMaxNs: UInt64 = 6_500_000_000
+    /// Consent checks are at most 6 s apart, and one that is lost is repeated ten times within the second after.
+    private static let silenceMaxNs: UInt64 = 7_500_000_000
     private static let goodTicksMin = 20
 
     private func retry(_ link: CascadeLink) async {

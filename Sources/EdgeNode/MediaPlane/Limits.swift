@@ -58,13 +58,13 @@ package enum Limits {
     static let checkFirstNs: UInt64 = 100 * millisecondNs
     static let checkLastNs: UInt64 = 1000 * millisecondNs
     static let checksBeforeBackOff = 15
-    /// Consent checks of a controlling agent, drawn between these.
-    static let consentCheckMinNs: UInt64 = 2500 * millisecondNs
-    static let consentCheckMaxNs: UInt64 = 5000 * millisecondNs
+    /// Consent checks of a controlling agent, drawn between these (RFC 7675 section 5.1: 5 s times 0.8 to 1.2).
+    static let consentCheckMinNs: UInt64 = 4000 * millisecondNs
+    static let consentCheckMaxNs: UInt64 = 6000 * millisecondNs
     /// A selected path silent for the first of these gives way to an address nominated for the first time, silent for the second (longer
-    /// than the slowest keep-alive, 5 s) to any nominated one.
+    /// than the slowest keep-alive, 6 s) to any nominated one.
     static let pathSilentNs: UInt64 = 500 * millisecondNs
-    static let pathDeadNs: UInt64 = 6000 * millisecondNs
+    static let pathDeadNs: UInt64 = 7000 * millisecondNs
     /// Who was heard from an address within this time keeps it: longer than consent checks lie apart (RFC 7675 section 5.1).
     static let addressKeptNs: UInt64 = 8 * secondNs
     /// Role conflicts that a full agent gives way in (RFC 8445 section 7.3.1.1); one is enough for honest peers.

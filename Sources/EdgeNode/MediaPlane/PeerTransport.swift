@@ -162,7 +162,11 @@ package final class PeerTransport {
             if dtlsRole == .client { _ = association.add(.start, address) }
             workInPlace(now: now, output: &output)
         }
-        if state == .connected { selectedAddress = agent.selectedAddress }
+        if state == .connected {
+            selectedAddress = agent.selectedAddress
+            // Consent goes on; the deadline may stay as it is until it is looked at.
+            if agent.role == .lite, agent.nextCheckNs >= nextDeadlineNs { return .none }
+        }
         reschedule()
         return .none
     }

@@ -17,26 +17,22 @@ struct EdgeMetrics {
     func add(to text: inout MetricText) async {
         if let state { text.add(EdgeMetric.redisConnected, state.status == .connected ? 1 : 0) }
         let snapshot = await plane.snapshot()
-        await addStreams(&text, await registry.records())
+        await addStreams(&text, await registry.tallies())
         addSessions(&text, snapshot.sessions, names: await registry.namesByKey())
         await addCascades(&text)
         addLoops(&text, snapshot.loops)
         addRecordings(&text)
     }
 
-    private func addStreams(_ text: inout MetricText, _ records: [StreamRecord]) async {
+    private func addStreams(_ text: inout MetricText, _ tallies: [StreamTally]) async {
         let counts = await registry.counts
-        text.add(EdgeMetric.streams, Double(records.count))
+        text.add(EdgeMetric.streams, Double(tallies.count))
         text.add(EdgeMetric.publishers, Double(counts.publishers))
         text.add(EdgeMetric.viewers, Double(counts.viewers))
         var states: [String: [String: Int]] = ["publisher": [:], "viewer": [:]]
-        for record in records {
-            for session in record.publish.sessions where session.leaveAt == 0 {
-                states["publisher"]?[session.state.rawValue, default: 0] += 1
-            }
-            for session in record.subscribe.sessions where session.leaveAt == 0 {
-                states["viewer"]?[session.state.rawValue, default: 0] += 1
-            }
+        for tally in tallies {
+            if let state = tally.publisher { states["publisher"]?[state.rawValue, default: 0] += 1 }
+            for (state, count) in tally.viewers { states["viewer"]?[state.rawValue, default: 0] += count }
         }
         let samples = states.sorted { $0.key < $1.key }.flatMap { role, counts in
             counts.sorted { $0.key < $1.key }.map {
@@ -44,10 +40,10 @@ struct EdgeMetrics {
             }
         }
         text.add(EdgeMetric.sessionsByState, samples)
-        func each(_ metric: Metric, _ value: (StreamRecord) -> Int64) {
-            text.add(metric, records.map { MetricSample(["stream": $0.id], Double(value($0))) })
+        func each(_ metric: Metric, _ value: (StreamTally) -> Int64) {
+            text.add(metric, tallies.map { MetricSample(["stream": $0.stream], Double(value($0))) })
         }
-        each(EdgeMetric.streamViewers) { Int64($0.subscribe.sessions.filter { $0.leaveAt == 0 }.count) }
+        each(EdgeMetric.streamViewers) { $0.viewers.values.reduce(0) { $0 + Int64($1) } }
         each(EdgeMetric.streamIn) { $0.stats.publish.bytes }
         each(EdgeMetric.streamOut) { $0.stats.subscribe.bytes }
         each(EdgeMetric.streamInPackets) { $0.stats.publish.packets }
@@ -75,28 +71,36 @@ struct EdgeMetrics {
         text.add(
             EdgeMetric.publisherKeyframeRequests,
             publishers.map { MetricSample(["stream": $0.name], Double($0.session.keyframeRequests)) })
-        var lost: [String: UInt64] = [:]
-        var resent: [String: UInt64] = [:]
-        var available: [String: UInt64] = [:]
-        var layers: [String: [String: Int]] = [:]
-        for viewer in sessions where !viewer.handle.isPublisher {
-            guard let name = names[viewer.handle.stream] else { continue }
-            if let bits = viewer.availableBitrate { available[name] = min(bits, available[name] ?? .max) }
-            if let layer = viewer.layer { layers[name, default: [:]][layer, default: 0] += 1 }
-            lost[name, default: 0] &+= viewer.lost
-            resent[name, default: 0] &+= viewer.resent
-        }
-        func sorted(_ sums: [String: UInt64]) -> [MetricSample] {
-            sums.sorted { $0.key < $1.key }.map { MetricSample(["stream": $0.key], Double($0.value)) }
-        }
-        text.add(EdgeMetric.viewersLost, sorted(lost))
-        text.add(EdgeMetric.viewersResent, sorted(resent))
-        text.add(EdgeMetric.viewersAvailable, sorted(available))
+        var sums: [StreamKey: ViewerSums] = [:]
+        for viewer in sessions where !viewer.handle.isPublisher { sums[viewer.handle.stream, default: ViewerSums()].add(viewer) }
+        let streams = sums.compactMap { key, sums in names[key].map { (name: $0, sums: sums) } }.sorted { $0.name < $1.name }
+        text.add(EdgeMetric.viewersLost, streams.map { MetricSample(["stream": $0.name], Double($0.sums.lost)) })
+        text.add(EdgeMetric.viewersResent, streams.map { MetricSample(["stream": $0.name], Double($0.sums.resent)) })
+        text.add(
+            EdgeMetric.viewersAvailable,
+            streams.compactMap { stream in stream.sums.available.map { MetricSample(["stream": stream.name], Double($0)) } })
         text.add(
             EdgeMetric.viewersByLayer,
-            layers.sorted { $0.key < $1.key }.flatMap { stream, counts in
-                counts.sorted { $0.key < $1.key }.map { MetricSample(["stream": stream, "layer": $0.key], Double($0.value)) }
+            streams.flatMap { stream in
+                stream.sums.layers.sorted { $0.key < $1.key }.map {
+                    MetricSample(["stream": stream.name, "layer": $0.key], Double($0.value))
+                }
             })
+    }
+
+    /// What the viewers of a stream have in common.
+    private struct ViewerSums {
+        var lost: UInt64 = 0
+        var resent: UInt64 = 0
+        var available: UInt64?
+        var layers: [String: Int] = [:]
+
+        mutating func add(_ viewer: SessionSnapshot) {
+            lost &+= viewer.lost
+            resent &+= viewer.resent
+            if let bits = viewer.availableBitrate { available = min(bits, available ?? .max) }
+            if let layer = viewer.layer { layers[layer, default: 0] += 1 }
+        }
     }
 
     private func addLoops(_ text: inout MetricText, _ loops: [LoopSnapshot]) {

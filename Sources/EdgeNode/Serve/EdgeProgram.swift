@@ -1,4 +1,5 @@
 import CLinux
+import MediaPlane
 import Program
 
 /// The edge node as a program.
@@ -13,6 +14,8 @@ public enum EdgeProgram: ServerProgram {
         // Recordings fill and free chunks of hundreds of kilobytes all the time. Given back to the system, each comes with page faults that
         // cost a sixth of recording.
         tributary_keep_freed_memory(8 << 20, 64 << 20)
-        return try await EdgeServices(config)
+        let services = try await EdgeServices(config)
+        ControlPriority.lower()
+        return services
     }
 }

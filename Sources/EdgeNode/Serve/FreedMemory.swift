@@ -7,22 +7,33 @@ import Streams
 /// viewers have come a third of the heap is holes.
 enum FreedMemory {
     private static let interval = Duration.seconds(2)
-    /// Sessions more or fewer than last time that make it worth looking through the heap.
-    private static let sessionsMin = 50
-
     /// Follows the number of sessions, and acts once it has moved and then rests.
     static func follow(_ registry: StreamRegistry) async {
-        var settled = 0
-        var last = 0
+        var rest = Rest()
         while !Task.isCancelled {
             try? await Task.sleep(for: interval)
             let counts = await registry.counts
-            let count = counts.publishers + counts.viewers
-            if abs(count - last) <= last / 50, abs(count - settled) >= sessionsMin {
-                tributary_return_freed_memory()
-                settled = count
-            }
-            last = count
+            if rest.isTime(sessions: counts.publishers + counts.viewers) { tributary_return_freed_memory() }
+        }
+    }
+
+    /// When it is time: sessions count from their offers on, so that the handshakes of many may still be under way when the number rests.
+    struct Rest {
+        /// Sessions more or fewer than last time that make it worth looking through the heap.
+        private static let sessionsMin = 50
+        /// For so many looks the number has to rest.
+        private static let looks = 3
+
+        private var settled = 0
+        private var last = 0
+        private var quiet = 0
+
+        mutating func isTime(sessions: Int) -> Bool {
+            quiet = abs(sessions - last) <= last / 50 ? quiet + 1 : 0
+            last = sessions
+            guard quiet >= Self.looks, abs(sessions - settled) >= Self.sessionsMin else { return false }
+            settled = sessions
+            return true
         }
     }
 }

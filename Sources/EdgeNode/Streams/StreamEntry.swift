@@ -38,6 +38,18 @@ public enum PublicationEvent: Sendable, Equatable {
     case ended(stream: String, key: StreamKey)
 }
 
+/// How many sessions of a stream stand where, and what has gone through them.
+public struct StreamTally: Sendable {
+    /// The stream's name.
+    public let stream: String
+    /// Where its publisher stands; nil without one.
+    public let publisher: Cluster.SessionState?
+    /// Viewers by where they stand.
+    public let viewers: [Cluster.SessionState: Int]
+    /// Of all its sessions, those that are over included.
+    public let stats: StreamStats
+}
+
 /// One session as the registry keeps it.
 struct Session {
     let id: String
@@ -167,17 +179,29 @@ struct StreamEntry {
         return endedPublishers.count + endedViewers.count < count
     }
 
-    var record: StreamRecord {
-        let live = viewers.values.sorted { ($0.createdAtMs, $0.id) < ($1.createdAtMs, $1.id) }
+    /// Of all its sessions, those that are over included.
+    var stats: StreamStats {
         var stats = endedStats
         if let publisher {
             stats.publish.add(publisher.stats)
             stats.publish.bitrate = publisher.stats.bitrate
         }
-        for viewer in live {
-            stats.subscribe.add(viewer.stats)
-            stats.subscribe.bitrate += viewer.stats.bitrate
+        for index in viewers.values.indices {
+            stats.subscribe.add(viewers.values[index].stats)
+            stats.subscribe.bitrate += viewers.values[index].stats.bitrate
         }
+        return stats
+    }
+
+    /// Its numbers alone: a record of thousands of viewers would take milliseconds.
+    var tally: StreamTally {
+        var states: [Cluster.SessionState: Int] = [:]
+        for index in viewers.values.indices { states[viewers.values[index].state, default: 0] += 1 }
+        return StreamTally(stream: name, publisher: publisher?.state, viewers: states, stats: stats)
+    }
+
+    var record: StreamRecord {
+        let live = viewers.values.sorted { ($0.createdAtMs, $0.id) < ($1.createdAtMs, $1.id) }
         let codecs = publisher.map {
             $0.tracks.map { CodecRecord(kind: $0.kind.rawValue, codec: $0.codec.name, fmtp: $0.codec.fmtp) }
         }

@@ -5,6 +5,9 @@ extension StreamRegistry {
     /// Every stream as others see it, ordered by name.
     public func records() -> [StreamRecord] { streams.values.map(\.record).sorted { $0.id < $1.id } }
 
+    /// The numbers of all streams, in the order of their names.
+    public func tallies() -> [StreamTally] { streams.values.map(\.tally).sorted { $0.stream < $1.stream } }
+
     /// One stream as others see it.
     public func record(of name: String) -> StreamRecord? { streams[name]?.record }
 

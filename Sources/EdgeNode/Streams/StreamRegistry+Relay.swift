@@ -16,13 +16,13 @@ extension StreamRegistry {
     public func offerPull(stream name: String) throws(StreamError) -> RelayOffer {
         try checkOpen(name)
         try checkRoom(isPublisher: true)
-        let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        guard entry.publisher == nil else { throw .publisherExists }
+        let key = try openStream(name, isCreating: settings.autoCreateWHIP)
+        guard streams[name]?.publisher == nil else { throw .publisherExists }
         let session = dialedSession()
         streams[name]?.publisher = session
         let offer = SubscribeOffer.relay(settings.codecs)
         return RelayOffer(
-            stream: name, session: session.id, sdp: offer.sdp(local: dialedTransport(session)), path: ownPath, key: entry.key,
+            stream: name, session: session.id, sdp: offer.sdp(local: dialedTransport(session)), path: ownPath, key: key,
             kind: .pull(offer))
     }
 

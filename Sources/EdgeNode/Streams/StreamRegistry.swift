@@ -68,8 +68,8 @@ public actor StreamRegistry {
                 offer: SessionDescription(parsing: offer), supported: settings.codecs,
                 dataMessageBytes: plane.dataMessageBytes)
         }
-        let entry = try openStream(name, isCreating: settings.autoCreateWHIP)
-        try await replacePublisher(of: name, key: entry.key, client: client, isOrdered: idleSeconds != nil)
+        let key = try openStream(name, isCreating: settings.autoCreateWHIP)
+        try await replacePublisher(of: name, key: key, client: client, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, from: client, isRelay: path != nil)
         session.hasDataChannel = answer.remote.dataChannels != nil
@@ -82,12 +82,12 @@ public actor StreamRegistry {
             let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
                 try await self.plane.addPublisher(
                     PublisherSpec(
-                        stream: entry.key, session: session.id,
+                        stream: key, session: session.id,
                         transport: TransportSpec(
                             local: ice, remote: answer.remote, ourSetup: answer.ourSetup, askedFrom: client.address),
                         tracks: IncomingTrackSpec.tracks(answer.tracks)))
             }
-            try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
+            try await settle(session.id, on: name, key: key, handle: handle, ice: local.ice)
             didPublish(name, answer.tracks, upstream: path ?? [])
             return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
         } catch {
@@ -121,7 +121,7 @@ public actor StreamRegistry {
                 dataMessageBytes: plane.dataMessageBytes
             ) { .random(in: 1 ... .max) }
         }
-        let entry = try openStream(name, isCreating: settings.autoCreateWHEP)
+        let key = try openStream(name, isCreating: settings.autoCreateWHEP)
         var session = newSession(answer.tracks, remote: answer.remote.ice, from: client, isRelay: path != nil)
         session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
@@ -130,12 +130,12 @@ public actor StreamRegistry {
             let (handle, local) = try await place(session) { (ice) throws(MediaPlaneError) in
                 try await self.plane.addViewer(
                     ViewerSpec(
-                        stream: entry.key, session: session.id,
+                        stream: key, session: session.id,
                         transport: TransportSpec(
                             local: ice, remote: answer.remote, ourSetup: answer.ourSetup, askedFrom: client.address),
                         tracks: answer.tracks.compactMap(OutgoingTrackSpec.init), takesCells: path != nil))
             }
-            try await settle(session.id, on: name, key: entry.key, handle: handle, ice: local.ice)
+            try await settle(session.id, on: name, key: key, handle: handle, ice: local.ice)
             log.info("viewer came", ["stream": name])
             // The publisher may have changed while this waited.
             if let entry = streams[name], entry.source != source {
@@ -166,8 +166,9 @@ public actor StreamRegistry {
         }
     }
 
-    func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamEntry {
-        if let entry = streams[name] { return entry }
+    /// Gives a stream's key and no more of it: who holds its entry has all viewers copied when the next one comes.
+    func openStream(_ name: String, isCreating: Bool, isLasting: Bool = false) throws(StreamError) -> StreamKey {
+        if let key = streams[name]?.key { return key }
         guard isCreating else { throw .streamNotFound }
         guard streams.count < StreamLimits.streams else {
             throw .unavailable(retryAfterSeconds: StreamLimits.retryAfterSeconds)
@@ -176,7 +177,7 @@ public actor StreamRegistry {
         let entry = StreamEntry(name: name, key: StreamKey(id: lastKey), now: time(), isLasting: isLasting)
         streams[name] = entry
         names[entry.key] = name
-        return entry
+        return entry.key
     }
 
     func newSession(_ tracks: [NegotiatedTrack], remote: ICECredentials, from client: SessionClient, isRelay: Bool = false)

@@ -31,6 +31,12 @@ struct TimerWheelTests {
                 wheel.schedule(nodes + which, at: deadline)
                 wanted[which] = deadline
             }
+            // Nobody sleeps past a node, nor for less than until just before the first of them.
+            let wake = wheel.nextDeadlineNs
+            if let first = wanted.values.min() {
+                #expect(wake >= first - min(first, TimerWheel.tickNs) || wake <= now)
+                #expect(wake <= max(first, now) + TimerWheel.tickNs)
+            }
             now += UInt64.random(in: 0...200_000_000, using: &random)
             while let node = wheel.takeDue(now: now) {
                 let fired = node - nodes
@@ -64,7 +70,7 @@ struct TimerWheelTests {
             var wheel = TimerWheel(now: 0)
             wheel.schedule(node, at: 3_600_000_000_000)
             let early = wheel.nextDeadlineNs
-            #expect(early < 11_000_000_000)
+            #expect(early < 42_000_000_000)
             let fired = wheel.takeDue(now: 3_600_000_000_000)
             #expect(fired == node)
             let nothing = wheel.takeDue(now: 7_200_000_000_000_000)
@@ -107,6 +113,42 @@ struct LoopLoadTests {
         #expect(gauge.isSaturated)
         gauge.set(permille: MediaLimits.saturationPermille - 1)
         #expect(!gauge.isSaturated)
+    }
+
+    @Test("time that others took counts as far as the loop was busy itself, once there is something to compare with")
+    func waiting() {
+        let ms: UInt64 = 1_000_000
+        var window = LoadWindow(startNs: 0)
+        var now: UInt64 = 0
+        var total: (ranNs: UInt64, waitedNs: UInt64) = (5_000 * ms, 9_000 * ms)
+        func share(busy: UInt64, ran: UInt64, waited: UInt64) -> UInt32? {
+            now += 250 * ms
+            total = (total.ranNs + ran * ms, total.waitedNs + waited * ms)
+            return window.add(busyNs: busy * ms, endingAt: now, times: { total })
+        }
+        #expect(share(busy: 100, ran: 50, waited: 0) == 0)
+        #expect(share(busy: 150, ran: 100, waited: 50) == 400)
+        // 125 ms of 250 run, 100 waited; then a loop with little to do on a machine that has much.
+        #expect(share(busy: 225, ran: 125, waited: 100) == 600)
+        #expect(share(busy: 125, ran: 125, waited: 100) == 900)
+        #expect(share(busy: 10, ran: 10, waited: 240) == 80)
+        #expect(share(busy: 10, ran: 10, waited: 240) == 80)
+        // Where the kernel doesn't tell, what the loop saw.
+        now += 500 * ms
+        #expect(window.add(busyNs: 250 * ms, endingAt: now) == 80)
+        now += 500 * ms
+        #expect(window.add(busyNs: 250 * ms, endingAt: now) == 500)
+    }
+
+    @Test(
+        "the kernel's line on a thread",
+        arguments: [
+            ("12 34 5\n", 12, 34), ("0 0 0", 0, 0), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil),
+            ("99999999999999999999 1 1", nil, nil),
+        ] as [(String, UInt64?, UInt64?)])
+    func line(text: String, ran: UInt64?, waited: UInt64?) {
+        let read = Array(text.utf8).withUnsafeBytes { ThreadTimes.parse($0) }
+        #expect(read?.ranNs == ran && read?.waitedNs == waited)
     }
 
     @Test("sessions go to a loop with time left, though it has more of them; with none, to the one with fewest")

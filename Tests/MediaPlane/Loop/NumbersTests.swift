@@ -61,6 +61,56 @@ struct NumbersTests {
         await bed.plane.shutdown()
     }
 
+    /// A consent check of a peer's, as a datagram.
+    private func withCheck(from peer: TestPeer, number: UInt64, _ body: (UnsafeMutableRawBufferPointer) -> Void) {
+        var request = [UInt8](repeating: 0, count: 200)
+        request.withUnsafeMutableBytes { place in
+            var writer = STUNWriter(place, type: .request, transaction: STUNTransaction(high: 1, low: number))
+            writer.username(peer.remote.ufrag, peer.local.ufrag)
+            writer.messageIntegrity(HMACSHA1(key: peer.remote.password))
+            body(UnsafeMutableRawBufferPointer(rebasing: place[..<writer.finish()]))
+        }
+    }
+
+    @Test("checks go to whom they name, also from an address that is known as another's, and leave the timer where it is")
+    func named() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        defer { loop.stop() }
+        let peers = [try TestPeer(), try TestPeer()]
+        for (index, peer) in peers.enumerated() {
+            let spec = ViewerSpec(stream: LoopBed.stream, session: "\(index)", transport: peer.spec, tracks: LoopBed.outgoing)
+            try await loop.add(peer, .viewer(spec), isPublisher: false, others: Array(peers.prefix(index)))
+        }
+        let sessions = loop.core.sessions.values.sorted { $0.pointee.name < $1.pointee.name }
+        let addresses = try sessions.map { try #require($0.pointee.withTransport { $0.selectedAddress }) }
+        let now = tributary_monotonic_ns()
+        for (peer, session) in zip(peers, sessions) {
+            for address in addresses {
+                withCheck(from: peer, number: now) {
+                    let found = loop.core.find($0, from: address, now)
+                    #expect(found == session)
+                }
+            }
+        }
+        // An ICE restart gives the session another name; the old one is still known.
+        let restarted = sessions[0].pointee.handle.id
+        let isRestarted = await withCheckedContinuation { done in
+            loop.core.handle(
+                .restartICE(
+                    restarted, local: ICECredentialPair(ufrag: "other", password: "a password of its own"),
+                    remote: ICECredentialPair(ufrag: "peer", password: "and another one"), done), now)
+        }
+        #expect(isRestarted)
+        withCheck(from: peers[0], number: now) {
+            let found = loop.core.find($0, from: addresses[0], now)
+            #expect(found == sessions[0])
+        }
+        let deadline = sessions[1].pointee.transportDeadlineNs
+        withCheck(from: peers[1], number: now) { loop.core.take($0, from: addresses[1], sessions[1], now + 5_000_000_000) }
+        #expect(sessions[1].pointee.transportDeadlineNs == deadline)
+        #expect(sessions[1].pointee.withTransport { $0.lastHeardNs } == now + 5_000_000_000)
+    }
+
     @Test("a consent check alone is no news, but is remembered; after a long silence it is news")
     func heard() async throws {
         let loop = try SteppedLoop(segmentation: true)
@@ -76,16 +126,7 @@ struct NumbersTests {
         #expect(published.map(\.state) == [.connected] && published.map(\.sampledNs) == [began])
 
         func check(at now: UInt64) {
-            var request = [UInt8](repeating: 0, count: 200)
-            let count = request.withUnsafeMutableBytes { place in
-                var writer = STUNWriter(place, type: .request, transaction: STUNTransaction(high: 1, low: now))
-                writer.username(viewer.remote.ufrag, viewer.local.ufrag)
-                writer.messageIntegrity(HMACSHA1(key: viewer.remote.password))
-                return writer.finish()
-            }
-            request.withUnsafeMutableBytes {
-                loop.core.take(UnsafeMutableRawBufferPointer(rebasing: $0[..<count]), from: address, session, now)
-            }
+            withCheck(from: viewer, number: now) { loop.core.take($0, from: address, session, now) }
             loop.core.publishSessions(&published, now + 1)
         }
         let before = try #require(published.first?.lastReceivedNs)

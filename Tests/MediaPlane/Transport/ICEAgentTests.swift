@@ -182,9 +182,9 @@ struct ICEAgentTests {
         _ = fixture.request(from: Self.a, at: 5)
         _ = fixture.request(from: Self.b, at: 6)
         for round in UInt64(1)...40 {
-            let now = round * 5000 * Self.ms
+            let now = round * 6000 * Self.ms
             _ = fixture.request(from: Self.a, at: now)
-            _ = fixture.request(from: Self.b, at: now + 2500 * Self.ms)
+            _ = fixture.request(from: Self.b, at: now + 3000 * Self.ms)
             #expect(fixture.agent.selectedAddress == Self.a)
         }
     }
@@ -195,7 +195,7 @@ struct ICEAgentTests {
         _ = fixture.request(from: Self.a, at: 5)
         _ = fixture.request(from: Self.b, at: 6)
         _ = fixture.request(from: Self.a, at: 7)
-        _ = fixture.request(from: Self.b, at: 7 + 6001 * Self.ms)
+        _ = fixture.request(from: Self.b, at: 7 + 7001 * Self.ms)
         #expect(fixture.agent.selectedAddress == Self.b)
     }
 

@@ -10,8 +10,9 @@ struct ICEAgent {
         private let local: WipedKey
         private let remote: WipedKey
 
-        var localKey: HMACSHA1 { local.pointer.pointee }
-        var remoteKey: HMACSHA1 { remote.pointer.pointee }
+        /// Valid while the credentials are held; a copy of a key would cost as much as a block of it.
+        var localKey: UnsafePointer<HMACSHA1> { UnsafePointer(local.pointer) }
+        var remoteKey: UnsafePointer<HMACSHA1> { UnsafePointer(remote.pointer) }
 
         init(local: ICECredentialPair, remote: ICECredentialPair) {
             localUfrag = local.ufrag

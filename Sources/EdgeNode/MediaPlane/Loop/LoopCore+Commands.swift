@@ -52,6 +52,7 @@ extension LoopCore {
         show(session)
         let key = Self.ufragKey(order.localUfrag)
         session.pointee.ufragKeys = [key]
+        session.pointee.localUfrag = ShortText(order.localUfrag)
         ufrags[key] = session
         if session.pointee.publisher != nil { fanout.pointee.publisher = session }
         reschedule(session, now)
@@ -62,6 +63,7 @@ extension LoopCore {
         let key = Self.ufragKey(local.ufrag)
         ufrags[key] = session
         session.pointee.ufragKeys.append(key)
+        session.pointee.localUfrag = ShortText(local.ufrag)
         // The set before the last one is no longer answered.
         if session.pointee.ufragKeys.count > 2 { ufrags[session.pointee.ufragKeys.removeFirst()] = nil }
         session.pointee.withTransport { $0.restartICE(local: local, remote: remote, now: now) }
@@ -131,6 +133,7 @@ extension LoopCore {
     ///   must not: packets that come in each tick would put it off for ever.
     func reschedule(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64, hasFired: Bool = false) {
         var deadline = session.pointee.withTransport { $0.nextDeadlineNs }
+        session.pointee.transportDeadlineNs = deadline
         if session.pointee.isConnected {
             if let publisher = session.pointee.publisher { deadline = min(deadline, publisher.pointee.deadlineNs(now: now)) }
             if let viewer = session.pointee.viewer { deadline = min(deadline, viewer.pointee.deadlineNs) }

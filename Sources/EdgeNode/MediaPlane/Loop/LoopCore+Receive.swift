@@ -34,26 +34,34 @@ extension LoopCore {
         }
     }
 
-    /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT.
+    /// STUN goes by its user fragment, even from a known address: addresses change hands behind a NAT. That address is looked at first all the
+    /// same, as nearly every check is that of who is known there, and a table of user fragments costs more.
     @inline(__always)
     func find(
         _ datagram: UnsafeMutableRawBufferPointer, from source: SocketAddress, _ now: UInt64
     ) -> UnsafeMutablePointer<PeerSession>? {
+        let known = addresses.pointee.find(source)
         if DatagramKind(UnsafeRawBufferPointer(datagram)) == .stun {
-            if let session = findByUfrag(UnsafeRawBufferPointer(datagram)) {
+            if let session = findByUfrag(UnsafeRawBufferPointer(datagram), known) {
                 if !session.pointee.isConnected { lull.activeNs = now }
                 return session
             }
             // Answers to our own checks carry no user name.
         }
-        guard let session = addresses.pointee.find(source) else { return nil }
+        guard let known else { return nil }
         lull.activeNs = now
-        return session
+        return known
     }
 
-    private func findByUfrag(_ datagram: UnsafeRawBufferPointer) -> UnsafeMutablePointer<PeerSession>? {
-        let key = PeerTransport.stunLocalUfrag(datagram) { Self.ufragKey($0) }
-        return key.flatMap { ufrags[$0] }
+    private func findByUfrag(
+        _ datagram: UnsafeRawBufferPointer, _ known: UnsafeMutablePointer<PeerSession>?
+    ) -> UnsafeMutablePointer<PeerSession>? {
+        let found = PeerTransport.stunLocalUfrag(datagram) { ufrag -> UnsafeMutablePointer<PeerSession>? in
+            let text = ufrag.assumingMemoryBound(to: UInt8.self).span
+            if let known, known.pointee.localUfrag.matches(text, at: 0, count: text.count) { return known }
+            return ufrags[Self.ufragKey(ufrag)]
+        }
+        return found ?? nil
     }
 
     @inline(__always)
@@ -100,7 +108,10 @@ extension LoopCore {
             if session.pointee.isConnected { noteHeard(session) } else { noteChange(session) }
             takeOutput(session)
             followTransport(session, now)
-            if !session.pointee.isEnded { reschedule(session, now) }
+            guard !session.pointee.isEnded else { return }
+            // Of a connected session nothing else than its transport has been told anything.
+            let deadline = session.pointee.withTransport { $0.nextDeadlineNs }
+            if deadline != session.pointee.transportDeadlineNs || !session.pointee.isConnected { reschedule(session, now) }
         }
     }
 

@@ -191,6 +191,7 @@ final class LoopCore {
 
     /// Runs until a shutdown command came and everybody was told goodbye.
     func run() {
+        let times = ThreadTimes()
         while !isStopping {
             var before = tributary_monotonic_ns()
             publishIfDue(before)
@@ -207,7 +208,7 @@ final class LoopCore {
             iterate(woke, ready: Int(max(0, ready)))
             let ended = tributary_monotonic_ns()
             lull.note(datagrams: Int(counters.pointee.received &- read), workedNs: ended &- woke, now: ended)
-            noteWork(from: woke, to: ended)
+            noteWork(from: woke, to: ended, times)
         }
         finish()
     }
@@ -220,10 +221,12 @@ final class LoopCore {
     /// Whether epoll may name anything besides the loop's own descriptors.
     private var hasOtherSockets: Bool { dialed.pointee.count > 0 || listener != nil }
 
-    private func noteWork(from woke: UInt64, to now: UInt64) {
+    private func noteWork(from woke: UInt64, to now: UInt64, _ times: ThreadTimes) {
         let busyNs = now &- woke
         counters.pointee.busyNs &+= busyNs
-        if let share = load.add(busyNs: busyNs, endingAt: now) { directory.gauges[index].set(permille: share) }
+        if let share = load.add(busyNs: busyNs, endingAt: now, times: { times.read() }) {
+            directory.gauges[index].set(permille: share)
+        }
     }
 
     private func waitMs(_ now: UInt64) -> Int32 {

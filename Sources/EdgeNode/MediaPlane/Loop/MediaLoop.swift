@@ -4,6 +4,9 @@ import Synchronization
 
 /// A media loop as other threads see it: its port, its mailbox, its thread.
 final class MediaLoop: Sendable {
+    /// What the threads of loops are called, before their numbers.
+    static let threadName = "media-"
+
     let port: UInt16
     /// Nil without TCP.
     let tcpPort: UInt16?
@@ -26,6 +29,8 @@ final class MediaLoop: Sendable {
             Unmanaged<LoopCore>.fromOpaque(context).release()
             throw .system(call: "pthread_create", errno: result)
         }
+        // Before anybody else gives way to threads of that name.
+        tributary_name_other_thread(started, "\(Self.threadName)\(index)")
         thread = Mutex(started)
     }
 
@@ -40,7 +45,7 @@ final class MediaLoop: Sendable {
 private func runLoop(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     guard let context else { return nil }
     let core = Unmanaged<LoopCore>.fromOpaque(context).takeRetainedValue()
-    tributary_name_thread("media-\(core.index)")
+    tributary_take_short_turns(MediaLimits.turnNs)
     core.run()
     return nil
 }

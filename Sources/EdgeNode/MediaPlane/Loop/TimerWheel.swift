@@ -17,12 +17,17 @@ struct TimerNode {
 
 /// Wakes of one loop at 10 ms resolution: a ring of doubly linked lists, everything O(1), no allocation.
 ///
-/// A deadline past the ring's end fires early, and so may one that was put off while it was in the farther half; whoever is woken looks at its own deadlines and schedules again.
+/// A deadline past the ring's end fires early, and so may one that was put off while it was five seconds off; whoever is woken looks at its own
+/// deadlines and schedules again.
 struct TimerWheel: ~Copyable {
     static let tickNs: UInt64 = 10_000_000
-    private static let slots = 1024
+    /// 41 s: past the 30 s of consent, so that a session that is only checked wakes once in that time.
+    private static let slots = 4096
+    private static let farTicks: UInt64 = 512
 
     private let heads: UnsafeMutablePointer<UnsafeMutablePointer<TimerNode>?>
+    /// A bit for each slot that has nodes.
+    private let occupied: UnsafeMutablePointer<UInt64>
     /// The next tick to be fired.
     private var tick: UInt64
     private(set) var count = 0
@@ -30,10 +35,15 @@ struct TimerWheel: ~Copyable {
     init(now: UInt64) {
         heads = .allocate(capacity: Self.slots)
         heads.initialize(repeating: nil, count: Self.slots)
+        occupied = .allocate(capacity: Self.slots / 64)
+        occupied.initialize(repeating: 0, count: Self.slots / 64)
         tick = now / Self.tickNs
     }
 
-    deinit { heads.deallocate() }
+    deinit {
+        heads.deallocate()
+        occupied.deallocate()
+    }
 
     /// Wakes the owner at or shortly after `deadlineNs`; replaces an earlier request. `UInt64.max` cancels.
     mutating func schedule(_ node: UnsafeMutablePointer<TimerNode>, at deadlineNs: UInt64) {
@@ -43,7 +53,7 @@ struct TimerWheel: ~Copyable {
         let target = min(wanted, tick + UInt64(Self.slots) - 1)
         if node.pointee.slot >= 0 {
             // What is far off may stay where it is when it is put off: each consent check does that to its session.
-            let isFar = node.pointee.tick > tick + UInt64(Self.slots) / 2
+            let isFar = node.pointee.tick > tick + Self.farTicks
             if node.pointee.tick == target || isFar && node.pointee.tick < target { return }
         }
         cancel(node)
@@ -54,6 +64,7 @@ struct TimerWheel: ~Copyable {
         node.pointee.next = heads[slot]
         heads[slot]?.pointee.previous = node
         heads[slot] = node
+        occupied[slot / 64] |= 1 << (slot % 64)
         count += 1
     }
 
@@ -69,6 +80,7 @@ struct TimerWheel: ~Copyable {
             previous.pointee.next = node.pointee.next
         } else {
             heads[node.pointee.slot] = node.pointee.next
+            if node.pointee.next == nil { occupied[node.pointee.slot / 64] &= ~(1 << (node.pointee.slot % 64)) }
         }
         node.pointee.next?.pointee.previous = node.pointee.previous
         node.pointee.next = nil
@@ -96,8 +108,15 @@ struct TimerWheel: ~Copyable {
     /// When the next node is due; `UInt64.max` when there is none.
     var nextDeadlineNs: UInt64 {
         guard count > 0 else { return .max }
-        for step in 0..<UInt64(Self.slots) where heads[Int(truncatingIfNeeded: tick + step) & (Self.slots - 1)] != nil {
-            return (tick + step) * Self.tickNs
+        let first = Int(truncatingIfNeeded: tick) & (Self.slots - 1)
+        let words = Self.slots / 64
+        // The first word's bits behind us are the ring's end and come last.
+        for step in 0...words {
+            var word = occupied[(first / 64 + step) & (words - 1)]
+            if step == 0 { word &= ~0 << (first % 64) }
+            guard word != 0 else { continue }
+            let ahead = 64 * step + word.trailingZeroBitCount - first % 64
+            return (tick + UInt64(ahead)) * Self.tickNs
         }
         return .max
     }

@@ -162,7 +162,7 @@ struct STUNMessage {
     }
 
     /// Whether MESSAGE-INTEGRITY is there and right for `key`; the header's length field counts as ending with it. Constant time.
-    func isAuthentic(_ message: UnsafeRawBufferPointer, key: HMACSHA1) -> Bool {
+    func isAuthentic(_ message: UnsafeRawBufferPointer, key: UnsafePointer<HMACSHA1>) -> Bool {
         guard integrityOffset >= Self.headerBytes, integrityOffset + 24 <= message.count else { return false }
         var length = UInt32(integrityOffset + 24 - Self.headerBytes)
         // Type and length, the length adjusted, in network order.
@@ -171,10 +171,15 @@ struct STUNMessage {
         return withUnsafeMutableBytes(of: &digest) { place in
             guard let base = place.baseAddress, let start = message.baseAddress else { return false }
             withUnsafeBytes(of: length) { head in
-                key.sign(head, UnsafeRawBufferPointer(rebasing: message[4..<integrityOffset]), into: base)
+                key.pointee.sign(head, UnsafeRawBufferPointer(rebasing: message[4..<integrityOffset]), into: base)
             }
             return CRYPTO_memcmp(base, start + integrityOffset + 4, HMACSHA1.bytes) == 0
         }
+    }
+
+    /// The same with a key that is kept nowhere.
+    func isAuthentic(_ message: UnsafeRawBufferPointer, key: HMACSHA1) -> Bool {
+        withUnsafePointer(to: key) { isAuthentic(message, key: $0) }
     }
 
     /// Where USERNAME is in a request, without a look at anything behind it: enough to find whose it is, and that one parses it whole.

@@ -71,16 +71,21 @@ struct STUNWriter {
     }
 
     /// MESSAGE-INTEGRITY over everything so far (RFC 8489 section 14.5).
-    mutating func messageIntegrity(_ key: HMACSHA1) {
+    mutating func messageIntegrity(_ key: UnsafePointer<HMACSHA1>) {
         out.patch16(UInt16(truncatingIfNeeded: out.count + 24 - STUNMessage.headerBytes), at: 2)
         var digest: HMACSHA1.Digest = (0, 0, 0)
         withUnsafeMutableBytes(of: &digest) { place in
             guard let base = place.baseAddress else { return }
-            key.sign(out.written, into: base)
+            key.pointee.sign(out.written, into: base)
             out.u16(STUNAttribute.messageIntegrity)
             out.u16(UInt16(HMACSHA1.bytes))
             out.bytes(UnsafeRawBufferPointer(start: base, count: HMACSHA1.bytes))
         }
+    }
+
+    /// The same with a key that is kept nowhere.
+    mutating func messageIntegrity(_ key: HMACSHA1) {
+        withUnsafePointer(to: key) { messageIntegrity($0) }
     }
 
     /// FINGERPRINT, always last; returns the message's length, 0 when the buffer was too small.

@@ -15,8 +15,9 @@ struct PeerSession: ~Copyable {
     /// Our SSRC in RTCP that we send as a receiver.
     let localSSRC: UInt32
     let cname: ShortText
-    /// What STUN finds it by, as the loop's table keys.
+    /// What STUN finds it by, as the loop's table keys; and the newest of them as it is.
     var ufragKeys: [Int] = []
+    var localUfrag = ShortText("")
     var registeredPaths: [SocketAddress] = []
     var pathGeneration: UInt32 = 0
     var isConnected = false
@@ -37,6 +38,8 @@ struct PeerSession: ~Copyable {
     let dataChannels: TransportSpec.DataChannels?
     var dataLink: DataChannelLink?
     let timer: UnsafeMutablePointer<TimerNode>
+    /// What the transport waited for when the timer was set.
+    var transportDeadlineNs: UInt64 = 0
 
     /// Makes a session where its timer can find it.
     static func make(
