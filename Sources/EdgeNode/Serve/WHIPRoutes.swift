@@ -102,7 +102,9 @@ struct WHIPRoutes {
     private func client(_ request: HTTPRequest, _ principal: Principal) -> SessionClient {
         var (address, network) = (request.remoteAddress, request.countedNetwork)
         if !gate.authorizer.isOpen, principal.allows(.cluster), let told = request.headers["X-Forwarded-For"] {
-            (address, network) = (told, ClientNetwork.isLoopback(told) ? nil : ClientNetwork.name(of: told))
+            address = told
+            // What is no single address tells nothing that is better known than who passes it on.
+            if ClientNetwork.isLoopback(told) { network = nil } else if let name = ClientNetwork.name(of: told) { network = name }
         }
         return SessionClient(credential: principal.fingerprint, network: network, address: address)
     }

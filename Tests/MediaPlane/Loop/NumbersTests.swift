@@ -125,9 +125,9 @@ struct NumbersTests {
         loop.core.publishSessions(&published, began)
         #expect(published.map(\.state) == [.connected] && published.map(\.sampledNs) == [began])
 
-        func check(at now: UInt64) {
+        func check(at now: UInt64, toldAfter delayNs: UInt64 = 1) {
             withCheck(from: viewer, number: now) { loop.core.take($0, from: address, session, now) }
-            loop.core.publishSessions(&published, now + 1)
+            loop.core.publishSessions(&published, now + delayNs)
         }
         let before = try #require(published.first?.lastReceivedNs)
         check(at: before + 5_000_000_000)
@@ -135,5 +135,8 @@ struct NumbersTests {
         #expect(published.map(\.lastReceivedNs) == [before + 5_000_000_000])
         check(at: before + 15_000_000_000)
         #expect(published.map(\.sampledNs) == [before + 15_000_000_001])
+        // In time, but told so late that a sweep in between would have found the peer gone.
+        check(at: before + 21_500_000_000, toldAfter: 1_000_000_000)
+        #expect(published.map(\.sampledNs) == [before + 22_500_000_000])
     }
 }

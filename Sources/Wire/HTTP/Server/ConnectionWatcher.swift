@@ -242,9 +242,7 @@ final class ConnectionWatcher: Sendable {
 
     /// Whether one more connection from an address is let in. The library's own limit knows no exceptions.
     func admits(_ address: String) -> Bool {
-        guard settings.maxConnectionsPerAddress > 0, settings.countsAddress(address),
-            let network = ClientNetwork.name(of: address)
-        else { return true }
+        guard settings.maxConnectionsPerAddress > 0, let network = settings.countedNetwork(of: address) else { return true }
         return state.withLock { $0.perNetwork[network] ?? 0 } < settings.maxConnectionsPerAddress
     }
 

@@ -42,7 +42,7 @@ final class WatchedConnection: Sendable {
         self.id = id
         descriptor = cmicrohttpd_socket(connection)
         remoteAddress = Self.address(connection)
-        countedNetwork = settings.countsAddress(remoteAddress) ? ClientNetwork.name(of: remoteAddress) : nil
+        countedNetwork = settings.countedNetwork(of: remoteAddress)
         state = Locked(State(headerDeadlineNs: headerDeadlineNs))
     }
 
@@ -51,7 +51,7 @@ final class WatchedConnection: Sendable {
         return text(of: address)
     }
 
-    /// The numeric form.
+    /// The numeric form, without the zone of a link-local address, which is ours and not the client's.
     static func text(of address: UnsafePointer<sockaddr>) -> String {
         let isIPv6 = Int32(address.pointee.sa_family) == AF_INET6
         let size = socklen_t(isIPv6 ? MemoryLayout<sockaddr_in6>.size : MemoryLayout<sockaddr_in>.size)
@@ -59,7 +59,7 @@ final class WatchedConnection: Sendable {
             guard let base = buffer.baseAddress,
                 getnameinfo(address, size, base, socklen_t(NI_MAXHOST), nil, 0, NI_NUMERICHOST) == 0
             else { return "" }
-            return String(cString: base)
+            return String(String(cString: base).prefix { $0 != "%" })
         }
         // An IPv6 socket shows IPv4 clients as mapped addresses.
         return text.hasPrefix("::ffff:") ? String(text.dropFirst(7)) : text
