@@ -1,3 +1,4 @@
+import CLinux
 import Testing
 
 @testable import MediaPlane
@@ -22,8 +23,9 @@ struct LayeredEncoder {
 
     var layers: [Layer]
     let codec: CodecID
-    /// The picture's clock at 90 kHz.
-    var clock: UInt32 = 0
+    /// The picture's clock at 90 kHz: a 30th of a second for each picture, and no less than time does.
+    private(set) var clock: UInt32 = 0
+    private var beganNs: UInt64?
     /// The layer's payloads in the order of sending, with their timestamps on the picture's clock.
     private(set) var sent: [String: [(clock: UInt32, payload: [UInt8])]] = [:]
 
@@ -66,6 +68,10 @@ struct LayeredEncoder {
 
     /// One picture in the layers named, then a 30th of a second passes.
     mutating func picture(_ peer: TestPeer, _ rids: [String] = ["q", "h", "f"], keyOf: Set<String> = [], named: Bool = true) {
+        let now = tributary_monotonic_ns()
+        let began = beganNs ?? now
+        beganNs = began
+        clock = max(clock, UInt32(truncatingIfNeeded: (now - began) / 100_000 * 9))
         for index in layers.indices where rids.contains(layers[index].rid) {
             for packet in 0..<layers[index].packets { send(peer, index, packet, keyOf, named) }
             layers[index].pictureID = (layers[index].pictureID &+ 1) & (codec == .vp8 ? 0x7FFF : 0xFFFF)
