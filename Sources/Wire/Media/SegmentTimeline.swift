@@ -134,7 +134,7 @@ extension MPD.SegmentTimeline: Sequence {
     public func makeIterator() -> Runs { Runs(self, block: 0) }
 
     /// Walks along the runs.
-    public struct Runs: IteratorProtocol, Sequence {
+    public struct Runs: IteratorProtocol {
         private let timeline: MPD.SegmentTimeline
         private var block: Int
         private var length: Int
@@ -167,12 +167,12 @@ extension MPD.SegmentTimeline: Sequence {
         }
     }
 
-    /// The runs from the one on that holds the segment at a place; with it, how many segments are before that run.
-    private func runs(from place: Int) -> (runs: Runs, before: Int) {
+    /// The runs from the one on that holds the segment at a place.
+    private func runs(from place: Int) -> Runs {
         var runs = Runs(self, block: Swift.max(0, blocks.partitioningIndex { $0.place > place } - 1))
         while true {
             var after = runs
-            guard after.next() != nil, after.place <= place else { return (runs, runs.place) }
+            guard after.next() != nil, after.place <= place else { return runs }
             runs = after
         }
     }
@@ -197,15 +197,16 @@ extension MPD.SegmentTimeline: Sequence {
         guard range != 0..<count else { return self }
         var result = MPD.SegmentTimeline()
         guard !range.isEmpty else { return result }
-        var (runs, before) = runs(from: range.lowerBound)
-        while before < range.upperBound, let run = runs.next() {
+        var runs = runs(from: range.lowerBound)
+        while runs.place < range.upperBound {
+            let before = runs.place
+            guard let run = runs.next() else { break }
             let first = Swift.max(0, range.lowerBound - before)
             let end = Swift.min(run.count, range.upperBound - before)
             result.append(
                 Run(
                     number: run.number &+ Int64(first), time: run.time &+ Int64(first) &* run.duration, duration: run.duration,
                     count: end - first))
-            before += run.count
         }
         return result
     }

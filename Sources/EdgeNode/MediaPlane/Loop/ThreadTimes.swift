@@ -17,10 +17,23 @@ final class ThreadTimes {
         }
     }
 
-    /// The first two of some decimal numbers with spaces between them.
+    /// The first two of some decimal numbers with spaces between them. Allocates nothing: it runs on a loop's thread.
     static func parse(_ text: UnsafeRawBufferPointer) -> (ranNs: UInt64, waitedNs: UInt64)? {
-        let numbers = text.split(separator: UInt8(ascii: " "), maxSplits: 2).prefix(2)
-            .compactMap { UInt64(String(decoding: $0, as: UTF8.self)) }
-        return numbers.count == 2 ? (numbers[0], numbers[1]) : nil
+        var rest = text[...]
+        guard let ran = number(&rest), rest.popFirst() == UInt8(ascii: " "), let waited = number(&rest) else { return nil }
+        return (ran, waited)
+    }
+
+    /// Takes the digits in front; nil when there is none, or when they are more than 64 bits.
+    private static func number(_ text: inout Slice<UnsafeRawBufferPointer>) -> UInt64? {
+        var value: UInt64?
+        while let byte = text.first, (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(byte) {
+            let shifted = (value ?? 0).multipliedReportingOverflow(by: 10)
+            let next = shifted.partialValue.addingReportingOverflow(UInt64(byte & 15))
+            guard !shifted.overflow, !next.overflow else { return nil }
+            value = next.partialValue
+            text.removeFirst()
+        }
+        return value
     }
 }
