@@ -38,6 +38,8 @@ struct Bench {
     let days: Int
     static let startUs: Int64 = 1_795_132_800_000_000
     static let dayUs: Int64 = 86_400_000_000
+    /// The figure is the middle one.
+    private static let rounds = 25
 
     func run(_ location: IndexLocation, jitter: Int64) async throws {
         let index = RecordingIndex(location)
@@ -45,16 +47,18 @@ struct Bench {
         let filled = try await fill(index, jitter: jitter)
         let client = HTTPClient()
         let catalog = PlaybackCatalog(index: index, directory: NodeDirectory(nodes: [], client: client))
-        var best = Double.infinity
+        var took: [Double] = []
         var bytes = 0
-        for _ in 0..<7 {
+        for _ in 0..<Self.rounds {
             let start = ContinuousClock.now
             bytes = try await manifest(catalog)
-            best = min(best, Self.milliseconds(since: start))
+            took.append(Self.milliseconds(since: start))
         }
+        took.sort()
+        let times = [took[Self.rounds / 2], took[0]].map { String(format: "%.1f", $0) }
         let lengths = jitter == 0 ? "equal lengths" : "every length another"
         let kind = if case .sqlite = location { "SQLite" } else { "PostgreSQL" }
-        print("\(kind), \(days) days, \(filled) segments, \(lengths): \(String(format: "%.1f", best)) ms, \(bytes) bytes of MPD")
+        print("\(kind), \(days) days, \(filled) segments, \(lengths): \(times[0]) ms (best \(times[1])), \(bytes) bytes of MPD")
         await client.shutdown()
         await index.close()
     }

@@ -63,10 +63,15 @@ struct SegmentSpan {
             var isCount = false
             var offset = 0
             while offset < bytes.count {
-                // The common case first: a number at once.
+                // The common case first: a number at once, and of one segment.
                 if values.duration == 0, let short = Decimal.readShort(bytes, at: offset) {
-                    values.duration = Int64(short.value)
                     offset += short.digits
+                    if offset < bytes.count, bytes[offset] == 0x20 {
+                        guard add(Int64(short.value), 1) else { return }
+                        offset += 1
+                    } else {
+                        values.duration = Int64(short.value)
+                    }
                     continue
                 }
                 let byte = bytes[offset]

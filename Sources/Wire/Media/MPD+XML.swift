@@ -5,7 +5,7 @@ extension MPD {
     /// The document in UTF-8, made in one piece of memory.
     public var utf8: [UInt8] {
         let entries = periods.reduce(0) { $0 + $1.tracks.reduce(0) { $0 + $1.timeline.runCount } }
-        var out = XMLWriter(capacity: 4_096 * (periods.count + 1) + 24 * entries)
+        var out = XMLWriter(capacity: 4_096 * (periods.count + 1) + 20 * entries)
         out.open("MPD", attributes)
         // In document order of the schema: Location, Period, UTCTiming.
         if let location { out.element("Location", text: location) }
@@ -174,11 +174,12 @@ struct XMLWriter {
         return out
     }
 
-    /// The `S` elements of a SegmentTimeline: a month has more than a million of them. `t` is written where time does not just go on.
+    /// The `S` elements of a SegmentTimeline: a month has more than a million of them, so they are not indented, which would be a third of
+    /// the document. `t` is written where time does not just go on.
     mutating func append(timeline: MPD.SegmentTimeline) {
         withUnsafeTemporaryAllocation(byteCount: TimelineLines.byteCount, alignment: 16) { memory in
             guard let start = memory.baseAddress else { return }
-            var lines = TimelineLines(start, indent: depth)
+            var lines = TimelineLines(start)
             timeline.lengths.withUnsafeBufferPointer { lengths in
                 var index = 0
                 for (block, next) in zip(timeline.blocks.indices, timeline.blocks.dropFirst().map(\.start) + [lengths.count]) {
@@ -202,27 +203,18 @@ struct XMLWriter {
 /// Lines of a SegmentTimeline in a block of memory that is small enough to stay in the cache.
 private struct TimelineLines {
     static let byteCount = 24 << 10
-    /// Room for what each line begins with, so that it can be copied by a fixed number of bytes.
-    private static let headMax = 48
-    /// The largest element: indentation, three names, three numbers and the end; and what is written beyond it.
-    private static let lineMax = 160
+    /// The largest element: four names, three numbers and the end; and what is written beyond it.
+    private static let lineMax = 96
     /// As many as there are in a block of a timeline.
     private static let linesMax = MPD.SegmentTimeline.blockLengths
 
-    private let head: UnsafeMutableRawPointer
-    private let headCount: Int
     private let start: UnsafeMutableRawPointer
     private let full: UnsafeMutableRawPointer
     private var cursor: UnsafeMutableRawPointer
 
     /// - Parameter memory: `byteCount` bytes.
-    init(_ memory: UnsafeMutableRawPointer, indent: Int) {
-        head = memory
-        headCount = min(indent, Self.headMax - 2) + 2
-        memory.initializeMemory(as: UInt8.self, repeating: 0x20, count: Self.headMax)
-        memory.storeBytes(of: 0x3C, toByteOffset: headCount - 2, as: UInt8.self)
-        memory.storeBytes(of: 0x53, toByteOffset: headCount - 1, as: UInt8.self)
-        start = memory + Self.headMax
+    init(_ memory: UnsafeMutableRawPointer) {
+        start = memory
         full = memory + (Self.byteCount - Self.linesMax * Self.lineMax)
         cursor = start
     }
@@ -238,26 +230,27 @@ private struct TimelineLines {
     /// There must be room for a line.
     @inline(__always)
     mutating func put(_ length: MPD.SegmentTimeline.Length, at time: Int64? = nil) {
-        cursor.copyMemory(from: head, byteCount: Self.headMax)
-        cursor += headCount
-        if let time { put(0x74, time) }
-        put(0x64, Int64(length.duration))
-        if length.count > 1 { put(0x72, Int64(length.count - 1)) }
-        cursor.storeBytes(of: UInt32(0x0A_3E2F).littleEndian, as: UInt32.self)
-        cursor += 3
+        // `<S t="…" d="…" r="…"/>`, each piece with what ends the number before it.
+        if let time {
+            put(text: 0x22_3D74_2053_3C, count: 6)
+            if time < 0 { put(text: 0x2D, count: 1) }
+            cursor += Decimal.write(time.magnitude, to: cursor)
+            put(text: 0x22_3D64_2022, count: 5)
+        } else {
+            put(text: 0x22_3D64_2053_3C, count: 6)
+        }
+        cursor += Decimal.write(UInt64(length.duration), to: cursor)
+        if length.count > 1 {
+            put(text: 0x22_3D72_2022, count: 5)
+            cursor += Decimal.write(UInt64(length.count - 1), to: cursor)
+        }
+        put(text: 0x0A3E_2F22, count: 4)
     }
 
-    /// An attribute of one letter.
+    /// The first bytes of a word, the lowest first.
     @inline(__always)
-    private mutating func put(_ name: UInt8, _ value: Int64) {
-        cursor.storeBytes(of: (UInt32(name) << 8 | 0x223D_0020).littleEndian, as: UInt32.self)
-        cursor += 4
-        if value < 0 {
-            cursor.storeBytes(of: 0x2D, as: UInt8.self)
-            cursor += 1
-        }
-        cursor += Decimal.write(value.magnitude, to: cursor)
-        cursor.storeBytes(of: 0x22, as: UInt8.self)
-        cursor += 1
+    private mutating func put(text: UInt64, count: Int) {
+        cursor.storeBytes(of: text.littleEndian, as: UInt64.self)
+        cursor += count
     }
 }
