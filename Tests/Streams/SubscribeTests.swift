@@ -20,6 +20,9 @@ struct SubscribeTests {
         }
     }
 
+    @Test("the media plane has room for all formats that an answer lists")
+    func room() { #expect(SDPLimits.formatsAnswered <= MediaLimits.formatsPerTrack) }
+
     @Test("the answer has the publisher's codecs only")
     func codecs() async throws {
         try await TestBench.with({ $0.codecs = .all }) { bench in

@@ -13,13 +13,13 @@ struct WHIPRoutes {
     let iceServers: ICEServers
 
     func add(to router: inout Router) {
-        addEndpoint("/whip/{stream}", tag: "WHIP", what: "Publish a stream", to: &router) { stream, offer, client, relay in
+        addEndpoint(.whip, "Publish a stream", to: &router) { stream, offer, client, relay in
             try await answering { () throws(StreamError) in
                 try await registry.publish(
                     stream: stream, offer: offer, from: client, path: relay?.path, idleSeconds: relay?.idleSeconds)
             }
         }
-        addEndpoint("/whep/{stream}", tag: "WHEP", what: "Watch a stream", to: &router) { stream, offer, client, relay in
+        addEndpoint(.whep, "Watch a stream", to: &router) { stream, offer, client, relay in
             try await answering { () throws(StreamError) in
                 try await registry.subscribe(stream: stream, offer: offer, from: client, path: relay?.path)
             }
@@ -40,10 +40,18 @@ struct WHIPRoutes {
         let idleSeconds: Int?
     }
 
-    private func addEndpoint(
-        _ pattern: String, tag: String, what: String, to router: inout Router, open: @escaping Open
-    ) {
-        let right: @Sendable (String) -> Access = { tag == "WHIP" ? .publish(stream: $0) : .subscribe(stream: $0) }
+    private enum Endpoint: String {
+        case whip, whep
+
+        var pattern: String { "/\(rawValue)/{stream}" }
+        var tag: String { rawValue.uppercased() }
+        var role: StreamRegistry.Role { self == .whip ? .publisher : .viewer }
+
+        func right(_ stream: String) -> Access { self == .whip ? .publish(stream: stream) : .subscribe(stream: stream) }
+    }
+
+    private func addEndpoint(_ endpoint: Endpoint, _ what: String, to router: inout Router, open: @escaping Open) {
+        let (pattern, tag) = (endpoint.pattern, endpoint.tag)
         let description = RouteDescription(
             what, tag: tag, requestType: SessionHeaders.sdp,
             responses: [
@@ -60,15 +68,14 @@ struct WHIPRoutes {
         router.post(pattern, description) { request in
             // Who asks is looked at before anything is read, so that strangers cost nothing.
             let stream = try request.streamName()
-            let client = client(request, try await admit(request, right(stream)))
+            let client = client(request, try await admit(request, endpoint.right(stream)))
             guard request.headers.mediaType == SessionHeaders.sdp else {
                 throw HTTPError(
                     .unsupportedMediaType, "the body has to be application/sdp", headers: ["Accept-Post": SessionHeaders.sdp])
             }
             let relay = try relay(request, stream)
             try await answering { () throws(StreamError) in
-                try await registry.checkEntry(
-                    stream, as: tag == "WHIP" ? .publisher : .viewer, from: client, isRelay: relay != nil)
+                try await registry.checkEntry(stream, as: endpoint.role, from: client, isRelay: relay != nil)
             }
             let answer = try await open(stream, try await request.body.bytes(), client, relay)
             let wasSent = request.query.first(Grant.queryName) != nil
@@ -84,14 +91,14 @@ struct WHIPRoutes {
                 "Access-Control-Allow-Methods": SessionHeaders.methods,
             ]
             // Some players fetch the ICE servers before they offer. They hold credentials, so only who may come gets them.
-            if let stream = try? request.streamName(), (try? gate.check(request, right(stream))) != nil {
+            if let stream = try? request.streamName(), (try? gate.check(request, endpoint.right(stream))) != nil {
                 for link in iceServers.links(stream: stream) { headers.add("Link", link) }
             }
             return HTTPResponse(.noContent, headers: headers)
         }
         router.get(pattern, RouteDescription("Nothing; tells that the endpoint is there", tag: tag)) { request in
             let stream = try request.streamName()
-            try gate.check(request, right(stream))
+            try gate.check(request, endpoint.right(stream))
             let headers: HTTPHeaders = ["Accept-Post": SessionHeaders.sdp]
             guard request.method == .head else { return HTTPResponse(.noContent, headers: headers) }
             return .bytes([], contentType: SessionHeaders.sdp, headers: headers)
