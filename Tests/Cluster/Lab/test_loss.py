@@ -74,7 +74,8 @@ def test_a_recording_has_every_picture(edge, broadcast, tmp_path):
         encoder.finish()
     with av.open(io.BytesIO(film.body)) as opened:
         times = sorted(float(packet.pts * packet.time_base) for packet in opened.demux(video=0) if packet.size)
-    missing = [(at, after) for at, after in zip(times, times[1:]) if after - at > 1.5 / sources.FPS]
+    # Where the film begins again its sound has gone on for 20 ms after its pictures; a picture that is missing leaves two lengths.
+    missing = [(at, after) for at, after in zip(times, times[1:]) if after - at > 1.8 / sources.FPS]
     resent = encoder.log.read_text().rpartition("resent=")[2].split()[0]
     print(f"\n5 % each way: {len(times)} pictures recorded, {len(missing)} holes, {resent} packets resent")
     assert len(times) >= 0.9 * SECONDS * sources.FPS
