@@ -100,13 +100,16 @@ struct SubscribeTests {
     func outlive() async throws {
         try await TestBench.with { bench in
             let publisher = try await bench.publish("demo")
+            await bench.connectPublisher("demo")
             let viewer = try await bench.subscribe("demo")
+            bench.clock.advance(ms: 60_000)
             try await bench.registry.end(stream: "demo", session: publisher.sessionID)
             bench.clock.advance(ms: 29_000)
             await bench.registry.sweep()
             #expect(await bench.sessions("demo") == (0, 1))
             let late = try await bench.subscribe("demo")
             _ = try await bench.publish("demo")
+            await bench.connectPublisher("demo")
             bench.clock.advance(ms: 60_000)
             await bench.registry.sweep()
             #expect(await bench.sessions("demo") == (1, 2))
@@ -118,6 +121,41 @@ struct SubscribeTests {
             for id in [viewer.sessionID, late.sessionID] {
                 await #expect(throws: StreamError.sessionNotFound) { try await bench.registry.end(stream: "demo", session: id) }
             }
+        }
+    }
+
+    @Test("a publisher that comes again and again and never connects keeps no viewer waiting")
+    func neverConnects() async throws {
+        try await TestBench.with { bench in
+            let first = try await bench.publish("demo")
+            await bench.connectPublisher("demo")
+            let viewer = try await bench.subscribe("demo")
+            try await bench.registry.end(stream: "demo", session: first.sessionID)
+            var isThere: [Bool] = []
+            for _ in 0..<3 {
+                let attempt = try await bench.publish("demo")
+                let handle = try #require(await bench.registry.streams["demo"]?.publisher?.handle)
+                bench.clock.advance(ms: 14_000)
+                await bench.registry.take(MediaEvent.sessionState(handle, session: attempt.sessionID, .closed(.setupTimeout)))
+                await bench.plane.remove(handle)
+                await bench.registry.sweep()
+                isThere.append(await bench.registry.owner(stream: "demo", session: viewer.sessionID) != nil)
+            }
+            #expect(isThere == [true, true, false])
+        }
+    }
+
+    @Test("viewers wait twice as long for a publisher that is there and has not connected yet")
+    func connecting() async throws {
+        try await TestBench.with { bench in
+            _ = try await bench.publish("demo")
+            _ = try await bench.subscribe("demo")
+            bench.clock.advance(ms: 59_000)
+            await bench.registry.sweep()
+            #expect(await bench.sessions("demo") == (1, 1))
+            bench.clock.advance(ms: 1_000)
+            await bench.registry.sweep()
+            #expect(await bench.sessions("demo") == (1, 0))
         }
     }
 

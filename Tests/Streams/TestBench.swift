@@ -63,6 +63,12 @@ struct TestBench {
         try await registry.subscribe(stream: name, offer: TestOffer.subscribe(codecs), from: SessionClient(credential: nil))
     }
 
+    /// Lets a stream's publisher have connected, as the media plane tells it.
+    func connectPublisher(_ name: String) async {
+        guard let publisher = await registry.streams[name]?.publisher, let handle = publisher.handle else { return }
+        await registry.take(MediaEvent.sessionState(handle, session: publisher.id, .connected))
+    }
+
     func sessions(_ name: String) async -> (publishers: Int, viewers: Int) {
         let record = await registry.record(of: name)
         return (

@@ -82,6 +82,9 @@ struct Session {
 
     mutating func apply(_ change: (inout Session) -> Void) { change(&self) }
 
+    /// Whether it has got as far as sending: some never do, as one behind a firewall that drops UDP.
+    var hasConnected: Bool { state == .connected || state == .disconnected }
+
     func record(leaveAt: Int64 = 0) -> SessionRecord {
         SessionRecord(
             id: id, createdAt: createdAtMs, leaveAt: leaveAt, state: state, cascade: relay?.record,
@@ -103,6 +106,8 @@ struct StreamEntry {
     var viewers: [String: Session] = [:]
     /// Since when there is no publisher, wall and monotonic.
     var publisherLeft: StreamTime
+    /// Since when viewers wait, monotonic: when the last publisher went that had connected.
+    var connectedPublisherLeftNs: UInt64
     /// Since when there is no viewer.
     var viewersLeft: StreamTime
     var hadPublisher = false
@@ -123,6 +128,7 @@ struct StreamEntry {
         createdAtMs = now.wallMs
         self.isLasting = isLasting
         publisherLeft = now
+        connectedPublisherLeftNs = now.monotonicNs
         viewersLeft = now
     }
 
@@ -149,6 +155,7 @@ struct StreamEntry {
     /// Takes a session out and keeps its record; the caller tells the media plane.
     mutating func remove(_ id: String, state: Cluster.SessionState, now: StreamTime) -> Session? {
         if publisher?.id == id, var session = publisher {
+            if session.hasConnected { connectedPublisherLeftNs = now.monotonicNs }
             session.state = state
             publisher = nil
             publisherLeft = now

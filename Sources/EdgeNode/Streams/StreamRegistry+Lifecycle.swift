@@ -121,13 +121,14 @@ extension StreamRegistry {
         return isMoved
     }
 
-    /// Takes out viewers that have waited for a publisher long enough.
+    /// Takes out viewers that have waited for a publisher long enough; twice as long while one is being set up, which takes up to
+    /// 50 s and may come to nothing.
     private func closeWaitingViewers(_ name: String, _ now: StreamTime) -> [SessionHandle] {
-        guard let entry = streams[name], entry.publisher == nil else { return [] }
-        let waitNs = UInt64(max(0, settings.publisherWaitMs)) * 1_000_000
+        guard let entry = streams[name], entry.publisher?.hasConnected != true else { return [] }
+        let waitNs = UInt64(max(0, settings.publisherWaitMs)) * (entry.publisher == nil ? 1_000_000 : 2_000_000)
         var handles: [SessionHandle] = []
         for viewer in entry.viewers.values {
-            let since = max(viewer.createdNs, entry.publisherLeft.monotonicNs)
+            let since = max(viewer.createdNs, entry.connectedPublisherLeftNs)
             guard let handle = viewer.handle, now.monotonicNs >= since &+ waitNs else { continue }
             log.info("viewer waited in vain for a publisher", ["stream": name])
             removeSession(viewer.id, on: name, state: .closed)

@@ -8,6 +8,7 @@ import SDP
 /// Rules that the standards leave open, and how they are decided here:
 /// - Viewers belong to the stream, not to its publisher. When the publisher goes they wait for another one, for
 ///   `StreamSettings.publisherWaitMs`, and go on with it without a new offer; then their sessions are closed, never left looking alive.
+///   One that never connects is none for them, however often it comes.
 /// - A viewer goes on with whatever the new publisher sends that its answer listed; one whose answer has none of it is closed, so that the
 ///   player asks again.
 /// - A second publisher takes over when it shows the same credential, when `overridePublisher` is on, or when the first one has been

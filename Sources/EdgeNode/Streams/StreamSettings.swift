@@ -36,7 +36,8 @@ public struct StreamSettings: Sendable {
     public var alias = ""
     /// Nodes that a stream may go through after the one it was published on.
     public var relayDepthMax = 4
-    /// How long a viewer waits for a publisher to come or come back before its session is closed, in milliseconds.
+    /// How long a viewer waits for a publisher to come or come back before its session is closed, in milliseconds; twice as long while
+    /// one is there that has not connected yet.
     public var publisherWaitMs = 30_000
 
     /// live777's defaults, without limits.
