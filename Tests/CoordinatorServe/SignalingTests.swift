@@ -200,7 +200,7 @@ struct SignalingTests {
         try await Bench.run([edge], extra: "routing.mode = \"redirect\"") { bench in
             let answer = try await bench.offer("/whip/demo")
             #expect(answer.status == 307)
-            #expect(answer.headers["Location"] == "\(edge.url)/whip/demo")
+            #expect(answer.headers["Location"] == "\(edge.url)/whip/demo?via=1")
         }
     }
 
@@ -209,8 +209,9 @@ struct SignalingTests {
         let edge = try TestEdge("edge-1", token: "node-token", startedAtMs: 77)
         try await Bench.run([edge], extra: "routing.mode = \"redirect\"") { bench in
             let answer = try await bench.offer("/whip/demo")
-            let parts = try #require(answer.headers["Location"]).split(separator: "?grant=")
-            #expect(parts.first.map(String.init) == "\(edge.url)/whip/demo" && answer.headers["Cache-Control"] == "no-store")
+            let parts = try #require(answer.headers["Location"]).split(separator: "&grant=")
+            #expect(parts.first.map(String.init) == "\(edge.url)/whip/demo?via=1")
+            #expect(answer.headers["Cache-Control"] == "no-store")
             let node = Authorizer(AuthSettings(tokens: ["node-token"]))
             let now = Int64(Date().timeIntervalSince1970)
             let text = String(try #require(parts.last))

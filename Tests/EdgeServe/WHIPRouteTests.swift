@@ -49,6 +49,15 @@ struct WHIPRouteTests {
         }
     }
 
+    @Test("who was sent here by a coordinator is told the session's whole URL", arguments: ["via=1", "grant=x"])
+    func sentHere(query: String) async throws {
+        try await TestNode.with("[node]\nurl = \"http://edge.example:7777\"\n") { node in
+            let published = try await node.post("/whip/demo?\(query)", sdp: TestOffer.publish())
+            #expect(published.status == 201)
+            #expect(published.headers["Location"]?.hasPrefix("http://edge.example:7777/session/demo/") == true)
+        }
+    }
+
     @Test("what is refused, and how")
     func refusals() async throws {
         try await TestNode.with("[http]\nmax_body = 65536\n") { node in

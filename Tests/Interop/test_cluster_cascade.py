@@ -309,7 +309,7 @@ def test_redirected_client_needs_no_credential_of_the_node(trio, encoder, peers)
         COORDINATOR_AUTH_ROOM_TOKENS='{"demo": "guest", "other": "guest-too"}')
     guest = {"Authorization": "Bearer guest"}
     sent = call("POST", f"{cluster.url}/whip/demo", peers.offer(), sdp_headers(**guest))
-    assert sent.status == 307 and "grant=" in sent.headers["Location"], sent.text
+    assert sent.status == 307 and "via=1&grant=" in sent.headers["Location"], sent.text
     location = sent.headers["Location"]
     edge = next(edge for edge in cluster.edges if location.startswith(edge.url))
     # Only for this stream, this action and this node, and once.

@@ -165,7 +165,8 @@ struct SignalingRoutes: Sendable {
             fingerprint: request.context[NodeRequest.fingerprintKey] as? String ?? "",
             expires: nowMs / 1000 + Grant.lifetimeSeconds)
         let signed = node.token.flatMap { grant.signed(with: $0) }
-        var response = HTTPResponse.redirect(to: node.record.url + path + (signed.map { "?\(Grant.queryName)=\($0)" } ?? ""))
+        let query = "?\(RedirectMark.queryName)=1" + (signed.map { "&\(Grant.queryName)=\($0)" } ?? "")
+        var response = HTTPResponse.redirect(to: node.record.url + path + query)
         response.headers["Cache-Control"] = "no-store"
         return response
     }

@@ -78,7 +78,7 @@ struct WHIPRoutes {
                 try await registry.checkEntry(stream, as: endpoint.role, from: client, isRelay: relay != nil)
             }
             let answer = try await open(stream, try await request.body.bytes(), client, relay)
-            let wasSent = request.query.first(Grant.queryName) != nil
+            let wasSent = [RedirectMark.queryName, Grant.queryName].contains { request.query.first($0) != nil }
             var response = SessionHeaders.created(
                 answer, stream: stream, links: iceServers.links(stream: stream), base: wasSent ? await node.url : "")
             // Another node learns where the stream has been.
