@@ -148,6 +148,19 @@ struct AuthorizerTests {
         #expect(authorizer.isOpen)
     }
 
+    @Test("where no credential is wanted, what players without a key send is nobody's", arguments: ["undefined", "null", ""])
+    func nobodys(token: String) throws {
+        let authorizer = Authorizer(AuthSettings())
+        func fingerprint(_ credentials: Credentials) throws -> String {
+            try authorizer.authorize(credentials, for: .publish(stream: "demo"), now: now).fingerprint
+        }
+        let own = try fingerprint(bearer("own"))
+        #expect(!own.isEmpty)
+        #expect(try fingerprint(bearer(token)).isEmpty)
+        #expect(try fingerprint(Credentials(authToken: token)).isEmpty)
+        #expect(try fingerprint(Credentials(authorization: "Bearer \(token)", authToken: "own")) == own)
+    }
+
     @Test(
         "anything set: closed for those without a credential, but for session URLs",
         arguments: [

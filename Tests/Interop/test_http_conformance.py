@@ -324,9 +324,12 @@ def test_who_may(guarded, offers):
 
 
 def test_token_where_none_is_wanted(kept, offers, name):
-    """A player without a key sends what JavaScript makes of it."""
-    created = kept.ask("POST", f"/whip/{name()}", offers["send"], sdp(bearer("undefined")))
+    """A player without a key sends what JavaScript makes of it, which makes two of them no one and the same."""
+    path = f"/whip/{name()}"
+    created = kept.ask("POST", path, offers["send"], sdp(bearer("undefined")))
     assert created.status == 201
+    assert kept.ask("POST", path, offers["send"], sdp(bearer("undefined"))).status == 409
+    assert kept.ask("GET", created["Location"]).status == 204
     assert kept.ask("DELETE", created["Location"], headers=bearer("undefined")).status == 200
 
 

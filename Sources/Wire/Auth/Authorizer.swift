@@ -48,6 +48,9 @@ public struct Credentials: Sendable {
         self.forwardedFingerprint = forwardedFingerprint
     }
 
+    /// What players without a key show, and JavaScript makes of none. It tells nobody from anybody.
+    static let nobodys: Set<String> = ["", "undefined", "null"]
+
     /// Every token shown, the one of `Authorization: Bearer` (RFC 6750 section 2.1, scheme in any case) first.
     var tokens: [String] {
         var found: [String] = []
@@ -89,7 +92,7 @@ public final class Authorizer: Sendable {
     public func authorize(_ credentials: Credentials, for access: Access, now: Int64) throws(AuthFailure) -> Principal {
         let shown = credentials.tokens
         if settings.isOpen {
-            let own = shown.first.map { fingerprint(of: $0) } ?? ""
+            let own = shown.first { !Credentials.nobodys.contains($0) }.map { fingerprint(of: $0) } ?? ""
             return Principal(id: "*", rights: .all, fingerprint: credentials.forwardedFingerprint ?? own)
         }
         if shown.isEmpty, case .session(let stream) = access { return Principal(id: stream, rights: []) }
