@@ -107,6 +107,28 @@ struct SessionLimitTests {
         }
     }
 
+    @Test("who takes silent publishers' places at the same moment gets as many as one may have, and the others keep theirs")
+    func takeoversAtOnce() async throws {
+        try await TestBench.with { settings in
+            settings.sessionsPerAddressMax = 1
+        } _: { bench in
+            let names = (0..<8).map { "stream\($0)" }
+            for name in names { _ = try await bench.publish(name) }
+            bench.clock.advance(ms: 600_000)
+            let here = SessionClient(credential: nil, network: "192.0.2.1")
+            let won = await withTaskGroup(of: Bool.self) { group in
+                for name in names {
+                    group.addTask {
+                        (try? await bench.registry.publish(stream: name, offer: Self.give, from: here)) != nil
+                    }
+                }
+                return await group.reduce(0) { $0 + ($1 ? 1 : 0) }
+            }
+            #expect(won == 1)
+            #expect(await bench.registry.counts.publishers == 8)
+        }
+    }
+
     @Test("nobody opens a stream that nobody has made, where that is wanted, and the offer is not read for it")
     func unknownStream() async throws {
         try await TestBench.with { settings in

@@ -36,7 +36,8 @@ extension StreamRegistry {
         if !isRelay { try checkSeats(client, besides: freed) }
     }
 
-    private func checkSeats(_ client: SessionClient, besides freed: [SessionSeats.Holder]) throws(StreamError) {
+    /// Throws when the client has as many sessions as one may, but for a place that becomes free for it.
+    func checkSeats(_ client: SessionClient, besides freed: [SessionSeats.Holder]) throws(StreamError) {
         for holder in client.holders where !freed.contains(holder) {
             let most =
                 switch holder {

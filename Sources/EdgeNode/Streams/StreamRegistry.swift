@@ -70,7 +70,7 @@ public actor StreamRegistry {
                 dataMessageBytes: plane.dataMessageBytes)
         }
         let key = try openStream(name, isCreating: settings.autoCreateWHIP)
-        try await replacePublisher(of: name, key: key, client: client, isOrdered: idleSeconds != nil)
+        try await replacePublisher(of: name, key: key, client: client, isRelay: path != nil, isOrdered: idleSeconds != nil)
 
         var session = newSession(answer.tracks, remote: answer.remote.ice, from: client, isRelay: path != nil)
         session.hasDataChannel = answer.remote.dataChannels != nil
@@ -193,9 +193,11 @@ public actor StreamRegistry {
 
     /// Makes room for a publisher, or throws 409.
     ///
-    /// - Parameter isOrdered: a coordinator gives a copy another source.
+    /// - Parameters:
+    ///   - isRelay: another node pushes, which is not counted.
+    ///   - isOrdered: a coordinator gives a copy another source.
     private func replacePublisher(
-        of name: String, key: StreamKey, client: SessionClient, isOrdered: Bool
+        of name: String, key: StreamKey, client: SessionClient, isRelay: Bool, isOrdered: Bool
     ) async throws(StreamError) {
         guard let current = streams[name]?.publisher else { return }
         guard let handle = current.handle else { throw .publisherExists }
@@ -204,10 +206,12 @@ public actor StreamRegistry {
             guard await isStale(current, handle) else { throw .publisherExists }
         }
         guard streams[name]?.key == key, streams[name]?.publisher?.id == current.id else { throw .publisherExists }
+        // Its other offers have been let in meanwhile, perhaps.
+        if !isRelay { try checkSeats(client, besides: current.seat.holders) }
         log.info("publisher is replaced", ["stream": name])
         endPublication(name, session: current.id, state: .closed)
         // A reservation without a handle keeps others out until the old session is gone.
-        streams[name]?.publisher = newSession([], remote: current.remoteICE, from: client)
+        streams[name]?.publisher = newSession([], remote: current.remoteICE, from: client, isRelay: isRelay)
         let reservation = streams[name]?.publisher?.id
         await plane.remove(handle)
         guard streams[name]?.key == key, streams[name]?.publisher?.id == reservation else { throw .publisherExists }
