@@ -267,6 +267,27 @@ struct WHIPRouteTests {
         }
     }
 
+    @Test("a list that is passed on is nobody's address, whatever it begins with: who passes it on is counted")
+    func toldList() async throws {
+        let toml = """
+            [http]
+            trusted_proxies = ["127.0.0.1"]
+            [auth]
+            tokens = ["all"]
+            [limits]
+            max_sessions_per_address = 1
+            """
+        try await TestNode.with(toml) { node in
+            let headers: HTTPHeaders = [
+                "Content-Type": "application/sdp", "Authorization": "Bearer all", "X-Forwarded-For": "127.0.0.1, 203.0.113.9",
+            ]
+            for (stream, status) in [("one", 201), ("two", 429)] {
+                let answer = try await node.send(.post, "/whip/\(stream)", headers: headers, body: TestOffer.publish())
+                #expect(answer.status == status)
+            }
+        }
+    }
+
     @Test("limits of the configuration answer 503 with Retry-After and 403")
     func limits() async throws {
         try await TestNode.with("[node]\npub_max = 1\n[limits]\nmax_subs_per_stream = 1\n") { node in

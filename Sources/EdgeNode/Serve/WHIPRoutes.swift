@@ -108,10 +108,11 @@ struct WHIPRoutes {
     /// Whom a session counts for. Who may do everything, as a coordinator, is believed whose request it passes on.
     private func client(_ request: HTTPRequest, _ principal: Principal) -> SessionClient {
         var (address, network) = (request.remoteAddress, request.countedNetwork)
-        if !gate.authorizer.isOpen, principal.allows(.cluster), let told = request.headers["X-Forwarded-For"] {
-            address = told
-            // What is no single address tells nothing that is better known than who passes it on.
-            if ClientNetwork.isLoopback(told) { network = nil } else if let name = ClientNetwork.name(of: told) { network = name }
+        // What is no single address tells nothing that is better known than who passes it on.
+        if !gate.authorizer.isOpen, principal.allows(.cluster), let told = request.headers["X-Forwarded-For"],
+            let name = ClientNetwork.name(of: told)
+        {
+            (address, network) = (told, ClientNetwork.isLoopback(told) ? nil : name)
         }
         return SessionClient(credential: principal.fingerprint, network: network, address: address)
     }
