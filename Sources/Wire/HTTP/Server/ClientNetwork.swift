@@ -31,9 +31,8 @@ public enum ClientNetwork {
     static func client(behind peer: String, told: [String], isTrusted: (String) -> Bool) -> String? {
         guard isTrusted(peer) else { return peer }
         var client = peer
-        for part in told.flatMap({ $0.split(separator: ",") }).reversed() {
-            let address = withoutPort(trimBlanks(String(part)))
-            if address.isEmpty { continue }
+        for part in told.flatMap({ $0.split(separator: ",") }).map({ trimBlanks(String($0)) }).reversed() where !part.isEmpty {
+            let address = withoutPort(part)
             guard name(of: address) != nil else { return nil }
             client = address
             guard isTrusted(address) else { break }
