@@ -63,29 +63,38 @@ struct ExtensionAnswerTests {
         }
     }
 
-    @Test("on one transport an id means one extension, and an extension has one id")
-    func conflicts() throws {
-        let offered = try Self.offer(OfferCorpus.chrome.text, mixed: .none)
-        func moved(_ id: String) throws -> SessionDescription {
-            let media = offered.media.map { section in
-                guard section.kind == .video else { return section }
-                return MediaDescription(
-                    media: section.media, port: section.port, transportProtocol: section.transportProtocol,
-                    formats: section.formats, connection: section.connection,
-                    attributes: section.attributes.map { attribute in
-                        guard attribute.name == "extmap", attribute.value?.hasSuffix(Self.mid) == true else { return attribute }
-                        return SDPAttribute("extmap", "\(id) \(Self.mid)")
-                    })
-            }
-            return SessionDescription(origin: offered.origin, attributes: offered.attributes, media: media)
+    /// The offer with another id for the mid of its video.
+    private static func moving(midOfVideo id: String, in offered: SessionDescription) -> SessionDescription {
+        let media = offered.media.map { section in
+            guard section.kind == .video else { return section }
+            return MediaDescription(
+                media: section.media, port: section.port, transportProtocol: section.transportProtocol,
+                formats: section.formats, connection: section.connection,
+                attributes: section.attributes.map { attribute in
+                    guard attribute.name == "extmap", attribute.value?.hasSuffix(mid) == true else { return attribute }
+                    return SDPAttribute("extmap", "\(id) \(mid)")
+                })
         }
-        // What does not go with the section before is left out of the answer.
-        for (id, isTaken) in [("4", true), ("9", false), ("1", false)] {
-            let answer = try PublishAnswer(offer: try moved(id))
-            #expect(answer.tracks.map { $0.extensions.mid } == [4, isTaken ? 4 : nil])
-            let sections = try SessionDescription(parsing: answer.sdp(local: OfferCorpus.local)).media
-            let video = try #require(sections.first { $0.kind == .video })
+        return SessionDescription(origin: offered.origin, attributes: offered.attributes, media: media)
+    }
+
+    @Test(
+        "on one transport an id means one extension, and an extension has one id: what does not go with the section before is left out",
+        arguments: [("4", true), ("9", false), ("1", false)])
+    func conflicts(id: String, isTaken: Bool) throws {
+        func check(_ tracks: [NegotiatedTrack], _ sdp: String) throws {
+            #expect(tracks.map { $0.extensions.mid } == [4, isTaken ? 4 : nil])
+            let video = try #require(try SessionDescription(parsing: sdp).media.first { $0.kind == .video })
             #expect(video.all("extmap").contains { $0.hasSuffix(Self.mid) } == isTaken)
         }
+        let offered = try Self.offer(OfferCorpus.chrome.text, mixed: .none)
+        let publisher = try PublishAnswer(offer: Self.moving(midOfVideo: id, in: offered))
+        try check(publisher.tracks, publisher.sdp(local: OfferCorpus.local))
+        let asked = try Self.offer(OfferCorpus.chrome.text.replacingSendonly(), mixed: .none)
+        let viewer = try SubscribeAnswer(
+            offer: Self.moving(midOfVideo: id, in: asked),
+            stream: [SourceTrack(kind: .video, codec: .h264), SourceTrack(kind: .audio, codec: .opus)]
+        ) { .random(in: 1 ... .max) }
+        try check(viewer.tracks, viewer.sdp(local: OfferCorpus.local))
     }
 }

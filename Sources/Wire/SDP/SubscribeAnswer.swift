@@ -68,7 +68,8 @@ public struct SubscribeAnswer: Sendable {
             try section.checkUsable()
             var (track, lines) = Self.track(
                 section, open.remove(at: wanted), chosen, others, reports,
-                read.allowsMixedExtensions || section.allowsMixedExtensions, &identity, randomSSRC)
+                read.allowsMixedExtensions || section.allowsMixedExtensions, besides: tracks.map(\.extensions), &identity,
+                randomSSRC)
             lines.allowsMixedExtensions = !read.allowsMixedExtensions && track.extensions.needsTwoBytes
             tracks.append(track)
             accepted.append(section)
@@ -93,8 +94,8 @@ public struct SubscribeAnswer: Sendable {
 
     private static func track(
         _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ others: CodecPolicy,
-        _ reports: PathReports,
-        _ allowsMixed: Bool, _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
+        _ reports: PathReports, _ allowsMixed: Bool, besides earlier: [HeaderExtensionIDs],
+        _ identity: inout SendingIdentity, _ randomSSRC: () -> UInt32
     ) -> (NegotiatedTrack, AnswerSection.Accepted) {
         var agreed = chosen.feedback.intersection(feedback)
         let rtx = chosen.repair(agreed)
@@ -105,7 +106,7 @@ public struct SubscribeAnswer: Sendable {
         let codecs = [source.codec] + alternatives.map(\.codec)
         let (ids, extensionLines) = section.extensionIDs(
             extensions + timing + codecs.flatMap { HeaderExtension.ofCodec($0, allowsMixed: allowsMixed) }, weSend: true,
-            allowLongIDs: allowsMixed)
+            allowLongIDs: allowsMixed, besides: earlier)
         agreed.transportCC = ids.transportCC != nil
         agreed.remb = ids.absSendTime != nil
         let ssrc = identity.nextSSRC(randomSSRC)
