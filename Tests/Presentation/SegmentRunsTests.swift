@@ -5,6 +5,19 @@ import Testing
 
 @Suite("Segments as runs")
 struct SegmentRunsTests {
+    @Test("numbers and times of a damaged index: parts of them can be had all the same")
+    func damaged() {
+        var runs = SegmentRuns()
+        runs.append(SegmentRuns.Run(number: 1000, time: 0, duration: 100, count: 512))
+        runs.append(SegmentRuns.Run(number: 1001, time: 51_200, duration: 100))
+        runs.append(SegmentRuns.Run(number: 1002, time: .max, duration: 100))
+        runs.noteUnsynced([1001, 1003])
+        #expect(runs.part(0..<4).unsynced == [1001, 1003])
+        #expect(runs.part(2..<513).count == 511)
+        #expect(runs.part(2..<513).unsynced == [])
+        #expect(runs.touching(.max - 1, .max).count <= runs.count)
+    }
+
     @Test("they are what a list of segments is, for random segments and parts", arguments: 0..<20 as Range<UInt64>)
     func model(seed: UInt64) {
         var generator = SeededGenerator(seed: seed)

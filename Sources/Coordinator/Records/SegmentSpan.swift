@@ -57,6 +57,7 @@ struct SegmentSpan {
     private struct Row {
         let lengths: UnsafeMutableBufferPointer<SegmentRuns.Length>
         var count = 0
+        var segmentsRead: Int64 = 0
 
         mutating func read(_ bytes: UnsafeRawBufferPointer) {
             var values: (duration: Int64, count: Int64) = (0, 1)
@@ -92,6 +93,8 @@ struct SegmentSpan {
         /// - Returns: false when a row can't hold more.
         private mutating func add(_ duration: Int64, _ segments: Int64) -> Bool {
             guard duration > 0, segments > 0, segments <= segmentsMax, duration <= UInt32.max else { return true }
+            segmentsRead += segments
+            guard segmentsRead <= segmentsMax else { return false }
             let length = SegmentRuns.Length(duration: UInt32(duration), count: UInt32(segments))
             if count > 0, lengths[count - 1].duration == length.duration {
                 lengths[count - 1].count += length.count

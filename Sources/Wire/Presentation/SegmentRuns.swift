@@ -90,14 +90,15 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
         var result = SegmentRuns()
         result.timeline = timeline.part(range)
         if !unsynced.isEmpty, let first = result.first?.number, let last = result.last?.number {
-            result.unsynced = unsynced.filter { (first...last).contains($0) }
+            // In a damaged index numbers may go back.
+            result.unsynced = unsynced.filter { $0 >= first && $0 <= last }
         }
         return result
     }
 
     /// The segments that end after `start` and begin before `end`.
     public func touching(_ start: Int64, _ end: Int64) -> SegmentRuns {
-        let first = partitioningIndex { $0.time + $0.duration > start }
+        let first = partitioningIndex { $0.time &+ $0.duration > start }
         let last = partitioningIndex { $0.time >= end }
         return part(first..<Swift.max(first, last))
     }
