@@ -65,26 +65,24 @@ public struct PlaybackCatalog: Sendable {
     /// What is recorded of a stream in a range, oldest first.
     /// - Throws: 400 when it is too much for one manifest.
     public func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
-        let found = try await recordings(stream: stream, fromUs: fromUs, toUs: toUs)
+        let oldestFirst = try await recordings(stream: stream, fromUs: fromUs, toUs: toUs).reversed()
         let live = await directory.view().liveAliases
-        var material = found.reversed().map { placed in
+        var material = oldestFirst.map { placed in
             // A range with an end is over, whatever happens behind it.
             let isGrowing = toUs == nil && placed.recording.shownStatus(liveNodes: live) == .active
             return RecordedMaterial(recording: placed.recording, periods: [], isGrowing: isGrowing)
         }
         var bound = ManifestBound()
         try await withThrowingTaskGroup(of: (place: Int, periods: [IndexedPeriod]).self) { group in
-            for (place, placed) in found.reversed().enumerated() {
-                if place >= Self.readAtOnce, let read = try await group.next() {
-                    try bound.add(read.periods)
-                    material[read.place].periods = read.periods
-                }
-                group.addTask { (place, try await periods(of: placed, fromUs: fromUs, toUs: toUs)) }
-            }
-            for try await read in group {
+            func take(_ read: (place: Int, periods: [IndexedPeriod])) throws {
                 try bound.add(read.periods)
                 material[read.place].periods = read.periods
             }
+            for (place, placed) in oldestFirst.enumerated() {
+                if place >= Self.readAtOnce, let read = try await group.next() { try take(read) }
+                group.addTask { (place, try await periods(of: placed, fromUs: fromUs, toUs: toUs)) }
+            }
+            for try await read in group { try take(read) }
         }
         return material
     }

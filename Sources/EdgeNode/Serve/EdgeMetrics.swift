@@ -66,11 +66,12 @@ struct EdgeMetrics {
         let publishers = sessions.filter(\.handle.isPublisher).compactMap { session in
             names[session.handle.stream].map { (name: $0, session: session) }
         }.sorted { $0.name < $1.name }
-        text.add(EdgeMetric.publisherLost, publishers.map { MetricSample(["stream": $0.name], Double($0.session.lost)) })
-        text.add(EdgeMetric.publisherRTT, publishers.map { MetricSample(["stream": $0.name], Double($0.session.rttNs) / 1e9) })
-        text.add(
-            EdgeMetric.publisherKeyframeRequests,
-            publishers.map { MetricSample(["stream": $0.name], Double($0.session.keyframeRequests)) })
+        func each(_ metric: Metric, _ value: (SessionSnapshot) -> Double) {
+            text.add(metric, publishers.map { MetricSample(["stream": $0.name], value($0.session)) })
+        }
+        each(EdgeMetric.publisherLost) { Double($0.lost) }
+        each(EdgeMetric.publisherRTT) { Double($0.rttNs) / 1e9 }
+        each(EdgeMetric.publisherKeyframeRequests) { Double($0.keyframeRequests) }
         var sums: [StreamKey: ViewerSums] = [:]
         for viewer in sessions where !viewer.handle.isPublisher { sums[viewer.handle.stream, default: ViewerSums()].add(viewer) }
         let streams = sums.compactMap { key, sums in names[key].map { (name: $0, sums: sums) } }.sorted { $0.name < $1.name }

@@ -193,6 +193,7 @@ struct StreamEntry {
             stats.publish.add(publisher.stats)
             stats.publish.bitrate = publisher.stats.bitrate
         }
+        // In place: a copy of each session would cost more than its numbers.
         for index in viewers.values.indices {
             stats.subscribe.add(viewers.values[index].stats)
             stats.subscribe.bitrate += viewers.values[index].stats.bitrate
@@ -200,7 +201,7 @@ struct StreamEntry {
         return stats
     }
 
-    /// Its numbers alone: a record of thousands of viewers would take milliseconds.
+    /// Its numbers alone, read in place: a record of thousands of viewers would take milliseconds.
     var tally: StreamTally {
         var states: [Cluster.SessionState: Int] = [:]
         for index in viewers.values.indices { states[viewers.values[index].state, default: 0] += 1 }
