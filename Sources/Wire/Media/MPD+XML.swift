@@ -174,8 +174,8 @@ struct XMLWriter {
         return out
     }
 
-    /// The `S` elements of a SegmentTimeline: a month has more than a million of them, so they are not indented, which would be a third of
-    /// the document. `t` is written where time does not just go on.
+    /// The `S` elements of a SegmentTimeline: a month has more than a million of them, so they are not indented: the blanks would be a
+    /// quarter of the document. `t` is written where time does not just go on.
     mutating func append(timeline: MPD.SegmentTimeline) {
         withUnsafeTemporaryAllocation(byteCount: TimelineLines.byteCount, alignment: 16) { memory in
             guard let start = memory.baseAddress else { return }

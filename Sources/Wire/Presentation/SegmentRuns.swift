@@ -27,7 +27,7 @@ public struct SegmentRuns: RandomAccessCollection, Sendable, Equatable {
     /// How many segments there are.
     public var count: Int { timeline.count }
 
-    /// The segment at a place; finds its run by halving.
+    /// The segment at a place; finds its block by halving and walks at most 64 lengths.
     public subscript(position: Int) -> IndexedSegment {
         let run = timeline[position]
         return IndexedSegment(

@@ -3,8 +3,8 @@
 import { request } from "./api.js";
 
 /** Posts the offer of `connection` and applies the answer. Returns the absolute session URL, or null when the server names none.
-    Candidates are not waited for: the nodes are ICE-lite and learn our address from our own checks. `change` may make another offer of
-    the browser's, which stands where the browser won't have the other. */
+    Candidates are not waited for: the nodes are ICE-lite and learn our address from our own checks. `change` may alter the browser's
+    offer; where the browser refuses the result, its own stands. */
 export async function negotiate(connection, path, signal, change = (sdp) => sdp) {
   const offer = await connection.createOffer();
   await connection.setLocalDescription({ type: "offer", sdp: change(offer.sdp) }).catch(() => connection.setLocalDescription(offer));
