@@ -26,6 +26,18 @@ struct AccessTests {
         }
     }
 
+    @Test("where it is set, metrics need a credential like the list of nodes")
+    func metrics() async throws {
+        let edge = try TestEdge("edge-1", token: "node-secret")
+        try await Bench.run([edge], extra: Self.extra + "\nauth.metrics = true\n", token: "admin") { bench in
+            let unknown = try await bench.get("/metrics")
+            #expect(unknown.status == 401)
+            #expect(try await bench.get("/metrics", token: "room").status == 403)
+            #expect(try await bench.get("/metrics", token: "admin").status == 200)
+            #expect(try await bench.get("/healthz").status == 200)
+        }
+    }
+
     @Test(
         "everything else wants a credential, and says so",
         arguments: [

@@ -90,6 +90,7 @@ let badConfigs: [(text: String, message: String)] = [
         "[auth]\ntokens = [\"t\"]\nopen = true",
         "edge.toml:3: auth.open: contradicts the credentials in [auth]: remove one or the other"
     ),
+    ("[auth]\nmetrics = true", "edge.toml:2: auth.metrics: nothing is set in [auth] that could be asked for"),
     ("[auth.room_tokens]\n\"a/b\" = \"t\"", "edge.toml:2: auth.room_tokens.a/b: not a stream name"),
     ("[auth.room_tokens]\ndemo = \"\"", "edge.toml:2: auth.room_tokens.demo: must not be empty"),
     (

@@ -54,6 +54,28 @@ struct StreamRouteTests {
         }
     }
 
+    @Test("names of streams stand in the metrics: where it is set they need a credential like the list of streams")
+    func guardedMetrics() async throws {
+        let toml = """
+            [auth]
+            tokens = ["all"]
+            room_tokens = { demo = "room" }
+            metrics = true
+            """
+        try await TestNode.with(toml) { node in
+            for (token, status) in [("all", 200), ("room", 403), ("wrong", 401)] {
+                let headers: HTTPHeaders = ["Authorization": "Bearer \(token)"]
+                let statuses = [
+                    try await node.send(.get, "/metrics", headers: headers).status,
+                    try await node.send(.get, "/api/streams", headers: headers).status,
+                ]
+                #expect(statuses == [status, status])
+            }
+            #expect(try await node.send(.get, "/metrics").status == 401)
+            #expect(try await node.send(.get, "/healthz").status == 200)
+        }
+    }
+
     @Test("metrics are Prometheus text: every sample has its HELP and TYPE, every name the prefix")
     func metrics() async throws {
         try await TestNode.with { node in

@@ -137,7 +137,7 @@ public final class Coordinator: Server {
         router.add { TokenRoutes(gate).add(to: &$0) }
         router.add { TimeRoute.add(to: &$0) }
         let system = SystemRoutes(
-            CoordinatorProgram.description, requests: requests,
+            CoordinatorProgram.description, requests: requests, metricsGate: config.auth.guardsMetrics ? gate : nil,
             health: {
                 do throws(IndexError) {
                     _ = try await index.counts()

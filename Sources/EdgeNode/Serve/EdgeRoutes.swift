@@ -47,8 +47,9 @@ struct EdgeRoutes {
         info.add(to: &router)
         let metrics = EdgeMetrics(registry: registry, cascades: cascades, plane: plane, recorder: recorder, state: state)
         SystemRoutes(
-            EdgeProgram.description, alias: config.node.alias, requests: requests, info: { await info.read() },
-            metrics: { await metrics.add(to: &$0) }
+            EdgeProgram.description, alias: config.node.alias, requests: requests,
+            metricsGate: config.auth.guardsMetrics ? gate : nil,
+            info: { await info.read() }, metrics: { await metrics.add(to: &$0) }
         ).add(to: &router)
         return router
     }

@@ -28,6 +28,8 @@ public struct CredentialSettings: Sendable, Hashable {
     public var accounts: [Account]
     /// `open`: no credential is meant to be needed, whatever address is listened on.
     public var isOpen: Bool
+    /// `metrics`: `/metrics`, where names of streams and nodes stand, needs a credential, too.
+    public var guardsMetrics: Bool
 
     /// Whether anything at all asks for a credential.
     public var isAnySet: Bool { !tokens.isEmpty || !secret.isEmpty || !roomTokens.isEmpty || !accounts.isEmpty }
@@ -51,8 +53,10 @@ public struct CredentialSettings: Sendable, Hashable {
             accounts.append(account)
         }
         isOpen = auth.flag("open", default: false)
+        guardsMetrics = auth.flag("metrics", default: false)
         if !accounts.isEmpty, secret.isEmpty { auth.problem("accounts", "a login gives out a JWT: set auth.secret too") }
         if isOpen, isAnySet { auth.problem("open", "contradicts the credentials in [auth]: remove one or the other") }
+        if guardsMetrics, !isAnySet { auth.problem("metrics", "nothing is set in [auth] that could be asked for") }
         if !isAnySet, !isOpen, !listen.isLoopback {
             root.problem(
                 "http.listen",

@@ -1,9 +1,12 @@
+import Auth
 import HTTP
 
-/// What every program answers about itself, to everyone: health, metrics, who it is, and what it can be asked.
+/// What every program answers about itself, to everyone: health, metrics, who it is, and what it can be asked. Metrics alone may ask for a
+/// credential.
 public struct SystemRoutes: Sendable {
     private let program: ProgramDescription
     private let requests: RequestMetrics
+    private let metricsGate: Gate?
     private let process: ProcessMetrics
     private let health: @Sendable () async throws -> Void
     private let info: @Sendable () async throws -> any Encodable
@@ -13,16 +16,18 @@ public struct SystemRoutes: Sendable {
     ///   - program: whose routes these are.
     ///   - alias: the node's, for the metrics; nil for a program without one.
     ///   - requests: counts the requests of all routes.
+    ///   - metricsGate: lets those have the metrics who may read lists; nil: everyone has them.
     ///   - health: throws an ``HTTPError`` with 503 when the program can't do its work.
     ///   - info: what `/api/info` tells.
     ///   - metrics: adds the program's own metrics.
     public init(
-        _ program: ProgramDescription, alias: String? = nil, requests: RequestMetrics,
+        _ program: ProgramDescription, alias: String? = nil, requests: RequestMetrics, metricsGate: Gate? = nil,
         health: @escaping @Sendable () async throws -> Void = {}, info: @escaping @Sendable () async throws -> any Encodable,
         metrics: @escaping @Sendable (inout MetricText) async throws -> Void
     ) {
         self.program = program
         self.requests = requests
+        self.metricsGate = metricsGate
         process = ProcessMetrics(prefix: program.metricPrefix, alias: alias, startedAt: WallClock.seconds())
         self.health = health
         self.info = info
@@ -36,7 +41,8 @@ public struct SystemRoutes: Sendable {
             try await health()
             return .text("ok", headers: noStore)
         }
-        router.get("/metrics", RouteDescription("Metrics for Prometheus", tag: "system")) { _ in
+        router.get("/metrics", RouteDescription("Metrics for Prometheus", tag: "system")) { request in
+            try metricsGate?.check(request, .browse)
             var text = MetricText()
             process.add(to: &text)
             try await metrics(&text)
