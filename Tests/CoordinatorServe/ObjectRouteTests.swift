@@ -167,6 +167,28 @@ struct ObjectRouteTests {
         }
     }
 
+    @Test("of a shared store only what players ask for is served, whoever is said to have it")
+    func notForPlayers() async throws {
+        let names = ["demo/1/session_a.jsonl", "demo/1/x.sql", "demo/1/seg_0001.m4s.tmp", ".probe/x"]
+        let edge = try TestEdge("edge-1")
+        for name in names { edge.setObject(name, Array("from the node".utf8)) }
+        let store = "recorder.storage.type = \"fs\"\nrecorder.storage.root = \"{folder}/objects\""
+        try await Bench.run([edge], extra: store) { bench in
+            for name in names {
+                let file = URL(fileURLWithPath: bench.folder.file("objects/" + name))
+                try FileManager.default.createDirectory(at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+                try Data("from the store".utf8).write(to: file)
+                for query in ["", "?node=edge-1", "?part=0&node=edge-1"] {
+                    let answer = try await bench.get("/api/record/object/\(name)\(query)")
+                    #expect(answer.status == 404, "\(name)\(query)")
+                    #expect(answer.headers["Cache-Control"] == "no-store")
+                    #expect(try await bench.send(.head, "/api/record/object/\(name)\(query)").status == 404)
+                }
+            }
+            #expect(!edge.seen.contains { $0.path.hasPrefix("/api/record/object") })
+        }
+    }
+
     /// A bucket of S3 with two objects, a small and a large one; the first answer with the large one breaks off.
     private static func bucket(_ seen: Seen) throws -> HTTPServer {
         var router = Router()

@@ -47,13 +47,17 @@ public struct ObjectProxy: Sendable {
     /// - Parameters:
     ///   - path: the key as the client gave it, percent-decoded once.
     ///   - alias: the node that has it; nil lets the index say.
-    /// - Throws: 400 for what is no key, 404 when nobody has it, 502 and 503 when its node fails.
+    /// - Throws: 400 for what is no key, 404 when nobody has it or it is nothing that players ask for, 502 and 503 when its node fails.
     public func respond(to request: HTTPRequest, path: String, node alias: String?) async throws -> HTTPResponse {
         let key: ObjectKey
         do throws(StoreError) {
             key = try ObjectKey(path)
         } catch {
             throw HTTPError(.badRequest, "not an object's path")
+        }
+        // The store may hold anything: journals, and what others put there.
+        guard ObjectKind(key.name).isForPlayers else {
+            throw HTTPError(.notFound, "no such object", headers: ["Cache-Control": "no-store"])
         }
         // Parts are only where they are written.
         if let text = request.query.first("part") {
