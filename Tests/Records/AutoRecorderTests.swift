@@ -86,15 +86,17 @@ struct AutoRecorderTests {
         }
     }
 
-    @Test("a recording older than the limit ends and another begins; a younger one goes on")
+    @Test("a recording older than the limit ends and another begins; a younger one goes on, and one its node may end itself")
     func rotates() async throws {
         let edge = try TestEdge("a")
-        edge.setStreams([TestRecords.stream("old", isRecording: true), TestRecords.stream("young", isRecording: true)])
-        let at = TestRecords.tenOClockUs
+        let ages: [(name: String, seconds: Int64)] = [("old", 60 + 61), ("due", 60 + 3), ("young", 10)]
+        edge.setStreams(ages.map { TestRecords.stream($0.name, isRecording: true) })
+        let nowUs = TestRecords.tenOClockUs
         try await running(
-            [edge], rules("*", maxSeconds: 60), wallUs: at + 100_000_000,
+            [edge], rules("*", maxSeconds: 60), wallUs: nowUs,
             prepare: { index in
-                for (name, startUs) in [("old", at), ("young", at + 90_000_000)] {
+                for (name, seconds) in ages {
+                    let startUs = nowUs - seconds * 1_000_000
                     let row = TestRecords.recording(name, stream: name, node: "a", startUs: startUs, segments: 1, status: .active)
                         .row
                     _ = try await index.upsert(try #require(IndexedRecording(row, node: "a")))
@@ -104,6 +106,7 @@ struct AutoRecorderTests {
             try await eventually("the old one is rotated") { requests(edge, "/api/record/old").count >= 2 }
             try await Task.sleep(for: .milliseconds(300))
             #expect(requests(edge, "/api/record/old") == ["DELETE", "POST"])
+            #expect(requests(edge, "/api/record/due").isEmpty)
             #expect(requests(edge, "/api/record/young").isEmpty)
         }
     }

@@ -12,7 +12,7 @@ public struct AutoRecordRules: Sendable {
     public var basePrefix: String
     /// How often to look, milliseconds.
     public var tickMs: Int
-    /// After so long a recording ends and another begins; 0 means never.
+    /// After so long, and a minute in which its node may do so by itself, a recording ends and another begins; 0 means never.
     public var maxSeconds: Int
 
     /// Rules as configured.
@@ -37,6 +37,9 @@ public actor AutoRecorder {
     static let retryMaxNs: UInt64 = 60_000_000_000
     static let settleNs: UInt64 = 15_000_000_000
     static let answerMs = 10_000
+    /// A node ends its own recordings at midnight or after its own limit without losing a picture, which the index hears of with the next
+    /// segment; only one that did not is told to, and what is published between the two requests is lost.
+    static let graceUs: Int64 = 60_000_000
 
     private struct Attempt {
         var failures = 0
@@ -123,8 +126,12 @@ public actor AutoRecorder {
     }
 
     private func isOverdue(_ stream: String, _ node: NodeView) async throws -> Bool {
-        let oldestUs = wallUs() - Int64(rules.maxSeconds) * 1_000_000
-        return try await index.activeRecordings(node: node.alias).contains { $0.stream == stream && $0.startUs < oldestUs }
+        let oldestUs = wallUs() - Int64(rules.maxSeconds) * 1_000_000 - Self.graceUs
+        for recording in try await index.activeRecordings(node: node.alias) where recording.stream == stream {
+            // Midnight is the node's.
+            if recording.startUs + (try await index.correctionUs(of: recording)) < oldestUs { return true }
+        }
+        return false
     }
 
     private struct StartRequest: Encodable {

@@ -170,7 +170,7 @@ public struct AutoRecordSettings: Sendable, Hashable {
     public var basePrefix: String
     /// `tick_ms` between two looks at the streams.
     public var tickMs: Int
-    /// `max_recording_seconds` until a new recording begins; 0: never.
+    /// `max_recording_seconds` until a new recording begins, where its node has not begun one a minute later; 0: never.
     public var maxRecordingSeconds: Int
 
     init(reading root: ConfigSection) {
