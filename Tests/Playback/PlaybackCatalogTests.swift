@@ -40,6 +40,12 @@ struct PlaybackCatalogTests {
         try await add("long", at: 30 * dayUs, segments: 3_000_000)
         await #expect(throws: HTTPError.self) { try await catalog.material(stream: "demo", fromUs: nil, toUs: nil) }
         #expect(try await catalog.material(stream: "demo", fromUs: nil, toUs: 20 * dayUs).count == 1_100)
+        // Of a node whose clock is five seconds slow.
+        #expect(try await catalog.recordingStart(stream: "demo", id: "s1") == dayUs + 600_000_000)
+        try await index.noteClock(node: "a", offsetUs: 5_000_000, atUs: dayUs)
+        #expect(try await catalog.recordingStart(stream: "demo", id: "s1") == dayUs + 605_000_000)
+        #expect(try await catalog.recordingStart(stream: "demo", id: nil) == dayUs + 5_000_000)
+        #expect(try await catalog.recordingStart(stream: "demo", id: "none") == nil)
         await client.shutdown()
         await index.close()
     }

@@ -10,6 +10,11 @@ private struct MemoryRecordings: PlaybackSource {
     static let startUs: Int64 = 1_795_168_800_000_000
     let sizes: [String]
     var codecs = "avc1.42e01f"
+    /// From the start of a period to that of the next.
+    var everySeconds: Int64 = 10
+    /// Of the recording; nil while it grows.
+    var endUs: Int64?
+    var updatedUs = MemoryRecordings.startUs
     private let objects: [String: [UInt8]]
 
     init(sizes: [String]) throws {
@@ -43,12 +48,12 @@ private struct MemoryRecordings: PlaybackSource {
 
     func material(stream: String, fromUs: Int64?, toUs: Int64?) async throws -> [RecordedMaterial] {
         let recording = IndexedRecording(
-            stream: "demo", node: "n", session: "s", startUs: Self.startUs, status: .completed, mpdPath: "d/manifest.mpd",
-            recordDir: "d", updatedUs: Self.startUs)
-        // Ten seconds from start to start: six of them without recording.
+            stream: "demo", node: "n", session: "s", startUs: Self.startUs, endUs: endUs, status: .completed,
+            mpdPath: "d/manifest.mpd", recordDir: "d", updatedUs: updatedUs)
+        // Four seconds each, and nothing recorded in between.
         let periods = sizes.indices.map { index in
             IndexedPeriod(
-                ordinal: index, startUs: Self.startUs + Int64(index) * 10_000_000,
+                ordinal: index, startUs: Self.startUs + Int64(index) * everySeconds * 1_000_000,
                 tracks: [
                     IndexedTrack(
                         kind: "video", codecs: codecs, timescale: 90_000, timeAtStart: 0,
@@ -81,14 +86,14 @@ private struct MemoryRecordings: PlaybackSource {
 @Suite("export.mp4")
 struct ClipRouteTests {
     private func status(
-        _ source: MemoryRecordings, _ query: String, of name: String = "export.mp4"
+        _ source: MemoryRecordings, _ query: String, of name: String = "export.mp4", header: String = "X-Clip-Start"
     ) async throws -> (HTTPStatus, String) {
         var router = Router()
         for route in PlaybackRoutes(source: source).all { router.get(route.pattern, route.description, route.handler) }
         let request = try HTTPRequest(method: .get, target: "/api/playback/demo/\(name)?\(query)")
         let response = await router.respond(to: request)
         if case .bytes(let bytes) = response.body { return (response.status, String(decoding: bytes, as: UTF8.self)) }
-        return (response.status, response.headers["X-Clip-Start"] ?? "")
+        return (response.status, response.headers[header] ?? "")
     }
 
     @Test("one format over a gap is one file, a change of it is a conflict that says where")
@@ -123,6 +128,25 @@ struct ClipRouteTests {
             try await status(source, "", of: "unknown/file.mp4") == (.notFound, "{\"error\":\"demo has no recording unknown\"}"))
         #expect(try await status(source, "start=9&end=3", of: "s/file.mp4").0 == .badRequest)
         #expect(try await status(source, "start=30", of: "s/file.mp4").0 == .notFound)
+    }
+
+    @Test("a day's recording is whole in its file, with what came behind midnight; of a longer one the range must be given")
+    func longFile() async throws {
+        var source = try MemoryRecordings(sizes: ["64x48", "64x48"])
+        (source.everySeconds, source.endUs) = (86_399, MemoryRecordings.startUs + 86_403_000_000)
+        let whole = try await status(source, "", of: "s/file.mp4", header: "Content-Disposition")
+        #expect(whole == (.ok, "inline; filename=\"demo_20261120T100000Z_8s.mp4\""))
+
+        let lateUs = MemoryRecordings.startUs + 108_000_000_000
+        (source.everySeconds, source.endUs) = (107_996, lateUs)
+        let (code, words) = try await status(source, "", of: "s/file.mp4")
+        #expect(code == .badRequest && words.contains("24 hours") && words.contains("start and end"))
+        #expect(try await status(source, "start=40000", of: "s/file.mp4").0 == .ok)
+        #expect(try await status(source, "end=86400", of: "s/file.mp4").0 == .ok)
+        #expect(try await status(source, "end=86401", of: "s/file.mp4").0 == .badRequest)
+        // What grows has no end yet.
+        (source.endUs, source.updatedUs) = (nil, lateUs)
+        #expect(try await status(source, "", of: "s/file.mp4").0 == .badRequest)
     }
 
     @Test("VP8 is played by DASH; HLS and MP4, which have no place for it, say so in words", arguments: ["vp8", "avc1.42e01f"])

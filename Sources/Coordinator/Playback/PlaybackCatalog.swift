@@ -19,9 +19,10 @@ public struct PlaybackCatalog: Sendable {
     /// Names of the streams that have recordings.
     public func streams() async throws -> [String] { try await index.streams() }
 
-    /// When a recording began, the stream's first without `id`; Unix microseconds, nil when there is none.
+    /// When a recording began by our clock, the stream's first without `id`; Unix microseconds, nil when there is none.
     public func recordingStart(stream: String, id: String?) async throws -> Int64? {
-        try await index.start(stream: stream, session: id)
+        guard let recording = try await index.first(stream: stream, session: id) else { return nil }
+        return recording.startUs + (try await index.correctionUs(of: recording))
     }
 
     /// A page of a stream's recordings.

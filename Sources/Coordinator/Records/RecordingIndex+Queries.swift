@@ -85,15 +85,15 @@ extension RecordingIndex {
             [.text(node)], Self.recording)
     }
 
-    /// When the recording of this identifier began, or the stream's first; Unix microseconds, nil when there is none.
-    public func start(stream: String, session: String?) throws(IndexError) -> Int64? {
+    /// The recording of this identifier, or the stream's first; nil when there is none.
+    public func first(stream: String, session: String?) throws(IndexError) -> IndexedRecording? {
         try database().rows(
             """
-            SELECT start_us FROM recordings WHERE stream = ?1 AND (CAST(?2 AS TEXT) IS NULL OR session = ?2)
+            SELECT \(Self.columns) FROM recordings WHERE stream = ?1 AND (CAST(?2 AS TEXT) IS NULL OR session = ?2)
             ORDER BY start_us LIMIT 1
             """,
-            [.text(stream), session.map { .text($0) } ?? .null]
-        ) { $0.integer(0) }.first
+            [.text(stream), session.map { .text($0) } ?? .null], Self.recording
+        ).first
     }
 
     /// How many recordings the index has, and how many of them grow.

@@ -13,6 +13,8 @@ struct ClipRoute: Sendable {
 
     /// A longer clip would be cut off by something on its way sooner or later.
     static let secondsMax: Int64 = 86_400
+    /// What a day's recording has behind midnight, up to the first key frame; its file has that, too.
+    static let tailUs: Int64 = 60_000_000
     /// How far before the start the key frame may be: recorders end a segment after 30 s at the latest.
     static let leadUs: Int64 = 60_000_000
 
@@ -53,7 +55,8 @@ struct ClipRoute: Sendable {
         guard let end = try await self.end(request, clock, start: start) else {
             throw HTTPError(.badRequest, "say until when: end, or duration in seconds")
         }
-        return try await clip(request, stream, from: start, to: end, disposition: "attachment") { _ in true }
+        try Self.check(start, end)
+        return try await clip(request, stream, start..<end, disposition: "attachment") { _ in true }
     }
 
     private func file(_ request: HTTPRequest) async throws -> HTTPResponse {
@@ -61,23 +64,32 @@ struct ClipRoute: Sendable {
         let clock = Clock(stream: stream, recording: id)
         let start = try await instant(["start", "from"], request, clock)
         let from = if let start { start } else { try await beginning(clock) }
-        let to = try await end(request, clock, start: from) ?? from + Self.secondsMax * 1_000_000
-        return try await clip(request, stream, from: from, to: to, disposition: "inline") { recording in
+        let end = try await self.end(request, clock, start: from)
+        if let end { try Self.check(from, end) }
+        let to = end ?? from + Self.secondsMax * 1_000_000 + Self.tailUs
+        return try await clip(request, stream, from..<to, mustEnd: end == nil, disposition: "inline") { recording in
             recording.session == id && (node ?? recording.node) == recording.node
         }
     }
 
     /// The file of what the recordings that are `wanted` have between two instants, Unix microseconds.
+    /// - Parameter mustEnd: nothing of them may lie behind.
     private func clip(
-        _ request: HTTPRequest, _ stream: String, from: Int64, to: Int64, disposition: String,
+        _ request: HTTPRequest, _ stream: String, _ wallUs: Range<Int64>, mustEnd: Bool = false, disposition: String,
         wanted: (IndexedRecording) -> Bool
     ) async throws -> HTTPResponse {
-        try Self.check(from, to)
         let cut = try Self.cut(request)
-        let found = try await source.material(stream: stream, fromUs: max(0, from - Self.leadUs), toUs: to)
-        guard let timeline = Timeline(found.filter { wanted($0.recording) }, gaps: .collapse),
-            let plan = ClipPlan(timeline, wallUs: from..<to)
-        else { throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range") }
+        let found = try await source.material(
+            stream: stream, fromUs: max(0, wallUs.lowerBound - Self.leadUs), toUs: wallUs.upperBound
+        ).filter { wanted($0.recording) }
+        // One that grows was changed last when its newest segment came.
+        if mustEnd, found.contains(where: { ($0.recording.endUs ?? $0.recording.updatedUs) > wallUs.upperBound }) {
+            throw HTTPError(
+                .badRequest, "a file holds at most \(Self.secondsMax / 3_600) hours, and there are more: give start and end")
+        }
+        guard let timeline = Timeline(found, gaps: .collapse), let plan = ClipPlan(timeline, wallUs: wallUs) else {
+            throw HTTPError(.notFound, "nothing of \(stream) is recorded in this range")
+        }
         guard !plan.sections.flatMap(\.lanes).contains(where: { $0.track.container == .webm }) else {
             throw HTTPError(.conflict, "this is VP8, recorded as WebM, which has no place in MP4")
         }
