@@ -32,6 +32,9 @@ struct StoredRouteTests {
             let day = try await bench.get("/api/record/object/\(manifest)")
             #expect(day.status == 200 && day.headers["Content-Type"] == "application/dash+xml")
             #expect(day.text.contains("type=\"static\"") && day.text.occurrences(of: "<Period") == 2)
+            let tag = try #require(day.headers["ETag"])
+            #expect(try await bench.get("/api/record/object/\(manifest)", ["If-None-Match": tag]).status == 304)
+            #expect(try await bench.get("/api/record/object/\(manifest)", ["Range": "bytes=0-4"]).text == "<?xml")
             #expect(try await bench.get("/api/playback/demo/manifest.mpd").text.contains("type=\"static\""))
             #expect(try await bench.get("/api/record/object/\(closed.objects[1])?node=edge-a").text == "media")
 

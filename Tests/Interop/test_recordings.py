@@ -215,6 +215,20 @@ def test_recording_by_the_api(cluster, peers, name):
     assert len(inspection.packets(object_url(cluster, row["mpd_path"]), "v")) > 2 * sources.FPS
 
 
+def test_growing_manifest_is_not_sent_again_unchanged(cluster, peers, name):
+    stream = name("rec")
+    peers.publish(f"{cluster.url}/whip/{stream}")
+    row = eventually("the row", lambda: cluster.recordings(stream), 30)[0]
+    url = object_url(cluster, row["mpd_path"])
+    eventually("a growing manifest", lambda: 'type="dynamic"' in call("GET", url).text, 30)
+    for base in (cluster.edge(row["node_alias"]).url, cluster.url):
+        url = f"{base}/api/record/object/{row['mpd_path']}"
+        # A segment may come in between.
+        eventually("304", lambda: call("GET", url, None, {"If-None-Match": call("GET", url).headers["ETag"]}).status == 304, 20)
+        part = call("GET", url, None, {"Range": "bytes=0-4"})
+        assert part.status == 206 and part.text == "<?xml"
+
+
 def test_killed_edge_leaves_a_playable_recording(own_cluster, peers, name, browsers):
     stream, edge = name("rec"), own_cluster.edges[0]
     peers.publish(f"{own_cluster.url}/api/whip/{edge.alias}/{stream}")

@@ -107,7 +107,9 @@ public struct ObjectProxy: Sendable {
                 of: directory, stream: holder.stream, live: live, keepsGaps: Self.keepsGaps(request, key))
         else { return nil }
         let kind = ObjectKind(key.name)
-        return .bytes(bytes, contentType: kind.contentType, headers: kind.headers)
+        var headers = kind.headers
+        headers["ETag"] = ContentTag.of(bytes)
+        return .bytes(bytes, contentType: kind.contentType, headers: headers)
     }
 
     /// What the index does not know may grow at the node that the client names.

@@ -27,6 +27,7 @@ actor UnfinishedManifests {
         let nowUs = Int64(Date().timeIntervalSince1970 * 1e6)
         let sessions = shelf.sessions(stream: stream, nowUs: nowUs).map { live.contains($0.node) ? $0 : $0.ended }
         return DayManifest.render(
-            sessions, publishUs: nowUs, segmentSeconds: Self.segmentSeconds, keepsGaps: keepsGaps)?.utf8
+            sessions, publishUs: sessions.map(\.updatedUs).max() ?? 0, segmentSeconds: Self.segmentSeconds, keepsGaps: keepsGaps)?
+            .utf8
     }
 }

@@ -41,7 +41,7 @@ extension Recorder {
             all.append(sent)
         }
         let mpd = DayManifest.render(
-            all, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds,
+            all, publishUs: all.map(\.updatedUs).max() ?? 0, segmentSeconds: environment.settings.segmentSeconds,
             keepsGaps: keepsGaps)
         return mpd?.utf8
     }

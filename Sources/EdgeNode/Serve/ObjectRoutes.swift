@@ -81,7 +81,9 @@ struct ObjectRoutes {
 
     private func answer(_ request: HTTPRequest, _ object: Object) async throws(StoreError) -> HTTPResponse {
         if object.isManifest, let live = await recorder.liveManifest(object.key, gaps: object.gaps) {
-            return HTTPResponse(.ok, headers: object.headers, body: .bytes(live))
+            var headers = object.headers
+            headers["ETag"] = ContentTag.of(live)
+            return HTTPResponse(.ok, headers: headers, body: .bytes(live))
         }
         if let local = try await store.localFile(object.key) {
             do throws(HTTPError) { return Self.answer(try Self.file(local), object) } catch { throw .notFound }

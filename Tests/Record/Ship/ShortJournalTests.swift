@@ -139,6 +139,8 @@ struct ShortJournalTests {
         #expect(await eventually { recorder.shipStatus(stream: "demo")?.pendingObjects == 0 })
         let live = try #require(await recorder.liveManifest(key))
         #expect(String(decoding: live, as: UTF8.self).contains("<Period id=\"\(first.id)-1\""))
+        // Without a new segment nothing of it changes, the time it was published at least of all.
+        #expect(await eventually { await recorder.liveManifest(key) == recorder.liveManifest(key) })
         remote.set { $0.fault = .unavailable(reason: "away") }
         #expect(await recorder.stop(stream: "demo"))
         let ended = try #require(await recorder.liveManifest(key))
