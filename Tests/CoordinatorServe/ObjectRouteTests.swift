@@ -29,6 +29,7 @@ struct ObjectRouteTests {
             #expect(whole.headers["Content-Type"] == "video/mp4")
             #expect(whole.headers["Content-Length"] == "1000")
             #expect(whole.headers["Cache-Control"]?.contains("immutable") == true)
+            #expect(whole.headers["X-Content-Type-Options"] == "nosniff")
             #expect(whole.headers["Accept-Ranges"] == "bytes")
             let part = try await bench.get(Self.path + "?node=edge-1", ["Range": "bytes=10-19"])
             #expect(part.status == 206)

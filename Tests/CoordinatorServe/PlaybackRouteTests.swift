@@ -131,6 +131,7 @@ struct PlaybackRouteTests {
             let whole = try await bench.get("/api/playback/demo/manifest.mpd")
             #expect(whole.headers["Content-Type"] == "application/dash+xml")
             #expect(whole.headers["Cache-Control"] == "no-cache")
+            #expect(whole.headers["X-Content-Type-Options"] == "nosniff")
             #expect(whole.text.contains("type=\"static\""))
             #expect(whole.text.contains("mediaPresentationDuration=\"PT16S\""))
             #expect(whole.text.contains("seg_two_$Number%04d$.m4s?node=edge-2"))

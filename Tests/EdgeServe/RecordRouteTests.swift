@@ -163,6 +163,10 @@ struct ObjectRouteTests {
             let whole = try await node.send(.get, Self.base + "seg_0001.m4s")
             #expect(whole.status == 200 && whole.body == "0123456789" && whole.headers["Content-Type"] == "video/mp4")
             let etag = try #require(whole.headers["ETag"])
+            for name in ["seg_0001.m4s", "manifest.mpd"] {
+                let answer = try await node.send(.get, Self.base + name)
+                #expect(answer.headers["X-Content-Type-Options"] == "nosniff", "\(name)")
+            }
             #expect(try await node.send(.get, Self.base + "audio_seg_0001.m4s").headers["Content-Type"] == "audio/mp4")
             #expect(try await node.send(.get, Self.base + "manifest.mpd").headers["Content-Type"] == "application/dash+xml")
             let part = try await node.send(.get, Self.base + "seg_0001.m4s", headers: ["Range": "bytes=2-4"])

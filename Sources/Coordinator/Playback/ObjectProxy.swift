@@ -266,8 +266,3 @@ public struct ObjectProxy: Sendable {
         }
     }
 }
-
-extension ObjectKind {
-    /// What every answer with such an object says.
-    var headers: HTTPHeaders { ["Cache-Control": cacheControl, "X-Content-Type-Options": "nosniff"] }
-}

@@ -29,7 +29,7 @@ struct ObjectRoutes {
         router.get("/api/record/object/{path*}", description, immediate: answerNow) { request in
             let object = try object(request)
             do throws(StoreError) {
-                if let part = request.query.first("part") { return try await self.part(part, of: object.key, object.type) }
+                if let part = request.query.first("part") { return try await self.part(part, of: object) }
                 return try await answer(request, object)
             } catch {
                 throw HTTPError(error, about: "the path")
@@ -40,13 +40,15 @@ struct ObjectRoutes {
     /// What a request asks for.
     private struct Object {
         let key: ObjectKey
-        let type: String
+        let kind: ObjectKind
         /// A manifest changes while it is live, everything else is written once.
-        let isManifest: Bool
+        var isManifest: Bool { !kind.isImmutable }
         /// `keep` for the version of a manifest whose Periods stay where the clock had them.
         let gaps: String?
         var headers: HTTPHeaders {
-            ["Cache-Control": isManifest ? "no-cache" : "private, max-age=31536000, immutable", "Content-Type": type]
+            var headers = kind.headers
+            headers["Content-Type"] = kind.contentType
+            return headers
         }
     }
 
@@ -59,11 +61,10 @@ struct ObjectRoutes {
         // Who may watch a stream may read its recordings; most stand under its name, others where they were asked to be.
         let stream = key.parent.flatMap { recorder.stream(ofDirectory: $0.path) } ?? key.firstComponent
         try gate.check(request, .subscribe(stream: stream), mayStandInQuery: true)
-        let name = key.name
-        guard let type = Self.mediaType(name) else { throw HTTPError(.notFound, "no such object") }
-        return Object(
-            key: key, type: type, isManifest: name.hasSuffix(".mpd") || name.hasSuffix(".m3u8"),
-            gaps: request.query.first("gaps"))
+        // Journals and unfinished files are nobody's business.
+        let kind = ObjectKind(key.name)
+        guard kind.isForPlayers else { throw HTTPError(.notFound, "no such object") }
+        return Object(key: key, kind: kind, gaps: request.query.first("gaps"))
     }
 
     /// The answer when it is a file that the kernel has at hand.
@@ -89,7 +90,7 @@ struct ObjectRoutes {
             do throws(HTTPError) { return Self.answer(try Self.file(local), object) } catch { throw .notFound }
         }
         return try await StoredObject.response(
-            to: request, object.key, in: store, contentType: object.type, headers: object.headers)
+            to: request, object.key, in: store, contentType: object.kind.contentType, headers: object.headers)
     }
 
     private static func file(_ local: LocalFile) throws(HTTPError) -> HTTPFile {
@@ -101,24 +102,16 @@ struct ObjectRoutes {
     }
 
     /// A part of a segment (RFC 8216bis 4.4.4.9): the same bytes whenever it is asked for.
-    private func part(_ text: String, of key: ObjectKey, _ type: String) async throws(StoreError) -> HTTPResponse {
+    private func part(_ text: String, of object: Object) async throws(StoreError) -> HTTPResponse {
         guard let number = Int(text), (0...1_000_000).contains(number),
-            let body = try await recorder.part(number, of: key, finished: store)
+            let body = try await recorder.part(number, of: object.key, finished: store)
         else { throw .notFound }
+        var headers = object.headers
+        headers["ETag"] = "\"part-\(body.range.lowerBound)-\(body.range.upperBound)\""
         return .stream(
-            contentType: type, length: body.range.upperBound - body.range.lowerBound,
-            headers: [
-                "ETag": "\"part-\(body.range.lowerBound)-\(body.range.upperBound)\"",
-                "Cache-Control": "private, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff",
-            ]
+            contentType: object.kind.contentType, length: body.range.upperBound - body.range.lowerBound, headers: headers
         ) { writer in
             for try await chunk in body.chunks { try await writer.write(chunk) }
         }
-    }
-
-    /// What a player may ask for; journals and unfinished files are nobody's business.
-    static func mediaType(_ name: String) -> String? {
-        let kind = ObjectKind(name)
-        return kind.isForPlayers ? kind.contentType : nil
     }
 }

@@ -1,5 +1,6 @@
 import HTTP
 import Nodes
+import Program
 import Store
 
 extension ObjectProxy {

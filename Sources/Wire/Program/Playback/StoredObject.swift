@@ -85,6 +85,11 @@ public enum StoredObject {
     }
 }
 
+extension ObjectKind {
+    /// What every answer with such an object says beside its type.
+    public var headers: HTTPHeaders { ["Cache-Control": cacheControl, "X-Content-Type-Options": "nosniff"] }
+}
+
 extension HTTPError {
     /// What a client is told about a failed store; `what` names what it gave. A store that is away is no 404: players would drop the
     /// object, and caches keep that.
