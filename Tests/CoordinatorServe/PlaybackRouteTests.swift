@@ -182,7 +182,8 @@ struct PlaybackRouteTests {
             #expect(!video.text.contains("seg_one_0001.m4s"))
             #expect(video.text.occurrences(of: "#EXTINF") == 7)
             #expect(try await bench.get("/api/playback/demo/audio.m3u8").text.occurrences(of: "#EXTINF") == 8)
-            #expect(try await bench.get("/api/playback/nobody/index.m3u8").status == 404)
+            let nothing = try await bench.get("/api/playback/nobody/index.m3u8")
+            #expect(nothing.status == 404 && nothing.headers["Cache-Control"] == "no-store")
         }
     }
 

@@ -15,6 +15,9 @@ struct RouterTests {
             .text($0.parameter("path"))
         }
         router.get("/broken", RouteDescription("fails")) { _ in throw Broken() }
+        router.get("/kept", RouteDescription("fails")) { _ in
+            throw HTTPError(.notFound, "not before tomorrow", headers: ["Cache-Control": "max-age=60"])
+        }
         router.get("/teapot", RouteDescription("fails")) { _ in
             throw HTTPError(418, "I am \"small\"", headers: ["Retry-After": "3"])
         }
@@ -69,6 +72,13 @@ struct RouterTests {
         let options = try await respond(.options, "/streams/a")
         #expect(options.status == .noContent && options.headers["Allow"] == "DELETE, GET, HEAD, OPTIONS")
         #expect(try await respond(.delete, "/streams/all").status == .noContent, "a less exact pattern has the method")
+    }
+
+    @Test("no cache keeps an error that doesn't say so itself", arguments: ["/none", "/broken", "/teapot", "/object/.."])
+    func keptErrors(target: String) async throws {
+        #expect(try await respond(.get, target).headers["Cache-Control"] == "no-store")
+        #expect(try await respond(.get, "/kept").headers["Cache-Control"] == "max-age=60")
+        #expect(try await respond(.get, "/").headers["Cache-Control"] == nil)
     }
 
     @Test("errors are JSON; strange ones don't leak")

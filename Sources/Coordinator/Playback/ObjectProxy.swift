@@ -56,9 +56,7 @@ public struct ObjectProxy: Sendable {
             throw HTTPError(.badRequest, "not an object's path")
         }
         // The store may hold anything: journals, and what others put there.
-        guard ObjectKind(key.name).isForPlayers else {
-            throw HTTPError(.notFound, "no such object", headers: ["Cache-Control": "no-store"])
-        }
+        guard ObjectKind(key.name).isForPlayers else { throw HTTPError(.notFound, "no such object") }
         // Parts are only where they are written.
         if let text = request.query.first("part") {
             guard let part = Int(text), (0...Self.partsMax).contains(part) else { throw HTTPError(.notFound, "no such part") }
@@ -253,7 +251,7 @@ public struct ObjectProxy: Sendable {
 
     private static func refusal(_ answer: HTTPClientResponse, _ node: NodeView) -> HTTPError {
         switch answer.status {
-        case .notFound: return HTTPError(.notFound, "\(node.alias) has no such object", headers: ["Cache-Control": "no-store"])
+        case .notFound: return HTTPError(.notFound, "\(node.alias) has no such object")
         case .rangeNotSatisfiable:
             let range = answer.headers["Content-Range"].map { ["Content-Range": $0] as HTTPHeaders } ?? [:]
             return HTTPError(.rangeNotSatisfiable, "the range lies outside the object", headers: range)

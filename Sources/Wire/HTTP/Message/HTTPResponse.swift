@@ -105,10 +105,12 @@ public struct HTTPResponse: Sendable {
         return response
     }
 
-    /// The answer for an error: its own for ``HTTPError``, 500 for any other.
+    /// The answer for an error. Nobody keeps it unless it says so itself: what is not there, or not allowed, may be in a moment, and a 404
+    /// may be kept without being asked to (RFC 9110 15.1).
     public static func error(_ error: HTTPError) -> HTTPResponse {
         var response = HTTPResponse(error.status, headers: error.headers)
         response.headers["Content-Type"] = "application/json"
+        if response.headers["Cache-Control"] == nil { response.headers["Cache-Control"] = "no-store" }
         response.body = .bytes(Array("{\"error\":\(jsonString(error.message))}".utf8))
         return response
     }

@@ -146,8 +146,7 @@ public struct PlaybackRoutes: Sendable {
             }
             guard isThere else {
                 throw HTTPError(
-                    .serviceUnavailable, "the recording did not come as far in time",
-                    headers: ["Retry-After": "1", "Cache-Control": "no-store"])
+                    .serviceUnavailable, "the recording did not come as far in time", headers: ["Retry-After": "1"])
             }
             return Self.text(list.text(isDelta: directives.isDelta), Self.hlsType)
         }
@@ -157,8 +156,7 @@ public struct PlaybackRoutes: Sendable {
     private func settled(_ request: HTTPRequest) async throws -> (timeline: Timeline, fromUs: Int64?) {
         let (timeline, live, fromUs) = try await line(request, isPolled: false)
         guard let settled = timeline.settled(live) else {
-            throw HTTPError(
-                .notFound, "the recording has only begun", headers: ["Retry-After": "1", "Cache-Control": "no-store"])
+            throw HTTPError(.notFound, "the recording has only begun", headers: ["Retry-After": "1"])
         }
         return (settled, fromUs)
     }

@@ -96,7 +96,7 @@ extension HTTPError {
     public init(_ error: StoreError, about what: String) {
         switch error {
         case .invalidKey(let reason): self.init(.badRequest, "\(what) is not a path that can be used: \(reason)")
-        case .notFound: self.init(.notFound, "no such object", headers: ["Cache-Control": "no-store"])
+        case .notFound: self.init(.notFound, "no such object")
         case .exists: self.init(.conflict, "the object exists")
         case .preconditionFailed: self.init(.preconditionFailed, "the object has changed")
         case .rangeNotSatisfiable(let size):
