@@ -9,18 +9,28 @@ private final class GrowingSource: PlaybackSource {
     private struct State {
         var parts = 0
         var isOver = false
+        /// Its recorder can't be asked.
+        var isAway = false
     }
 
     private static let startUs: Int64 = 1_795_168_800_000_000
     private let state = Mutex(State())
     let room = WaitingRoom(waitersMax: 2, firstVersion: 100)
 
-    init(parts: Int) { grow(parts) }
+    /// The longest segment its recorder makes.
+    private let longest: Double
+
+    init(parts: Int, longest: Double = 12) {
+        self.longest = longest
+        grow(parts)
+    }
 
     func grow(_ parts: Int) {
         state.withLock { $0.parts += parts }
         room.changed("demo")
     }
+
+    func hide() { state.withLock { $0.isAway = true } }
 
     func end() {
         state.withLock { $0.isOver = true }
@@ -48,7 +58,7 @@ private final class GrowingSource: PlaybackSource {
     func liveEdge(of stream: String) async -> LiveEdge? {
         let version = room.version(of: stream)
         let state = state.withLock { $0 }
-        guard !state.isOver else { return nil }
+        guard !state.isOver, !state.isAway else { return nil }
         let segments = (0..<(state.parts + 7) / 8).map { index in
             let count = min(8, state.parts - index * 8)
             return LiveEdge.Segment(
@@ -57,7 +67,7 @@ private final class GrowingSource: PlaybackSource {
         }
         return LiveEdge(
             version: version, revision: Int64(state.parts / 8), node: "n", session: "s", partSecondsMax: 0.58,
-            segmentSecondsMax: 12, recent: [material(state)],
+            segmentSecondsMax: longest, recent: [material(state)],
             period: IndexedPeriod(ordinal: 0, startUs: Self.startUs, tracks: [track(segments: 0)]),
             tracks: [LiveEdge.Track(segmentPrefix: "d/seg_", segments: segments)])
     }
@@ -83,8 +93,12 @@ private final class GrowingSource: PlaybackSource {
 @Suite("Blocking reloads of a media playlist (RFC 8216bis 6.2.5.2)")
 struct LivePlaylistRouteTests {
     private func get(_ source: GrowingSource, _ query: String) async throws -> (status: HTTPStatus, text: String) {
+        try await get(PlaybackRoutes(source: source), query)
+    }
+
+    private func get(_ routes: PlaybackRoutes, _ query: String) async throws -> (status: HTTPStatus, text: String) {
         var router = Router()
-        for route in PlaybackRoutes(source: source).all { router.get(route.pattern, route.description, route.handler) }
+        for route in routes.all { router.get(route.pattern, route.description, route.handler) }
         let request = try HTTPRequest(method: .get, target: "/api/playback/demo/video.m3u8?\(query)")
         let response = await router.respond(to: request)
         guard case .bytes(let bytes) = response.body else { return (response.status, "") }
@@ -144,6 +158,20 @@ struct LivePlaylistRouteTests {
         let (status, text) = try await answer
         #expect(status == .ok && text.hasSuffix("#EXT-X-ENDLIST\n") && !text.contains("EXT-X-PART"))
         #expect(text.contains("#EXT-X-TARGETDURATION:12\n"))
+    }
+
+    @Test("the target duration stays what it was when the recorder can't be asked, and when it has ended (RFC 8216bis 6.2.1)")
+    func targetDuration() async throws {
+        let source = GrowingSource(parts: 11, longest: 30)
+        let routes = PlaybackRoutes(source: source)
+        let known = try await get(routes, "").text
+        #expect(known.contains("#EXT-X-TARGETDURATION:30\n") && known.contains("#EXT-X-PART:"))
+        source.hide()
+        let away = try await get(routes, "").text
+        #expect(away.contains("#EXT-X-TARGETDURATION:30\n") && !away.contains("#EXT-X-PART:"))
+        source.end()
+        let over = try await get(routes, "").text
+        #expect(over.contains("#EXT-X-TARGETDURATION:30\n") && over.hasSuffix("#EXT-X-ENDLIST\n"))
     }
 
     @Test(

@@ -46,7 +46,7 @@ public struct MediaPlaylist: Sendable {
     /// Nil when no period has the track.
     /// - Parameters:
     ///   - live: what is being written; nil for a playlist without parts.
-    ///   - segmentSecondsMax: the longest segment there can be while it grows.
+    ///   - segmentSecondsMax: the longest segment there can be while it grows, unless `live` knows of longer ones.
     init?(
         _ timeline: Timeline, _ rendition: Timeline.Rendition, addresses: ObjectAddresses, live: LiveEdge?,
         segmentSecondsMax: Double
@@ -55,7 +55,7 @@ public struct MediaPlaylist: Sendable {
         self.addresses = addresses
         isGrowing = timeline.isGrowing
         self.live = timeline.isGrowing ? live : nil
-        let bound = live?.segmentSecondsMax ?? segmentSecondsMax
+        let bound = max(live?.segmentSecondsMax ?? 0, segmentSecondsMax)
         targetSeconds = max(1, Int(bound.rounded()), Int(timeline.maxSegmentSeconds.rounded()))
         let silence = timeline.silence(rendition)
         for (index, period) in timeline.periods.enumerated() {

@@ -125,10 +125,11 @@ public struct PlaybackRoutes: Sendable {
         let began = clock.now
         while true {
             let (line, live, fromUs) = try await line(request, isPolled: true)
+            let longest = await lines.segmentSecondsMax(
+                of: try request.streamName(), live, otherwise: source.segmentSecondsMax)
             guard
                 let list = try Self.withoutWebM(line).mediaPlaylist(
-                    rendition, addresses: addresses(request), live: live?.withoutWebM,
-                    segmentSecondsMax: source.segmentSecondsMax,
+                    rendition, addresses: addresses(request), live: live?.withoutWebM, segmentSecondsMax: longest,
                     query: Self.childQuery(request, fromUs: fromUs))
             else { throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range") }
             let isThere = directives.sequence.map { list.has(sequence: $0, part: directives.part) } ?? true

@@ -75,6 +75,8 @@ actor LiveLines {
     private var starts: [String: (fromUs: Int64, askedUs: Int64)] = [:]
     /// A day's line may have some megabytes.
     private static let entriesMax = 32
+    /// Of streams whose recorders make longer segments than is usual: the longest there can be, in seconds.
+    private var longest: [String: Double] = [:]
 
     /// Where a line that grows begins when a player does not say: the last midnight or noon (UTC) that is at least an hour ago. So it stays
     /// short however long a stream runs, and what retention removes next lies half a day before it even where only a day is kept.
@@ -95,6 +97,17 @@ actor LiveLines {
     }
 
     private static let startsMax = 4_096
+
+    /// The longest segment there can be on a stream's lines, in seconds: what was ever heard of, since a playlist must go on saying it
+    /// when its recorder can't be asked for a moment, and when it has ended (`EXT-X-TARGETDURATION`, RFC 8216bis 6.2.1).
+    /// - Parameter usual: what it is where nothing was heard.
+    func segmentSecondsMax(of stream: String, _ live: LiveEdge?, otherwise usual: Double) -> Double {
+        let known = longest[stream] ?? usual
+        guard let told = live?.segmentSecondsMax, told > known else { return known }
+        if longest.count >= Self.startsMax { longest = [:] }
+        longest[stream] = told
+        return told
+    }
 
     /// The line as of `live`, or younger; throws what `source` throws.
     func line(
