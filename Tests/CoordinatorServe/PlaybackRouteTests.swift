@@ -155,7 +155,8 @@ struct PlaybackRouteTests {
             let growing = try await bench.get("/api/playback/live/manifest.mpd")
             #expect(growing.text.contains("type=\"dynamic\""))
             #expect(growing.text.contains("UTCTiming"))
-            #expect(growing.text.contains("<Location>manifest.mpd?gaps=keep</Location>"))
+            #expect(
+                growing.text.contains("<Location>manifest.mpd?gaps=keep&amp;origin=\(TestRecords.tenOClockUs)</Location>"))
             let more = TestRecords.recording("live", stream: "live", node: "edge-1", segments: 4, status: .active, updatedAt: 300)
             edges[0].setRecording(more.row, more.detail)
             try await eventually("it has grown") {

@@ -40,6 +40,23 @@ struct ManifestTests {
         #expect(!xml.contains("mediaPresentationDuration"))
     }
 
+    @Test("what is deleted at its beginning moves nothing of a line for whom follows it")
+    func origin() throws {
+        let whole = try timeline(isGrowing: true)
+        let second = material("b", node: "edge 2&", startSecond: 60, isGrowing: true)
+        let left = try #require(Timeline([second], gaps: .keep))
+        let originUs = whole.origin(nil)
+        #expect(originUs == whole.periods[0].wallStartUs)
+        #expect(left.origin(originUs) == originUs && left.origin(nil) == left.periods[0].wallStartUs)
+        for isDynamic in [true, false] {
+            let before = whole.mpd(addresses: ObjectAddresses(), isDynamic: isDynamic, originUs: originUs)
+            let after = left.mpd(addresses: ObjectAddresses(), isDynamic: isDynamic, originUs: originUs)
+            #expect(after.kind == before.kind)
+            #expect(after.periods.map(\.startUs) == [60_000_000])
+            #expect(after.periods.map(\.id) == before.periods.dropFirst().map(\.id))
+        }
+    }
+
     @Test("a carried token reaches every object, and a dollar in a name is no template")
     func carriedQuery() throws {
         var odd = material("a")

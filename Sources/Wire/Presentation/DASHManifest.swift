@@ -37,26 +37,34 @@ extension Timeline {
     /// object's `?node=`.
     /// - Parameters:
     ///   - isDynamic: the last period has no end yet, and clients should ask again.
+    ///   - originUs: the instant that is 0 of the presentation, as `origin(_:)` gives it; nil: where the line begins.
     ///   - nextVersion: where they should, relative to the manifest; without it, where they asked first.
-    public func mpd(addresses: ObjectAddresses, isDynamic: Bool, nextVersion: String? = nil) -> MPD {
+    public func mpd(
+        addresses: ObjectAddresses, isDynamic: Bool, originUs: Int64? = nil, nextVersion: String? = nil
+    ) -> MPD {
         let seconds = maxSegmentSeconds
-        let wallStartUs = periods[0].wallStartUs
+        let originUs = origin(originUs)
+        let aheadUs = periods[0].wallStartUs - originUs
         let described = periods.enumerated().map { index, period in
             MPD.Period(
-                id: period.id, startUs: period.startUs,
+                id: period.id, startUs: aheadUs + period.startUs,
                 durationUs: isDynamic && index == periods.count - 1 ? nil : period.durationUs,
                 wallClockUs: period.wallStartUs, tracks: period.tracks.map { Self.describe($0, period.node, addresses) })
         }
         let kind: MPD.Kind =
             isDynamic
             ? .dynamic(
-                availabilityStartUs: wallStartUs, publishUs: max(updatedUs, wallStartUs),
+                availabilityStartUs: originUs, publishUs: max(updatedUs, originUs),
                 updateSeconds: min(max(seconds / 2, 1), 10)) : .static
         return MPD(
             kind: kind, maxSegmentSeconds: seconds,
             clock: isDynamic ? MPD.Clock(scheme: "urn:mpeg:dash:utc:http-xsdate:2014", value: "../../time") : nil,
             location: isDynamic ? nextVersion : nil, periods: described)
     }
+
+    /// The instant positions of a manifest are counted from, Unix microseconds: the one that an earlier version named, or the line's
+    /// beginning. What is deleted at the beginning would move all that players know otherwise (ISO/IEC 23009-1 5.4.1).
+    public func origin(_ earlierUs: Int64?) -> Int64 { min(earlierUs ?? .max, periods[0].wallStartUs) }
 
     private static func describe(_ entry: TimelineTrack, _ node: String, _ addresses: ObjectAddresses) -> MPD.Track {
         let track = entry.track

@@ -65,7 +65,9 @@ public struct PlaybackRoutes: Sendable {
                     ] + refusals), isMedia: true, access: access, handler: make)
         }
         let heads = [
-            manifest("manifest.mpd", "DASH manifest of what is recorded", Self.mpdType, mpd),
+            manifest(
+                "manifest.mpd", "DASH manifest of what is recorded", Self.mpdType,
+                more: [.query("origin", "The instant positions are counted from; manifests that grow lead to it")], mpd),
             manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
                 let (line, fromUs) = try await settled(request)
                 let timeline = try Self.withoutWebM(line)
@@ -111,10 +113,16 @@ public struct PlaybackRoutes: Sendable {
     // MARK: manifests
 
     private func mpd(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let askedUs = try request.instant("origin")
         let (timeline, fromUs) = try await settled(request)
+        let keepsGaps = timeline.isGrowing || request.query.first("gaps") == GapRule.keep.rawValue
+        let originUs = timeline.origin(keepsGaps ? askedUs : nil)
         // Whoever began with gaps on the line must keep them when the recording ends, or all positions would jump.
-        let next = "manifest.mpd?" + Self.childQuery(request, without: ["gaps"], fromUs: fromUs, and: "gaps=keep")
-        let document = timeline.mpd(addresses: addresses(request), isDynamic: timeline.isGrowing, nextVersion: next)
+        let next =
+            "manifest.mpd?"
+            + Self.childQuery(request, without: ["gaps"], fromUs: fromUs, and: "gaps=keep&origin=\(originUs)")
+        let document = timeline.mpd(
+            addresses: addresses(request), isDynamic: timeline.isGrowing, originUs: originUs, nextVersion: next)
         return Self.bytes(document.utf8, Self.mpdType)
     }
 
