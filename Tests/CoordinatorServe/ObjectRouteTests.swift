@@ -60,6 +60,8 @@ struct ObjectRouteTests {
             // A growing manifest leads its players there.
             _ = try await bench.get("/api/record/object/demo/2026/11/20/manifest.mpd?node=edge-2&gaps=keep&x=1")
             #expect(edges[1].seen.last?.query == "gaps=keep")
+            _ = try await bench.get("/api/record/object/demo/2026/11/20/manifest.mpd?gaps=keep&origin=5&node=edge-2")
+            #expect(edges[1].seen.last?.query == "gaps=keep&origin=5")
         }
     }
 

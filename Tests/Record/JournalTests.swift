@@ -96,6 +96,27 @@ struct JournalTests {
         #expect(DayManifest.render([half], publishUs: 7, segmentSeconds: 4) == nil)
     }
 
+    @Test("positions stay when what was recorded before is deleted: a version's address says from when they are counted")
+    func origin() throws {
+        let lines = journal().split(separator: 0x0A).map { Array($0) + [0x0A] }
+        let open = try #require(RecordedSession.read(lines.dropLast().flatMap { $0 }, directory: "d")).session
+        let firstUs: Int64 = 1_795_190_420_000_000
+        let originUs = firstUs - 60_000_000
+        let mpd = try #require(DayManifest.render([open], publishUs: 7, segmentSeconds: 4, originUs: originUs))
+        #expect(mpd.kind == .dynamic(availabilityStartUs: originUs, publishUs: 7, updateSeconds: 4))
+        #expect(mpd.periods.map(\.startUs) == [60_000_000, 80_000_000])
+        let origin = try #require(mpd.location?.split(separator: "=").last.map(String.init))
+        #expect(DayManifest.originUs(origin) == originUs && DayManifest.originUs("-1") == nil)
+        // Nor when all has ended; whoever begins then finds the beginning.
+        let kept = DayManifest.render([open.ended], publishUs: 7, segmentSeconds: 4, keepsGaps: true, originUs: originUs)
+        #expect(kept?.periods.map(\.startUs) == [60_000_000, 80_000_000])
+        let plain = DayManifest.render([open.ended], publishUs: 7, segmentSeconds: 4, originUs: originUs)
+        #expect(plain?.periods.first?.startUs == 0)
+        // An instant behind the beginning is none.
+        let late = DayManifest.render([open], publishUs: 7, segmentSeconds: 4, originUs: firstUs + 1)
+        #expect(late?.periods.first?.startUs == 0)
+    }
+
     @Test("who followed a manifest from when it grew finds every Period where it was; who begins afterwards finds no gaps")
     func finished() async throws {
         let place = try RecordingDirectory()
@@ -103,7 +124,7 @@ struct JournalTests {
         let lines = journal().split(separator: 0x0A).map { Array($0) + [0x0A] }
         let open = try #require(RecordedSession.read(lines.dropLast().flatMap { $0 }, directory: directory.path)).session
         let growing = try #require(DayManifest.render([open], publishUs: 7, segmentSeconds: 4))
-        #expect(growing.location == "manifest.mpd?gaps=keep")
+        #expect(growing.location == "manifest.mpd?gaps=keep&origin=1795190420000000")
         try place.store.putNow(try directory.appending(JournalName.of("abc")), journal(), ifAbsent: true)
         let recorder = try place.recorder([:])
         try await recorder.recover()

@@ -97,8 +97,13 @@ final class RecordingRig {
 
     private func publish(_ sessions: [RecordedSession], in path: String) throws {
         let time = Int64(1_795_190_400_000_000 + versions * 1_000_000)
-        let keepsGaps = checks[path]?.location?.hasSuffix("?gaps=keep") ?? false
-        guard let mpd = DayManifest.render(sessions, publishUs: time, segmentSeconds: 1, keepsGaps: keepsGaps) else { return }
+        let location = checks[path]?.location
+        let origin = location?.split(separator: "=").last.map(String.init)
+        guard
+            let mpd = DayManifest.render(
+                sessions, publishUs: time, segmentSeconds: 1, keepsGaps: location?.contains("?gaps=keep&") ?? false,
+                originUs: DayManifest.originUs(origin))
+        else { return }
         versions += 1
         try checks[path, default: PresentationCheck()].take(mpd.xml)
     }

@@ -94,6 +94,11 @@ public struct ObjectProxy: Sendable {
         key.name.hasSuffix(".mpd") && request.query.first("gaps") == "keep"
     }
 
+    /// From when positions are counted in that.
+    private static func originUs(_ request: HTTPRequest) -> Int64? {
+        DayManifest.originUs(request.query.first(DayManifest.originQuery))
+    }
+
     /// The manifest of a directory in which nothing grows any more, only nobody could say so: the stored one would have players wait.
     private func unfinished(_ request: HTTPRequest, _ key: ObjectKey) async -> HTTPResponse? {
         guard key.name == DayManifest.name, let directory = key.parent, let manifests,
@@ -102,7 +107,8 @@ public struct ObjectProxy: Sendable {
         let live = await holders.view().liveAliases
         guard !holder.unended.contains(where: { live.contains($0.node) && $0.status == .active }),
             let bytes = await manifests.manifest(
-                of: directory, stream: holder.stream, live: live, keepsGaps: Self.keepsGaps(request, key))
+                of: directory, stream: holder.stream, live: live, keepsGaps: Self.keepsGaps(request, key),
+                originUs: Self.originUs(request))
         else { return nil }
         let kind = ObjectKind(key.name)
         var headers = kind.headers
@@ -215,7 +221,8 @@ public struct ObjectProxy: Sendable {
         _ node: NodeView, for key: ObjectKey, part: Int? = nil, _ method: HTTPMethod, _ conditions: HTTPHeaders,
         on request: HTTPRequest
     ) async throws(HTTPError) -> HTTPClientResponse {
-        let query = part.map { "?part=\($0)" } ?? (Self.keepsGaps(request, key) ? "?gaps=keep" : "")
+        let origin = Self.originUs(request).map { "&\(DayManifest.originQuery)=\($0)" } ?? ""
+        let query = part.map { "?part=\($0)" } ?? (Self.keepsGaps(request, key) ? "?gaps=keep\(origin)" : "")
         let path = PercentCoding.encode(key.path, keepSlash: true) + query
         var outgoing = HTTPClientRequest(
             method, "\(node.record.url)/api/record/object/\(path)", headers: NodeRequest.headers(for: request, token: node.token))

@@ -18,8 +18,12 @@ actor UnfinishedManifests {
     init(_ store: any ObjectStore) { self.store = store }
 
     /// Nil when the store can't say, or nothing of the stream is there.
-    /// - Parameter live: nodes that answer; what others have begun counts as ended.
-    func manifest(of directory: ObjectKey, stream: String, live: Set<String>, keepsGaps: Bool) async -> [UInt8]? {
+    /// - Parameters:
+    ///   - live: nodes that answer; what others have begun counts as ended.
+    ///   - originUs: from when positions are counted in the version that keeps gaps; see ``DayManifest``.
+    func manifest(
+        of directory: ObjectKey, stream: String, live: Set<String>, keepsGaps: Bool, originUs: Int64?
+    ) async -> [UInt8]? {
         var shelf = shelves[directory] ?? JournalShelf(directory: directory)
         do throws(StoreError) { try await shelf.read(store) } catch { return nil }
         if shelves.count >= Self.shelvesMax { shelves = [:] }
@@ -27,7 +31,7 @@ actor UnfinishedManifests {
         let nowUs = Int64(Date().timeIntervalSince1970 * 1e6)
         let sessions = shelf.sessions(stream: stream, nowUs: nowUs).map { live.contains($0.node) ? $0 : $0.ended }
         return DayManifest.render(
-            sessions, publishUs: sessions.map(\.updatedUs).max() ?? 0, segmentSeconds: Self.segmentSeconds, keepsGaps: keepsGaps)?
-            .utf8
+            sessions, publishUs: sessions.map(\.updatedUs).max() ?? 0, segmentSeconds: Self.segmentSeconds, keepsGaps: keepsGaps,
+            originUs: originUs)?.utf8
     }
 }

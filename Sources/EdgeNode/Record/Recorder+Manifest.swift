@@ -4,7 +4,7 @@ import Store
 import Synchronization
 
 extension Recorder {
-    /// Whether ``liveManifest(_:gaps:)`` may have a manifest that is newer than the stored one.
+    /// Whether ``liveManifest(_:gaps:origin:)`` may have a manifest that is newer than the stored one.
     public func isLive(_ key: ObjectKey, gaps: String? = nil) -> Bool {
         guard key.name == DayManifest.name, let directory = key.parent else { return false }
         return streamToRender(directory, keepsGaps: gaps == DayManifest.gapsQuery.value) != nil
@@ -20,8 +20,10 @@ extension Recorder {
     /// The manifest of a directory into which something is being recorded at this moment, as of now: what is stored of it is older,
     /// because writing it costs. Nil for every other key.
     ///
-    /// - Parameter gaps: `keep` for the version whose Periods stay where the clock had them, which is never stored.
-    public func liveManifest(_ key: ObjectKey, gaps: String? = nil) async -> [UInt8]? {
+    /// - Parameters:
+    ///   - gaps: `keep` for the version whose Periods stay where the clock had them, which is never stored.
+    ///   - origin: from when positions are counted in it, as an earlier version's address says.
+    public func liveManifest(_ key: ObjectKey, gaps: String? = nil, origin: String? = nil) async -> [UInt8]? {
         guard key.name == DayManifest.name, let directory = key.parent else { return nil }
         let live = environment.index.live(in: directory.path).map(\.value)
         let keepsGaps = gaps == DayManifest.gapsQuery.value
@@ -42,7 +44,7 @@ extension Recorder {
         }
         let mpd = DayManifest.render(
             all, publishUs: all.map(\.updatedUs).max() ?? 0, segmentSeconds: environment.settings.segmentSeconds,
-            keepsGaps: keepsGaps)
+            keepsGaps: keepsGaps, originUs: DayManifest.originUs(origin))
         return mpd?.utf8
     }
 }

@@ -45,6 +45,8 @@ struct ObjectRoutes {
         var isManifest: Bool { !kind.isImmutable }
         /// `keep` for the version of a manifest whose Periods stay where the clock had them.
         let gaps: String?
+        /// From when positions are counted in that version.
+        let origin: String?
         var headers: HTTPHeaders {
             var headers = kind.headers
             headers["Content-Type"] = kind.contentType
@@ -64,7 +66,7 @@ struct ObjectRoutes {
         // Journals and unfinished files are nobody's business.
         let kind = ObjectKind(key.name)
         guard kind.isForPlayers else { throw HTTPError(.notFound, "no such object") }
-        return Object(key: key, kind: kind, gaps: request.query.first("gaps"))
+        return Object(key: key, kind: kind, gaps: request.query.first("gaps"), origin: request.query.first("origin"))
     }
 
     /// The answer when it is a file that the kernel has at hand.
@@ -81,7 +83,9 @@ struct ObjectRoutes {
     }
 
     private func answer(_ request: HTTPRequest, _ object: Object) async throws(StoreError) -> HTTPResponse {
-        if object.isManifest, let live = await recorder.liveManifest(object.key, gaps: object.gaps) {
+        if object.isManifest,
+            let live = await recorder.liveManifest(object.key, gaps: object.gaps, origin: object.origin)
+        {
             var headers = object.headers
             headers["ETag"] = ContentTag.of(live)
             return HTTPResponse(.ok, headers: headers, body: .bytes(live))

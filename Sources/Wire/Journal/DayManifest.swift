@@ -4,20 +4,25 @@ import Media
 ///
 /// While one is being written the presentation is dynamic, Periods stand where the clock had them, and nothing that was said is
 /// taken back. Once all have ended it is static, and Periods follow each other without the gaps between them: most players
-/// stop at a gap. The time of day of each Period stays in it. Who began with gaps is led to a version that keeps them (5.3.1.2), or all
-/// positions would jump when the recording ends.
+/// stop at a gap. The time of day of each Period stays in it. Who began with gaps is led to a version that keeps them and counts from
+/// the same instant (5.3.1.2), or all positions would jump when the recording ends or the first one is deleted.
 package enum DayManifest {
     package static let name = "manifest.mpd"
     /// What of an address asks for the version that keeps gaps.
     package static let gapsQuery = (name: "gaps", value: "keep")
+    /// What of an address says from when positions are counted, in Unix microseconds.
+    package static let originQuery = "origin"
     /// No presentation is longer, whatever journals say: some thirty thousand years.
     private static let longestUs: Int64 = 1_000_000_000_000_000_000
 
     /// Nil when there is nothing to play yet.
     ///
-    /// - Parameter keepsGaps: Periods stay where the clock had them also when all is finished.
+    /// - Parameters:
+    ///   - keepsGaps: Periods stay where the clock had them also when all is finished.
+    ///   - originUs: from when they are counted then, Unix microseconds; the first one's beginning when that is earlier or nothing is said.
     package static func render(
-        _ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double, keepsGaps: Bool = false
+        _ sessions: [RecordedSession], publishUs: Int64, segmentSeconds: Double, keepsGaps: Bool = false,
+        originUs: Int64? = nil
     ) -> MPD? {
         let sorted = sessions.sorted { ($0.startUs, $0.id) < ($1.startUs, $1.id) }
         let isGrowing = sorted.contains { !$0.isEnded && $0.hasSegments }
@@ -27,7 +32,7 @@ package enum DayManifest {
         var node: String?
         for session in sorted {
             for period in session.periods where isPublishable(period, isEnded: session.isEnded || period.isEnded) {
-                let origin = availabilityStartUs ?? period.startUs
+                let origin = availabilityStartUs ?? min(originUs ?? .max, period.startUs)
                 availabilityStartUs = origin
                 let previousEnd = periods.last.map { $0.startUs + ($0.durationUs ?? 0) } ?? 0
                 guard previousEnd < longestUs else { break }
@@ -49,13 +54,19 @@ package enum DayManifest {
             }
         }
         guard let availabilityStartUs, !periods.isEmpty else { return nil }
+        let location = "\(name)?\(gapsQuery.name)=\(gapsQuery.value)&\(originQuery)=\(availabilityStartUs)"
         let kind: MPD.Kind =
             isGrowing
             ? .dynamic(availabilityStartUs: availabilityStartUs, publishUs: publishUs, updateSeconds: segmentSeconds) : .static
         return MPD(
             kind: kind, maxSegmentSeconds: longest,
             clock: MPD.Clock(scheme: "urn:mpeg:dash:utc:http-head:2014", value: name),
-            location: isGrowing ? "\(name)?\(gapsQuery.name)=\(gapsQuery.value)" : nil, periods: periods)
+            location: isGrowing ? location : nil, periods: periods)
+    }
+
+    /// The instant that an address says; nil for what none leads to.
+    package static func originUs(_ text: String?) -> Int64? {
+        text.flatMap { Int64($0) }.flatMap { (0..<longestUs).contains($0) ? $0 : nil }
     }
 
     /// A growing Period is shown once each of its tracks can be, because the set of tracks must not change afterwards.
