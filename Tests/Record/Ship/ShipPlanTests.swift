@@ -118,6 +118,64 @@ struct ShipPlanTests {
         #expect(weather.wakeNs == 5 + ShipWeather.deniedNs)
     }
 
+    @Test(
+        "what the store never takes of one recording holds back that one alone, which is tried again",
+        arguments: [ShipFailure.denied, .unavailable])
+    func refusedRecording(_ failure: ShipFailure) {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        let ids = ["r1", "r2", "r3"]
+        for id in ids { plan.begin(id: id, stream: id, directory: id, startUs: 0, journalEnd: 1) }
+        var nowNs: UInt64 = 1
+        var arrived: [String: [String]] = [:]
+        var refusals = 0
+        for second in 1...700 {
+            nowNs += 1_000_000_000
+            if second <= 600 {
+                for id in ids { plan.add(object(second, end: Int64(second) * 100), to: id) }
+            }
+            var tasks = plan.next(nowNs: nowNs)
+            while !tasks.isEmpty {
+                for task in tasks {
+                    if task.id == "r1", second <= 600 {
+                        refusals += 1
+                        plan.finish(task, .failed(failure, retryAfterNs: nil, reason: "refused"), nowNs: nowNs)
+                        continue
+                    }
+                    if case .object(let object) = task.work { arrived[task.id, default: []].append(object.name) }
+                    plan.finish(task, .done(bytes: 10), nowNs: nowNs)
+                }
+                tasks = plan.next(nowNs: nowNs)
+            }
+            guard second == 600 else { continue }
+            #expect(arrived["r1"] == nil && arrived["r2"]?.count == 600 && arrived["r3"]?.count == 600)
+            #expect(plan.weather.state == .fair)
+            #expect(plan.recordings["r1"]?.problem == "refused" && plan.recordings["r2"]?.problem == nil)
+            #expect(refusals >= 9 && refusals <= 25)
+        }
+        #expect(arrived["r1"] == arrived["r2"])
+        #expect(plan.recordings["r1"]?.problem == nil && plan.pendingBytes == 0)
+    }
+
+    @Test("when another recording is refused too it is the node: asked once a minute, each time for another")
+    func refusedNode() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        for id in ["r1", "r2", "r3"] {
+            plan.begin(id: id, stream: id, directory: id, startUs: 0, journalEnd: 1)
+            plan.add(object(1, end: 100), to: id)
+        }
+        var nowNs: UInt64 = 1
+        var asked: [String] = []
+        for _ in 0..<4 {
+            for task in plan.next(nowNs: nowNs) {
+                asked.append(task.id)
+                plan.finish(task, .failed(.denied, retryAfterNs: nil), nowNs: nowNs)
+            }
+            nowNs = plan.weather.wakeNs ?? nowNs
+        }
+        #expect(asked == ["r1", "r2", "r3", "r1"])
+        #expect(nowNs == 1 + 3 * ShipWeather.deniedNs)
+    }
+
     @Test("a long backlog and live recordings take turns")
     func turns() {
         var plan = ShipPlan(limit: 1, seed: 1)

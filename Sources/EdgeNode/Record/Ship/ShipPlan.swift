@@ -2,6 +2,8 @@
 ///
 /// Of each recording one thing is under way at a time, in one order: initialization objects before their segments, segments as they
 /// were finished, then the journal up to the last of them, then the manifest. So whatever the journal there names is there.
+///
+/// What the store does not take of one recording while it takes others holds back that recording alone.
 struct ShipPlan: Sendable {
     /// A file of the spool.
     struct Object: Equatable, Sendable {
@@ -34,7 +36,7 @@ struct ShipPlan: Sendable {
         case done(bytes: Int64)
         /// The file is not there any more and neither is the object.
         case lost
-        case failed(ShipFailure, retryAfterNs: UInt64?)
+        case failed(ShipFailure, retryAfterNs: UInt64?, reason: String = "")
     }
 
     struct Recording: Sendable {
@@ -55,6 +57,12 @@ struct ShipPlan: Sendable {
         fileprivate(set) var isClosed = false
         fileprivate(set) var isWithdrawn = false
         fileprivate(set) var heldUntilNs: UInt64 = 0
+        /// Attempts that failed since one did not, when the last of them did, and of what.
+        fileprivate(set) var failures = 0
+        fileprivate(set) var failedNs: UInt64 = 0
+        fileprivate(set) var problem: String?
+        /// How much had arrived of all recordings when it last failed, or when it last began something.
+        fileprivate(set) var arrivalsBefore: UInt64 = 0
         fileprivate(set) var isForgotten = false
         fileprivate(set) var isComplete = false
     }
@@ -68,6 +76,8 @@ struct ShipPlan: Sendable {
     private(set) var weather: ShipWeather
     private(set) var pendingBytes: Int64 = 0
     private(set) var running = 0
+    /// How much has arrived.
+    private var arrivals: UInt64 = 0
     private let limit: Int
     private var lastWasLive = false
 
@@ -79,6 +89,12 @@ struct ShipPlan: Sendable {
     /// Nothing is left to do but what recordings that go on will bring.
     var isIdle: Bool {
         running == 0 && recordings.values.allSatisfy { !$0.isClosed && !$0.isWithdrawn && $0.waiting.isEmpty }
+    }
+
+    /// Nothing is under way, and what is left waits for the store to take it again.
+    var isStuck: Bool {
+        guard running == 0 else { return false }
+        return weather.wakeNs != nil || recordings.values.allSatisfy { $0.failures > 0 && $0.heldUntilNs > 0 }
     }
 
     var pendingObjects: Int { recordings.values.reduce(0) { $0 + $1.waiting.count } }
@@ -150,6 +166,7 @@ struct ShipPlan: Sendable {
         var allowance = weather.allowance(running: running, limit: limit, nowNs: nowNs)
         while allowance > 0, let (id, work) = choose(nowNs: nowNs), let recording = recordings[id] {
             recordings[id]?.current = work
+            if recording.failures == 0 { recordings[id]?.arrivalsBefore = arrivals }
             lastWasLive = !recording.isClosed
             running += 1
             weather.started()
@@ -159,26 +176,39 @@ struct ShipPlan: Sendable {
         return tasks
     }
 
-    /// Recordings that go on and those that have ended take turns, so neither waits for all of the other; the oldest comes first.
-    private func choose(nowNs: UInt64) -> (String, Work)? {
-        var live: (recording: Recording, work: Work)?
-        var ended: (recording: Recording, work: Work)?
-        for recording in recordings.values {
-            guard let work = work(of: recording, nowNs: nowNs) else { continue }
-            if recording.isClosed || recording.isWithdrawn {
-                if ended.map({ ($0.recording.startUs, $0.recording.id) > (recording.startUs, recording.id) }) ?? true {
-                    ended = (recording, work)
-                }
-            } else if live.map({ Self.age($0.recording) > Self.age(recording) }) ?? true {
-                live = (recording, work)
-            }
+    private struct Candidate {
+        let id: String
+        let work: Work
+        let rank: (failedNs: UInt64, age: Int64)
+
+        func isBefore(_ other: Candidate?) -> Bool {
+            guard let other else { return true }
+            return (rank.failedNs, rank.age, id) < (other.rank.failedNs, other.rank.age, other.id)
         }
-        let chosen = lastWasLive ? ended ?? live : live ?? ended
-        return chosen.map { ($0.recording.id, $0.work) }
     }
 
-    private static func age(_ recording: Recording) -> (Int64, String) {
-        (recording.waiting.first?.finishedUs ?? 0, recording.id)
+    /// Recordings that go on and those that have ended take turns, so neither waits for all of the other; the oldest comes first. A probe
+    /// is something of the recording that has not failed for longest.
+    private func choose(nowNs: UInt64) -> (String, Work)? {
+        let isProbe = weather.state != .fair
+        var live: Candidate?
+        var ended: Candidate?
+        for recording in recordings.values {
+            guard let work = work(of: recording, nowNs: nowNs) else { continue }
+            let isEnded = recording.isClosed || recording.isWithdrawn
+            let age = isEnded ? recording.startUs : recording.waiting.first?.finishedUs ?? 0
+            let candidate = Candidate(id: recording.id, work: work, rank: (isProbe ? recording.failedNs : 0, age))
+            if isEnded {
+                if candidate.isBefore(ended) { ended = candidate }
+            } else if candidate.isBefore(live) {
+                live = candidate
+            }
+        }
+        var chosen = lastWasLive ? ended ?? live : live ?? ended
+        if isProbe, let live, let ended, live.rank.failedNs != ended.rank.failedNs {
+            chosen = live.rank.failedNs < ended.rank.failedNs ? live : ended
+        }
+        return chosen.map { ($0.id, $0.work) }
     }
 
     private func work(of recording: Recording, nowNs: UInt64) -> Work? {
@@ -214,15 +244,16 @@ struct ShipPlan: Sendable {
         recording.current = nil
         defer { recordings[task.id] = recording.isForgotten || recording.isComplete ? nil : recording }
         switch outcome {
-        case .failed(.local, _):
-            // Our own disk: the store is as well as it was.
-            recording.heldUntilNs = nowNs &+ Self.localFailureNs
-            weather.undecided()
+        case .failed(let failure, let retryAfterNs, let reason):
+            recording.problem = reason
+            blame(&recording, failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
             return false
-        case .failed(let failure, let retryAfterNs):
-            weather.failed(failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
-            return false
-        case .done, .lost: weather.succeeded()
+        case .done, .lost:
+            weather.succeeded()
+            arrivals += 1
+            recording.failures = 0
+            recording.failedNs = 0
+            recording.problem = nil
         }
         switch task.work {
         case .object(let object):
@@ -243,6 +274,34 @@ struct ShipPlan: Sendable {
         case .withdraw: recording.isComplete = true
         }
         return recording.isComplete && !recording.isForgotten
+    }
+
+    /// A failure is the recording's own when others got through since it failed before, or since it began; else it is taken for the
+    /// store's, or for the node's whom the store refuses.
+    private mutating func blame(
+        _ recording: inout Recording, _ failure: ShipFailure, retryAfterNs: UInt64?, nowNs: UInt64
+    ) {
+        guard failure != .local else {
+            // Our own disk: the store is as well as it was.
+            recording.heldUntilNs = nowNs &+ Self.localFailureNs
+            weather.undecided()
+            return
+        }
+        let isOwn = failure != .throttled && weather.state == .fair && arrivals > recording.arrivalsBefore
+        let isDoubtful = failure == .denied && weather.state == .fair
+        let hasOthers = recordings.values.contains { $0.id != recording.id && $0.failures == 0 && !$0.isForgotten }
+        recording.arrivalsBefore = arrivals
+        recording.failedNs = nowNs
+        recording.failures += 1
+        if failure == .denied {
+            recording.heldUntilNs = nowNs &+ ShipWeather.deniedNs
+        } else if isOwn {
+            let pause = ShipWeather.firstNs << UInt64(min(recording.failures, 16))
+            recording.heldUntilNs = nowNs &+ min(pause, ShipWeather.deniedNs)
+        }
+        if isOwn { return }
+        if isDoubtful, hasOthers { return weather.doubt() }
+        weather.failed(failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
     }
 }
 

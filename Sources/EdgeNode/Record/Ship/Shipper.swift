@@ -125,43 +125,53 @@ final class Shipper: Sendable {
 
     private func run(_ task: ShipPlan.Task) async {
         let outcome: ShipPlan.Outcome
-        var problem: String?
         do throws(ShipError) {
             outcome = try await perform(task)
         } catch {
-            outcome = .failed(error.failure, retryAfterNs: error.retryAfterNs)
-            problem = error.reason
+            outcome = .failed(error.failure, retryAfterNs: error.retryAfterNs, reason: error.reason)
         }
-        note(task, outcome, problem: problem)
+        note(task, outcome)
         step()
     }
 
-    private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome, problem: String?) {
+    private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome) {
         let nowUs = clock.now()
-        let (before, after) = state.withLock { state in
+        let (before, after, isNew) = state.withLock { state in
             let before = state.plan.weather.state
+            let wasFailing = state.plan.recordings[task.id]?.problem != nil
             state.plan.finish(task, outcome, nowNs: WallClock.monotonicNs())
+            let after = state.plan.weather.state
             if !state.plan.hasRecordings(in: task.directory) { state.shelves[task.directory] = nil }
             switch outcome {
-            case .done(let bytes): state.numbers.count(task.work, bytes: bytes)
-            case .lost: state.numbers.lostObjects += 1
-            case .failed(let failure, _): state.numbers.retries[failure.rawValue, default: 0] += 1
-            }
-            if case .done = outcome {
+            case .done(let bytes):
+                state.numbers.count(task.work, bytes: bytes)
                 state.numbers.lastUploadUs = nowUs
                 state.lastUploads[task.stream] = nowUs
+            case .lost: state.numbers.lostObjects += 1
+            case .failed(let failure, _, let reason):
+                state.numbers.retries[failure.rawValue, default: 0] += 1
+                // While others get through it is the recording's problem.
+                if after != .fair || failure == .local { state.numbers.problem = reason }
+                return (before, after, !wasFailing)
             }
-            if let problem { state.numbers.problem = problem }
-            if state.plan.weather.state == .fair, problem == nil { state.numbers.problem = nil }
-            return (before, state.plan.weather.state)
+            if after == .fair { state.numbers.problem = nil }
+            return (before, after, false)
         }
+        var problem = ""
+        if case .failed(_, _, let reason) = outcome { problem = reason }
         if case .lost = outcome { log.error("an object vanished from the spool", ["stream": task.stream, "recording": task.id]) }
-        report(before, after, problem: problem ?? "")
+        if isNew, after == .fair || after == .doubtful {
+            log.error(
+                "a recording could not be sent, and waits in the spool",
+                ["stream": task.stream, "recording": task.id, "error": problem])
+        }
+        report(before, after, problem: problem)
     }
 
     private func report(_ before: ShipWeather.State, _ after: ShipWeather.State, problem: String) {
         switch (before, after) {
-        case (.fair, .away): log.warning("the remote store is away; recordings wait in the spool", ["error": problem])
+        case (.fair, .away), (.doubtful, .away):
+            log.warning("the remote store is away; recordings wait in the spool", ["error": problem])
         case (_, .denied) where before != after:
             log.error(
                 "the remote store refuses this node; recordings wait in the spool until that is put right", ["error": problem])
@@ -174,7 +184,7 @@ final class Shipper: Sendable {
     func stop(within bound: Duration) async {
         let deadline = ContinuousClock.now + bound
         while ContinuousClock.now < deadline {
-            let isDone = state.withLock { $0.plan.isIdle || ($0.plan.weather.state != .fair && $0.plan.running == 0) }
+            let isDone = state.withLock { $0.plan.isIdle || $0.plan.isStuck }
             if isDone { break }
             try? await Task.sleep(for: .milliseconds(10))
         }
@@ -211,7 +221,7 @@ final class Shipper: Sendable {
             status.pendingBytes = own.reduce(0) { $0 + $1.waiting.bytes }
             status.pendingObjects = own.reduce(0) { $0 + $1.waiting.count }
             status.oldestSeconds = Self.seconds(since: own.compactMap(\.waiting.first?.finishedUs).min(), nowUs: nowUs)
-            status.lastError = state.numbers.problem
+            status.lastError = own.compactMap(\.problem).first ?? state.numbers.problem
             status.lastUploadUs = state.lastUploads[stream]
             return status
         }
