@@ -86,7 +86,8 @@ struct BucketFaultTests {
             (429, "", .throttled(retryAfterMs: nil)), (400, "RequestTimeout", .transient), (400, "BadDigest", .transient),
             (400, "ExpiredToken", .credentials), (403, "AccessDenied", .final), (404, "NoSuchBucket", .final), (412, "", .final),
             (400, "InvalidRequest", .final), (501, "NotImplemented", .final), (409, "ConditionalRequestConflict", .transient),
-            (403, "SignatureDoesNotMatch", .final), (301, "PermanentRedirect", .final),
+            (403, "SignatureDoesNotMatch", .credentials), (403, "InvalidAccessKeyId", .credentials),
+            (301, "PermanentRedirect", .final),
         ] as [(Int, String, RetryPolicy.Failure)])
     func failures(_ status: Int, _ code: String, _ failure: RetryPolicy.Failure) {
         #expect(Self.fault(HTTPStatus(rawValue: status), code).failure(isTemporary: false) == failure)

@@ -82,8 +82,10 @@ struct BucketFault: Sendable, Equatable {
     private static let skewSecondsMax: Int64 = 15 * 60
     /// What is there already, which OSS does not let be written over: an answer, whatever 409 means elsewhere.
     private static let conditions: Set<String> = ["FileAlreadyExists", "FileImmutable"]
+    /// Tokens that have ended, and keys that were replaced where ours came from: a file may have others by now.
     private static let ended: Set<String> = [
         "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "SecurityTokenExpired", "InvalidSecurityToken",
+        "InvalidAccessKeyId", "SignatureDoesNotMatch",
     ]
 
     /// What to make of it.
