@@ -140,7 +140,7 @@ extension StreamRecorder {
         if let end = videoEnd(open) { try cutVideo(at: end) }
         actions.append(.periodEnded)
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs, continues: true))
+        actions.append(.periodBegan(startUs: startUs, continues: !open.isMisplaced))
         period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin + time)
         let next = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period?.audio = next

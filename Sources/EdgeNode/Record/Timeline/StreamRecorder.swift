@@ -32,6 +32,8 @@ struct StreamRecorder {
     private var keyframes = KeyframeAsker()
     private var session: OpenSession?
     private var wallClock: WallClock
+    /// Since when the time of day is another than `wallClock` has it.
+    private var setNs: UInt64?
 
     private(set) var fault: RecordingFault?
     /// What of the source is not recorded, and why.
@@ -55,7 +57,8 @@ struct StreamRecorder {
     var losses: Losses { endedLosses + (video?.losses ?? Losses()) + (audio?.losses ?? Losses()) }
 
     private struct OpenSession {
-        let startUs: Int64
+        /// Moved when the time of day is set.
+        var startUs: Int64
         let day: Int64
         var periods = 0
     }
@@ -80,6 +83,7 @@ struct StreamRecorder {
         self.nowNs = nowNs
         endSource(nowNs: nowNs)
         self.wallClock = wallClock
+        setNs = nil
         let inputs = tracks.compactMap { TrackInput($0, soundTarget: settings.soundTarget) }
         video = inputs.first { $0.kind == .video }
         audio = inputs.first { $0.kind == .audio }
@@ -121,12 +125,36 @@ struct StreamRecorder {
     }
 
     /// Lets time pass; at least every 100 ms, and after everything that has arrived until then was handed in.
-    mutating func tick(nowNs: UInt64) {
+    ///
+    /// - Parameter wallClock: both clocks, now.
+    mutating func tick(nowNs: UInt64, wallClock: WallClock? = nil) {
         self.nowNs = max(self.nowNs, nowNs)
         process()
+        if let wallClock { follow(wallClock) }
         attempt { recorder throws(RecordingFault) in try recorder.advanceWithoutVideo() }
         askForKeyframe()
     }
+
+    /// Takes the time of day that was set while a source sends: what comes from the next cut on has its place in the new time. A clock that
+    /// is being set may be set back, so it has to stay.
+    private mutating func follow(_ fresh: WallClock) {
+        let movedUs = fresh.realtimeUs - wallClock.us(monotonicNs: Int64(clamping: fresh.monotonicNs))
+        guard abs(movedUs) > Self.setUsMin else {
+            setNs = nil
+            return
+        }
+        let sinceNs = setNs ?? nowNs
+        setNs = sinceNs
+        guard nowNs - sinceNs >= Self.setNsMin else { return }
+        setNs = nil
+        wallClock = fresh
+        session?.startUs += movedUs
+        period?.isMisplaced = true
+    }
+
+    /// By how much, and for how long, the time of day has to be another one.
+    private static let setUsMin: Int64 = 2_000_000
+    private static let setNsMin: UInt64 = 60_000_000_000
 
     /// The publisher is gone: what is there becomes segments, the session stays open for its return.
     mutating func endSource(nowNs: UInt64) {
@@ -279,7 +307,7 @@ struct TimelineSettings: Sendable {
     static let partStretch = 1.16
 }
 
-/// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media.
+/// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media until they are read again.
 struct WallClock: Sendable {
     let monotonicNs: UInt64
     let realtimeUs: Int64
