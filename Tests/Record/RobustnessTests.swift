@@ -260,6 +260,33 @@ struct RobustnessTests {
         #expect(try played(recorded).pictures == Array(0..<360))
     }
 
+    @Test("a session with very many segments ends, and another goes on in the same place")
+    func manySegments() throws {
+        var settings = TimelineSettings(segmentSeconds: 1)
+        settings.segmentsMax = 4
+        var publisher = publisher()
+        publisher.sounds = []
+        let recorded = try rig.record([publisher], settings: settings)
+        // Whether to go on is asked before each cut, whose segment is not counted yet.
+        let counts = recorded.sessions.map { $0.flatMap { $0.tracks.values.map(\.segments.count) }.reduce(0, +) }
+        #expect(counts == [5, 5, 2])
+        #expect(recorded.periods.map(\.continues) == [false, true, true])
+        #expect(try played(recorded).pictures == Array(0..<360))
+    }
+
+    @Test("the same of sound alone")
+    func manySoundSegments() throws {
+        var settings = TimelineSettings(segmentSeconds: 1)
+        settings.segmentsMax = 4
+        var publisher = publisher([])
+        publisher.tracks = [Publisher.soundTrack]
+        publisher.sounds = (0..<600).map(Publisher.sound)
+        let recorded = try rig.record([publisher], settings: settings)
+        #expect(recorded.sessions.count == 3 && recorded.periods.count == 3)
+        #expect(recorded.periods.allSatisfy { ($0.tracks[.audio]?.segments.count ?? .max) <= 5 })
+        #expect(try played(recorded).sounds == Array(0..<600))
+    }
+
     @Test("another format with each key frame: a Period each, everything there, and no manifest without end")
     func alternating() throws {
         var pictures: [SyntheticMedia.Picture] = []

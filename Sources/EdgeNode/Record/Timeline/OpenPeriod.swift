@@ -21,6 +21,9 @@ struct OpenPeriod {
     /// Video has been cut once: from now on the set of tracks is fixed.
     var hasFixedTracks = false
 
+    /// How many have ended, of both tracks.
+    var segments: Int { (video?.segments ?? 0) + (audio?.segments ?? 0) }
+
     /// The media times of a picture: when it is decoded and when it is shown, moved towards `target` without ever standing still or going
     /// back.
     mutating func videoTimes(of placed: PictureOrder.Placed, target: Int64?) -> (decoded: Int64, shown: Int64) {

@@ -61,6 +61,8 @@ struct StreamRecorder {
         var startUs: Int64
         let day: Int64
         var periods = 0
+        /// Of Periods that have ended.
+        var segments = 0
     }
 
     /// An encoder that changes its format with each key frame must not make a manifest without end.
@@ -252,8 +254,17 @@ struct StreamRecorder {
             return true
         }
         if session.periods >= Self.periodsMax { return !withoutKeyframe }
+        let segments = session.segments + (period?.segments ?? 0)
+        if segments >= settings.segmentsMax * (withoutKeyframe ? 2 : 1) { return true }
         guard let longest = settings.sessionSecondsMax else { return false }
         return timeUs - session.startUs >= Int64(longest) * (withoutKeyframe ? 2_000_000 : 1_000_000)
+    }
+
+    /// Nothing follows in the open Period, whose tracks have been cut.
+    mutating func closePeriod() {
+        session?.segments += period?.segments ?? 0
+        period = nil
+        actions.append(.periodEnded)
     }
 
     /// Opens a session, where there is none or the open one must end, for a Period that begins.
@@ -274,6 +285,8 @@ struct TimelineSettings: Sendable {
     var chunkSeconds: Double = 0.5
     /// After this a new session begins at the next cut; nil: never.
     var sessionSecondsMax: Int?
+    /// After so many, of all tracks, too: a session's journal is read whole, and has up to 200 bytes for each. A day of 1 s segments has fewer.
+    var segmentsMax = 200_000
     /// What sound that recordings cannot hold is turned into; nil: it is left out.
     var soundTarget: SoundTarget?
     /// A new session begins at the first cut of a UTC day.
