@@ -112,6 +112,10 @@ struct BucketFaultTests {
         #expect(busy.storeError == .throttled(retryAfterMs: 7_000))
         #expect(Self.fault(503, "", ["Retry-After": "99999999999"]).retryAfterMs == 3_600_000)
         #expect(Self.fault(503, "", ["Retry-After": "-1"]).retryAfterMs == 0)
+        let date = "Fri, 24 May 2013 00:00:07 GMT"
+        #expect(Self.fault(503, "", ["Retry-After": date, "Date": "Fri, 24 May 2013 00:00:00 GMT"]).retryAfterMs == 7_000)
+        #expect(Self.fault(503, "", ["Retry-After": date, "Date": "Fri, 24 May 2013 00:01:00 GMT"]).retryAfterMs == 0)
+        #expect(Self.fault(503, "", ["Retry-After": date]).retryAfterMs == nil)
         #expect(Self.fault(416, "InvalidRange", ["Content-Range": "bytes */77"]).storeError == .rangeNotSatisfiable(size: 77))
     }
 
