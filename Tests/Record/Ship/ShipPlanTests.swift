@@ -176,6 +176,28 @@ struct ShipPlanTests {
         #expect(nowNs == 1 + 3 * ShipWeather.deniedNs)
     }
 
+    @Test("eighty recordings keep up with a store that takes 150 ms for each object")
+    func manyRecordings() {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        let ids = (0..<80).map { "r\($0)" }
+        for id in ids { plan.begin(id: id, stream: id, directory: id, startUs: 0, journalEnd: 1) }
+        var running: [(task: ShipPlan.Task, untilNs: UInt64)] = []
+        var most = 0
+        // Two minutes in steps of 50 ms; each recording has an object every two seconds.
+        for step in 1...2_400 {
+            let nowNs = UInt64(step) * 50_000_000
+            for done in running where done.untilNs <= nowNs { plan.finish(done.task, .done(bytes: 1_000), nowNs: nowNs) }
+            running.removeAll { $0.untilNs <= nowNs }
+            for (index, id) in ids.enumerated() where (step + index) % 40 == 0 {
+                plan.add(object(step, end: Int64(step) * 100), to: id)
+            }
+            for task in plan.next(nowNs: nowNs) { running.append((task, nowNs + 150_000_000)) }
+            most = max(most, running.count)
+        }
+        #expect(most <= 20)
+        #expect(plan.pendingObjects <= 80)
+    }
+
     @Test("a long backlog and live recordings take turns")
     func turns() {
         var plan = ShipPlan(limit: 1, seed: 1)

@@ -69,6 +69,8 @@ struct ShipPlan: Sendable {
 
     /// A live recording is published at most so often, however small it is.
     static let publishNs: UInt64 = 10_000_000_000
+    /// No more uploads run at a time, however many recordings go on.
+    static let uploadsMax = 32
     /// How long a recording waits whose files our own disk does not give.
     static let localFailureNs: UInt64 = 5_000_000_000
 
@@ -81,6 +83,7 @@ struct ShipPlan: Sendable {
     private let limit: Int
     private var lastWasLive = false
 
+    /// - Parameter limit: how many uploads may always run at a time.
     init(limit: Int, seed: UInt64) {
         self.limit = max(1, limit)
         weather = ShipWeather(seed: seed)
@@ -163,7 +166,7 @@ struct ShipPlan: Sendable {
     /// What to begin now.
     mutating func next(nowNs: UInt64) -> [Task] {
         var tasks: [Task] = []
-        var allowance = weather.allowance(running: running, limit: limit, nowNs: nowNs)
+        var allowance = weather.allowance(running: running, limit: most, nowNs: nowNs)
         while allowance > 0, let (id, work) = choose(nowNs: nowNs), let recording = recordings[id] {
             recordings[id]?.current = work
             if recording.failures == 0 { recordings[id]?.arrivalsBefore = arrivals }
@@ -175,6 +178,9 @@ struct ShipPlan: Sendable {
         }
         return tasks
     }
+
+    /// How many uploads may run: a store that is far away takes its time for each, however many recordings there are.
+    private var most: Int { max(limit, min(Self.uploadsMax, recordings.values.count { !$0.isClosed } / 4)) }
 
     private struct Candidate {
         let id: String

@@ -37,8 +37,8 @@ final class Shipper: Sendable {
         let stream: String
     }
 
-    /// How many uploads run at a time.
-    static let uploadsMax = 4
+    /// How many uploads run at a time while few recordings go on.
+    private static let uploadsMin = 4
     private static let tick = Duration.milliseconds(250)
 
     init(local: FileStore, remote: any ObjectStore, bytesMax: Int64, segmentSeconds: Double, clock: UpdateClock) {
@@ -47,7 +47,7 @@ final class Shipper: Sendable {
         self.bytesMax = bytesMax
         self.segmentSeconds = segmentSeconds
         self.clock = clock
-        state = Mutex(State(plan: ShipPlan(limit: Self.uploadsMax, seed: .random(in: 0 ... .max))))
+        state = Mutex(State(plan: ShipPlan(limit: Self.uploadsMin, seed: .random(in: 0 ... .max))))
     }
 
     // MARK: Told by the recorder
