@@ -46,6 +46,13 @@ struct S3FaultTests {
         return .bytes(Array(bytes[first...]), status: .partialContent, contentType: "video/mp4", headers: headers)
     }
 
+    @Test("a key has room for the root")
+    func keyBytes() async throws {
+        let service = try FakeService { seen, _ in Self.object(seen) }
+        #expect(try store(service).keyBytesMax == ObjectKey.bytesMax - 4)
+        await service.stop()
+    }
+
     @Test("503 SlowDown: the pause it asks for is kept, then the write succeeds")
     func slowDown() async throws {
         let service = try FakeService { seen, number in
