@@ -151,7 +151,12 @@ struct StreamRecorder {
         setNs = nil
         wallClock = fresh
         session?.startUs += movedUs
-        period?.isMisplaced = true
+        beginPeriodAtNextCut()
+    }
+
+    /// What comes from the next cut on does not continue the open Period.
+    mutating func beginPeriodAtNextCut() {
+        period?.isOver = true
     }
 
     /// By how much, and for how long, the time of day has to be another one.
