@@ -86,7 +86,8 @@ struct BucketFaultTests {
             (429, "", .throttled(retryAfterMs: nil)), (400, "RequestTimeout", .transient), (400, "BadDigest", .transient),
             (400, "ExpiredToken", .credentials), (403, "AccessDenied", .final), (404, "NoSuchBucket", .final), (412, "", .final),
             (400, "InvalidRequest", .final), (501, "NotImplemented", .final), (409, "ConditionalRequestConflict", .transient),
-            (403, "SignatureDoesNotMatch", .final), (301, "PermanentRedirect", .final),
+            (403, "SignatureDoesNotMatch", .credentials), (403, "InvalidAccessKeyId", .credentials),
+            (301, "PermanentRedirect", .final),
         ] as [(Int, String, RetryPolicy.Failure)])
     func failures(_ status: Int, _ code: String, _ failure: RetryPolicy.Failure) {
         #expect(Self.fault(HTTPStatus(rawValue: status), code).failure(isTemporary: false) == failure)
@@ -111,6 +112,10 @@ struct BucketFaultTests {
         #expect(busy.storeError == .throttled(retryAfterMs: 7_000))
         #expect(Self.fault(503, "", ["Retry-After": "99999999999"]).retryAfterMs == 3_600_000)
         #expect(Self.fault(503, "", ["Retry-After": "-1"]).retryAfterMs == 0)
+        let date = "Fri, 24 May 2013 00:00:07 GMT"
+        #expect(Self.fault(503, "", ["Retry-After": date, "Date": "Fri, 24 May 2013 00:00:00 GMT"]).retryAfterMs == 7_000)
+        #expect(Self.fault(503, "", ["Retry-After": date, "Date": "Fri, 24 May 2013 00:01:00 GMT"]).retryAfterMs == 0)
+        #expect(Self.fault(503, "", ["Retry-After": date]).retryAfterMs == nil)
         #expect(Self.fault(416, "InvalidRange", ["Content-Range": "bytes */77"]).storeError == .rangeNotSatisfiable(size: 77))
     }
 

@@ -46,6 +46,13 @@ struct S3FaultTests {
         return .bytes(Array(bytes[first...]), status: .partialContent, contentType: "video/mp4", headers: headers)
     }
 
+    @Test("a key has room for the root")
+    func keyBytes() async throws {
+        let service = try FakeService { seen, _ in Self.object(seen) }
+        #expect(try store(service).keyBytesMax == ObjectKey.bytesMax - 4)
+        await service.stop()
+    }
+
     @Test("503 SlowDown: the pause it asks for is kept, then the write succeeds")
     func slowDown() async throws {
         let service = try FakeService { seen, number in
@@ -224,9 +231,10 @@ struct S3FaultTests {
 
     private struct Sequence: CredentialSource {
         let name = "a test"
+        var token = "TOKENWORD"
         let count = Counter()
         func fetch() async throws(CredentialError) -> BucketCredentials? {
-            BucketCredentials(accessKeyID: "K\(count.next())", secret: "SECRETWORD", token: "TOKENWORD")
+            BucketCredentials(accessKeyID: "K\(count.next())", secret: "SECRETWORD", token: token)
         }
     }
 
@@ -249,6 +257,30 @@ struct S3FaultTests {
         let provider = CredentialProvider([Sequence()], nowUs: clock.clock.nowUs)
         _ = try await store(service, provider: provider).head(try ObjectKey("a"))
         #expect(service.seen.count == 2 && clock.slept.isEmpty)
+        await service.stop()
+    }
+
+    @Test("keys without a token that were replaced are fetched anew", arguments: ["InvalidAccessKeyId", "SignatureDoesNotMatch"])
+    func rotated(_ code: String) async throws {
+        let service = try FakeService { seen, _ in
+            seen.headers["Authorization"]?.contains("Credential=K2/") == true ? Self.object(seen) : .refusal(403, code)
+        }
+        let store = try store(service, provider: CredentialProvider([Sequence(token: "")], nowUs: clock.clock.nowUs))
+        for _ in 0..<2 {
+            #expect(try await store.put(try ObjectKey("a"), Self.bytes, ifAbsent: false).etag == Self.tag)
+        }
+        #expect(service.seen.count == 3 && clock.slept.isEmpty)
+        await service.stop()
+    }
+
+    @Test("keys that are refused and are still the same are not tried again")
+    func stillRefused() async throws {
+        let service = try FakeService { _, _ in .refusal(403, "InvalidAccessKeyId") }
+        let key = try ObjectKey("a")
+        await #expect(throws: StoreError.denied(reason: "403 InvalidAccessKeyId")) {
+            try await store(service).put(key, [1], ifAbsent: false)
+        }
+        #expect(service.seen.count == 1)
         await service.stop()
     }
 

@@ -72,6 +72,11 @@ struct RecordRouteTests {
                     .post, "/api/record/demo", headers: Self.json, body: "{\"base_dir\":\"\(directory)\"}")
                 #expect(answer.status == 400, "\(directory)")
             }
+            // As long as a key may be, but nothing could lie in it.
+            let long = Array(repeating: String(repeating: "a", count: 248), count: 4).joined(separator: "/")
+            let answer = try await node.send(
+                .post, "/api/record/demo", headers: Self.json, body: "{\"base_dir\":\"\(long)\"}")
+            #expect(long.utf8.count == 995 && answer.status == 400 && answer.body.contains("at most 9"))
             for body in ["{", "[]", #"{"base_dir":5}"#] {
                 #expect(try await node.send(.post, "/api/record/demo", headers: Self.json, body: body).status == 400)
             }

@@ -2,6 +2,7 @@ import Cluster
 import Foundation
 import Journal
 import MediaFixtures
+import Synchronization
 import TestThreads
 import Testing
 
@@ -95,7 +96,7 @@ struct KeepTests {
         let keptNames = try place.names(kept.recordDir)
         let pattern = try #require(StreamPattern("cam-*"))
         let recorder = try await recorder(Retention(days: 0, rules: [Retention.Rule(pattern: pattern, days: 2)]))
-        let endUs = try #require(old.endTs)
+        let endUs = max(try #require(old.endTs), old.updatedAt)
         #expect(await recorder.keeper.sweep(nowUs: endUs + 2 * Self.dayUs) == 0)
         #expect(await recorder.keeper.sweep(nowUs: endUs + 2 * Self.dayUs + 1) == 1)
         #expect(try place.names(old.recordDir) == ["session_\(old.id).jsonl"])
@@ -121,7 +122,7 @@ struct KeepTests {
         let first = try await record("demo", base: "archive")
         let second = try await record("demo", base: "archive")
         let recorder = try await recorder(Retention(days: 1))
-        let between = try #require(first.endTs) + Self.dayUs + 1
+        let between = max(try #require(first.endTs), first.updatedAt) + Self.dayUs + 1
         #expect(await recorder.keeper.sweep(nowUs: between) == 1)
         #expect(try place.names("archive").filter { $0.hasSuffix(".m4s") }.allSatisfy { $0.contains(second.id) })
         try ManifestCheck(place, "archive").check(isStatic: true, periods: 1, seconds: 2)
@@ -139,8 +140,35 @@ struct KeepTests {
         #expect(try await recorder.acknowledge(reference) == 1)
         #expect(try await recorder.forget(reference) == 1)
         #expect(recorder.recordings().sessions.isEmpty)
-        #expect(await recorder.keeper.sweep(nowUs: try #require(row.endTs) + Self.dayUs + 1) == 1)
+        let endUs = max(try #require(row.endTs), row.updatedAt)
+        #expect(await recorder.keeper.sweep(nowUs: endUs + Self.dayUs + 1) == 1)
         #expect(try place.names(row.recordDir) == ["session_\(row.id).jsonl"])
+        await recorder.stopAll()
+    }
+
+    @Test("what was recorded before the time of day was right is not old, whatever its end says")
+    func clockBehind() async throws {
+        let behindUs = Mutex(60 * Self.dayUs)
+        let feed = try RecorderFeed()
+        let behind = try Recorder(
+            settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1), store: place.store, nodeAlias: "edge-a",
+            openTap: { (_) async throws(RecordError) in feed.tap }, requestKeyframe: { _ in },
+            realtimeUs: { RecordingDirectory.nowUs() - behindUs.withLock { $0 } })
+        try await behind.recover()
+        try await behind.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        var publisher = Publisher()
+        publisher.startNs = WallClock.monotonicNs()
+        publisher.pictures = Self.pictures
+        feed.send(publisher.events())
+        #expect(await eventually { behind.metrics.segments >= 2 })
+        behindUs.withLock { $0 = 0 }
+        await behind.stopAll()
+        let row = try #require(behind.recordings().sessions.first)
+        #expect(try #require(row.endTs) < row.updatedAt - 59 * Self.dayUs)
+
+        let recorder = try await recorder(Retention(days: 30))
+        #expect(await recorder.keeper.sweep(nowUs: row.updatedAt + 30 * Self.dayUs) == 0)
+        #expect(await recorder.keeper.sweep(nowUs: row.updatedAt + 30 * Self.dayUs + 1) == 1)
         await recorder.stopAll()
     }
 

@@ -131,6 +131,28 @@ struct OutlineTests {
         await recorder.stopAll()
     }
 
+    @Test("a journal that is too large to be read keeps nobody from recording beside it")
+    func tooLarge() async throws {
+        let feed = try RecorderFeed()
+        let recorder = try place.recorder(
+            ["demo": feed], settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1))
+        try await recorder.recover()
+        let key = try write([], "x", directory: "archive")
+        let handle = try #require(FileHandle(forUpdatingAtPath: place.store.root + "/" + key.path))
+        try handle.truncate(atOffset: UInt64(JournalName.bytesMax) + 1)
+        try handle.close()
+        try await recorder.start(
+            stream: "demo", key: RecordingDirectory.key("demo"), baseDirectory: try ObjectKey("archive"))
+        var publisher = Publisher()
+        publisher.startNs = WallClock.monotonicNs()
+        publisher.pictures = try SyntheticMedia.h264(frames: 60, gop: 15, size: "64x64")
+        feed.send(publisher.events())
+        await recorder.stopAll()
+        #expect(recorder.recordings().sessions.map(\.status) == [.completed])
+        #expect(recorder.metrics.storageErrors == 0)
+        _ = try ManifestCheck(place, "archive").check(isStatic: true, periods: 1, seconds: nil)
+    }
+
     @Test("journals of before, without a row, are read whole once and get one")
     func old() async throws {
         let (lines, closed) = try lines("a", segments: 200, hasRow: false)

@@ -193,7 +193,7 @@ struct Recorded {
         for (ns, event) in publishers.flatMap({ $0.events() }) {
             while tick < ns {
                 tick += 50_000_000
-                recorder.tick(nowNs: min(tick, ns))
+                recorder.tick(nowNs: min(tick, ns), wallClock: wall(min(tick, ns)))
                 drain()
             }
             switch event {

@@ -219,6 +219,74 @@ struct RobustnessTests {
         #expect(abs(recorded.periods[1].startUs - recorded.periods[0].startUs - 6_000_000 - us) <= 1000)
     }
 
+    @Test("a time of day that was set and stays is taken while the source sends on", arguments: [60 * dayUs, -3_600_000_000])
+    func clockStaysSet(us: Int64) throws {
+        // Two minutes with a key frame each ten seconds.
+        var publisher = publisher()
+        publisher.pictureTicks = { Int64($0) * 30_000 }
+        publisher.sounds = (0..<6_000).map(Publisher.sound)
+        let recorded = try rig.record([publisher], steps: { $0 > publisher.startNs + 25_000_000_000 ? us : 0 })
+        #expect(recorded.sessions.map(\.count) == (us > 0 ? [1, 1] : [2]))
+        let played = try played(recorded)
+        #expect(played.pictures == Array(0..<360))
+        #expect(played.sounds == played.sounds.sorted() && played.sounds.count >= 5_990)
+        // It has been another time for a minute when the key frame at 90 s comes.
+        let movedUs = recorded.periods[1].startUs - recorded.periods[0].startUs
+        #expect(abs(movedUs - 90_000_000 - us) <= 1000)
+        #expect(recorded.periods.map(\.continues) == [false, false])
+    }
+
+    @Test("and by sound alone")
+    func clockStaysSetForSound() throws {
+        var publisher = publisher([])
+        publisher.tracks = [Publisher.soundTrack]
+        publisher.sounds = (0..<9_000).map(Publisher.sound)
+        let us = 60 * Self.dayUs
+        let recorded = try rig.record([publisher], steps: { $0 > publisher.startNs + 20_000_000_000 ? us : 0 })
+        #expect(recorded.sessions.map(\.count) == [1, 1])
+        #expect(try played(recorded).sounds == Array(0..<9_000))
+        let movedUs = recorded.periods[1].startUs - recorded.periods[0].startUs - us
+        #expect((80_000_000...82_500_000).contains(movedUs))
+    }
+
+    @Test("a time of day that is set back within a minute was none")
+    func clockSetBack() throws {
+        var publisher = publisher()
+        publisher.pictureTicks = { Int64($0) * 30_000 }
+        publisher.sounds = []
+        let range = publisher.startNs + 20_000_000_000...publisher.startNs + 75_000_000_000
+        let recorded = try rig.record([publisher], steps: { range.contains($0) ? Self.dayUs : 0 })
+        #expect(recorded.sessions.map(\.count) == [1])
+        #expect(try played(recorded).pictures == Array(0..<360))
+    }
+
+    @Test("a session with very many segments ends, and another goes on in the same place")
+    func manySegments() throws {
+        var settings = TimelineSettings(segmentSeconds: 1)
+        settings.segmentsMax = 4
+        var publisher = publisher()
+        publisher.sounds = []
+        let recorded = try rig.record([publisher], settings: settings)
+        // Whether to go on is asked before each cut, whose segment is not counted yet.
+        let counts = recorded.sessions.map { $0.flatMap { $0.tracks.values.map(\.segments.count) }.reduce(0, +) }
+        #expect(counts == [5, 5, 2])
+        #expect(recorded.periods.map(\.continues) == [false, true, true])
+        #expect(try played(recorded).pictures == Array(0..<360))
+    }
+
+    @Test("the same of sound alone")
+    func manySoundSegments() throws {
+        var settings = TimelineSettings(segmentSeconds: 1)
+        settings.segmentsMax = 4
+        var publisher = publisher([])
+        publisher.tracks = [Publisher.soundTrack]
+        publisher.sounds = (0..<600).map(Publisher.sound)
+        let recorded = try rig.record([publisher], settings: settings)
+        #expect(recorded.sessions.count == 3 && recorded.periods.count == 3)
+        #expect(recorded.periods.allSatisfy { ($0.tracks[.audio]?.segments.count ?? .max) <= 5 })
+        #expect(try played(recorded).sounds == Array(0..<600))
+    }
+
     @Test("another format with each key frame: a Period each, everything there, and no manifest without end")
     func alternating() throws {
         var pictures: [SyntheticMedia.Picture] = []

@@ -65,6 +65,8 @@ public enum RecordError: Error, Equatable, Sendable {
     case directoryInUse(by: String)
     /// The directory, or what it should lie in, is an object.
     case notADirectory(object: String)
+    /// No object would have a key that storage takes below a directory of more bytes than this.
+    case directoryTooLong(bytesMax: Int)
     /// The stream is being recorded somewhere else than asked for.
     case recordingElsewhere(directory: String)
     /// The recording is still being written.

@@ -78,7 +78,7 @@ public final class Recorder: Sendable {
     ///   - baseDirectory: where to; nil for `{stream}/YYYY/MM/DD` of the UTC day of the first frame. With `%Y`, `%m` and `%d` in it,
     ///     each day has its own.
     ///   - isAutomatic: the recording ends with its publisher instead of waiting for another.
-    /// Throws `recordingElsewhere`, `directoryInUse`, `notADirectory`, `noSpace`, `storage`, `plane` or `stopped`.
+    /// Throws `recordingElsewhere`, `directoryInUse`, `directoryTooLong`, `notADirectory`, `noSpace`, `storage`, `plane` or `stopped`.
     @discardableResult
     public func start(
         stream: String, key: StreamKey, baseDirectory: ObjectKey? = nil, isAutomatic: Bool = false
@@ -219,7 +219,12 @@ public final class Recorder: Sendable {
         _ stream: String, _ baseDirectory: ObjectKey?, isAutomatic: Bool
     ) throws(RecordError) -> RecordingInfo {
         let nowUs = environment.clock.now()
-        if baseDirectory != nil, let place = try? RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs) {
+        if let baseDirectory {
+            let bytesMax =
+                (environment.shipper?.remote.keyBytesMax ?? ObjectKey.bytesMax) - RecordingLayout.nameBytesMax - 1
+            // With the day in it, it may be longer than a key.
+            let place = try? RecordingLayout.directory(stream: stream, base: baseDirectory, atUs: nowUs)
+            guard let place, place.path.utf8.count <= bytesMax else { throw .directoryTooLong(bytesMax: bytesMax) }
             try checkHoldsObjects(place)
         }
         do throws(StoreError) {

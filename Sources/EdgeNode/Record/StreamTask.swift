@@ -90,7 +90,7 @@ final class StreamTask {
             if nowNs >= until { resume(nowNs: nowNs) }
             return true
         }
-        recorder.tick(nowNs: nowNs)
+        recorder.tick(nowNs: nowNs, wallClock: environment.wallClock())
         claimTomorrow()
         let graceNs = UInt64(environment.settings.reconnectSeconds) * 1_000_000_000
         let isAway = sourceEndedNs.map { nowNs >= $0 &+ graceNs } ?? false
@@ -166,6 +166,7 @@ final class StreamTask {
                 announce(action, ending: ending)
             }
             try writer.settleOverdue()
+            if try writer.writeOffLost() { recorder.beginPeriodAtNextCut() }
             if announceSettled() { shortage = shortage ?? self.shortage() }
             if let shortage { try closeForSpace(shortage) }
         } catch {

@@ -67,6 +67,7 @@ struct RecordRoutes {
             "Record a stream", tag: "recordings", requestType: "application/json",
             responses: [
                 RouteResponse(.ok, "Where it is recorded to", contentType: "application/json"),
+                RouteResponse(.badRequest, "base_dir cannot be a directory, or is too long"),
                 RouteResponse(.notFound, "No such stream"), RouteResponse(.conflict, "Recorded elsewhere already"),
                 RouteResponse(.insufficientStorage, "Too little space"),
             ])
@@ -204,6 +205,8 @@ extension HTTPError {
         case .notFound: self.init(.notFound, "no such recording")
         case .directoryInUse(let other): self.init(.conflict, "the directory is used by recordings of \(other)")
         case .notADirectory(let object): self.init(.conflict, "\(object) is a recorded object and can hold nothing")
+        case .directoryTooLong(let bytesMax):
+            self.init(.badRequest, "base_dir is too long: with the day in it, it may have at most \(bytesMax) bytes")
         case .recordingElsewhere(let directory): self.init(.conflict, "the stream is being recorded to \(directory)")
         case .active: self.init(.conflict, "the recording is still being written")
         case .noSpace(let free, let need): self.init(.insufficientStorage, "\(free) bytes are free, \(need) are needed")

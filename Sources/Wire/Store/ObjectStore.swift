@@ -205,9 +205,15 @@ public protocol ObjectStore: Sendable {
 
     /// How often this process has deleted something here: whoever remembers files forgets them when it has changed.
     var deletions: UInt64 { get }
+
+    /// Bytes a key may have here.
+    var keyBytesMax: Int { get }
 }
 
 extension ObjectStore {
+    /// `ObjectKey.bytesMax`.
+    public var keyBytesMax: Int { ObjectKey.bytesMax }
+
     /// Writes a whole object; once this returns, it is durable. Throws `exists` when `ifAbsent` and it is there.
     @discardableResult
     public func put(_ key: ObjectKey, _ bytes: [UInt8], ifAbsent: Bool) async throws(StoreError) -> ObjectInfo {

@@ -61,7 +61,7 @@ struct ShipPlanTests {
                 let next = ends[task.id, default: []].dropFirst(sent.count).first ?? .max
                 #expect(bytes < next && bytes >= published[task.id, default: 0])
                 published[task.id] = bytes
-            case .withdraw: Issue.record("nothing was withdrawn")
+            case .withdraw, .writeOff: Issue.record("nothing was withdrawn")
             }
             if plan.finish(task, .done(bytes: 10), nowNs: nowNs) { complete.insert(task.id) }
         }
@@ -116,6 +116,117 @@ struct ShipPlanTests {
         // What was under way does not make it any sooner.
         weather.failed(.unavailable, retryAfterNs: nil, nowNs: 6)
         #expect(weather.wakeNs == 5 + ShipWeather.deniedNs)
+    }
+
+    @Test(
+        "what the store never takes of one recording holds back that one alone, which is tried again",
+        arguments: [ShipFailure.denied, .unavailable])
+    func refusedRecording(_ failure: ShipFailure) {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        let ids = ["r1", "r2", "r3"]
+        for id in ids { plan.begin(id: id, stream: id, directory: id, startUs: 0, journalEnd: 1) }
+        var nowNs: UInt64 = 1
+        var arrived: [String: [String]] = [:]
+        var refusals = 0
+        for second in 1...700 {
+            nowNs += 1_000_000_000
+            if second <= 600 {
+                for id in ids { plan.add(object(second, end: Int64(second) * 100), to: id) }
+            }
+            var tasks = plan.next(nowNs: nowNs)
+            while !tasks.isEmpty {
+                for task in tasks {
+                    if task.id == "r1", second <= 600 {
+                        refusals += 1
+                        plan.finish(task, .failed(failure, retryAfterNs: nil, reason: "refused"), nowNs: nowNs)
+                        continue
+                    }
+                    if case .object(let object) = task.work { arrived[task.id, default: []].append(object.name) }
+                    plan.finish(task, .done(bytes: 10), nowNs: nowNs)
+                }
+                tasks = plan.next(nowNs: nowNs)
+            }
+            guard second == 600 else { continue }
+            #expect(arrived["r1"] == nil && arrived["r2"]?.count == 600 && arrived["r3"]?.count == 600)
+            #expect(plan.weather.state == .fair)
+            #expect(plan.recordings["r1"]?.problem == "refused" && plan.recordings["r2"]?.problem == nil)
+            #expect(refusals >= 9 && refusals <= 25)
+        }
+        #expect(arrived["r1"] == arrived["r2"])
+        #expect(plan.recordings["r1"]?.problem == nil && plan.pendingBytes == 0)
+    }
+
+    @Test("when another recording is refused too it is the node: asked once a minute, each time for another")
+    func refusedNode() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        for id in ["r1", "r2", "r3"] {
+            plan.begin(id: id, stream: id, directory: id, startUs: 0, journalEnd: 1)
+            plan.add(object(1, end: 100), to: id)
+        }
+        var nowNs: UInt64 = 1
+        var asked: [String] = []
+        for _ in 0..<4 {
+            for task in plan.next(nowNs: nowNs) {
+                asked.append(task.id)
+                plan.finish(task, .failed(.denied, retryAfterNs: nil), nowNs: nowNs)
+            }
+            nowNs = plan.weather.wakeNs ?? nowNs
+        }
+        #expect(asked == ["r1", "r2", "r3", "r1"])
+        #expect(nowNs == 1 + 3 * ShipWeather.deniedNs)
+    }
+
+    @Test("eighty recordings keep up with a store that takes 150 ms for each object")
+    func manyRecordings() {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        let ids = (0..<80).map { "r\($0)" }
+        for id in ids { plan.begin(id: id, stream: id, directory: id, startUs: 0, journalEnd: 1) }
+        var running: [(task: ShipPlan.Task, untilNs: UInt64)] = []
+        var most = 0
+        // Two minutes in steps of 50 ms; each recording has an object every two seconds.
+        for step in 1...2_400 {
+            let nowNs = UInt64(step) * 50_000_000
+            for done in running where done.untilNs <= nowNs { plan.finish(done.task, .done(bytes: 1_000), nowNs: nowNs) }
+            running.removeAll { $0.untilNs <= nowNs }
+            for (index, id) in ids.enumerated() where (step + index) % 40 == 0 {
+                plan.add(object(step, end: Int64(step) * 100), to: id)
+            }
+            for task in plan.next(nowNs: nowNs) { running.append((task, nowNs + 150_000_000)) }
+            most = max(most, running.count)
+        }
+        #expect(most <= 20)
+        #expect(plan.pendingObjects <= 80)
+    }
+
+    @Test("after an object is lost nothing is published before the journal says so")
+    func lost() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
+        plan.add(object(1, end: 100), to: "r")
+        plan.add(object(2, end: 200), to: "r")
+        var nowNs: UInt64 = 1
+        func next() -> ShipPlan.Task? { plan.next(nowNs: nowNs).first }
+        if let first = next() { plan.finish(first, .lost, nowNs: nowNs) }
+        if let second = next() { plan.finish(second, .done(bytes: 1_000), nowNs: nowNs) }
+        #expect(plan.recordings["r"]?.lost == ["seg_1"] && plan.pendingObjects == 0)
+        nowNs += 60_000_000_000
+        #expect(next() == nil)
+        plan.wroteOff(["seg_1"], of: "r", journalEnd: 260)
+        plan.end("r", journalEnd: 300)
+        #expect(next()?.work == .publish(journalBytes: 300, isFinal: true))
+    }
+
+    @Test("one that has ended gets it said by the uploads themselves")
+    func lostOfEnded() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
+        plan.add(object(1, end: 100), to: "r")
+        plan.end("r", journalEnd: 150)
+        for task in plan.next(nowNs: 1) { plan.finish(task, .lost, nowNs: 1) }
+        let writing = plan.next(nowNs: 1)
+        #expect(writing.map(\.work) == [.writeOff(names: ["seg_1"])])
+        for task in writing { plan.finish(task, .done(bytes: 210), nowNs: 1) }
+        #expect(plan.next(nowNs: 1).map(\.work) == [.publish(journalBytes: 210, isFinal: true)])
     }
 
     @Test("a long backlog and live recordings take turns")

@@ -124,7 +124,8 @@ final class Keeper: Sendable {
 
     private func isTooOld(_ row: RecordingRecord, nowUs: Int64) -> Bool {
         guard let limit = environment.settings.retention.limitUs(for: row.stream, nowUs: nowUs) else { return false }
-        return (row.endTs ?? .max) < limit
+        // What was recorded before the time of day was right says of itself that it is old.
+        return row.endTs.map { max($0, row.updatedAt) < limit } ?? false
     }
 
     /// Journals whose session could not be closed at the start of the process, and those of nodes that never came back.

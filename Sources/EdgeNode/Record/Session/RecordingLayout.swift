@@ -27,6 +27,12 @@ enum RecordingLayout {
         return ("\(head)init\(mark).\(container.suffix)", "\(head)seg\(mark)_")
     }
 
+    /// Bytes of the longest name below a directory: that of a segment that is being written.
+    static let nameBytesMax: Int = {
+        let prefix = names(.audio, .webm, session: newID(atUs: .max), period: 10_000, isPlain: false).prefix
+        return "\(prefix)1000000000.\(SegmentContainer.webm.suffix)\(FileStore.temporarySuffix)".utf8.count
+    }()
+
     /// A session's id: the second it was asked for and a random part, in letters and digits.
     static func newID(atUs: Int64) -> String {
         let random = String(UInt32.random(in: 0..<2_176_782_336), radix: 36)

@@ -1,4 +1,6 @@
+import Glibc
 import Journal
+import Log
 import Media
 import Store
 
@@ -10,6 +12,9 @@ struct SessionDirectory {
 
     private var cache: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
     private var relistNs: UInt64 = 0
+    /// Journals that cannot be read, as was told already.
+    private var unreadable: Set<ObjectKey> = []
+    private static let log = Logger("record")
 
     /// How long others' new sessions may go unseen; a long recording's directory takes a while to list, and gets so many times that
     /// while of rest.
@@ -38,21 +43,36 @@ struct SessionDirectory {
     }
 
     /// All sessions in the directory but those that are deleted, others that have been silent for long as ended; journals that have not
-    /// changed are not read again.
+    /// changed are not read again. One that cannot be read keeps nobody from recording beside it, and is not in the manifest.
     mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
         var found: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
         for info in try journals() where info.key.name != own.map(JournalName.of) {
             if let known = cache[info.key], known.etag == info.etag {
                 found[info.key] = known
-            } else if let (session, _) = RecordedSession.read(
-                try store.readNow(info.key, limit: JournalName.bytesMax), directory: key.path)
-            {
+            } else if let bytes = try read(info.key), let (session, _) = RecordedSession.read(bytes, directory: key.path) {
                 found[info.key] = (info.etag, info.modifiedUs, session)
             }
         }
         cache = found
         let nowUs = WallClock.realtimeUs()
         return found.values.map { $0.session.shown(modifiedUs: $0.modifiedUs, nowUs: nowUs) }.filter { !$0.isDeleting }
+    }
+
+    /// A journal's bytes; nil for one that is gone, or that cannot be read while others can.
+    private mutating func read(_ journal: ObjectKey) throws(StoreError) -> [UInt8]? {
+        do throws(StoreError) {
+            return try store.readNow(journal, limit: JournalName.bytesMax)
+        } catch {
+            switch error {
+            case .notFound: return nil
+            case .denied, .failed(_, EFBIG), .failed(_, EIO):
+                if unreadable.insert(journal).inserted {
+                    Self.log.error("a journal cannot be read and is passed over", ["journal": journal.path, "error": "\(error)"])
+                }
+                return nil
+            default: throw error
+            }
+        }
     }
 
     private mutating func journals() throws(StoreError) -> [ObjectInfo] {

@@ -2,6 +2,11 @@
 ///
 /// Of each recording one thing is under way at a time, in one order: initialization objects before their segments, segments as they
 /// were finished, then the journal up to the last of them, then the manifest. So whatever the journal there names is there.
+///
+/// An object that is gone from the spool is named nowhere: nothing is published before the journal says so. While a recording goes on, its writer
+/// says it.
+///
+/// What the store does not take of one recording while it takes others holds back that recording alone.
 struct ShipPlan: Sendable {
     /// A file of the spool.
     struct Object: Equatable, Sendable {
@@ -17,6 +22,8 @@ struct ShipPlan: Sendable {
         case object(Object)
         /// The journal's first bytes, then the manifest; the last time all of it.
         case publish(journalBytes: Int64, isFinal: Bool)
+        /// The journal of a recording that has ended does not say yet that these objects are gone.
+        case writeOff(names: [String])
         /// The recording came to nothing: what was put to announce it goes.
         case withdraw
     }
@@ -30,11 +37,11 @@ struct ShipPlan: Sendable {
     }
 
     enum Outcome: Sendable {
-        /// Of a publication: what it cost in bytes.
+        /// Of a publication: what it cost in bytes. Of objects written off: how long the journal is now.
         case done(bytes: Int64)
         /// The file is not there any more and neither is the object.
         case lost
-        case failed(ShipFailure, retryAfterNs: UInt64?)
+        case failed(ShipFailure, retryAfterNs: UInt64?, reason: String = "")
     }
 
     struct Recording: Sendable {
@@ -49,18 +56,29 @@ struct ShipPlan: Sendable {
         fileprivate(set) var published: Int64 = 0
         fileprivate(set) var known: Int64
         fileprivate(set) var required: Int64 = 0
+        /// Objects that are gone and that the journal still names, and how much of the journal says that others are.
+        fileprivate(set) var lost: [String] = []
+        fileprivate(set) var writtenOff: Int64 = 0
         fileprivate(set) var publishedNs: UInt64 = 0
         fileprivate(set) var publicationBytes: Int64 = 0
         fileprivate(set) var budget = ManifestBudget()
         fileprivate(set) var isClosed = false
         fileprivate(set) var isWithdrawn = false
         fileprivate(set) var heldUntilNs: UInt64 = 0
+        /// Attempts that failed since one did not, when the last of them did, and of what.
+        fileprivate(set) var failures = 0
+        fileprivate(set) var failedNs: UInt64 = 0
+        fileprivate(set) var problem: String?
+        /// How much had arrived of all recordings when it last failed, or when it last began something.
+        fileprivate(set) var arrivalsBefore: UInt64 = 0
         fileprivate(set) var isForgotten = false
         fileprivate(set) var isComplete = false
     }
 
     /// A live recording is published at most so often, however small it is.
     static let publishNs: UInt64 = 10_000_000_000
+    /// No more uploads run at a time, however many recordings go on.
+    static let uploadsMax = 32
     /// How long a recording waits whose files our own disk does not give.
     static let localFailureNs: UInt64 = 5_000_000_000
 
@@ -68,9 +86,12 @@ struct ShipPlan: Sendable {
     private(set) var weather: ShipWeather
     private(set) var pendingBytes: Int64 = 0
     private(set) var running = 0
+    /// How much has arrived.
+    private var arrivals: UInt64 = 0
     private let limit: Int
     private var lastWasLive = false
 
+    /// - Parameter limit: how many uploads may always run at a time.
     init(limit: Int, seed: UInt64) {
         self.limit = max(1, limit)
         weather = ShipWeather(seed: seed)
@@ -79,6 +100,12 @@ struct ShipPlan: Sendable {
     /// Nothing is left to do but what recordings that go on will bring.
     var isIdle: Bool {
         running == 0 && recordings.values.allSatisfy { !$0.isClosed && !$0.isWithdrawn && $0.waiting.isEmpty }
+    }
+
+    /// Nothing is under way, and what is left waits for the store to take it again.
+    var isStuck: Bool {
+        guard running == 0 else { return false }
+        return weather.wakeNs != nil || recordings.values.allSatisfy { $0.failures > 0 && $0.heldUntilNs > 0 }
     }
 
     var pendingObjects: Int { recordings.values.reduce(0) { $0 + $1.waiting.count } }
@@ -108,13 +135,22 @@ struct ShipPlan: Sendable {
         recordings[id]?.required = journalEnd
     }
 
+    /// The journal says up to here that these objects are gone.
+    mutating func wroteOff(_ names: [String], of id: String, journalEnd: Int64) {
+        recordings[id]?.writeOff(names, journalEnd: journalEnd)
+    }
+
     mutating func end(_ id: String, journalEnd: Int64) {
         recordings[id]?.known = journalEnd
         recordings[id]?.isClosed = true
     }
 
     /// Takes the place of what was known of a recording: it has been read anew from the spool.
-    mutating func replace(_ recording: Recording, objects: [Object], shipped: Int64, isClosed: Bool) {
+    ///
+    /// - Parameter writtenOff: how much of the journal says which of its objects are gone.
+    mutating func replace(
+        _ recording: Recording, objects: [Object], shipped: Int64, isClosed: Bool, writtenOff: Int64 = 0
+    ) {
         var new = recordings[recording.id] ?? recording
         pendingBytes -= new.waiting.bytes
         new.waiting = ShipQueue()
@@ -123,6 +159,7 @@ struct ShipPlan: Sendable {
         new.known = max(new.known, recording.known)
         new.shipped = max(new.shipped, shipped)
         new.isClosed = isClosed
+        (new.lost, new.writtenOff) = ([], writtenOff)
         recordings[recording.id] = new
     }
 
@@ -147,9 +184,10 @@ struct ShipPlan: Sendable {
     /// What to begin now.
     mutating func next(nowNs: UInt64) -> [Task] {
         var tasks: [Task] = []
-        var allowance = weather.allowance(running: running, limit: limit, nowNs: nowNs)
+        var allowance = weather.allowance(running: running, limit: most, nowNs: nowNs)
         while allowance > 0, let (id, work) = choose(nowNs: nowNs), let recording = recordings[id] {
             recordings[id]?.current = work
+            if recording.failures == 0 { recordings[id]?.arrivalsBefore = arrivals }
             lastWasLive = !recording.isClosed
             running += 1
             weather.started()
@@ -159,31 +197,48 @@ struct ShipPlan: Sendable {
         return tasks
     }
 
-    /// Recordings that go on and those that have ended take turns, so neither waits for all of the other; the oldest comes first.
-    private func choose(nowNs: UInt64) -> (String, Work)? {
-        var live: (recording: Recording, work: Work)?
-        var ended: (recording: Recording, work: Work)?
-        for recording in recordings.values {
-            guard let work = work(of: recording, nowNs: nowNs) else { continue }
-            if recording.isClosed || recording.isWithdrawn {
-                if ended.map({ ($0.recording.startUs, $0.recording.id) > (recording.startUs, recording.id) }) ?? true {
-                    ended = (recording, work)
-                }
-            } else if live.map({ Self.age($0.recording) > Self.age(recording) }) ?? true {
-                live = (recording, work)
-            }
+    /// How many uploads may run: a store that is far away takes its time for each, however many recordings there are.
+    private var most: Int { max(limit, min(Self.uploadsMax, recordings.values.count { !$0.isClosed } / 4)) }
+
+    private struct Candidate {
+        let id: String
+        let work: Work
+        let rank: (failedNs: UInt64, age: Int64)
+
+        func isBefore(_ other: Candidate?) -> Bool {
+            guard let other else { return true }
+            return (rank.failedNs, rank.age, id) < (other.rank.failedNs, other.rank.age, other.id)
         }
-        let chosen = lastWasLive ? ended ?? live : live ?? ended
-        return chosen.map { ($0.recording.id, $0.work) }
     }
 
-    private static func age(_ recording: Recording) -> (Int64, String) {
-        (recording.waiting.first?.finishedUs ?? 0, recording.id)
+    /// Recordings that go on and those that have ended take turns, so neither waits for all of the other; the oldest comes first. A probe
+    /// is something of the recording that has not failed for longest.
+    private func choose(nowNs: UInt64) -> (String, Work)? {
+        let isProbe = weather.state != .fair
+        var live: Candidate?
+        var ended: Candidate?
+        for recording in recordings.values {
+            guard let work = work(of: recording, nowNs: nowNs) else { continue }
+            let isEnded = recording.isClosed || recording.isWithdrawn
+            let age = isEnded ? recording.startUs : recording.waiting.first?.finishedUs ?? 0
+            let candidate = Candidate(id: recording.id, work: work, rank: (isProbe ? recording.failedNs : 0, age))
+            if isEnded {
+                if candidate.isBefore(ended) { ended = candidate }
+            } else if candidate.isBefore(live) {
+                live = candidate
+            }
+        }
+        var chosen = lastWasLive ? ended ?? live : live ?? ended
+        if isProbe, let live, let ended, live.rank.failedNs != ended.rank.failedNs {
+            chosen = live.rank.failedNs < ended.rank.failedNs ? live : ended
+        }
+        return chosen.map { ($0.id, $0.work) }
     }
 
     private func work(of recording: Recording, nowNs: UInt64) -> Work? {
         guard recording.current == nil, nowNs >= recording.heldUntilNs, !recording.isForgotten else { return nil }
         if recording.isWithdrawn { return .withdraw }
+        if recording.isClosed, !recording.lost.isEmpty { return .writeOff(names: recording.lost) }
         let publication = publication(of: recording, nowNs: nowNs)
         if let publication, !recordings.values.contains(where: { $0.isPublishing(in: recording.directory) }) {
             return publication
@@ -194,6 +249,7 @@ struct ShipPlan: Sendable {
     private func publication(of recording: Recording, nowNs: UInt64) -> Work? {
         let isAll = recording.waiting.isEmpty
         let reached = isAll ? recording.known : recording.shipped
+        guard recording.lost.isEmpty, reached >= recording.writtenOff else { return nil }
         if isAll, recording.isClosed { return .publish(journalBytes: recording.known, isFinal: true) }
         guard reached > recording.published else { return nil }
         let isRequired = recording.required > recording.published && recording.required <= reached
@@ -214,15 +270,21 @@ struct ShipPlan: Sendable {
         recording.current = nil
         defer { recordings[task.id] = recording.isForgotten || recording.isComplete ? nil : recording }
         switch outcome {
-        case .failed(.local, _):
-            // Our own disk: the store is as well as it was.
-            recording.heldUntilNs = nowNs &+ Self.localFailureNs
-            weather.undecided()
+        case .failed(let failure, let retryAfterNs, let reason):
+            recording.problem = reason
+            blame(&recording, failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
             return false
-        case .failed(let failure, let retryAfterNs):
-            weather.failed(failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
-            return false
-        case .done, .lost: weather.succeeded()
+        case .done, .lost:
+            if case .writeOff = task.work {
+                // The store has had no part in it.
+                weather.undecided()
+            } else {
+                weather.succeeded()
+                arrivals += 1
+            }
+            recording.failures = 0
+            recording.failedNs = 0
+            recording.problem = nil
         }
         switch task.work {
         case .object(let object):
@@ -230,6 +292,8 @@ struct ShipPlan: Sendable {
             if case .done = outcome {
                 recording.shipped = max(recording.shipped, object.journalEnd)
                 recording.budget.add(media: object.bytes)
+            } else {
+                recording.lost.append(object.name)
             }
         case .publish(let journalBytes, let isFinal):
             if case .done(let bytes) = outcome {
@@ -240,9 +304,43 @@ struct ShipPlan: Sendable {
             recording.publishedNs = nowNs
             // What came meanwhile, such as a repair, is sent before it is complete.
             recording.isComplete = isFinal && recording.isClosed && recording.waiting.isEmpty && recording.known == journalBytes
+        case .writeOff(let names):
+            if case .done(let bytes) = outcome {
+                recording.writeOff(names, journalEnd: bytes)
+            } else {
+                recording.lost = []
+            }
         case .withdraw: recording.isComplete = true
         }
         return recording.isComplete && !recording.isForgotten
+    }
+
+    /// A failure is the recording's own when others got through since it failed before, or since it began; else it is taken for the
+    /// store's, or for the node's whom the store refuses.
+    private mutating func blame(
+        _ recording: inout Recording, _ failure: ShipFailure, retryAfterNs: UInt64?, nowNs: UInt64
+    ) {
+        guard failure != .local else {
+            // Our own disk: the store is as well as it was.
+            recording.heldUntilNs = nowNs &+ Self.localFailureNs
+            weather.undecided()
+            return
+        }
+        let isOwn = failure != .throttled && weather.state == .fair && arrivals > recording.arrivalsBefore
+        let isDoubtful = failure == .denied && weather.state == .fair
+        let hasOthers = recordings.values.contains { $0.id != recording.id && $0.failures == 0 && !$0.isForgotten }
+        recording.arrivalsBefore = arrivals
+        recording.failedNs = nowNs
+        recording.failures += 1
+        if failure == .denied {
+            recording.heldUntilNs = nowNs &+ ShipWeather.deniedNs
+        } else if isOwn {
+            let pause = ShipWeather.firstNs << UInt64(min(recording.failures, 16))
+            recording.heldUntilNs = nowNs &+ min(pause, ShipWeather.deniedNs)
+        }
+        if isOwn { return }
+        if isDoubtful, hasOthers { return weather.doubt() }
+        weather.failed(failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
     }
 }
 
@@ -253,6 +351,12 @@ extension ShipPlan.Recording {
         self.directory = directory
         self.startUs = startUs
         self.known = known
+    }
+
+    fileprivate mutating func writeOff(_ names: [String], journalEnd: Int64) {
+        lost.removeAll { names.contains($0) }
+        known = max(known, journalEnd)
+        writtenOff = max(writtenOff, journalEnd)
     }
 
     fileprivate func isPublishing(in other: String) -> Bool {

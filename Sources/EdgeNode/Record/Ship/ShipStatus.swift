@@ -6,7 +6,7 @@ public struct ShipStatus: Sendable, Equatable, Encodable {
     public var pendingObjects = 0
     /// How long the oldest of them has been waiting, seconds.
     public var oldestSeconds: Double = 0
-    /// Why nothing is being sent; nil while the store works.
+    /// Why nothing of it is being sent, be it for the stream's own sake; nil while the store works.
     public var lastError: String?
     /// When an object last arrived, Unix microseconds.
     public var lastUploadUs: Int64?

@@ -14,6 +14,8 @@ enum ShipFailure: String, Sendable, CaseIterable {
 struct ShipWeather: Sendable {
     enum State: Equatable, Sendable {
         case fair
+        /// A recording was refused: another is asked, at once and alone, whether it is the node that is.
+        case doubtful
         /// Nothing is tried before this time.
         case away(untilNs: UInt64, attempt: Int)
         case denied(untilNs: UInt64)
@@ -36,6 +38,7 @@ struct ShipWeather: Sendable {
     func allowance(running: Int, limit: Int, nowNs: UInt64) -> Int {
         switch state {
         case .fair: return max(0, limit - running)
+        case .doubtful: return running == 0 ? 1 : 0
         case .away(let until, _), .denied(let until): return running == 0 && nowNs >= until ? 1 : 0
         }
     }
@@ -43,7 +46,7 @@ struct ShipWeather: Sendable {
     /// When to look again; nil when any time will do.
     var wakeNs: UInt64? {
         switch state {
-        case .fair: nil
+        case .fair, .doubtful: nil
         case .away(let until, _), .denied(let until): until
         }
     }
@@ -62,9 +65,14 @@ struct ShipWeather: Sendable {
         isProbing = false
     }
 
+    /// One recording was refused, which may be for its own sake.
+    mutating func doubt() {
+        if state == .fair { state = .doubtful }
+    }
+
     mutating func failed(_ failure: ShipFailure, retryAfterNs: UInt64?, nowNs: UInt64) {
         // What was under way when the store went away says nothing new.
-        guard state == .fair || isProbing else { return }
+        guard state == .fair || state == .doubtful || isProbing else { return }
         isProbing = false
         guard failure != .denied else {
             state = .denied(untilNs: nowNs &+ Self.deniedNs)

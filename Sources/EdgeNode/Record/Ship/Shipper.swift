@@ -37,8 +37,8 @@ final class Shipper: Sendable {
         let stream: String
     }
 
-    /// How many uploads run at a time.
-    static let uploadsMax = 4
+    /// How many uploads run at a time while few recordings go on.
+    private static let uploadsMin = 4
     private static let tick = Duration.milliseconds(250)
 
     init(local: FileStore, remote: any ObjectStore, bytesMax: Int64, segmentSeconds: Double, clock: UpdateClock) {
@@ -47,7 +47,7 @@ final class Shipper: Sendable {
         self.bytesMax = bytesMax
         self.segmentSeconds = segmentSeconds
         self.clock = clock
-        state = Mutex(State(plan: ShipPlan(limit: Self.uploadsMax, seed: .random(in: 0 ... .max))))
+        state = Mutex(State(plan: ShipPlan(limit: Self.uploadsMin, seed: .random(in: 0 ... .max))))
     }
 
     // MARK: Told by the recorder
@@ -71,6 +71,16 @@ final class Shipper: Sendable {
 
     func ended(_ id: String, journalEnd: Int64) {
         change { $0.end(id, journalEnd: journalEnd) }
+    }
+
+    /// Objects of a recording that are gone from the spool, unsent, and that its journal names.
+    func lostObjects(of id: String) -> [String] {
+        state.withLock { $0.plan.recordings[id]?.lost ?? [] }
+    }
+
+    /// The journal says now that they are gone.
+    func wroteOff(_ names: [String], of id: String, journalEnd: Int64) {
+        change { $0.wroteOff(names, of: id, journalEnd: journalEnd) }
     }
 
     func cameToNothing(_ session: RecordedSession) {
@@ -125,43 +135,54 @@ final class Shipper: Sendable {
 
     private func run(_ task: ShipPlan.Task) async {
         let outcome: ShipPlan.Outcome
-        var problem: String?
         do throws(ShipError) {
             outcome = try await perform(task)
         } catch {
-            outcome = .failed(error.failure, retryAfterNs: error.retryAfterNs)
-            problem = error.reason
+            outcome = .failed(error.failure, retryAfterNs: error.retryAfterNs, reason: error.reason)
         }
-        note(task, outcome, problem: problem)
+        note(task, outcome)
         step()
     }
 
-    private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome, problem: String?) {
+    private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome) {
         let nowUs = clock.now()
-        let (before, after) = state.withLock { state in
+        let (before, after, isNew) = state.withLock { state in
             let before = state.plan.weather.state
+            let wasFailing = state.plan.recordings[task.id]?.problem != nil
             state.plan.finish(task, outcome, nowNs: WallClock.monotonicNs())
+            let after = state.plan.weather.state
             if !state.plan.hasRecordings(in: task.directory) { state.shelves[task.directory] = nil }
             switch outcome {
-            case .done(let bytes): state.numbers.count(task.work, bytes: bytes)
-            case .lost: state.numbers.lostObjects += 1
-            case .failed(let failure, _): state.numbers.retries[failure.rawValue, default: 0] += 1
-            }
-            if case .done = outcome {
+            case .done where task.work.isWriteOff, .lost where task.work.isWriteOff: break
+            case .done(let bytes):
+                state.numbers.count(task.work, bytes: bytes)
                 state.numbers.lastUploadUs = nowUs
                 state.lastUploads[task.stream] = nowUs
+            case .lost: state.numbers.lostObjects += 1
+            case .failed(let failure, _, let reason):
+                state.numbers.retries[failure.rawValue, default: 0] += 1
+                // While others get through it is the recording's problem.
+                if after != .fair || failure == .local { state.numbers.problem = reason }
+                return (before, after, !wasFailing)
             }
-            if let problem { state.numbers.problem = problem }
-            if state.plan.weather.state == .fair, problem == nil { state.numbers.problem = nil }
-            return (before, state.plan.weather.state)
+            if after == .fair { state.numbers.problem = nil }
+            return (before, after, false)
         }
+        var problem = ""
+        if case .failed(_, _, let reason) = outcome { problem = reason }
         if case .lost = outcome { log.error("an object vanished from the spool", ["stream": task.stream, "recording": task.id]) }
-        report(before, after, problem: problem ?? "")
+        if isNew, after == .fair || after == .doubtful {
+            log.error(
+                "a recording could not be sent, and waits in the spool",
+                ["stream": task.stream, "recording": task.id, "error": problem])
+        }
+        report(before, after, problem: problem)
     }
 
     private func report(_ before: ShipWeather.State, _ after: ShipWeather.State, problem: String) {
         switch (before, after) {
-        case (.fair, .away): log.warning("the remote store is away; recordings wait in the spool", ["error": problem])
+        case (.fair, .away), (.doubtful, .away):
+            log.warning("the remote store is away; recordings wait in the spool", ["error": problem])
         case (_, .denied) where before != after:
             log.error(
                 "the remote store refuses this node; recordings wait in the spool until that is put right", ["error": problem])
@@ -174,7 +195,7 @@ final class Shipper: Sendable {
     func stop(within bound: Duration) async {
         let deadline = ContinuousClock.now + bound
         while ContinuousClock.now < deadline {
-            let isDone = state.withLock { $0.plan.isIdle || ($0.plan.weather.state != .fair && $0.plan.running == 0) }
+            let isDone = state.withLock { $0.plan.isIdle || $0.plan.isStuck }
             if isDone { break }
             try? await Task.sleep(for: .milliseconds(10))
         }
@@ -211,7 +232,7 @@ final class Shipper: Sendable {
             status.pendingBytes = own.reduce(0) { $0 + $1.waiting.bytes }
             status.pendingObjects = own.reduce(0) { $0 + $1.waiting.count }
             status.oldestSeconds = Self.seconds(since: own.compactMap(\.waiting.first?.finishedUs).min(), nowUs: nowUs)
-            status.lastError = state.numbers.problem
+            status.lastError = own.compactMap(\.problem).first ?? state.numbers.problem
             status.lastUploadUs = state.lastUploads[stream]
             return status
         }
@@ -230,7 +251,14 @@ extension ShipMetrics {
         case .publish:
             uploadedObjects += 2
             publishedBytes += bytes
-        case .withdraw: break
+        case .withdraw, .writeOff: break
         }
+    }
+}
+
+extension ShipPlan.Work {
+    fileprivate var isWriteOff: Bool {
+        if case .writeOff = self { return true }
+        return false
     }
 }

@@ -6,7 +6,7 @@ enum RecordingAction: Equatable {
     /// A session begins with a first sample at this time of day (Unix microseconds).
     case sessionBegan(startUs: Int64)
     /// A Period begins: media time 0 is this time of day. It continues the one before when no media lie between, even where the time
-    /// of day says otherwise because the sender's clock runs faster or slower.
+    /// of day says otherwise because the sender's clock runs faster or slower; not when ours was set.
     case periodBegan(startUs: Int64, continues: Bool)
     /// A track of the Period begins.
     case trackBegan(LaneKind, TrackFormat, initSegment: [UInt8])

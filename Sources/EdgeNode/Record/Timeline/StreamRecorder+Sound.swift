@@ -138,9 +138,9 @@ extension StreamRecorder {
         guard hasDrifted || mustRotate(atUs: startUs) else { return false }
         try period?.audio?.cut(at: time, actions: &actions)
         if let end = videoEnd(open) { try cutVideo(at: end) }
-        actions.append(.periodEnded)
+        closePeriod()
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs, continues: true))
+        actions.append(.periodBegan(startUs: startUs, continues: !open.isOver))
         period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin + time)
         let next = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period?.audio = next
@@ -208,9 +208,8 @@ extension StreamRecorder {
         }
         if let lane = period?.audio { try period?.audio?.cut(at: lane.end, actions: &actions) }
         if let videoEnd { try cutVideo(at: videoEnd) }
-        period = nil
+        closePeriod()
         firstSoundNs = nil
-        actions.append(.periodEnded)
     }
 
     private mutating func cutVideo(at end: Int64) throws(RecordingFault) {

@@ -35,16 +35,17 @@ extension StreamRecorder {
         guard placed.timestamp >= period?.videoOrigin ?? .max,
             let (time, shown) = period?.videoTimes(of: placed, target: target)
         else { return }
+        let continues = period?.isOver == false
         if unit.isSync, beginsPeriod(placed, at: time) {
             try endPeriodHere(atVideo: time)
-            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true)
+            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: continues)
             return
         }
         let isInOrder = placed.timestamp == placed.decodingTime
         if isInOrder, mustRotateWithoutKeyframe(at: time, timestamp: placed.timestamp) {
             let format = period?.video?.format
             try endPeriodHere(atVideo: time)
-            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: true, format: format)
+            try beginPeriod(with: unit, timestamp: placed.timestamp, continues: continues, format: format)
             return
         }
         try cutIfOverdue(at: time)

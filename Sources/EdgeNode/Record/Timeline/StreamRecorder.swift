@@ -32,6 +32,8 @@ struct StreamRecorder {
     private var keyframes = KeyframeAsker()
     private var session: OpenSession?
     private var wallClock: WallClock
+    /// Since when the time of day is another than `wallClock` has it.
+    private var setNs: UInt64?
 
     private(set) var fault: RecordingFault?
     /// What of the source is not recorded, and why.
@@ -55,9 +57,12 @@ struct StreamRecorder {
     var losses: Losses { endedLosses + (video?.losses ?? Losses()) + (audio?.losses ?? Losses()) }
 
     private struct OpenSession {
-        let startUs: Int64
+        /// Moved when the time of day is set.
+        var startUs: Int64
         let day: Int64
         var periods = 0
+        /// Of Periods that have ended.
+        var segments = 0
     }
 
     /// An encoder that changes its format with each key frame must not make a manifest without end.
@@ -80,6 +85,7 @@ struct StreamRecorder {
         self.nowNs = nowNs
         endSource(nowNs: nowNs)
         self.wallClock = wallClock
+        setNs = nil
         let inputs = tracks.compactMap { TrackInput($0, soundTarget: settings.soundTarget) }
         video = inputs.first { $0.kind == .video }
         audio = inputs.first { $0.kind == .audio }
@@ -121,12 +127,41 @@ struct StreamRecorder {
     }
 
     /// Lets time pass; at least every 100 ms, and after everything that has arrived until then was handed in.
-    mutating func tick(nowNs: UInt64) {
+    ///
+    /// - Parameter wallClock: both clocks, now.
+    mutating func tick(nowNs: UInt64, wallClock: WallClock? = nil) {
         self.nowNs = max(self.nowNs, nowNs)
         process()
+        if let wallClock { follow(wallClock) }
         attempt { recorder throws(RecordingFault) in try recorder.advanceWithoutVideo() }
         askForKeyframe()
     }
+
+    /// Takes the time of day that was set while a source sends: what comes from the next cut on has its place in the new time. A clock that
+    /// is being set may be set back, so it has to stay.
+    private mutating func follow(_ fresh: WallClock) {
+        let movedUs = fresh.realtimeUs - wallClock.us(monotonicNs: Int64(clamping: fresh.monotonicNs))
+        guard abs(movedUs) > Self.setUsMin else {
+            setNs = nil
+            return
+        }
+        let sinceNs = setNs ?? nowNs
+        setNs = sinceNs
+        guard nowNs - sinceNs >= Self.setNsMin else { return }
+        setNs = nil
+        wallClock = fresh
+        session?.startUs += movedUs
+        beginPeriodAtNextCut()
+    }
+
+    /// What comes from the next cut on does not continue the open Period.
+    mutating func beginPeriodAtNextCut() {
+        period?.isOver = true
+    }
+
+    /// By how much, and for how long, the time of day has to be another one.
+    private static let setUsMin: Int64 = 2_000_000
+    private static let setNsMin: UInt64 = 60_000_000_000
 
     /// The publisher is gone: what is there becomes segments, the session stays open for its return.
     mutating func endSource(nowNs: UInt64) {
@@ -224,8 +259,17 @@ struct StreamRecorder {
             return true
         }
         if session.periods >= Self.periodsMax { return !withoutKeyframe }
+        let segments = session.segments + (period?.segments ?? 0)
+        if segments >= settings.segmentsMax * (withoutKeyframe ? 2 : 1) { return true }
         guard let longest = settings.sessionSecondsMax else { return false }
         return timeUs - session.startUs >= Int64(longest) * (withoutKeyframe ? 2_000_000 : 1_000_000)
+    }
+
+    /// Nothing follows in the open Period, whose tracks have been cut.
+    mutating func closePeriod() {
+        session?.segments += period?.segments ?? 0
+        period = nil
+        actions.append(.periodEnded)
     }
 
     /// Opens a session, where there is none or the open one must end, for a Period that begins.
@@ -246,6 +290,8 @@ struct TimelineSettings: Sendable {
     var chunkSeconds: Double = 0.5
     /// After this a new session begins at the next cut; nil: never.
     var sessionSecondsMax: Int?
+    /// After so many, of all tracks, too: a session's journal is read whole, and has up to 200 bytes for each. A day of 1 s segments has fewer.
+    var segmentsMax = 200_000
     /// What sound that recordings cannot hold is turned into; nil: it is left out.
     var soundTarget: SoundTarget?
     /// A new session begins at the first cut of a UTC day.
@@ -279,7 +325,7 @@ struct TimelineSettings: Sendable {
     static let partStretch = 1.16
 }
 
-/// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media.
+/// Our two clocks, read at the same moment; a step of the time of day afterwards does not move media until they are read again.
 struct WallClock: Sendable {
     let monotonicNs: UInt64
     let realtimeUs: Int64

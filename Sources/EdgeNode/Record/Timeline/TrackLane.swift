@@ -16,6 +16,8 @@ struct TrackLane {
     private var hasBytesInSegment = false
     private var segmentStartsWithSync = true
     private(set) var segmentStart: Int64 = 0
+    /// How many have ended.
+    private(set) var segments = 0
     /// The last sample's length, a guess for one that has no successor.
     private(set) var lastDuration: Int64
     /// Where the segment shall end, as media times, oldest first; with the time each was asked for.
@@ -72,6 +74,7 @@ struct TrackLane {
             .segmentEnded(
                 kind, time: segmentStart, duration: time - segmentStart, samples: samplesInSegment,
                 startsWithSync: segmentStartsWithSync))
+        segments += 1
         segmentStart = time
         samplesInSegment = 0
         hasBytesInSegment = false

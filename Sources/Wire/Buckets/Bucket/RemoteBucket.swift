@@ -55,6 +55,9 @@ public final class RemoteBucket: ObjectStore {
 
     // MARK: ObjectStore
 
+    /// The root is a part of each key.
+    public var keyBytesMax: Int { ObjectKey.bytesMax - (root.isEmpty ? 0 : root.utf8.count + 1) }
+
     /// Size, tag and time, by one HEAD.
     public func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo {
         try await look(key).info

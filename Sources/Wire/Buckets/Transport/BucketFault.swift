@@ -11,7 +11,7 @@ struct BucketFault: Sendable, Equatable {
     let code: String
     /// What the store's operator can find it by.
     let requestID: String
-    /// From `Retry-After` in seconds.
+    /// From `Retry-After`.
     let retryAfterMs: Int?
     /// From `Date`, Unix seconds.
     let serverSeconds: Int64?
@@ -31,14 +31,20 @@ struct BucketFault: Sendable, Equatable {
         code = Self.word(document?.text("Code") ?? "")
         requestID = Self.word(
             headers["x-amz-request-id"] ?? headers["x-oss-request-id"] ?? document?.text("RequestId") ?? "")
-        // Only this form: the date form depends on the clock, which may be what is wrong.
-        retryAfterMs = headers["Retry-After"].flatMap { Int($0) }.map { min(max(0, $0), 3_600) * 1_000 }
-        serverSeconds = headers["Date"].flatMap { HTTPDate.parse($0) }
+        let serverSeconds = headers["Date"].flatMap { HTTPDate.parse($0) }
+        self.serverSeconds = serverSeconds
+        retryAfterMs = headers["Retry-After"].flatMap { Self.pauseMs($0, serverSeconds: serverSeconds) }
         let region = Self.word(headers["x-amz-bucket-region"] ?? document?.text("Region") ?? "")
         self.region = region.isEmpty ? nil : region
         size = headers["Content-Range"].flatMap { $0.split(separator: "/").last }.flatMap { Int64($0) }
         let endpoint = Self.word(document?.text("Endpoint") ?? "")
         self.endpoint = endpoint.isEmpty ? nil : endpoint
+    }
+
+    /// Seconds, or a date (RFC 9110 10.2.3), which counts from the store's own: our clock may be what is wrong.
+    private static func pauseMs(_ text: String, serverSeconds: Int64?) -> Int? {
+        let seconds = Int64(text) ?? HTTPDate.parse(text).flatMap { date in serverSeconds.map { date - $0 } }
+        return seconds.map { Int(min(max(0, $0), 3_600)) * 1_000 }
     }
 
     /// The error document of an answer to HEAD, which OSS puts into a field.
@@ -82,8 +88,10 @@ struct BucketFault: Sendable, Equatable {
     private static let skewSecondsMax: Int64 = 15 * 60
     /// What is there already, which OSS does not let be written over: an answer, whatever 409 means elsewhere.
     private static let conditions: Set<String> = ["FileAlreadyExists", "FileImmutable"]
+    /// Tokens that have ended, and keys that were replaced where ours came from: a file may have others by now.
     private static let ended: Set<String> = [
         "ExpiredToken", "InvalidToken", "TokenRefreshRequired", "SecurityTokenExpired", "InvalidSecurityToken",
+        "InvalidAccessKeyId", "SignatureDoesNotMatch",
     ]
 
     /// What to make of it.
