@@ -28,8 +28,8 @@ struct RecordingIndexTests {
         _ = try await index.upsert(recording("a", stream: "other"))
         _ = try await index.upsert(recording("a", startUs: tenOClockUs + 86_400_000_000))
         #expect(try await index.counts() == (all: 4, active: 4))
-        #expect(try await index.start(stream: "other", session: nil) == tenOClockUs)
-        #expect(try await index.start(stream: "demo", session: "b") == nil)
+        #expect(try await index.first(stream: "other", session: nil)?.startUs == tenOClockUs)
+        #expect(try await index.first(stream: "demo", session: "b")?.startUs == nil)
         #expect(try await index.recordings(session: "a").map(\.node).contains("edge-2"))
         #expect(try await index.streams() == ["demo", "other"])
     }
