@@ -55,4 +55,28 @@ struct FirstPictureTests {
         loop.stop()
         await loop.plane.shutdown()
     }
+
+    @Test(
+        "a joiner begins with a group whose keyframe is younger than a second, and nobody is asked for another",
+        arguments: [(LoopCore.youngKeyframeNs - 1, true), (LoopCore.youngKeyframeNs, false)])
+    func young(ageNs: UInt64, isServed: Bool) async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        _ = try await Self.cached(loop)
+        let viewer = try TestPeer()
+        let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        try await loop.announce(viewer, .viewer(spec), isPublisher: false)
+        let announced = loop.core.sessions.values.first { $0.pointee.name == "v" }
+        let session = try #require(announced)
+        // Video is off until it is connected, so that the keyframe's age is the test's to choose.
+        loop.core.chooseLayer(.off, session, tributary_monotonic_ns())
+        try loop.connect(viewer) {}
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        let keyframeNs = fanout.pointee.tracks[1].keyframeArrivalNs
+        loop.core.chooseLayer(.automatic, session, keyframeNs + ageNs)
+        let sent = session.pointee.viewer?.pointee.tracks[0].packets
+        let isAsked = fanout.pointee.publisher?.pointee.publisher?.pointee.tracks[1].keyframes.isWanted
+        #expect(sent == (isServed ? UInt64(Self.packets) : 0) && isAsked == !isServed)
+        loop.stop()
+        await loop.plane.shutdown()
+    }
 }

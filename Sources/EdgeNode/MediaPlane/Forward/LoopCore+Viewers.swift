@@ -1,6 +1,9 @@
 /// Viewers joining, waiting, asking and leaving.
 extension LoopCore {
-    /// A keyframe this fresh serves a joiner at once, without asking for another.
+    /// A keyframe this young serves a joiner at once, without asking for another: requests are half a second apart, so that another would
+    /// often come later than this one is caught up with.
+    static let youngKeyframeNs: UInt64 = 1_000_000_000
+    /// The same for one who was sent video before: his way may be full, and what has to be caught up with would fill it again.
     static let freshKeyframeNs: UInt64 = 300_000_000
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
     static let keyframePatienceNs: UInt64 = 500_000_000

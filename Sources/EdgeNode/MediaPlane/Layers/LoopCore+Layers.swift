@@ -122,8 +122,9 @@ extension LoopCore {
         outgoing.pointee.state = .waiting
         outgoing.pointee.waitingSinceNs = now
         let target = outgoing.pointee.target
-        let isFresh = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < Self.freshKeyframeNs
-        if isFresh || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
+        let ageMaxNs = outgoing.pointee.packets == 0 ? Self.youngKeyframeNs : Self.freshKeyframeNs
+        let isYoung = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < ageMaxNs
+        if isYoung || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
         guard case .waiting = outgoing.pointee.state else { return }
         wantKeyframes(fanout, tracks: awaited(by: outgoing, fanout), now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
