@@ -192,11 +192,7 @@ extension LoopCore {
     ) {
         let waitedNs = now &- outgoing.pointee.waitingSinceNs
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        if startCached(outgoing, session, fanout, now) {
-            fanout.pointee.ignoresRequests = true
-            fanout.pointee.keepGroups(true)
-            return
-        }
+        if startCached(outgoing, session, fanout, now) { return fanout.pointee.noteIgnoredRequest(now: now) }
         let target = outgoing.pointee.target
         guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target

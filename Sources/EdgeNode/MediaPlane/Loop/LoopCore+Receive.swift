@@ -306,8 +306,7 @@ extension LoopCore {
             }
             if incoming.pointee.insertsSets {
                 var sets = arrived
-                (sets.sequence, sets.flags) = (arrived.sequence &- 1, .keyframeStart)
-                arrived.flags.remove(.keyframeStart)
+                (sets.sequence, sets.flags) = (arrived.sequence &- 1, .parameterSets)
                 deliver(
                     sets, payload: incoming.pointee.parameterSets, track: track, publisher.pointee.epoch, session.pointee.fanout,
                     now)
