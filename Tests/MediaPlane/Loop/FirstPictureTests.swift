@@ -80,8 +80,7 @@ struct FirstPictureTests {
         await loop.plane.shutdown()
     }
 
-    @Test(
-        "a publisher that was late with a keyframe is asked again once it answers; late a third time, joiners are served from the ring")
+    @Test("a publisher that was late with a keyframe is asked again once it answers, but not when that has happened three times")
     func lateOnce() async throws {
         let loop = try SteppedLoop(segmentation: true)
         let (_, encoder) = try await Self.cached(loop)

@@ -128,8 +128,9 @@ extension LoopCore {
         }
     }
 
-    /// The way to a viewer is full: sound goes on as it fits, video stops where it is.
-    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>) {
+    /// The way to a viewer, a TCP connection, is full: sound goes on as it fits, video stops where it is.
+    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>, on stream: UInt16) {
+        session.pointee.pausedStream = stream
         forEachVideo(session) { outgoing, _ in
             switch outgoing.pointee.state {
             case .live, .catchingUp, .waiting:
@@ -140,8 +141,9 @@ extension LoopCore {
         }
     }
 
-    /// There is room again: video begins with a keyframe, its numbers without a gap.
+    /// There is room again, or another way: video begins with a keyframe, its numbers without a gap.
     func resumeVideo(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        session.pointee.pausedStream = 0
         forEachVideo(session) { outgoing, track in
             if case .paused = outgoing.pointee.state { begin(outgoing, track, session, session.pointee.fanout, now) }
         }

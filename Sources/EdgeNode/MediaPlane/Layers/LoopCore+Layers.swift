@@ -111,6 +111,10 @@ extension LoopCore {
         guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off, !viewer.pointee.breaker.isOpen else {
             return
         }
+        guard session.pointee.pausedStream == 0 else {
+            outgoing.pointee.state = .paused
+            return
+        }
         outgoing.pointee.isLayered = fanout.pointee.layers.isLayer(track)
         if outgoing.pointee.isLayered {
             let target = viewer.pointee.follower.target(on: fanout.pointee.layers, current: nil, now: now)

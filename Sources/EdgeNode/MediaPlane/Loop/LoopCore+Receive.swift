@@ -133,7 +133,7 @@ extension LoopCore {
         let state = session.pointee.withTransport { $0.state }
         switch state {
         case .connected:
-            if !session.pointee.isConnected { connected(session, now) }
+            if session.pointee.isConnected { resumeIfMoved(session, now) } else { connected(session, now) }
         case .closed(let reason): end(session, reason: CloseReason(reason), now)
         case .new, .checking, .handshaking: advanceHandshake(session)
         }
