@@ -148,6 +148,16 @@ struct ResendLimiterTests {
         limiter.earn(2000)
         #expect(limiter.take(4000, bytes: 1000, now: now, rttNs: 0) == true)
     }
+
+    @Test("numbers that share a place in the table don't make each other forgotten", arguments: [32, 64, 128, 1024])
+    func neighbours(apart: UInt64) {
+        var limiter = ResendLimiter()
+        var taken: [Bool] = []
+        for (step, sequence) in [5, 5 + apart, 5 + 2 * apart, 5 + 3 * apart, 5, 5 + apart].enumerated() {
+            taken.append(limiter.take(sequence, bytes: 1000, now: 1_000_000_000 + UInt64(step), rttNs: 0))
+        }
+        #expect(taken == [true, true, true, true, false, false])
+    }
 }
 
 @Suite("A track's timeline over sources")

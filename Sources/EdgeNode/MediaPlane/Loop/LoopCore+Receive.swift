@@ -101,6 +101,7 @@ extension LoopCore {
             noteChange(session)
             guard session.pointee.isConnected else { return }
             receiveReports(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, now)
+            resumeIfMoved(session, now)
         case .dropped(let reason):
             counters.pointee.count(reason)
             takeOutput(session)
