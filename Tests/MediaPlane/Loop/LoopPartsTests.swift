@@ -163,6 +163,26 @@ struct LoopLoadTests {
         directory.gauges[1].set(permille: 1000)
         #expect(try place("c") == 0)
     }
+
+    @Test("of a session's user fragments the last two are kept, however often ICE restarts; the others are free again")
+    func restarts() throws {
+        let (_, events) = AsyncStream.makeStream(of: MediaEvent.self)
+        let directory = PlaneDirectory(mailboxes: [try Mailbox()], events: events)
+        func reserve(_ name: String) throws(MediaPlaneError) -> SessionHandle {
+            try directory.reserve(stream: StreamKey(id: 1), isPublisher: false, ufrag: name, loop: nil)
+        }
+        let session = try reserve("0")
+        for restart in 1...1000 { try directory.addUfrag("\(restart)", to: session) }
+        let kept = (0...1000).filter { name in
+            do throws(MediaPlaneError) {
+                directory.forget(try reserve("\(name)"))
+                return false
+            } catch { return error == .duplicateUfrag }
+        }
+        #expect(kept == [999, 1000])
+        directory.forget(session)
+        for name in kept { directory.forget(try reserve("\(name)")) }
+    }
 }
 
 @Suite("Address table")
