@@ -105,6 +105,7 @@ extension LoopCore {
         case .dropped(let reason):
             counters.pointee.count(reason)
             takeOutput(session)
+            if reason == .srtpTooManySources { followTransport(session, now) }
         case .none:
             if session.pointee.isConnected { noteHeard(session) } else { noteChange(session) }
             takeOutput(session)
@@ -325,6 +326,7 @@ extension CloseReason {
         case .consentExpired: self = .consentLost
         case .iceTimeout, .dtlsTimeout: self = .setupTimeout
         case .dtlsFailed, .fingerprintMismatch: self = .handshakeFailed
+        case .tooManySources: self = .tooManySources
         }
     }
 }
