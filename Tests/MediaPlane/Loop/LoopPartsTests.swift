@@ -143,7 +143,7 @@ struct LoopLoadTests {
     @Test(
         "the kernel's line on a thread",
         arguments: [
-            ("12 34 5\n", 12, 34), ("0 0 0", 0, 0), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil),
+            ("12 34 5\n", 12, 34), ("12 0 0", 12, 0), ("0 0 0", nil, nil), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil),
             ("99999999999999999999 1 1", nil, nil),
         ] as [(String, UInt64?, UInt64?)])
     func line(text: String, ran: UInt64?, waited: UInt64?) {
