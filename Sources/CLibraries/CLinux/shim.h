@@ -168,8 +168,10 @@ static inline void tributary_lower_priority_of(int thread, int nice) {
     if (getpriority(PRIO_PROCESS, (id_t)thread) < nice) setpriority(PRIO_PROCESS, (id_t)thread, nice);
 }
 
-/* The calling thread gets its turns sooner and shorter, `ns` each, as Linux 6.12 and later let any thread choose; others don't mind. */
+/* The calling thread gets its turns sooner and shorter, `ns` each, as Linux 6.12 and later let any thread choose; others don't mind.
+   One that was given another policy than the usual, as by chrt, keeps it. */
 static inline void tributary_take_short_turns(uint64_t ns) {
+    if (syscall(SYS_sched_getscheduler, 0) != 0) return;
     struct {
         uint32_t size, policy;
         uint64_t flags;

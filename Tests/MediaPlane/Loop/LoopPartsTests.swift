@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import Testing
 
 @testable import MediaPlane
@@ -151,6 +152,17 @@ struct LoopLoadTests {
         #expect(read?.ranNs == ran && read?.waitedNs == waited)
     }
 
+    @Test("a thread that was given another scheduling policy keeps it")
+    func policy() {
+        var thread = pthread_t()
+        let found = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
+        defer { found.deallocate() }
+        found.initialize(to: -1)
+        #expect(pthread_create(&thread, nil, runUnderPolicy, found) == 0)
+        pthread_join(thread, nil)
+        #expect(found.pointee == batchPolicy)
+    }
+
     @Test("sessions go to a loop with time left, though it has more of them; with none, to the one with fewest")
     func placement() throws {
         let (_, events) = AsyncStream.makeStream(of: MediaEvent.self)
@@ -183,6 +195,18 @@ struct LoopLoadTests {
         directory.forget(session)
         for name in kept { directory.forget(try reserve("\(name)")) }
     }
+}
+
+/// SCHED_BATCH, which takes no right.
+private let batchPolicy: Int32 = 3
+
+/// A thread that takes short turns under another policy; tells which it has then.
+private func runUnderPolicy(_ found: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    var parameter = sched_param()
+    sched_setscheduler(0, batchPolicy, &parameter)
+    tributary_take_short_turns(MediaLimits.turnNs)
+    found?.storeBytes(of: sched_getscheduler(0), as: Int32.self)
+    return nil
 }
 
 @Suite("Address table")
