@@ -152,6 +152,13 @@ struct LoopLoadTests {
         #expect(read?.ranNs == ran && read?.waitedNs == waited)
     }
 
+    @Test(
+        "what gives way to loops does so wherever the process was started, as far as there is room",
+        arguments: [(0, 5), (-10, -5), (12, 17), (17, 19), (19, 19)] as [(Int32, Int32)])
+    func giveWay(own: Int32, nice: Int32) {
+        #expect(ControlPriority.nice(below: own) == nice)
+    }
+
     @Test("a thread that was given another scheduling policy keeps it")
     func policy() {
         var thread = pthread_t()
