@@ -163,25 +163,27 @@ static inline void tributary_name_other_thread(pthread_t thread, const char *nam
     pthread_setname_np(thread, name);
 }
 
+/* The nice value of the calling thread, which is what it belongs to on Linux. */
+static inline int tributary_own_nice(void) { return getpriority(PRIO_PROCESS, 0); }
+
 /* A thread, by its number in the system, gives way to those of nice values below; one that does so more is left alone. */
 static inline void tributary_lower_priority_of(int thread, int nice) {
     if (getpriority(PRIO_PROCESS, (id_t)thread) < nice) setpriority(PRIO_PROCESS, (id_t)thread, nice);
 }
 
-/* The calling thread gets its turns sooner and shorter, `ns` each, as Linux 6.12 and later let any thread choose; others don't mind. */
+/* The calling thread gets its turns sooner and shorter, `ns` each, as Linux 6.12 and later let any thread choose; others don't mind.
+   One that was given another policy than the usual, as by chrt, keeps it. */
 static inline void tributary_take_short_turns(uint64_t ns) {
+    if (syscall(SYS_sched_getscheduler, 0) != 0) return;
     struct {
         uint32_t size, policy;
         uint64_t flags;
         int32_t nice;
         uint32_t priority;
         uint64_t runtime, deadline, period;
-    } wanted = {.size = 48, .nice = getpriority(PRIO_PROCESS, 0), .runtime = ns};
+    } wanted = {.size = 48, .nice = tributary_own_nice(), .runtime = ns};
     syscall(SYS_sched_setattr, 0, &wanted, 0);
 }
-
-/* The calling thread only: on Linux a nice value belongs to a thread. */
-static inline void tributary_lower_thread_priority(int nice) { setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), nice); }
 
 /* Nanoseconds since 1970. */
 static inline uint64_t tributary_realtime_ns(void) {

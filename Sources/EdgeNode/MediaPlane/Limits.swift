@@ -79,7 +79,8 @@ package enum Limits {
     static let packetsAhead: UInt64 = 1024
     static let reportsAhead: UInt64 = 64
 
-    /// Distinct SSRCs a peer may send: simulcast × RTX × FEC for several tracks is under 20.
+    /// Distinct SSRCs a peer may send in one session: simulcast × RTX × FEC for several tracks is under 20. An encoder that begins anew under
+    /// others so often that these are used up has its session ended.
     static let ssrcsPerPeer = 32
     /// Packets; a second of 1000 pkt/s (RFC 3711 section 3.3.2 wants at least 64).
     static let replayWindow = 1024

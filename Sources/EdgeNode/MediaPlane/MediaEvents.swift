@@ -20,6 +20,8 @@ public enum CloseReason: String, Sendable, Equatable {
     case setupTimeout
     /// The DTLS handshake failed, or the certificate didn't match the fingerprint.
     case handshakeFailed
+    /// The peer has begun under more SSRCs than are kept apart in one DTLS session (RFC 3711 §3.3.2).
+    case tooManySources
 }
 
 /// What the control plane wants to know. Delivered through ``MediaPlane/events`` in the order things happened on each loop.

@@ -86,8 +86,8 @@ package final class PeerTransport {
         guard !bytes.isEmpty else { return .dropped(.empty) }
         if case .closed = state { return .dropped(.closed) }
         switch DatagramKind(bytes) {
-        case .rtp: return receiveRTP(datagram, from: from, now: now)
-        case .rtcp: return receiveRTCP(datagram, from: from, now: now)
+        case .rtp: return receiveRTP(datagram, from: from, now: now, output: &output)
+        case .rtcp: return receiveRTCP(datagram, from: from, now: now, output: &output)
         case .stun: return receiveSTUN(bytes, from: from, now: now, output: &output)
         case .dtls: return receiveDTLS(bytes, from: from, now: now, output: &output)
         case .unknown: return .dropped(.unknownProtocol)
@@ -95,26 +95,36 @@ package final class PeerTransport {
     }
 
     @inline(__always)
-    private func receiveRTP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
+    private func receiveRTP(
+        _ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         guard let outcome = receiver?.unprotectRTP(datagram) else { return hold(UnsafeRawBufferPointer(datagram), from: from) }
         switch outcome {
-        case .dropped(let reason): return .dropped(reason)
+        case .dropped(let reason): return dropped(reason, &output)
         case .plain(let count):
             heard(on: path, now: now)
             return .rtp(count: count)
         }
     }
 
-    private func receiveRTCP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
+    private func receiveRTCP(
+        _ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
+    ) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         guard let outcome = receiver?.unprotectRTCP(datagram) else { return hold(UnsafeRawBufferPointer(datagram), from: from) }
         switch outcome {
-        case .dropped(let reason): return .dropped(reason)
+        case .dropped(let reason): return dropped(reason, &output)
         case .plain(let count):
             heard(on: path, now: now)
             return .rtcp(count: count)
         }
+    }
+
+    /// A peer with more sources than one can have would be heard no more, and would not know: it is told goodbye, and may come again.
+    private func dropped(_ reason: DropReason, _ output: inout TransportOutput) -> Received {
+        if reason == .srtpTooManySources { close(.tooManySources, &output) }
+        return .dropped(reason)
     }
 
     /// Whether media from an address that no check came from may be this peer's: of the host that we send to, over UDP, and numbered as
@@ -422,9 +432,11 @@ package final class PeerTransport {
     }
 
     /// Sends close_notify and ends.
-    package func close(output: inout TransportOutput) {
+    package func close(output: inout TransportOutput) { close(.local, &output) }
+
+    private func close(_ reason: TransportCloseReason, _ output: inout TransportOutput) {
         if let address = selectedAddress { association.session?.close(to: address, output: &output) }
-        end(.local)
+        end(reason)
     }
 
     /// The local ufrag a STUN request is addressed to: the part of USERNAME before the colon (RFC 8445 section 7.2.2).

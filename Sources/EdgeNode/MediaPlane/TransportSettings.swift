@@ -114,6 +114,7 @@ package enum TransportCloseReason: String, Sendable, Equatable {
     case dtlsTimeout
     case dtlsFailed
     case fingerprintMismatch
+    case tooManySources
 }
 
 /// What setting up a transport can fail with.

@@ -25,12 +25,12 @@ enum FreedMemory {
         private static let looks = 3
 
         private var settled = 0
-        private var last = 0
+        /// How many there were when the number began to rest: a slow climb is none.
+        private var resting = 0
         private var quiet = 0
 
         mutating func isTime(sessions: Int) -> Bool {
-            quiet = abs(sessions - last) <= last / 50 ? quiet + 1 : 0
-            last = sessions
+            if abs(sessions - resting) <= resting / 50 { quiet += 1 } else { (resting, quiet) = (sessions, 0) }
             guard quiet >= Self.looks, abs(sessions - settled) >= Self.sessionsMin else { return false }
             settled = sessions
             return true

@@ -170,7 +170,7 @@ extension CloseReason {
     /// Whether the connection broke rather than being ended by someone.
     var isFailure: Bool {
         switch self {
-        case .consentLost, .setupTimeout, .handshakeFailed: true
+        case .consentLost, .setupTimeout, .handshakeFailed, .tooManySources: true
         case .removed, .closedByPeer: false
         }
     }

@@ -148,10 +148,44 @@ struct ResendLimiterTests {
         limiter.earn(2000)
         #expect(limiter.take(4000, bytes: 1000, now: now, rttNs: 0) == true)
     }
+
+    @Test("numbers that share a place in the table don't make each other forgotten", arguments: [32, 64, 128, 1024])
+    func neighbours(apart: UInt64) {
+        var limiter = ResendLimiter()
+        var taken: [Bool] = []
+        for (step, sequence) in [5, 5 + apart, 5 + 2 * apart, 5 + 3 * apart, 5, 5 + apart].enumerated() {
+            taken.append(limiter.take(sequence, bytes: 1000, now: 1_000_000_000 + UInt64(step), rttNs: 0))
+        }
+        #expect(taken == [true, true, true, true, false, false])
+    }
 }
 
 @Suite("A track's timeline over sources")
 struct FanoutTrackTests {
+    @Test("a group begins at the parameter sets of its keyframe's picture, however late; those of other pictures begin nothing")
+    func sets() {
+        var track = FanoutTrack(kind: .video, codec: .h264, clockRate: 90_000)
+        let payload: [UInt8] = [0x65, 1, 2]
+        func packet(_ sequence: UInt64, _ timestamp: UInt32, _ flags: PacketFlags) -> IncomingPacket {
+            IncomingPacket(
+                sequence: sequence, timestamp: timestamp, arrivalNs: 1, flags: flags, extensions: ForwardedExtensions())
+        }
+        var begins: [UInt64] = []
+        for arrived in [
+            packet(10, 100, .parameterSets), packet(11, 100, []), packet(12, 200, .parameterSets),
+            packet(13, 200, .keyframeStart), packet(16, 300, .keyframeStart), packet(15, 300, .parameterSets),
+            packet(17, 400, .parameterSets),
+        ] {
+            _ = payload.withUnsafeBytes { track.store(arrived, payload: $0, wallNs: 0) }
+            begins.append(track.keyframeIndex)
+        }
+        // The first packet is at position 1.
+        #expect(begins == [0, 0, 0, 3, 7, 6, 6])
+        let leadIn = track.leadIn(to: packet(18, 400, .keyframeStart))
+        let none = track.leadIn(to: packet(18, 500, .keyframeStart))
+        #expect(leadIn == 8..<9 && none == nil)
+    }
+
     private func store(_ track: inout FanoutTrack, _ sequence: UInt64, _ timestamp: UInt32, at ms: UInt64, key: Bool = false)
         -> Bool
     {

@@ -149,9 +149,43 @@ struct PublisherFeedbackTests {
         encoder.frame(publisher, key: true)
         #expect(publisher.run { $0.feedbackCount(.estimatedBitrate) > 0 })
         publisher.forEachReport { part, bytes in
-            if let bitrate = FeedbackHeader(part, in: bytes)?.estimatedBitrate(in: bytes) { #expect(bitrate == told) }
+            guard let feedback = FeedbackHeader(part, in: bytes), let bitrate = feedback.estimatedBitrate(in: bytes) else {
+                return
+            }
+            let (count, source) = (bytes[feedback.itemsOffset + 4], bytes.bigEndian32(at: feedback.itemsOffset + 8))
+            #expect(bitrate == told && count == 1 && source == LoopBed.videoSSRC)
         }
         #expect(publisher.feedbackCount(.transportCC) == 0)
+        await bed.plane.shutdown()
+    }
+
+    @Test("a publisher that knows full intra requests only gets these, with another number for each new wish (RFC 5104 §4.3.1.2)")
+    func fullIntra() async throws {
+        let bed = try LoopBed()
+        var tracks = LoopBed.incoming()
+        tracks[1].feedback = FeedbackFlags(nack: true, pli: false, fir: true)
+        let (publisher, _) = try await bed.publisher(tracks: tracks)
+        let (viewer, _) = try await bed.viewer()
+        func commands() -> [(media: UInt32, ssrc: UInt32, number: UInt8)] {
+            var found: [(media: UInt32, ssrc: UInt32, number: UInt8)] = []
+            publisher.forEachReport { part, bytes in
+                guard let feedback = FeedbackHeader(part, in: bytes) else { return }
+                if let item = feedback.fullIntraItem(0, in: bytes) { found.append((feedback.media, item.ssrc, item.number)) }
+            }
+            return found
+        }
+        #expect(publisher.run { _ in !commands().isEmpty })
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count == 3 })
+        let first = Set(commands().map(\.number))
+        viewer.sendReports { writer in
+            writer.receiverReport(sender: 1, blocks: 0) { _ in unusedBlock }
+            writer.pictureLoss(sender: 1, media: LoopBed.viewerVideo)
+        }
+        #expect(publisher.run { _ in commands().contains { !first.contains($0.number) } })
+        #expect(first.count == 1 && commands().allSatisfy { $0.media == 0 && $0.ssrc == LoopBed.videoSSRC })
+        #expect(publisher.feedbackCount(.pictureLoss) == 0)
         await bed.plane.shutdown()
     }
 
@@ -206,8 +240,8 @@ struct ViewerTests {
         let bed = try LoopBed()
         let (publisher, _) = try await bed.publisher()
         var encoder = Encoder()
-        // Video 90000 at 100 s; audio 480000 (sequence 500) at 100.25 s of the publisher's clock.
-        encoder.frame(publisher, key: true)
+        // Video 90000 at 100 s; audio 480000 (sequence 500) at 100.25 s of the publisher's clock. No keyframe, which the viewer might begin at.
+        encoder.frame(publisher)
         encoder.audio(publisher)
         publisher.sendReports {
             $0.senderReport(SenderReport(ssrc: LoopBed.videoSSRC, ntp: 100 << 32, timestamp: 90_000, packets: 1, octets: 1))
@@ -246,6 +280,26 @@ struct ViewerTests {
         #expect(abs(gap - (0.25 + audioElapsed - videoElapsed)) < 0.002, "\(gap)")
         #expect(video.packets == 3 && video.octets == 3000)
         await bed.plane.shutdown()
+    }
+
+    @Test("both tracks are reported within half a second of a viewer's first packet, so that lips are soon in step")
+    func firstReports() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let (publisher, viewer) = (try TestPeer(), try TestPeer())
+        let publishing = PublisherSpec(
+            stream: LoopBed.stream, session: "p", transport: publisher.spec, tracks: LoopBed.incoming())
+        try await loop.add(publisher, .publisher(publishing), isPublisher: true, others: [])
+        let watching = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        try await loop.add(viewer, .viewer(watching), isPublisher: false, others: [])
+        var encoder = Encoder()
+        encoder.frame(publisher, key: true)
+        encoder.audio(publisher)
+        let began = tributary_monotonic_ns()
+        for ms in stride(from: 0 as UInt64, through: 500, by: 10) { loop.core.iterate(began + ms * 1_000_000) }
+        viewer.run { $0.senderReports.count >= 2 }
+        #expect(Set(viewer.senderReports.map(\.ssrc)) == [LoopBed.viewerVideo, LoopBed.viewerAudio])
+        loop.stop()
+        await loop.plane.shutdown()
     }
 
     @Test("a second publisher goes on where the first one stopped", arguments: [(0, 0), (0, 1), (1, 0)])
@@ -291,7 +345,7 @@ struct ViewerTests {
         encoder.frame(publisher, key: true, packets: 50)
         for _ in 0..<40 { encoder.frame(publisher) }
         #expect(publisher.run { $0.feedbackCount(.transportCC) > 0 })
-        publisher.run(seconds: 0.4) { _ in false }
+        publisher.run(seconds: 1.1) { _ in false }
         let (viewer, _) = try await bed.viewer(loop: loops - 1)
         #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count >= 170 }, "waits for a keyframe, then is helped")
         encoder.frame(publisher)

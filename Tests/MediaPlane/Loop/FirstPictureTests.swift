@@ -33,7 +33,7 @@ struct FirstPictureTests {
         let (publisher, encoder) = try await Self.cached(loop)
         // A publisher that is known to make no keyframes when asked, as OBS and FFmpeg are: its last one serves, however old.
         let fanout = loop.core.fanout(for: LoopBed.stream)
-        fanout.pointee.ignoresRequests = true
+        fanout.pointee.noteIgnoredRequest(now: 0)
         let viewer = try TestPeer()
         let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
         try await loop.announce(viewer, .viewer(spec), isPublisher: false)
@@ -52,6 +52,60 @@ struct FirstPictureTests {
         let last = viewer.packets(LoopBed.viewerVideo)
         #expect(last.map(\.payload) == live.sentPayloads)
         #expect(last.last?.header.sequence == heard[0].header.sequence &+ UInt16(Self.packets + 2))
+        loop.stop()
+        await loop.plane.shutdown()
+    }
+
+    @Test(
+        "a joiner begins with a group whose keyframe is younger than a second, and nobody is asked for another",
+        arguments: [(LoopCore.youngKeyframeNs - 1, true), (LoopCore.youngKeyframeNs, false)])
+    func young(ageNs: UInt64, isServed: Bool) async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        _ = try await Self.cached(loop)
+        let viewer = try TestPeer()
+        let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        try await loop.announce(viewer, .viewer(spec), isPublisher: false)
+        let announced = loop.core.sessions.values.first { $0.pointee.name == "v" }
+        let session = try #require(announced)
+        // Video is off until it is connected, so that the keyframe's age is the test's to choose.
+        loop.core.chooseLayer(.off, session, tributary_monotonic_ns())
+        try loop.connect(viewer) {}
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        let keyframeNs = fanout.pointee.tracks[1].keyframeArrivalNs
+        loop.core.chooseLayer(.automatic, session, keyframeNs + ageNs)
+        let sent = session.pointee.viewer?.pointee.tracks[0].packets
+        let isAsked = fanout.pointee.publisher?.pointee.publisher?.pointee.tracks[1].keyframes.isWanted
+        #expect(sent == (isServed ? UInt64(Self.packets) : 0) && isAsked == !isServed)
+        loop.stop()
+        await loop.plane.shutdown()
+    }
+
+    @Test("a publisher that was late with a keyframe is asked again once it answers, but not when that has happened three times")
+    func lateOnce() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let (_, encoder) = try await Self.cached(loop)
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        let now = tributary_monotonic_ns()
+        var sequence = UInt64(encoder.sequence) + 10
+        var verdicts: [Bool] = []
+        func keyframe(_ flags: PacketFlags) {
+            let packet = IncomingPacket(
+                sequence: sequence, timestamp: encoder.timestamp &+ UInt32(sequence), arrivalNs: now, flags: flags,
+                extensions: ForwardedExtensions())
+            sequence += 1
+            let payload: [UInt8] = [0x65, 1, 2]
+            payload.withUnsafeBytes { loop.core.accept(packet, payload: $0, track: 1, fanout, now) }
+            verdicts.append(fanout.pointee.ignoresRequests)
+        }
+        fanout.pointee.noteIgnoredRequest(now: now)
+        keyframe(.keyframeStart)
+        keyframe([.keyframeStart, .answer, .replayed])
+        keyframe([.keyframeStart, .answer])
+        for _ in 0..<2 {
+            fanout.pointee.noteIgnoredRequest(now: now)
+            keyframe([.keyframeStart, .answer])
+        }
+        #expect(verdicts == [true, true, false, false, true])
         loop.stop()
         await loop.plane.shutdown()
     }

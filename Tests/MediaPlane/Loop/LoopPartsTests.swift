@@ -1,4 +1,5 @@
 import CLinux
+import Glibc
 import Testing
 
 @testable import MediaPlane
@@ -64,14 +65,16 @@ struct TimerWheelTests {
         body(node)
     }
 
-    @Test("a deadline past the ring fires early rather than never, and a long sleep costs nothing")
-    func far() {
+    @Test(
+        "a deadline past the ring fires early rather than never, and a long sleep costs nothing",
+        arguments: [0, 320_000_000] as [UInt64])
+    func far(start: UInt64) {
         withNode { node in
-            var wheel = TimerWheel(now: 0)
-            wheel.schedule(node, at: 3_600_000_000_000)
+            var wheel = TimerWheel(now: start)
+            wheel.schedule(node, at: start + 3_600_000_000_000)
             let early = wheel.nextDeadlineNs
-            #expect(early < 42_000_000_000)
-            let fired = wheel.takeDue(now: 3_600_000_000_000)
+            #expect(early > start && early < start + 42_000_000_000)
+            let fired = wheel.takeDue(now: start + 3_600_000_000_000)
             #expect(fired == node)
             let nothing = wheel.takeDue(now: 7_200_000_000_000_000)
             #expect(nothing == nil)
@@ -143,12 +146,30 @@ struct LoopLoadTests {
     @Test(
         "the kernel's line on a thread",
         arguments: [
-            ("12 34 5\n", 12, 34), ("0 0 0", 0, 0), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil),
+            ("12 34 5\n", 12, 34), ("12 0 0", 12, 0), ("0 0 0", nil, nil), ("12", nil, nil), ("", nil, nil), ("a b c", nil, nil),
             ("99999999999999999999 1 1", nil, nil),
         ] as [(String, UInt64?, UInt64?)])
     func line(text: String, ran: UInt64?, waited: UInt64?) {
         let read = Array(text.utf8).withUnsafeBytes { ThreadTimes.parse($0) }
         #expect(read?.ranNs == ran && read?.waitedNs == waited)
+    }
+
+    @Test(
+        "what gives way to loops does so wherever the process was started, as far as there is room",
+        arguments: [(0, 5), (-10, -5), (12, 17), (17, 19), (19, 19)] as [(Int32, Int32)])
+    func giveWay(own: Int32, nice: Int32) {
+        #expect(ControlPriority.nice(below: own) == nice)
+    }
+
+    @Test("a thread that was given another scheduling policy keeps it")
+    func policy() {
+        var thread = pthread_t()
+        let found = UnsafeMutablePointer<Int32>.allocate(capacity: 1)
+        defer { found.deallocate() }
+        found.initialize(to: -1)
+        #expect(pthread_create(&thread, nil, runUnderPolicy, found) == 0)
+        pthread_join(thread, nil)
+        #expect(found.pointee == batchPolicy)
     }
 
     @Test("sessions go to a loop with time left, though it has more of them; with none, to the one with fewest")
@@ -163,6 +184,38 @@ struct LoopLoadTests {
         directory.gauges[1].set(permille: 1000)
         #expect(try place("c") == 0)
     }
+
+    @Test("of a session's user fragments the last two are kept, however often ICE restarts; the others are free again")
+    func restarts() throws {
+        let (_, events) = AsyncStream.makeStream(of: MediaEvent.self)
+        let directory = PlaneDirectory(mailboxes: [try Mailbox()], events: events)
+        func reserve(_ name: String) throws(MediaPlaneError) -> SessionHandle {
+            try directory.reserve(stream: StreamKey(id: 1), isPublisher: false, ufrag: name, loop: nil)
+        }
+        let session = try reserve("0")
+        for restart in 1...1000 { try directory.addUfrag("\(restart)", to: session) }
+        let kept = (0...1000).filter { name in
+            do throws(MediaPlaneError) {
+                directory.forget(try reserve("\(name)"))
+                return false
+            } catch { return error == .duplicateUfrag }
+        }
+        #expect(kept == [999, 1000])
+        directory.forget(session)
+        for name in kept { directory.forget(try reserve("\(name)")) }
+    }
+}
+
+/// SCHED_BATCH, which takes no right.
+private let batchPolicy: Int32 = 3
+
+/// A thread that takes short turns under another policy; tells which it has then.
+private func runUnderPolicy(_ found: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    var parameter = sched_param()
+    sched_setscheduler(0, batchPolicy, &parameter)
+    tributary_take_short_turns(MediaLimits.turnNs)
+    found?.storeBytes(of: sched_getscheduler(0), as: Int32.self)
+    return nil
 }
 
 @Suite("Address table")

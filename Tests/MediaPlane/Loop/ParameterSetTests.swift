@@ -60,4 +60,25 @@ struct ParameterSetTests {
         #expect(!viewer.packets(LoopBed.viewerVideo).contains { $0.payload == Self.sets })
         await bed.plane.shutdown()
     }
+
+    @Test("sets before pictures that are no keyframes are nothing to begin at; a joiner begins at those of the keyframe")
+    func everywhere() async throws {
+        let bed = try LoopBed()
+        let (publisher, _) = try await bed.publisher()
+        let (viewer, _) = try await bed.viewer()
+        var encoder = Encoder()
+        func sets() {
+            let payload: [UInt8] = [0x67, 0x42, 0xC0, 0x1E, UInt8(encoder.sequence & 0xFF)]
+            encoder.sentPayloads.append(payload)
+            encoder.video(publisher, payload, marker: false)
+            encoder.sequence &+= 1
+        }
+        for isKey in [false, false, true, false] {
+            sets()
+            encoder.frame(publisher, key: isKey)
+        }
+        #expect(viewer.run { $0.packets(LoopBed.viewerVideo).count >= 8 })
+        #expect(viewer.packets(LoopBed.viewerVideo).map(\.payload) == Array(encoder.sentPayloads[8...]))
+        await bed.plane.shutdown()
+    }
 }

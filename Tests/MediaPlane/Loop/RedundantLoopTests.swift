@@ -102,6 +102,7 @@ struct RedundantLoopTests {
         #expect(read == (expected + [26]).map(Self.sound))
         // What the path lost stays lost in the reports to the sender, the late one aside.
         #expect(try #require(await bed.plane.snapshot(of: handle)).lost >= 5)
+        #expect(publisher.nackedSequences.isEmpty, "what wasn't agreed on isn't asked for")
         await bed.plane.shutdown()
     }
 

@@ -89,6 +89,27 @@ struct RequestLimitTests {
         #expect(isTaken && !requester.isRepeat)
     }
 
+    @Test(
+        "a keyframe is an answer when it was asked for within a second before it came",
+        arguments: [(1_000, true), (1_001, false), (nil, false)] as [(UInt64?, Bool)])
+    func answers(afterMs: UInt64?, isAnswer: Bool) {
+        var track = Self.track()
+        let started: UInt64 = 50_000_000_000
+        if afterMs != nil {
+            track.keyframes.want()
+            _ = track.keyframes.take(now: started)
+        }
+        var flags: [PacketFlags] = []
+        for sequence in [1, 2] as [UInt16] {
+            let verdict = track.receive(
+                sequence: sequence, header: RTPHeader(payloadType: 96), payload: ([0x65, 1] as [UInt8]).span,
+                extensions: ForwardedExtensions(), now: started + (afterMs ?? 0) * 1_000_000, isRepair: false)
+            if case .deliver(let packet) = verdict { flags.append(packet.flags) }
+        }
+        let first: PacketFlags = isAnswer ? [.keyframeStart, .answer] : .keyframeStart
+        #expect(flags == [first, []], "the picture's second packet is no other keyframe")
+    }
+
     @Test("a viewer's command counts once, however often it is repeated; a number that never changes counts each second")
     func viewerCommands() {
         var track = OutgoingTrack(LoopBed.outgoing[0], initialSequence: 1, timestampOffset: 0)

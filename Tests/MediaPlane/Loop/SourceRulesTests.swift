@@ -38,6 +38,26 @@ struct SourceRulesTests {
         #expect(viewer.run { Self.goodbyes($0) > 0 }, "at the end of the session they are")
     }
 
+    @Test("an encoder that starts anew so often that its SSRCs can't be told apart any more has its session ended, and knows")
+    func tooManySources() async throws {
+        let bed = try LoopBed()
+        let (publisher, handle) = try await bed.publisher(tracks: LoopBed.incoming(videoSSRC: nil))
+        var encoder = Encoder()
+        func start() {
+            encoder.videoSSRC += 1
+            encoder.frame(publisher, key: true, packets: 1)
+        }
+        for _ in 0..<Limits.ssrcsPerPeer { start() }
+        let deadline = tributary_monotonic_ns() + 30_000_000_000
+        func packets() async -> UInt64? { await bed.plane.snapshot(of: handle)?.packets }
+        while await packets() != UInt64(Limits.ssrcsPerPeer), tributary_monotonic_ns() < deadline { publisher.step() }
+        #expect(publisher.isConnected)
+        start()
+        #expect(publisher.run { $0.state == .closed(.peer) })
+        #expect(await packets() == nil)
+        await bed.plane.shutdown()
+    }
+
     @Test("sound that was silent for seconds goes on with the next number and its own timestamp; nothing is missing")
     func silence() async throws {
         let bed = try LoopBed()

@@ -221,6 +221,8 @@ struct SRTPTests {
             #expect(receiver.rtp(sender.rtp(rtpPacket(ssrc: ssrc, sequence: 1, payload: [1]))).plain != nil)
         }
         #expect(receiver.rtp(sender.rtp(rtpPacket(ssrc: 99, sequence: 1, payload: [1]))).reason == .srtpTooManySources)
+        let stranger = rtpPacket(ssrc: 100, sequence: 1, payload: [UInt8](repeating: 0, count: 40))
+        #expect(receiver.rtp(stranger).reason == .srtpAuthentication, "only the peer itself can have too many")
         #expect(receiver.sourceCount == 32)
     }
 

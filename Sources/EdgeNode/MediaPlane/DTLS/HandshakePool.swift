@@ -5,7 +5,7 @@ import Synchronization
 
 /// A few threads that carry out handshake steps for all loops, so that joins cost media nothing but processor time.
 ///
-/// They run below the loops' priority: a join may wait a little, media may not.
+/// In a node they run below the loops' priority (``ControlPriority``): a join may wait a little, media may not.
 final class HandshakePool: Sendable {
     /// Carries a step back to where it came from; called on a thread of the pool.
     typealias Return = @Sendable (HandshakeStep) -> Void
@@ -81,7 +81,6 @@ final class HandshakePool: Sendable {
 private func runPool(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
     guard let context else { return nil }
     tributary_name_thread("handshakes")
-    tributary_lower_thread_priority(5)
     Unmanaged<HandshakePool>.fromOpaque(context).takeRetainedValue().run()
     return nil
 }

@@ -23,8 +23,9 @@ struct Fanout: ~Copyable {
     var flushAtNs: UInt64 = 0
     /// Viewers' tracks that wait for a keyframe or are being sent a cached one: the timer runs while there are any.
     var unsettled = 0
-    /// The publisher was asked and no keyframe came in time, so joiners are served from the ring.
-    var ignoresRequests = false
+    /// The publisher was asked and no keyframe came in time, or can't be asked, so joiners are served from the ring.
+    private(set) var ignoresRequests = false
+    private var lapses = Lapses()
     /// When another loop's publisher was last asked for a keyframe.
     var upstreamWishNs: UInt64 = 0
     /// Packets were left out, so that video has to begin again at a keyframe.
@@ -86,8 +87,27 @@ struct Fanout: ~Copyable {
         tapLayer.begin(layers, restarted: begun)
     }
 
+    /// A source begins that can, or can't, be asked for keyframes.
+    mutating func beginRequests(canAsk: Bool) {
+        lapses = Lapses()
+        serveFromRing(!canAsk)
+    }
+
+    /// No keyframe came in time.
+    mutating func noteIgnoredRequest(now: UInt64) {
+        guard !ignoresRequests else { return }
+        lapses.note(now: now)
+        serveFromRing(true)
+    }
+
+    /// A keyframe came soon after a request.
+    mutating func noteAnswer() {
+        if ignoresRequests, !lapses.areMany { serveFromRing(false) }
+    }
+
     /// Whether joiners can only start from what is cached, because the source makes no keyframe when asked.
-    mutating func keepGroups(_ isNeeded: Bool) {
+    private mutating func serveFromRing(_ isNeeded: Bool) {
+        ignoresRequests = isNeeded
         for track in 0..<trackCount where tracks[track].kind == .video {
             let place = tracks + track
             place.pointee.keepsGroup = isNeeded
@@ -150,6 +170,24 @@ struct Fanout: ~Copyable {
 
     /// Whether nothing needs it any more.
     var isIdle: Bool { sessionCount == 0 && inlet == nil && outlets.count == 0 }
+}
+
+/// How often a source was found to ignore requests. A keyframe of an encoder that makes one every two seconds comes soon after a request as
+/// well, so what looks like an answer takes such a verdict back twice and no more.
+private struct Lapses {
+    static let forgiven = 2
+    /// After this long a verdict is forgotten: on a bad path an encoder that does answer is late now and then.
+    static let memoryNs: UInt64 = 600_000_000_000
+
+    private var count = 0
+    private var lastNs: UInt64 = 0
+
+    var areMany: Bool { count > Self.forgiven }
+
+    mutating func note(now: UInt64) {
+        if now &- lastNs > Self.memoryNs { count = 0 }
+        (count, lastNs) = (count + 1, now)
+    }
 }
 
 /// The pipes a publisher's packets are copied into; few, walked per packet without reference counting.

@@ -30,13 +30,16 @@ struct FanoutTrack: ~Copyable {
     private(set) var receivedBytes: UInt64 = 0
     /// When media of this source came last; 0 before the first.
     private(set) var lastMediaNs: UInt64 = 0
-    /// What this source's last keyframe says of its size.
+    /// What this source's last keyframe, or its parameter sets, say of its size.
     private(set) var keyframeSize = PictureSize()
     private var hasHistory = false
     /// Where the newest keyframe begins; 0 before the first of this source.
     private(set) var keyframeIndex: UInt64 = 0
     private(set) var keyframeArrivalNs: UInt64 = 0
     private var keyframeTimestamp: UInt32 = 0
+    /// Where the parameter sets of the newest picture that has some begin; 0 before the first of this source.
+    private var setsIndex: UInt64 = 0
+    private var setsTimestamp: UInt32 = 0
     var clock = SourceClock()
     /// Whether a viewer has been told a time for a timestamp of this source.
     var isAnnounced = false
@@ -67,6 +70,7 @@ struct FanoutTrack: ~Copyable {
         self.clockRate = max(clockRate, 1)
         isAnchored = false
         keyframeIndex = 0
+        setsIndex = 0
         clock = SourceClock()
         isAnnounced = false
         lastMediaNs = 0
@@ -100,12 +104,9 @@ struct FanoutTrack: ~Copyable {
             lastMediaNs = packet.arrivalNs
         }
         clock.anchorAtArrival(timestamp: timestamp, wallNs: wallNs, clockRate: clockRate)
-        if packet.flags.contains(.keyframeStart) {
-            noteKeyframe(index, timestamp, packet.arrivalNs)
-            if let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) {
-                keyframeSize = size
-            }
-            hasPendingKeyframe = true
+        if !packet.flags.isDisjoint(with: [.keyframeStart, .parameterSets]) {
+            noteStart(packet.flags, index, timestamp, packet.arrivalNs)
+            if let size = PictureSize(codec, keyframe: payload.bindMemory(to: UInt8.self).span) { keyframeSize = size }
         }
         if kind == .video { noteLayers(slot, payload.bindMemory(to: UInt8.self).span, packet.descriptor) }
         pending[pendingCount] = index
@@ -143,15 +144,38 @@ struct FanoutTrack: ~Copyable {
         scalable?.pointee.grow(to: ring.capacity)
     }
 
-    /// Reordering can show a later packet of the access unit first: the lowest one counts.
-    private mutating func noteKeyframe(_ index: UInt64, _ timestamp: UInt32, _ arrivalNs: UInt64) {
+    /// Notes what a decoder can start at: a keyframe, from the parameter sets on that came with it. Reordering can show a later packet of the
+    /// access unit first, sets even behind their keyframe: the lowest one counts.
+    private mutating func noteStart(_ flags: PacketFlags, _ index: UInt64, _ timestamp: UInt32, _ arrivalNs: UInt64) {
+        if flags.contains(.parameterSets) {
+            if keyframeIndex != 0, keyframeTimestamp == timestamp { keyframeIndex = min(keyframeIndex, index) }
+            let isFirst = setsTimestamp == timestamp ? index < setsIndex : index > setsIndex
+            if setsIndex == 0 || isFirst { (setsIndex, setsTimestamp) = (index, timestamp) }
+        }
+        guard flags.contains(.keyframeStart) else { return }
+        hasPendingKeyframe = true
+        let first = setsIndex(before: index, timestamp) ?? index
         if keyframeIndex != 0, keyframeTimestamp == timestamp {
-            keyframeIndex = min(keyframeIndex, index)
+            keyframeIndex = min(keyframeIndex, first)
         } else if index > keyframeIndex {
-            keyframeIndex = index
+            keyframeIndex = first
             keyframeTimestamp = timestamp
             keyframeArrivalNs = arrivalNs
         }
+    }
+
+    /// Where the parameter sets of the picture with this timestamp begin, if they lie before this position and are still there.
+    private func setsIndex(before index: UInt64, _ timestamp: UInt32) -> UInt64? {
+        setsIndex != 0 && setsIndex < index && setsTimestamp == timestamp && ring.slot(at: setsIndex) != nil ? setsIndex : nil
+    }
+
+    /// What of a keyframe's picture came before its first coded data, for a reader that begins there; nil for nothing.
+    ///
+    /// - Parameter packet: the keyframe's first one, not yet stored.
+    func leadIn(to packet: IncomingPacket) -> Range<UInt64>? {
+        guard isAnchored else { return nil }
+        let index = UInt64(bitPattern: Int64(bitPattern: packet.sequence) &+ indexOffset)
+        return setsIndex(before: index, packet.timestamp &+ timestampOffset).map { $0..<index }
     }
 
     /// Puts the first packet of a source right behind the last one of the source before, as much later as it came later.

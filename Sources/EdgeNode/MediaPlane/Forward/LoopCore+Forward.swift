@@ -22,6 +22,8 @@ extension LoopCore {
             return
         case .stored: if track.pointee.scalable != nil { beginCells(fanout, now) }
         }
+        // One that is replayed was there before the source was judged.
+        if packet.flags.contains(.answer), !packet.flags.contains(.replayed) { fanout.pointee.noteAnswer() }
         if !fanout.pointee.isDirty {
             fanout.pointee.isDirty = true
             fanout.pointee.flushAtNs = fanout.pointee.viewers.count >= Self.gatherViewers ? now &+ Self.gatherNs : now

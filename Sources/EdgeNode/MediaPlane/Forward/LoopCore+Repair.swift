@@ -77,7 +77,8 @@ extension LoopCore {
         guard bytes > 0 else { return }
         session.pointee.counters.resent &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)
-        guard !isEcho, let viewer = session.pointee.viewer else { return }
+        // On the media's own source a second copy counts as received (RFC 3550 §6.4.1), and would hide the loss that asks for copies.
+        guard !isEcho, outgoing.pointee.repair != nil, let viewer = session.pointee.viewer else { return }
         if ResendEchoes.lossRange.contains(viewer.pointee.losses.fractionLost) {
             outgoing.pointee.echoes.add(sequence, now: now)
         }

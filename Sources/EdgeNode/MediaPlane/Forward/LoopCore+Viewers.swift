@@ -1,6 +1,9 @@
 /// Viewers joining, waiting, asking and leaving.
 extension LoopCore {
-    /// A keyframe this fresh serves a joiner at once, without asking for another.
+    /// A keyframe this young serves a joiner at once, without asking for another: requests are half a second apart, so that another would
+    /// often come later than this one is caught up with.
+    static let youngKeyframeNs: UInt64 = 1_000_000_000
+    /// The same for one who was sent video before: his way may be full, and what has to be caught up with would fill it again.
     static let freshKeyframeNs: UInt64 = 300_000_000
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
     static let keyframePatienceNs: UInt64 = 500_000_000
@@ -125,8 +128,9 @@ extension LoopCore {
         }
     }
 
-    /// The way to a viewer is full: sound goes on as it fits, video stops where it is.
-    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>) {
+    /// The way to a viewer, a TCP connection, is full: sound goes on as it fits, video stops where it is.
+    func pauseVideo(_ session: UnsafeMutablePointer<PeerSession>, on stream: UInt16) {
+        session.pointee.pausedStream = stream
         forEachVideo(session) { outgoing, _ in
             switch outgoing.pointee.state {
             case .live, .catchingUp, .waiting:
@@ -137,8 +141,9 @@ extension LoopCore {
         }
     }
 
-    /// There is room again: video begins with a keyframe, its numbers without a gap.
+    /// There is room again, or another way: video begins with a keyframe, its numbers without a gap.
     func resumeVideo(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        session.pointee.pausedStream = 0
         forEachVideo(session) { outgoing, track in
             if case .paused = outgoing.pointee.state { begin(outgoing, track, session, session.pointee.fanout, now) }
         }
@@ -189,11 +194,7 @@ extension LoopCore {
     ) {
         let waitedNs = now &- outgoing.pointee.waitingSinceNs
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        if startCached(outgoing, session, fanout, now) {
-            fanout.pointee.ignoresRequests = true
-            fanout.pointee.keepGroups(true)
-            return
-        }
+        if startCached(outgoing, session, fanout, now) { return fanout.pointee.noteIgnoredRequest(now: now) }
         let target = outgoing.pointee.target
         guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target

@@ -12,7 +12,10 @@ struct ResendLimiter {
         var tries: UInt8 = 0
     }
 
+    /// Sets of four: numbers a power of two apart, as those of pictures' first packets may be, leave each other room.
     private var entries = InlineArray<128, Entry>(repeating: Entry())
+    private static let ways = 4
+    private static let sets = 32
     private var budget = Self.burstBytes
 
     /// Ordinary packets earn resends half their size.
@@ -24,7 +27,7 @@ struct ResendLimiter {
     /// Whether `sequence`, `bytes` long, may be resent now; counts it as resent.
     mutating func take(_ sequence: UInt64, bytes: Int, now: UInt64, rttNs: UInt64) -> Bool {
         guard budget >= bytes else { return false }
-        let place = Int(truncatingIfNeeded: sequence) & 127
+        let place = place(of: sequence)
         if entries[place].sequence == sequence {
             let interval = max(Self.intervalMinNs, min(rttNs, 500_000_000))
             guard entries[place].tries < Self.triesMax, now &- entries[place].sentNs >= interval else { return false }
@@ -34,6 +37,17 @@ struct ResendLimiter {
             entries[place] = Entry(sequence: sequence, sentNs: now, tries: 1)
         }
         return spend(bytes)
+    }
+
+    /// Where a packet is remembered, or the one of its set that was resent longest ago.
+    private func place(of sequence: UInt64) -> Int {
+        let first = (Int(truncatingIfNeeded: sequence) & (Self.sets - 1)) * Self.ways
+        var oldest = first
+        for place in first..<(first + Self.ways) {
+            if entries[place].sequence == sequence { return place }
+            if entries[place].sentNs < entries[oldest].sentNs { oldest = place }
+        }
+        return oldest
     }
 
     /// Whether so many bytes more may be resent; counts them.

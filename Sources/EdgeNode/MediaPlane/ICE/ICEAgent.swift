@@ -284,7 +284,8 @@ struct ICEAgent {
         return oldest
     }
 
-    /// A request for the session comes over TCP, so that its host is nobody's invention.
+    /// A path to an address. More may be sent unproven to the host that asked for the session: that request came over TCP, so it is nobody's
+    /// invention.
     private func path(_ address: SocketAddress) -> ICEPath {
         ICEPath(address: address, allowance: address.host64 == asker ? Limits.askedBytes : allowance)
     }

@@ -111,6 +111,10 @@ extension LoopCore {
         guard let viewer = session.pointee.viewer, viewer.pointee.follower.wish != .off, !viewer.pointee.breaker.isOpen else {
             return
         }
+        guard session.pointee.pausedStream == 0 else {
+            outgoing.pointee.state = .paused
+            return
+        }
         outgoing.pointee.isLayered = fanout.pointee.layers.isLayer(track)
         if outgoing.pointee.isLayered {
             let target = viewer.pointee.follower.target(on: fanout.pointee.layers, current: nil, now: now)
@@ -122,8 +126,9 @@ extension LoopCore {
         outgoing.pointee.state = .waiting
         outgoing.pointee.waitingSinceNs = now
         let target = outgoing.pointee.target
-        let isFresh = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < Self.freshKeyframeNs
-        if isFresh || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
+        let ageMaxNs = outgoing.pointee.packets == 0 ? Self.youngKeyframeNs : Self.freshKeyframeNs
+        let isYoung = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < ageMaxNs
+        if isYoung || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
         guard case .waiting = outgoing.pointee.state else { return }
         wantKeyframes(fanout, tracks: awaited(by: outgoing, fanout), now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)

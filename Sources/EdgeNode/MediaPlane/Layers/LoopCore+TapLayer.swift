@@ -9,8 +9,28 @@ extension LoopCore {
         case .give: return true
         case .leave: return false
         case .change:
-            fanout.pointee.outlets.forEach { if $0.isTap { pushTapSource(fanout, to: $0) } }
+            fanout.pointee.outlets.forEach {
+                guard $0.isTap else { return }
+                pushTapSource(fanout, to: $0)
+                pushLeadIn(to: packet, fanout.pointee.tracks + track, of: source, fanout, $0)
+            }
             return true
+        }
+    }
+
+    /// The keyframe that a reader begins at needs the parameter sets that came before it, while another layer was given.
+    private func pushLeadIn(
+        to packet: IncomingPacket, _ track: UnsafeMutablePointer<FanoutTrack>, of source: Int,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ pipe: PacketPipe
+    ) {
+        guard let epoch = fanout.pointee.publisher?.pointee.publisher?.pointee.epoch,
+            let leadIn = track.pointee.leadIn(to: packet)
+        else { return }
+        for index in leadIn {
+            guard let (packet, payload) = track.pointee.original(at: index) else { continue }
+            if !pipe.push(PipeEntry(packet, track: source, epoch: epoch), payload: payload, descriptor: packet.descriptor) {
+                counters.pointee.count(.pipeFull)
+            }
         }
     }
 

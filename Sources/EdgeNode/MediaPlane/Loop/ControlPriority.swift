@@ -4,10 +4,16 @@ import Glibc
 /// Everything else in a process gives way to media loops: it takes no right to let others go first, while it takes one to go before them.
 package enum ControlPriority {
     /// A third of a loop's weight: where processors are short, HTTP and handshakes still go on beside loops that are always busy.
-    private static let nice: Int32 = 5
+    private static let steps: Int32 = 5
+    /// The kernel's lowest.
+    private static let niceMax: Int32 = 19
 
-    /// Lowers all threads of the process but loops. Those that they start later are as low.
+    /// The nice value of all else in a process that was started with this one.
+    static func nice(below own: Int32) -> Int32 { min(niceMax, own + steps) }
+
+    /// Lowers all threads of the process but loops, once. Those that they start later are as low.
     package static func lower() {
+        let nice = nice(below: tributary_own_nice())
         guard let folder = opendir("/proc/self/task") else { return }
         defer { closedir(folder) }
         while let entry = readdir(folder) {

@@ -101,9 +101,11 @@ extension LoopCore {
             noteChange(session)
             guard session.pointee.isConnected else { return }
             receiveReports(UnsafeRawBufferPointer(rebasing: datagram[0..<count]), session, now)
+            resumeIfMoved(session, now)
         case .dropped(let reason):
             counters.pointee.count(reason)
             takeOutput(session)
+            if reason == .srtpTooManySources { followTransport(session, now) }
         case .none:
             if session.pointee.isConnected { noteHeard(session) } else { noteChange(session) }
             takeOutput(session)
@@ -133,7 +135,7 @@ extension LoopCore {
         let state = session.pointee.withTransport { $0.state }
         switch state {
         case .connected:
-            if !session.pointee.isConnected { connected(session, now) }
+            if session.pointee.isConnected { resumeIfMoved(session, now) } else { connected(session, now) }
         case .closed(let reason): end(session, reason: CloseReason(reason), now)
         case .new, .checking, .handshaking: advanceHandshake(session)
         }
@@ -306,8 +308,7 @@ extension LoopCore {
             }
             if incoming.pointee.insertsSets {
                 var sets = arrived
-                (sets.sequence, sets.flags) = (arrived.sequence &- 1, .keyframeStart)
-                arrived.flags.remove(.keyframeStart)
+                (sets.sequence, sets.flags) = (arrived.sequence &- 1, .parameterSets)
                 deliver(
                     sets, payload: incoming.pointee.parameterSets, track: track, publisher.pointee.epoch, session.pointee.fanout,
                     now)
@@ -325,6 +326,7 @@ extension CloseReason {
         case .consentExpired: self = .consentLost
         case .iceTimeout, .dtlsTimeout: self = .setupTimeout
         case .dtlsFailed, .fingerprintMismatch: self = .handshakeFailed
+        case .tooManySources: self = .tooManySources
         }
     }
 }

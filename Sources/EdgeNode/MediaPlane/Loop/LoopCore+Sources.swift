@@ -203,8 +203,7 @@ extension LoopCore {
         // What is pending belongs to the source before, whose numbering it carries.
         flushDirty(now, force: true)
         fanout.pointee.begin(epoch: epoch, description: description, restarted: restarted)
-        fanout.pointee.ignoresRequests = !canAsk
-        fanout.pointee.keepGroups(!canAsk)
+        fanout.pointee.beginRequests(canAsk: canAsk)
         if fanout.pointee.layers.isLayered {
             fanout.pointee.layers.nextTickNs = now &+ LayerBoard.tickNs
             wheel.pointee.hasten(fanout.pointee.timer, to: fanout.pointee.layers.nextTickNs)

@@ -58,6 +58,8 @@ extension LoopCore {
         let address = connection.pointee.address
         if let session = addresses.pointee.find(address), !session.pointee.isEnded {
             session.pointee.withTransport { $0.lose(address) }
+            // Its number may be another connection's next.
+            if session.pointee.pausedStream == address.stream { session.pointee.pausedStream = .max }
             followTransport(session, now)
         }
         streams.pointee.remove(connection)
@@ -134,14 +136,7 @@ extension LoopCore {
         for position in 0..<count {
             let connection = streams.pointee.pending[position]
             if !write(connection) { failed.append(connection) }
-            if connection.pointee.wantsPause {
-                connection.pointee.wantsPause = false
-                if let session = addresses.pointee.find(connection.pointee.address) { pauseVideo(session) }
-            }
-            if connection.pointee.isCongested, connection.pointee.queue.isLow {
-                connection.pointee.isCongested = false
-                if let session = addresses.pointee.find(connection.pointee.address) { resumeVideo(session, now) }
-            }
+            if connection.pointee.isCongested { followCongestion(connection, now) }
             if connection.pointee.queue.count > 0 || connection.pointee.isCongested {
                 streams.pointee.pending.move(position, to: kept)
                 kept += 1
@@ -151,6 +146,26 @@ extension LoopCore {
         }
         streams.pointee.pending.truncate(to: kept)
         for connection in failed { drop(connection, now) }
+    }
+
+    /// Stops the video that goes to a connection whose queue was high, and begins it again when that is low.
+    private func followCongestion(_ connection: UnsafeMutablePointer<TCPConnection>, _ now: UInt64) {
+        let address = connection.pointee.address
+        let isOver = connection.pointee.queue.isLow
+        if isOver { connection.pointee.isCongested = false }
+        guard let session = addresses.pointee.find(address) else { return }
+        if session.pointee.pausedStream == address.stream {
+            if isOver { resumeVideo(session, now) }
+        } else if !isOver, session.pointee.withTransport({ $0.selectedAddress }) == address {
+            pauseVideo(session, on: address.stream)
+        }
+    }
+
+    /// Begins video again that was stopped for a connection which is no longer where it goes.
+    func resumeIfMoved(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+        let paused = session.pointee.pausedStream
+        guard paused != 0, let selected = session.pointee.withTransport({ $0.selectedAddress }) else { return }
+        if selected.stream != paused { resumeVideo(session, now) }
     }
 
     /// Writes until the system takes no more; false when the connection is broken.

@@ -95,14 +95,14 @@ package enum MediaLimits {
     /// A loop this busy takes no more viewers while another is less so. What comes in waits 1 / (1 - share) times as long as on an idle
     /// loop, seven times here, and a burst of handshakes needs room too.
     static let saturationPermille: UInt32 = 850
+    /// How often that is judged: 200 joins in a second add a twentieth of a loop in this time.
+    static let loadWindowNs: UInt64 = 250_000_000
     /// How long a loop runs before others of the same priority do: the least that the kernel takes. A loop that has slept then runs before those
     /// with longer turns, which is 3 ms by default.
     static let turnNs: UInt64 = 100_000
     /// A session that was heard, and whose published sign of life is this old, is published anew even if nothing else has changed: longer than
     /// consent checks lie apart (RFC 7675 section 5.1), shorter than the silence after which a session is shown as disconnected.
     static let heardAgainNs: UInt64 = 7_000_000_000
-    /// How often that is judged: 200 joins in a second add a twentieth of a loop in this time.
-    static let loadWindowNs: UInt64 = 250_000_000
     /// A session that hasn't finished ICE and DTLS by then is freed.
     package static let setupTimeoutNs: UInt64 = 30_000_000_000
 }

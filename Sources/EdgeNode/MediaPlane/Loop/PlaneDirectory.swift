@@ -132,6 +132,11 @@ final class PlaneDirectory: Sendable {
             guard state.sessions[handle.id] != nil else { return .failure(.noSession) }
             guard state.ufrags.insert(ufrag).inserted else { return .failure(.duplicateUfrag) }
             state.sessions[handle.id]?.append(ufrag)
+            // As its loop, which answers the last two.
+            if let known = state.sessions[handle.id], known.count > 2 {
+                state.sessions[handle.id] = Array(known.dropFirst())
+                state.ufrags.remove(known[0])
+            }
             return .success(())
         }
         return try result.get()

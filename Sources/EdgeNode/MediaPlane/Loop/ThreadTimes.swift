@@ -20,7 +20,10 @@ final class ThreadTimes {
     /// The first two of some decimal numbers with spaces between them. Allocates nothing: it runs on a loop's thread.
     static func parse(_ text: UnsafeRawBufferPointer) -> (ranNs: UInt64, waitedNs: UInt64)? {
         var rest = text[...]
-        guard let ran = number(&rest), rest.popFirst() == UInt8(ascii: " "), let waited = number(&rest) else { return nil }
+        // A kernel without CONFIG_SCHEDSTATS shows zeros, and a thread that reads this has run.
+        guard let ran = number(&rest), ran > 0, rest.popFirst() == UInt8(ascii: " "), let waited = number(&rest) else {
+            return nil
+        }
         return (ran, waited)
     }
 

@@ -17,8 +17,8 @@ struct TimerNode {
 
 /// Wakes of one loop at 10 ms resolution: a ring of doubly linked lists, everything O(1), no allocation.
 ///
-/// A deadline past the ring's end fires early, and so may one that was put off while it was five seconds off; whoever is woken looks at its own
-/// deadlines and schedules again.
+/// A deadline past the ring's end fires early, and so may one that was put off while it was more than five seconds off; whoever is woken looks
+/// at its own deadlines and schedules again.
 struct TimerWheel: ~Copyable {
     static let tickNs: UInt64 = 10_000_000
     /// 41 s: past the 30 s of consent, so that a session that is only checked wakes once in that time.

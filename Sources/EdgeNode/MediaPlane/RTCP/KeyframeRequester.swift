@@ -4,6 +4,8 @@
 struct KeyframeRequester {
     static let intervalNs: UInt64 = 500_000_000
     static let intervalMaxNs: UInt64 = 8_000_000_000
+    /// A keyframe that comes this soon after a request is taken for its answer.
+    static let answerMaxNs: UInt64 = 1_000_000_000
 
     private(set) var isWanted = false
     private var sentNs: UInt64 = 0
@@ -31,6 +33,9 @@ struct KeyframeRequester {
         sent &+= 1
         return true
     }
+
+    /// Whether a keyframe that starts to arrive now was made because we asked for it, as far as time tells.
+    func isAnswer(now: UInt64) -> Bool { unanswered > 0 && now &- sentNs <= Self.answerMaxNs }
 
     /// A keyframe starts to arrive.
     mutating func keyframeArrived() {

@@ -18,6 +18,7 @@ struct TransportFeedback: ~Copyable {
     /// The first number the next message covers; 0 before the first packet.
     private var nextBase: UInt64 = 0
     private var messageCount: UInt8 = 0
+    private var hasSent = false
     private(set) var pending = 0
     private(set) var lastSentNs: UInt64 = 0
 
@@ -57,7 +58,7 @@ struct TransportFeedback: ~Copyable {
         // Start at the first one there: numbers lost before it were told by the message before, or never sent.
         let floor = unwrapper.highest >= UInt64(Self.window) ? unwrapper.highest - UInt64(Self.window) + 1 : 0
         var base = max(nextBase, floor)
-        if messageCount == 0 { while base < unwrapper.highest, arrival(of: base) == nil { base += 1 } }
+        if !hasSent { while base < unwrapper.highest, arrival(of: base) == nil { base += 1 } }
         var end = min(unwrapper.highest, base + UInt64(Self.packetsMax) - 1)
         guard base <= end, let first = firstArrival(from: base, through: end) else {
             nextBase = end + 1
@@ -78,6 +79,7 @@ struct TransportFeedback: ~Copyable {
         }
         guard wrote else { return false }
         messageCount &+= 1
+        hasSent = true
         nextBase = end + 1
         pending = nextBase > unwrapper.highest ? 0 : max(0, pending - received)
         lastSentNs = now

@@ -3,7 +3,7 @@ struct PacketFlags: OptionSet {
     let rawValue: UInt8
     /// The RTP marker bit.
     static let marker = PacketFlags(rawValue: 1)
-    /// The first packet of an access unit a decoder can start at.
+    /// The first coded data of an access unit that a decoder can start at, parameter sets in front of it included.
     static let keyframeStart = PacketFlags(rawValue: 2)
     /// A padding-only packet whose number couldn't be closed; it goes on as a filler.
     static let filler = PacketFlags(rawValue: 4)
@@ -11,6 +11,10 @@ struct PacketFlags: OptionSet {
     static let replayed = PacketFlags(rawValue: 8)
     /// The payload is blocks of redundant audio data, ``RedundantAudio``.
     static let redundant = PacketFlags(rawValue: 16)
+    /// Parameter sets, which a keyframe may follow in the same access unit.
+    static let parameterSets = PacketFlags(rawValue: 32)
+    /// With ``keyframeStart``: the keyframe was made because we asked for it.
+    static let answer = PacketFlags(rawValue: 64)
 }
 
 /// A packet in a ring, without its payload.

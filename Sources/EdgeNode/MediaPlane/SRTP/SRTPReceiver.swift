@@ -2,7 +2,8 @@ import COpenSSL
 
 /// The peer's direction of SRTP and SRTCP: authenticates, decrypts where the packet stands, rejects replays (RFC 3711, RFC 7714).
 ///
-/// A source enters the table only with an authentic packet, so strangers cannot fill it.
+/// A source enters the table only with an authentic packet, so strangers cannot fill it. None leaves it, for what was taken once of one that was
+/// forgotten would be taken again.
 struct SRTPReceiver: ~Copyable {
     private struct Source {
         let ssrc: UInt32
@@ -92,8 +93,6 @@ struct SRTPReceiver: ~Copyable {
         if let known {
             index = Self.index(of: sequence, highest: rtpSources[known].window.highest)
             guard rtpSources[known].window.accepts(index) else { return .dropped(.srtpReplay) }
-        } else if rtpSources.count >= Limits.ssrcsPerPeer {
-            return .dropped(.srtpTooManySources)
         }
         let count = packet.count - tagBytes
         let header = UnsafeRawBufferPointer(start: base, count: headerBytes)
@@ -112,8 +111,10 @@ struct SRTPReceiver: ~Copyable {
         }
         if let known {
             rtpSources[known].window.insert(index)
-        } else {
+        } else if rtpSources.count < Limits.ssrcsPerPeer {
             rtpSources.append(Source(ssrc: ssrc, window: ReplayWindow(first: index)))
+        } else {
+            return .dropped(.srtpTooManySources)
         }
         return .plain(count)
     }
@@ -131,8 +132,6 @@ struct SRTPReceiver: ~Copyable {
         let known = Self.find(ssrc, in: rtcpSources)
         if let known {
             guard rtcpSources[known].window.accepts(index) else { return .dropped(.srtpReplay) }
-        } else if rtcpSources.count >= Limits.ssrcsPerPeer {
-            return .dropped(.srtpTooManySources)
         }
         let header = UnsafeRawBufferPointer(start: base, count: 8)
         let body = base + 8
@@ -150,8 +149,10 @@ struct SRTPReceiver: ~Copyable {
         }
         if let known {
             rtcpSources[known].window.insert(index)
-        } else {
+        } else if rtcpSources.count < Limits.ssrcsPerPeer {
             rtcpSources.append(Source(ssrc: ssrc, window: ReplayWindow(first: index)))
+        } else {
+            return .dropped(.srtpTooManySources)
         }
         return .plain(count)
     }

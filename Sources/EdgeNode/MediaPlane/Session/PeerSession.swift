@@ -20,6 +20,8 @@ struct PeerSession: ~Copyable {
     var localUfrag = ShortText("")
     var registeredPaths: [SocketAddress] = []
     var pathGeneration: UInt32 = 0
+    /// The TCP connection whose queue was high, so that video stands (``SocketAddress/stream``); 0 for none, `UInt16.max` for one that is gone.
+    var pausedStream: UInt16 = 0
     var isConnected = false
     var isEnded = false
     /// Is on the list of sessions that get feedback after this batch.

@@ -14,10 +14,8 @@ struct TCPConnection: ~Copyable {
     var isPending = false
     /// The system wants to be asked again when there is room.
     var awaitsRoom = false
-    /// The queue was high; video waits until it is low.
+    /// The queue was high; video that is sent here waits until it is low.
     var isCongested = false
-    /// The same, not yet told to the viewer's tracks.
-    var wantsPause = false
     var isClosed = false
 
     init(descriptor: Int32, address: SocketAddress, now: UInt64) {
@@ -87,10 +85,7 @@ struct TCPTable: ~Copyable {
     mutating func append(_ packet: UnsafeRawBufferPointer, to address: SocketAddress) -> Bool {
         guard let connection = find(address), !connection.pointee.isClosed else { return false }
         let isTaken = connection.pointee.queue.append(packet)
-        if connection.pointee.queue.isHigh, !connection.pointee.isCongested {
-            connection.pointee.isCongested = true
-            connection.pointee.wantsPause = true
-        }
+        if connection.pointee.queue.isHigh { connection.pointee.isCongested = true }
         note(connection)
         return isTaken
     }

@@ -158,15 +158,16 @@ struct IncomingTrack: ~Copyable {
 
     private mutating func markKeyframe(_ packet: inout IncomingPacket, _ payload: Span<UInt8>) {
         let marks = KeyframeDetector.marks(spec.codec, payload)
-        guard !marks.isEmpty else { return }
+        if marks.contains(.parameterSets) {
+            packet.flags.insert(.parameterSets)
+            if spec.codec == .h264, let level = KeyframeDetector.h264ProfileLevel(payload) { profileLevel = level }
+        }
+        // Some encoders send parameter sets before every picture: what a decoder can start at is only told by the picture.
+        guard marks.contains(.keyframe), keyframeTimestamp != packet.timestamp else { return }
+        keyframeTimestamp = packet.timestamp
+        packet.flags.insert(.keyframeStart)
+        if keyframes.isAnswer(now: packet.arrivalNs) { packet.flags.insert(.answer) }
         keyframes.keyframeArrived()
-        if spec.codec == .h264, marks.contains(.parameterSets), let level = KeyframeDetector.h264ProfileLevel(payload) {
-            profileLevel = level
-        }
-        if keyframeTimestamp != packet.timestamp {
-            keyframeTimestamp = packet.timestamp
-            packet.flags.insert(.keyframeStart)
-        }
     }
 
     /// The source said goodbye: what of it is missing won't come, though it may return (RFC 3550 §6.6).
