@@ -87,7 +87,7 @@ package final class PeerTransport {
         if case .closed = state { return .dropped(.closed) }
         switch DatagramKind(bytes) {
         case .rtp: return receiveRTP(datagram, from: from, now: now, output: &output)
-        case .rtcp: return receiveRTCP(datagram, from: from, now: now, output: &output)
+        case .rtcp: return receiveRTCP(datagram, from: from, now: now)
         case .stun: return receiveSTUN(bytes, from: from, now: now, output: &output)
         case .dtls: return receiveDTLS(bytes, from: from, now: now, output: &output)
         case .unknown: return .dropped(.unknownProtocol)
@@ -101,30 +101,25 @@ package final class PeerTransport {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         guard let outcome = receiver?.unprotectRTP(datagram) else { return hold(UnsafeRawBufferPointer(datagram), from: from) }
         switch outcome {
-        case .dropped(let reason): return dropped(reason, &output)
+        case .dropped(let reason):
+            // Media of one more source would never be heard: who sends it is told goodbye, and may come again.
+            if reason == .srtpTooManySources { close(.tooManySources, &output) }
+            return .dropped(reason)
         case .plain(let count):
             heard(on: path, now: now)
             return .rtp(count: count)
         }
     }
 
-    private func receiveRTCP(
-        _ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64, output: inout TransportOutput
-    ) -> Received {
+    private func receiveRTCP(_ datagram: UnsafeMutableRawBufferPointer, from: SocketAddress, now: UInt64) -> Received {
         guard let path = agent.validatedIndex(of: from) else { return .dropped(.unvalidatedPath) }
         guard let outcome = receiver?.unprotectRTCP(datagram) else { return hold(UnsafeRawBufferPointer(datagram), from: from) }
         switch outcome {
-        case .dropped(let reason): return dropped(reason, &output)
+        case .dropped(let reason): return .dropped(reason)
         case .plain(let count):
             heard(on: path, now: now)
             return .rtcp(count: count)
         }
-    }
-
-    /// A peer with more sources than one can have would be heard no more, and would not know: it is told goodbye, and may come again.
-    private func dropped(_ reason: DropReason, _ output: inout TransportOutput) -> Received {
-        if reason == .srtpTooManySources { close(.tooManySources, &output) }
-        return .dropped(reason)
     }
 
     /// Whether media from an address that no check came from may be this peer's: of the host that we send to, over UDP, and numbered as

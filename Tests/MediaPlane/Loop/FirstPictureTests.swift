@@ -85,8 +85,9 @@ struct FirstPictureTests {
         let loop = try SteppedLoop(segmentation: true)
         let (_, encoder) = try await Self.cached(loop)
         let fanout = loop.core.fanout(for: LoopBed.stream)
+        let track = fanout.pointee.tracks + 1
         let now = tributary_monotonic_ns()
-        var sequence = UInt64(encoder.sequence) + 10
+        var sequence = (track.pointee.original(at: track.pointee.ring.highest)?.packet.sequence ?? 0) + 1
         var verdicts: [Bool] = []
         func keyframe(_ flags: PacketFlags) {
             let packet = IncomingPacket(
