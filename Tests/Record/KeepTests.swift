@@ -149,27 +149,47 @@ struct KeepTests {
     @Test("what was recorded before the time of day was right is not old, whatever its end says")
     func clockBehind() async throws {
         let behindUs = Mutex(60 * Self.dayUs)
-        let feed = try RecorderFeed()
-        let behind = try Recorder(
-            settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1), store: place.store, nodeAlias: "edge-a",
-            openTap: { (_) async throws(RecordError) in feed.tap }, requestKeyframe: { _ in },
-            realtimeUs: { RecordingDirectory.nowUs() - behindUs.withLock { $0 } })
-        try await behind.recover()
-        try await behind.start(stream: "demo", key: RecordingDirectory.key("demo"))
-        var publisher = Publisher()
-        publisher.startNs = WallClock.monotonicNs()
-        publisher.pictures = Self.pictures
-        feed.send(publisher.events())
-        #expect(await eventually { behind.metrics.segments >= 2 })
-        behindUs.withLock { $0 = 0 }
-        await behind.stopAll()
-        let row = try #require(behind.recordings().sessions.first)
+        let row = try await recording(
+            realtimeUs: { RecordingDirectory.nowUs() - behindUs.withLock { $0 } }, beforeEnd: { behindUs.withLock { $0 = 0 } })
         #expect(try #require(row.endTs) < row.updatedAt - 59 * Self.dayUs)
 
         let recorder = try await recorder(Retention(days: 30))
         #expect(await recorder.keeper.sweep(nowUs: row.updatedAt + 30 * Self.dayUs) == 0)
         #expect(await recorder.keeper.sweep(nowUs: row.updatedAt + 30 * Self.dayUs + 1) == 1)
         await recorder.stopAll()
+    }
+
+    @Test("a node whose time of day was ahead once removes what is old by its end")
+    func clockWasAhead() async throws {
+        _ = try await recording(realtimeUs: { RecordingDirectory.nowUs() + 60 * Self.dayUs })
+        let row = try await recording(realtimeUs: { RecordingDirectory.nowUs() })
+        let endUs = try #require(row.endTs)
+        #expect(endUs < row.updatedAt - 59 * Self.dayUs)
+
+        let recorder = try await recorder(Retention(days: 30))
+        #expect(await recorder.keeper.sweep(nowUs: endUs + 30 * Self.dayUs) == 0)
+        #expect(await recorder.keeper.sweep(nowUs: endUs + 30 * Self.dayUs + 1) == 1)
+        await recorder.stopAll()
+    }
+
+    /// A recording of a node with this time of day; of all there are the one that ended first by itself.
+    private func recording(
+        realtimeUs: @escaping @Sendable () -> Int64, beforeEnd: () -> Void = {}
+    ) async throws -> RecordingRecord {
+        let feed = try RecorderFeed()
+        let recorder = try Recorder(
+            settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, threads: 1), store: place.store, nodeAlias: "edge-a",
+            openTap: { (_) async throws(RecordError) in feed.tap }, requestKeyframe: { _ in }, realtimeUs: realtimeUs)
+        try await recorder.recover()
+        try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        var publisher = Publisher()
+        publisher.startNs = WallClock.monotonicNs()
+        publisher.pictures = Self.pictures
+        feed.send(publisher.events())
+        #expect(await eventually { recorder.metrics.segments >= 2 })
+        beforeEnd()
+        await recorder.stopAll()
+        return try #require(recorder.recordings().sessions.min { ($0.endTs ?? .max) < ($1.endTs ?? .max) })
     }
 
     @Test("a recording that is being written, here or by another process, is never removed")

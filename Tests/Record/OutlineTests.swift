@@ -153,6 +153,20 @@ struct OutlineTests {
         _ = try ManifestCheck(place, "archive").check(isStatic: true, periods: 1, seconds: nil)
     }
 
+    @Test("a manifest stays where the journals of what it shows cannot be read")
+    func unreadable() async throws {
+        let key = try write([], "x", directory: "archive")
+        let handle = try #require(FileHandle(forUpdatingAtPath: place.store.root + "/" + key.path))
+        try handle.truncate(atOffset: UInt64(JournalName.bytesMax) + 1)
+        try handle.close()
+        let manifest = try ObjectKey("archive/" + DayManifest.name)
+        try place.store.putNow(manifest, [0x3C], ifAbsent: false)
+        var directory = SessionDirectory(store: place.store, key: try ObjectKey("archive"))
+        let written = try directory.writeManifest(own: nil, publishUs: 0, segmentSeconds: 4)
+        #expect(written == 0)
+        #expect(try place.store.headNow(manifest).size == 1)
+    }
+
     @Test("journals of before, without a row, are read whole once and get one")
     func old() async throws {
         let (lines, closed) = try lines("a", segments: 200, hasRow: false)

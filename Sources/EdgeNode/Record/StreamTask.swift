@@ -166,7 +166,6 @@ final class StreamTask {
                 announce(action, ending: ending)
             }
             try writer.settleOverdue()
-            if try writer.writeOffLost() { recorder.beginPeriodAtNextCut() }
             if announceSettled() { shortage = shortage ?? self.shortage() }
             if let shortage { try closeForSpace(shortage) }
         } catch {

@@ -61,7 +61,7 @@ struct ShipPlanTests {
                 let next = ends[task.id, default: []].dropFirst(sent.count).first ?? .max
                 #expect(bytes < next && bytes >= published[task.id, default: 0])
                 published[task.id] = bytes
-            case .withdraw, .writeOff: Issue.record("nothing was withdrawn")
+            case .withdraw: Issue.record("nothing was withdrawn")
             }
             if plan.finish(task, .done(bytes: 10), nowNs: nowNs) { complete.insert(task.id) }
         }
@@ -196,37 +196,6 @@ struct ShipPlanTests {
         }
         #expect(most <= 20)
         #expect(plan.pendingObjects <= 80)
-    }
-
-    @Test("after an object is lost nothing is published before the journal says so")
-    func lost() {
-        var plan = ShipPlan(limit: 1, seed: 1)
-        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
-        plan.add(object(1, end: 100), to: "r")
-        plan.add(object(2, end: 200), to: "r")
-        var nowNs: UInt64 = 1
-        func next() -> ShipPlan.Task? { plan.next(nowNs: nowNs).first }
-        if let first = next() { plan.finish(first, .lost, nowNs: nowNs) }
-        if let second = next() { plan.finish(second, .done(bytes: 1_000), nowNs: nowNs) }
-        #expect(plan.recordings["r"]?.lost == ["seg_1"] && plan.pendingObjects == 0)
-        nowNs += 60_000_000_000
-        #expect(next() == nil)
-        plan.wroteOff(["seg_1"], of: "r", journalEnd: 260)
-        plan.end("r", journalEnd: 300)
-        #expect(next()?.work == .publish(journalBytes: 300, isFinal: true))
-    }
-
-    @Test("one that has ended gets it said by the uploads themselves")
-    func lostOfEnded() {
-        var plan = ShipPlan(limit: 1, seed: 1)
-        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
-        plan.add(object(1, end: 100), to: "r")
-        plan.end("r", journalEnd: 150)
-        for task in plan.next(nowNs: 1) { plan.finish(task, .lost, nowNs: 1) }
-        let writing = plan.next(nowNs: 1)
-        #expect(writing.map(\.work) == [.writeOff(names: ["seg_1"])])
-        for task in writing { plan.finish(task, .done(bytes: 210), nowNs: 1) }
-        #expect(plan.next(nowNs: 1).map(\.work) == [.publish(journalBytes: 210, isFinal: true)])
     }
 
     @Test("a long backlog and live recordings take turns")

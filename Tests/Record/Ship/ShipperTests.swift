@@ -105,33 +105,6 @@ struct ShipperTests {
         #expect(remote.puts.count == before)
     }
 
-    @Test("an object that vanished from the spool is named nowhere, and everything else arrives")
-    func vanished() async throws {
-        remote.set { $0.fault = .unavailable(reason: "away") }
-        let feed = try RecorderFeed()
-        let first = try recorder(["demo": feed])
-        try await first.recover()
-        try await first.start(stream: "demo", key: RecordingDirectory.key("demo"))
-        feed.send(media())
-        #expect(await eventually { first.metrics.segments >= 12 })
-        await first.stopAll()
-        let row = try #require(first.recordings().sessions.first)
-        let segments = try spool.names(row.recordDir).filter { $0.hasPrefix("seg_") && $0.hasSuffix(".m4s") }
-        let lost = try #require(segments.dropFirst(2).first)
-        try spool.store.deleteNow(try ObjectKey(row.recordDir + "/" + lost))
-
-        remote.set { $0.fault = nil }
-        let second = try recorder([:])
-        try await second.recover()
-        #expect(await eventually { isShipped(second) })
-        #expect(second.metrics.uploads?.lostObjects == 1)
-        let named = try ManifestCheck(away, row.recordDir).check(isStatic: true, periods: 1, seconds: nil)
-        #expect(!named.contains(lost) && named.isSuperset(of: segments.prefix(2)))
-        #expect(named.isSubset(of: try away.names(row.recordDir)))
-        #expect(named.isDisjoint(with: segments.dropFirst(2)))
-        await second.stopAll()
-    }
-
     @Test("a node that was given another name finishes and sends what it recorded before")
     func renamed() async throws {
         remote.set { $0.fault = .unavailable(reason: "away") }

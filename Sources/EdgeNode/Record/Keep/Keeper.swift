@@ -124,8 +124,9 @@ final class Keeper: Sendable {
 
     private func isTooOld(_ row: RecordingRecord, nowUs: Int64) -> Bool {
         guard let limit = environment.settings.retention.limitUs(for: row.stream, nowUs: nowUs) else { return false }
-        // What was recorded before the time of day was right says of itself that it is old.
-        return row.endTs.map { max($0, row.updatedAt) < limit } ?? false
+        // What was recorded before the time of day was right says of itself that it is old; a change that is still to come says nothing.
+        let changedUs = row.updatedAt <= nowUs ? row.updatedAt : 0
+        return row.endTs.map { max($0, changedUs) < limit } ?? false
     }
 
     /// Journals whose session could not be closed at the start of the process, and those of nodes that never came back.

@@ -14,6 +14,8 @@ struct SessionDirectory {
     private var relistNs: UInt64 = 0
     /// Journals that cannot be read, as was told already.
     private var unreadable: Set<ObjectKey> = []
+    /// The last look passed over one.
+    private var isPassingOver = false
     private static let log = Logger("record")
 
     /// How long others' new sessions may go unseen; a long recording's directory takes a while to list, and gets so many times that
@@ -43,14 +45,24 @@ struct SessionDirectory {
     }
 
     /// All sessions in the directory but those that are deleted, others that have been silent for long as ended; journals that have not
-    /// changed are not read again. One that cannot be read keeps nobody from recording beside it, and is not in the manifest.
+    /// changed are not read again. One that cannot be read keeps nobody from recording beside it, and is shown as it was read last.
     mutating func sessions(except own: String? = nil) throws(StoreError) -> [RecordedSession] {
         var found: [ObjectKey: (etag: String, modifiedUs: Int64, session: RecordedSession)] = [:]
+        isPassingOver = false
         for info in try journals() where info.key.name != own.map(JournalName.of) {
             if let known = cache[info.key], known.etag == info.etag {
                 found[info.key] = known
-            } else if let bytes = try read(info.key), let (session, _) = RecordedSession.read(bytes, directory: key.path) {
+                continue
+            }
+            switch try read(info.key) {
+            case .bytes(let bytes):
+                guard let (session, _) = RecordedSession.read(bytes, directory: key.path) else { continue }
                 found[info.key] = (info.etag, info.modifiedUs, session)
+            case .unreadable:
+                isPassingOver = true
+                // With its old tag, so that the next look tries again.
+                found[info.key] = cache[info.key]
+            case .gone: continue
             }
         }
         cache = found
@@ -58,18 +70,24 @@ struct SessionDirectory {
         return found.values.map { $0.session.shown(modifiedUs: $0.modifiedUs, nowUs: nowUs) }.filter { !$0.isDeleting }
     }
 
-    /// A journal's bytes; nil for one that is gone, or that cannot be read while others can.
-    private mutating func read(_ journal: ObjectKey) throws(StoreError) -> [UInt8]? {
+    private enum Reading {
+        case bytes([UInt8])
+        case gone
+        /// While others can be read.
+        case unreadable
+    }
+
+    private mutating func read(_ journal: ObjectKey) throws(StoreError) -> Reading {
         do throws(StoreError) {
-            return try store.readNow(journal, limit: JournalName.bytesMax)
+            return .bytes(try store.readNow(journal, limit: JournalName.bytesMax))
         } catch {
             switch error {
-            case .notFound: return nil
+            case .notFound: return .gone
             case .denied, .failed(_, EFBIG), .failed(_, EIO):
                 if unreadable.insert(journal).inserted {
                     Self.log.error("a journal cannot be read and is passed over", ["journal": journal.path, "error": "\(error)"])
                 }
-                return nil
+                return .unreadable
             default: throw error
             }
         }
@@ -113,7 +131,8 @@ struct SessionDirectory {
         let all = try sessions(except: own?.id) + (own.map { [$0] } ?? [])
         let manifest = try object(DayManifest.name)
         guard let mpd = DayManifest.render(all, publishUs: publishUs, segmentSeconds: segmentSeconds) else {
-            if all.isEmpty { try store.deleteNow(manifest) }
+            // It may be the one of a journal that could not be read.
+            if all.isEmpty, !isPassingOver { try store.deleteNow(manifest) }
             return 0
         }
         let bytes = mpd.utf8

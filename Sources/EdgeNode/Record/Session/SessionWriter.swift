@@ -263,19 +263,6 @@ final class SessionWriter {
 
     private static let settleNs: UInt64 = 1_000_000_000
 
-    /// Says in the journal which segments are gone that the remote store never got.
-    ///
-    /// - Returns: true when the open Period has lost some, and names nothing more of their tracks.
-    func writeOffLost() throws(StoreError) -> Bool {
-        guard let shipper, let id = sessionID else { return false }
-        let names = shipper.lostObjects(of: id)
-        guard !names.isEmpty, let session else { return false }
-        let lines = session.lines(losing: Set(names), clock: clock)
-        _ = try write(lines)
-        shipper.wroteOff(names, of: id, journalEnd: journalBytes)
-        return lines.contains { $0.period == session.periods.last?.number }
-    }
-
     /// Makes the segments that have ended durable and tells of them.
     private func settle() throws(StoreError) {
         guard !ended.isEmpty else { return }

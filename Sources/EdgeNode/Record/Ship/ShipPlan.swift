@@ -3,9 +3,6 @@
 /// Of each recording one thing is under way at a time, in one order: initialization objects before their segments, segments as they
 /// were finished, then the journal up to the last of them, then the manifest. So whatever the journal there names is there.
 ///
-/// An object that is gone from the spool is named nowhere: nothing is published before the journal says so. While a recording goes on, its writer
-/// says it.
-///
 /// What the store does not take of one recording while it takes others holds back that recording alone.
 struct ShipPlan: Sendable {
     /// A file of the spool.
@@ -22,8 +19,6 @@ struct ShipPlan: Sendable {
         case object(Object)
         /// The journal's first bytes, then the manifest; the last time all of it.
         case publish(journalBytes: Int64, isFinal: Bool)
-        /// The journal of a recording that has ended does not say yet that these objects are gone.
-        case writeOff(names: [String])
         /// The recording came to nothing: what was put to announce it goes.
         case withdraw
     }
@@ -37,7 +32,7 @@ struct ShipPlan: Sendable {
     }
 
     enum Outcome: Sendable {
-        /// Of a publication: what it cost in bytes. Of objects written off: how long the journal is now.
+        /// Of a publication: what it cost in bytes.
         case done(bytes: Int64)
         /// The file is not there any more and neither is the object.
         case lost
@@ -56,9 +51,6 @@ struct ShipPlan: Sendable {
         fileprivate(set) var published: Int64 = 0
         fileprivate(set) var known: Int64
         fileprivate(set) var required: Int64 = 0
-        /// Objects that are gone and that the journal still names, and how much of the journal says that others are.
-        fileprivate(set) var lost: [String] = []
-        fileprivate(set) var writtenOff: Int64 = 0
         fileprivate(set) var publishedNs: UInt64 = 0
         fileprivate(set) var publicationBytes: Int64 = 0
         fileprivate(set) var budget = ManifestBudget()
@@ -135,22 +127,13 @@ struct ShipPlan: Sendable {
         recordings[id]?.required = journalEnd
     }
 
-    /// The journal says up to here that these objects are gone.
-    mutating func wroteOff(_ names: [String], of id: String, journalEnd: Int64) {
-        recordings[id]?.writeOff(names, journalEnd: journalEnd)
-    }
-
     mutating func end(_ id: String, journalEnd: Int64) {
         recordings[id]?.known = journalEnd
         recordings[id]?.isClosed = true
     }
 
     /// Takes the place of what was known of a recording: it has been read anew from the spool.
-    ///
-    /// - Parameter writtenOff: how much of the journal says which of its objects are gone.
-    mutating func replace(
-        _ recording: Recording, objects: [Object], shipped: Int64, isClosed: Bool, writtenOff: Int64 = 0
-    ) {
+    mutating func replace(_ recording: Recording, objects: [Object], shipped: Int64, isClosed: Bool) {
         var new = recordings[recording.id] ?? recording
         pendingBytes -= new.waiting.bytes
         new.waiting = ShipQueue()
@@ -159,7 +142,6 @@ struct ShipPlan: Sendable {
         new.known = max(new.known, recording.known)
         new.shipped = max(new.shipped, shipped)
         new.isClosed = isClosed
-        (new.lost, new.writtenOff) = ([], writtenOff)
         recordings[recording.id] = new
     }
 
@@ -238,7 +220,6 @@ struct ShipPlan: Sendable {
     private func work(of recording: Recording, nowNs: UInt64) -> Work? {
         guard recording.current == nil, nowNs >= recording.heldUntilNs, !recording.isForgotten else { return nil }
         if recording.isWithdrawn { return .withdraw }
-        if recording.isClosed, !recording.lost.isEmpty { return .writeOff(names: recording.lost) }
         let publication = publication(of: recording, nowNs: nowNs)
         if let publication, !recordings.values.contains(where: { $0.isPublishing(in: recording.directory) }) {
             return publication
@@ -249,7 +230,6 @@ struct ShipPlan: Sendable {
     private func publication(of recording: Recording, nowNs: UInt64) -> Work? {
         let isAll = recording.waiting.isEmpty
         let reached = isAll ? recording.known : recording.shipped
-        guard recording.lost.isEmpty, reached >= recording.writtenOff else { return nil }
         if isAll, recording.isClosed { return .publish(journalBytes: recording.known, isFinal: true) }
         guard reached > recording.published else { return nil }
         let isRequired = recording.required > recording.published && recording.required <= reached
@@ -275,13 +255,8 @@ struct ShipPlan: Sendable {
             blame(&recording, failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
             return false
         case .done, .lost:
-            if case .writeOff = task.work {
-                // The store has had no part in it.
-                weather.undecided()
-            } else {
-                weather.succeeded()
-                arrivals += 1
-            }
+            weather.succeeded()
+            arrivals += 1
             recording.failures = 0
             recording.failedNs = 0
             recording.problem = nil
@@ -292,8 +267,6 @@ struct ShipPlan: Sendable {
             if case .done = outcome {
                 recording.shipped = max(recording.shipped, object.journalEnd)
                 recording.budget.add(media: object.bytes)
-            } else {
-                recording.lost.append(object.name)
             }
         case .publish(let journalBytes, let isFinal):
             if case .done(let bytes) = outcome {
@@ -304,12 +277,6 @@ struct ShipPlan: Sendable {
             recording.publishedNs = nowNs
             // What came meanwhile, such as a repair, is sent before it is complete.
             recording.isComplete = isFinal && recording.isClosed && recording.waiting.isEmpty && recording.known == journalBytes
-        case .writeOff(let names):
-            if case .done(let bytes) = outcome {
-                recording.writeOff(names, journalEnd: bytes)
-            } else {
-                recording.lost = []
-            }
         case .withdraw: recording.isComplete = true
         }
         return recording.isComplete && !recording.isForgotten
@@ -351,12 +318,6 @@ extension ShipPlan.Recording {
         self.directory = directory
         self.startUs = startUs
         self.known = known
-    }
-
-    fileprivate mutating func writeOff(_ names: [String], journalEnd: Int64) {
-        lost.removeAll { names.contains($0) }
-        known = max(known, journalEnd)
-        writtenOff = max(writtenOff, journalEnd)
     }
 
     fileprivate func isPublishing(in other: String) -> Bool {

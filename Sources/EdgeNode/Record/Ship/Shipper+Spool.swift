@@ -30,9 +30,7 @@ extension Shipper {
             id: id, stream: scan.session.stream, directory: directory.path, startUs: scan.session.startUs,
             known: scan.journalBytes)
         state.withLock { state in
-            state.plan.replace(
-                recording, objects: scan.waiting, shipped: scan.shipped, isClosed: true,
-                writtenOff: scan.writtenOff)
+            state.plan.replace(recording, objects: scan.waiting, shipped: scan.shipped, isClosed: true)
         }
         step()
     }

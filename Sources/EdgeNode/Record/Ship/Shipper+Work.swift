@@ -41,7 +41,6 @@ extension Shipper {
         switch task.work {
         case .object(let object): return try await send(object, of: task, directory)
         case .publish(let bytes, let isFinal): return try await publish(task, directory, journalBytes: bytes, isFinal: isFinal)
-        case .writeOff(let names): return try await writeOff(Set(names), of: task, directory)
         case .withdraw:
             try await withdraw(task, directory)
             return .done(bytes: 0)
@@ -89,34 +88,6 @@ extension Shipper {
         }
         if case .failure(let error) = done { throw ShipError(local: error) }
         return .done(bytes: size)
-    }
-
-    /// Says in the journal of an ended recording which of its segments are gone, and how long it is without them.
-    private func writeOff(
-        _ names: Set<String>, of task: ShipPlan.Task, _ directory: ObjectKey
-    ) async throws(ShipError) -> ShipPlan.Outcome {
-        let written = await BlockingWork.run { [local, clock] () throws(StoreError) -> Int64? in
-            let journal = try directory.appending(JournalName.of(task.id))
-            return try local.withLockNow(directory) { () throws(StoreError) -> Int64? in
-                let bytes = try local.readNow(journal, limit: JournalName.bytesMax)
-                guard let (read, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count else {
-                    return nil
-                }
-                var session = read
-                var lines = session.lines(losing: names, clock: clock)
-                guard !lines.isEmpty else { return Int64(whole) }
-                for line in lines { session.apply(line) }
-                lines.append(session.closingLine(at: clock.next(), reason: session.reason, isFailed: session.isFailed))
-                let added = lines.flatMap { $0.encoded() }
-                try local.appendingNow(journal, exclusively: false).append(added)
-                return Int64(whole + added.count)
-            }
-        }
-        switch written {
-        case .success(let bytes?): return .done(bytes: bytes)
-        case .success(nil), .failure(.notFound): return .lost
-        case .failure(let error): throw ShipError(local: error)
-        }
     }
 
     private func remoteSize(_ key: ObjectKey) async throws(ShipError) -> Int64? {

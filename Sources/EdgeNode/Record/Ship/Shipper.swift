@@ -73,16 +73,6 @@ final class Shipper: Sendable {
         change { $0.end(id, journalEnd: journalEnd) }
     }
 
-    /// Objects of a recording that are gone from the spool, unsent, and that its journal names.
-    func lostObjects(of id: String) -> [String] {
-        state.withLock { $0.plan.recordings[id]?.lost ?? [] }
-    }
-
-    /// The journal says now that they are gone.
-    func wroteOff(_ names: [String], of id: String, journalEnd: Int64) {
-        change { $0.wroteOff(names, of: id, journalEnd: journalEnd) }
-    }
-
     func cameToNothing(_ session: RecordedSession) {
         change { $0.withdraw(id: session.id, stream: session.stream, directory: session.directory) }
     }
@@ -153,7 +143,6 @@ final class Shipper: Sendable {
             let after = state.plan.weather.state
             if !state.plan.hasRecordings(in: task.directory) { state.shelves[task.directory] = nil }
             switch outcome {
-            case .done where task.work.isWriteOff, .lost where task.work.isWriteOff: break
             case .done(let bytes):
                 state.numbers.count(task.work, bytes: bytes)
                 state.numbers.lastUploadUs = nowUs
@@ -251,14 +240,7 @@ extension ShipMetrics {
         case .publish:
             uploadedObjects += 2
             publishedBytes += bytes
-        case .withdraw, .writeOff: break
+        case .withdraw: break
         }
-    }
-}
-
-extension ShipPlan.Work {
-    fileprivate var isWriteOff: Bool {
-        if case .writeOff = self { return true }
-        return false
     }
 }

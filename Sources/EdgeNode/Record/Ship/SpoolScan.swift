@@ -10,8 +10,6 @@ struct SpoolScan {
     private(set) var uploaded: [String] = []
     /// How much of the journal speaks of nothing that waits.
     private(set) var shipped: Int64 = 0
-    /// How much of it says which objects are gone.
-    private(set) var writtenOff: Int64 = 0
     let journalBytes: Int64
 
     private struct Lane: Hashable {
@@ -33,9 +31,8 @@ struct SpoolScan {
         var start = 0
         while start < whole, let feed = journal[start...].firstIndex(of: 0x0A) {
             defer { start = feed + 1 }
-            guard let line = try? decoder.decode(JournalLine.self, from: Data(journal[start..<feed])) else { continue }
-            if line.event == .lost { writtenOff = Int64(feed + 1) }
-            guard line.event == .segment, let number = line.number, let period = line.period, let kind = line.kind,
+            guard let line = try? decoder.decode(JournalLine.self, from: Data(journal[start..<feed])), line.event == .segment,
+                let number = line.number, let period = line.period, let kind = line.kind,
                 let track = tracks[Lane(period: period, kind: kind)], let bytes = track.bytes(ofSegment: number)
             else { continue }
             // A session's objects and those of its salvage are in the journal once; what was lost is not in the session.

@@ -16,8 +16,8 @@ struct OpenPeriod {
     private(set) var slew = TimeSlew()
     var video: TrackLane?
     var audio: TrackLane?
-    /// Another begins at the next cut, because the time of day was set, or because a segment of this one is gone.
-    var isOver = false
+    /// The time of day was set since the Period began.
+    var isMisplaced = false
     /// Video has been cut once: from now on the set of tracks is fixed.
     var hasFixedTracks = false
 
@@ -36,7 +36,7 @@ struct OpenPeriod {
     /// The time of day has run away from what the Period's start and a media time say it is, and stays away: the sender's clock is not
     /// ours. To be asked at each cut.
     mutating func hasDrifted(at time: Int64, rate: Int64, wallTimeUs: Int64) -> Bool {
-        guard !isOver else { return true }
+        guard !isMisplaced else { return true }
         let (seconds, rest) = time.quotientAndRemainder(dividingBy: rate)
         guard abs(wallTimeUs - startUs - seconds * 1_000_000 - rest * 1_000_000 / rate) > Self.driftUsMax else {
             driftedAtUs = nil

@@ -140,7 +140,7 @@ extension StreamRecorder {
         if let end = videoEnd(open) { try cutVideo(at: end) }
         closePeriod()
         openSession(atUs: startUs)
-        actions.append(.periodBegan(startUs: startUs, continues: !open.isOver))
+        actions.append(.periodBegan(startUs: startUs, continues: !open.isMisplaced))
         period = OpenPeriod(startUs: startUs, videoOrigin: 0, soundOrigin: origin + time)
         let next = try TrackLane(kind: .audio, format: format, chunkSeconds: settings.chunkSeconds, actions: &actions)
         period?.audio = next

@@ -35,7 +35,7 @@ extension StreamRecorder {
         guard placed.timestamp >= period?.videoOrigin ?? .max,
             let (time, shown) = period?.videoTimes(of: placed, target: target)
         else { return }
-        let continues = period?.isOver == false
+        let continues = period?.isMisplaced == false
         if unit.isSync, beginsPeriod(placed, at: time) {
             try endPeriodHere(atVideo: time)
             try beginPeriod(with: unit, timestamp: placed.timestamp, continues: continues)

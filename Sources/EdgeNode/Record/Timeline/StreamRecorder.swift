@@ -137,11 +137,11 @@ struct StreamRecorder {
         askForKeyframe()
     }
 
-    /// Takes the time of day that was set while a source sends: what comes from the next cut on has its place in the new time. A clock that
-    /// is being set may be set back, so it has to stay.
+    /// Takes the time of day that was set forward while a source sends: what comes from the next cut on has its place in the new time. A
+    /// clock that is being set may be set back, so it has to stay. What would come to lie before what is recorded already keeps its time.
     private mutating func follow(_ fresh: WallClock) {
         let movedUs = fresh.realtimeUs - wallClock.us(monotonicNs: Int64(clamping: fresh.monotonicNs))
-        guard abs(movedUs) > Self.setUsMin else {
+        guard movedUs > Self.setUsMin else {
             setNs = nil
             return
         }
@@ -151,12 +151,7 @@ struct StreamRecorder {
         setNs = nil
         wallClock = fresh
         session?.startUs += movedUs
-        beginPeriodAtNextCut()
-    }
-
-    /// What comes from the next cut on does not continue the open Period.
-    mutating func beginPeriodAtNextCut() {
-        period?.isOver = true
+        period?.isMisplaced = true
     }
 
     /// By how much, and for how long, the time of day has to be another one.
