@@ -159,12 +159,19 @@ struct LossForGoodTests {
         await bed.plane.shutdown()
     }
 
-    @Test("a stream without keyframes in sight reaches viewers after a while: it may refresh pictures bit by bit")
-    func refresh() async throws {
+    @Test(
+        "a stream without keyframes in sight reaches viewers after a while, from its parameter sets on: it may refresh pictures bit by bit",
+        arguments: [false, true])
+    func refresh(hasSets: Bool) async throws {
         let bed = try LoopBed()
         let (publisher, _) = try await bed.publisher()
         let (viewer, _) = try await bed.viewer()
         var encoder = Encoder()
+        let sets: [UInt8] = [0x67, 0x42, 0xE0, 0x1F, 1, 2, 3]
+        if hasSets {
+            encoder.video(publisher, sets, marker: false)
+            encoder.sequence &+= 1
+        }
         for _ in 0..<200 where viewer.packets(LoopBed.viewerVideo).count < 6 {
             encoder.frame(publisher)
             publisher.step()
@@ -172,6 +179,7 @@ struct LossForGoodTests {
         }
         let video = viewer.packets(LoopBed.viewerVideo)
         #expect(video.count >= 6)
+        #expect((video.first?.payload == sets) == hasSets)
         #expect(zip(video, video.dropFirst()).allSatisfy { $1.header.sequence == $0.header.sequence &+ 1 })
         await bed.plane.shutdown()
     }

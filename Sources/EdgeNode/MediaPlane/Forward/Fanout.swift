@@ -101,8 +101,8 @@ struct Fanout: ~Copyable {
     }
 
     /// A keyframe came soon after a request.
-    mutating func noteAnswer() {
-        if ignoresRequests, !lapses.areMany { serveFromRing(false) }
+    mutating func noteAnswer(now: UInt64) {
+        if ignoresRequests, !lapses.areMany(now: now) { serveFromRing(false) }
     }
 
     /// Whether joiners can only start from what is cached, because the source makes no keyframe when asked.
@@ -182,7 +182,7 @@ private struct Lapses {
     private var count = 0
     private var lastNs: UInt64 = 0
 
-    var areMany: Bool { count > Self.forgiven }
+    func areMany(now: UInt64) -> Bool { count > Self.forgiven && now &- lastNs <= Self.memoryNs }
 
     mutating func note(now: UInt64) {
         if now &- lastNs > Self.memoryNs { count = 0 }

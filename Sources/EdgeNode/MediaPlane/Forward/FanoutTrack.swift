@@ -226,10 +226,16 @@ struct FanoutTrack: ~Copyable {
 
     /// Where a joiner may start right now so that it has a picture at once; nil when the ring doesn't hold the whole
     /// group of pictures, or it is too long to send in one go.
-    func cachedKeyframe(packetsMax: UInt64) -> UInt64? {
-        guard keyframeIndex != 0, keyframeIndex >= ring.oldest + 64 || ring.oldest == 1, ring.slot(at: keyframeIndex) != nil,
-            ring.highest - keyframeIndex < packetsMax
+    func cachedKeyframe(packetsMax: UInt64) -> UInt64? { whole(from: keyframeIndex, packetsMax: packetsMax) }
+
+    /// Where a joiner may start who can't wait for a keyframe: at the newest parameter sets, which encoders that refresh pictures bit by bit
+    /// send where they begin to.
+    func cachedSets(packetsMax: UInt64) -> UInt64? { whole(from: setsIndex, packetsMax: packetsMax) }
+
+    private func whole(from index: UInt64, packetsMax: UInt64) -> UInt64? {
+        guard index != 0, index >= ring.oldest + 64 || ring.oldest == 1, ring.slot(at: index) != nil,
+            ring.highest - index < packetsMax
         else { return nil }
-        return keyframeIndex
+        return index
     }
 }

@@ -23,7 +23,7 @@ extension LoopCore {
         case .stored: if track.pointee.scalable != nil { beginCells(fanout, now) }
         }
         // One that is replayed was there before the source was judged.
-        if packet.flags.contains(.answer), !packet.flags.contains(.replayed) { fanout.pointee.noteAnswer() }
+        if packet.flags.contains(.answer), !packet.flags.contains(.replayed) { fanout.pointee.noteAnswer(now: now) }
         if !fanout.pointee.isDirty {
             fanout.pointee.isDirty = true
             fanout.pointee.flushAtNs = fanout.pointee.viewers.count >= Self.gatherViewers ? now &+ Self.gatherNs : now

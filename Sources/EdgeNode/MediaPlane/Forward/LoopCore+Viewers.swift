@@ -199,6 +199,12 @@ extension LoopCore {
         guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target
         guard track.pointee.mayRefresh(now: now, within: Self.refreshPatienceNs) else { return }
+        if let sets = track.pointee.cachedSets(packetsMax: Self.cachedPacketsMax),
+            start(outgoing, at: sets, on: target, session, fanout, now)
+        {
+            return
+        }
+        // The sets may lie behind what was sent already.
         _ = start(outgoing, at: track.pointee.ring.highest + 1, on: target, session, fanout, now)
     }
 
