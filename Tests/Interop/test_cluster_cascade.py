@@ -205,6 +205,8 @@ def test_node_in_the_middle_is_killed(trio, encoder, peers):
         body = json.dumps({"sourceUrl": f"{source.url}/whep/demo", "idleSeconds": 0})
         assert call("POST", f"{onto.url}/api/cascade/demo", body, {"Content-Type": "application/json"}).status == 200
     assert upstream(c, "demo") == ["edge-b", "edge-a"]
+    # Else the coordinator may bring the stream to C by another way at the same moment.
+    eventually("the coordinator knows of the copies", lambda: set(cluster.stream("demo")["nodes"]) == {"edge-a", "edge-b", "edge-c"}, 10)
     viewer = peers.play(f"{cluster.url}/whep/demo?node=edge-c")
     plays(viewer)
     b.kill()
