@@ -191,7 +191,9 @@ let package = Package(
                 "Record", "Journal", "Store", "StoreFixtures", "Presentation", "Nodes", "Cluster", "HTTP", "EdgeFixtures",
                 "PostgresFixtures",
             ]),
-        tests(of: "Playback", ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "HTTP", "EdgeFixtures"]),
+        tests(
+            of: "Playback",
+            ["TestThreads", "Nodes", "Records", "Presentation", "Media", "Store", "StoreFixtures", "HTTP", "EdgeFixtures"]),
         tests(of: "Presentation", ["EdgeFixtures", "Media", "MediaFixtures"]),
         tests(
             of: "CoordinatorServe",

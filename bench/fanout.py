@@ -3,7 +3,8 @@
 
 Server and load run in two network namespaces, joined by a veth pair. The floor (`bench/Floor`) and the server serve the same viewers
 (`edge-bench play`: full ICE, DTLS and SRTP, everything decrypted) in turn, in the same run. Delays are from the publisher's stamp in every
-seventh picture to the kernel's time of arrival at the viewer's socket. Prints tables; `--update` writes RESULTS.md, where rows that were
+seventh picture to the kernel's time of arrival at the viewer's socket. The publisher precedes the viewers on their processor, and each row
+tells how late its frames left and whether the viewers had any time left. Prints tables; `--update` writes RESULTS.md, where rows that were
 not measured stay, so that parts (`--only`) can be run at different times. Needs root.
 
 BENCH_WHIP=URL BENCH_WHEP=URL BENCH_PID=N measure another server that is running already, with the same load from here; no namespaces then.
@@ -12,6 +13,7 @@ BENCH_WHIP=URL BENCH_WHEP=URL BENCH_PID=N measure another server that is running
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import os
 import pathlib
@@ -27,9 +29,11 @@ import time
 from load import FILM_KBPS, Allocations, Figures, Lab, Server
 from pair import Here, Pair, until
 from record import RESULTS, ROOT, processor, update
+from usage import FULL, Usage
 
 NAMES = {"gcm": "AEAD_AES_128_GCM", "sha1": "AES_CM_128_HMAC_SHA1_80"}
-COLUMNS = ("SRTP, viewers", "who", "CPU µs per packet", "÷ floor", "memory per viewer", "lost", "delay p50", "p99", "join p50", "p99")
+COLUMNS = ("SRTP, viewers", "who", "CPU µs per packet", "÷ floor", "memory per viewer", "lost", "delay p50", "p99", "join p50", "p99", *Usage.COLUMNS)
+FIGURES = ("what", "measured", "target", *Usage.COLUMNS)
 SMALL_KBPS = 630
 Row = tuple[str, ...]
 
@@ -52,7 +56,7 @@ def compare(lab: Lab, viewers: int, profile: str) -> tuple[Figures, Figures]:
         with lab.published() as edge:
             runs["server"].append(edge.watched(viewers, lab.options.seconds, *words))
         note(f"{viewers} {profile}: floor {runs['floor'][-1].per_packet:.2f}, server {runs['server'][-1].per_packet:.2f} µs per packet")
-    floor, server = (sorted(figures, key=lambda figure: figure.per_packet)[(len(figures) - 1) // 2] for figures in runs.values())
+    floor, server = (sorted(figures, key=lambda run: run.per_packet)[(len(figures) - 1) // 2] for figures in runs.values())
     return floor, server
 
 
@@ -61,7 +65,7 @@ def row(viewers: str, profile: str, who: str, figures: Figures, ratio: float | N
     times = [f"{value:.2f} ms" for value in (figures.delay["median"], figures.delay["p99"])] if figures.delay else ["", ""]
     return (
         f"{NAMES[profile]}, {viewers}", who, f"{figures.per_packet:.2f}", f"{ratio:.2f}" if ratio else "", f"{figures.rss_kb:.0f} KB", lost,
-        *times, f"{figures.join['median']:.0f} ms", f"{figures.join['p99']:.0f} ms")
+        *times, f"{figures.join['median']:.0f} ms", f"{figures.join['p99']:.0f} ms", *figures.usage.cells)
 
 
 def pairs(lab: Lab, profile: str, counts: list[int], note: str = "") -> list[Row]:
@@ -83,7 +87,11 @@ def small(lab: Lab) -> list[Row]:
         lab.show(FILM_KBPS)
 
 
-# Figures by themselves: what, measured, target
+# Figures by themselves
+
+
+def figure(what: str, measured: str, usage: Usage | None, target: str = "") -> Row:
+    return what, measured, target, *(usage.cells if usage else ("",) * len(Usage.COLUMNS))
 
 
 def joins(lab: Lab) -> list[Row]:
@@ -91,19 +99,31 @@ def joins(lab: Lab) -> list[Row]:
     with lab.published() as edge:
         # A file can't make key frames for who joins, as encoders do; the node learns that and serves joiners from what it has.
         lab.joins(edge.whep, 6, 2, "--stay", 0, "--duration", 5)
-        alone = lab.joins(edge.whep, 250, 50, "--stay", 0, "--duration", 15)["picture_ms"]
-        quiet = edge.watched(lab.options.watching, 7).delay
+        meter = edge.meter()
+        alone = lab.joins(edge.whep, 250, 50, "--stay", 0, "--duration", 15)
+        usage = meter.read()
+        usage.load = alone["busy"]
+        quiet = edge.watched(lab.options.watching, 7)
         seen: dict = {}
         joining = threading.Thread(target=lambda: seen.update(lab.joins(edge.whep, 1200, 200, "--stay", 0, "--duration", 15)))
         watching = edge.watched(lab.options.watching, 7, meanwhile=joining.start)
         joining.join()
-    beside = seen["picture_ms"]
+    came = seen["with_picture"] / seen["seconds"]
+
+    def delay(figures: Figures) -> str:
+        return f"{figures.delay['p99']:.2f} ms (median {figures.delay['median']:.2f} ms)"
+
+    def first(seen: dict) -> str:
+        return f"{seen['picture_ms']['p99']:.0f} ms (median {seen['picture_ms']['median']:.0f} ms)"
+
     return [
-        ("POST to the first picture, 50 joins/s, p99", f"{alone['p99']:.0f} ms (median {alone['median']:.0f} ms)", "≤ 100 ms"),
-        (f"delay p99 of {lab.options.watching} who watch, 200 joins/s", f"{watching.delay['p99']:.2f} ms (median {watching.delay['median']:.2f} ms)", "≤ 10 ms"),
-        ("the same while nobody joins", f"{quiet['p99']:.2f} ms (median {quiet['median']:.2f} ms)", ""),
-        (f"packets lost by those {lab.options.watching}", f"{watching.lost:,}", "0"),
-        ("POST to the first picture, those 200 joins/s, p99", f"{beside['p99']:.0f} ms (median {beside['median']:.0f} ms)", "")]
+        figure("POST to the first picture, 50 joins/s, p99", first(alone), usage, "≤ 100 ms"),
+        figure(f"delay p99 of {lab.options.watching} who watch, 200 joins/s", delay(watching), watching.usage, "≤ 10 ms"),
+        figure("the same while nobody joins", delay(quiet), quiet.usage),
+        figure(f"packets lost by those {lab.options.watching}", f"{watching.lost:,}", watching.usage, "0"),
+        figure(
+            "POST to the first picture, those 200 joins/s, p99", f"{first(seen)}, {came:.0f}/s came",
+            dataclasses.replace(watching.usage, load=seen["busy"]))]
 
 
 def publishers(lab: Lab) -> list[Row]:
@@ -115,14 +135,15 @@ def publishers(lab: Lab) -> list[Row]:
         cheapest = floor.watched(count, lab.options.seconds)
         floor.stop()
         with lab.published("--streams", count, stream="bench{n}") as edge:
-            until(f"{count} streams are published", lambda: edge.metric("publishers") >= count, 60)
+            until(f"{count} streams are published", lambda: edge.metrics("publishers")[0] >= count, 60)
             figures = edge.watched(count, lab.options.seconds)
     finally:
         lab.show(FILM_KBPS)
-    each = figures.cpu_us / (2 * max(figures.packets, 1))
-    return [(
+    each = figures.usage.cpu_us / (2 * max(figures.packets, 1))
+    return [figure(
         f"{count} publishers of {(SMALL_KBPS + 70) / 1000:.1f} Mb/s with a viewer each, CPU per packet in or out ÷ floor's per packet out",
-        f"{each / cheapest.per_packet:.2f} ({each:.2f} µs), {figures.packets / figures.seconds:,.0f} packets/s each way, {figures.lost:,} lost", "≤ 1.5")]
+        f"{each / cheapest.per_packet:.2f} ({each:.2f} µs), {figures.packets / figures.seconds:,.0f} packets/s each way, {figures.lost:,} lost",
+        figures.usage, "≤ 1.5")]
 
 
 def allocations(lab: Lab) -> list[Row]:
@@ -135,7 +156,9 @@ def allocations(lab: Lab) -> list[Row]:
         figures = edge.watched(100, 6, meanwhile=lambda: (count(), threading.Timer(5, count).start()))
     taken = counts[1] - counts[0]
     packets = figures.packets * 5 / figures.seconds
-    return [("heap allocations of the media loop for each packet sent, 100 viewers", f"{taken / packets:.4f} ({taken:,} for {packets:,.0f})", "0")]
+    return [figure(
+        "heap allocations of the media loop for each packet sent, 100 viewers", f"{taken / packets:.4f} ({taken:,} for {packets:,.0f})",
+        figures.usage, "0")]
 
 
 def loops(lab: Lab) -> list[Row]:
@@ -151,18 +174,19 @@ def loops(lab: Lab) -> list[Row]:
         publisher = lab.publish(f"{edge.url}/whip/bench")
         time.sleep(4)
         names = ("loop_sent_datagrams_total", "loop_busy_seconds_total")
-        before, began = [edge.metric(name) for name in names], time.monotonic()
+        before, began = edge.metrics(*names), time.monotonic()
         time.sleep(6)
-        sent, busy = [edge.metric(name) - old for name, old in zip(names, before)]
+        sent, busy = [now - old for now, old in zip(edge.metrics(*names), before)]
         rates.append(sent / (time.monotonic() - began))
         per_busy.append(sent / busy)
         for process in (publisher, play):
             lab.pair.kill(process)
         edge.stop()
         note(f"{count} loops: {rates[-1]:,.0f} packets/s, {per_busy[-1]:,.0f} for each second that a loop was busy")
+    # All processors are the server's here, and its viewers do nothing.
     return [
-        (f"one loop, {lab.options.deaf:,} viewers: packets per second at saturation", f"{rates[0]:,.0f}", ""),
-        ("two loops ÷ one", f"{rates[1] / rates[0]:.2f} ({rates[1]:,.0f})", "≥ 1.8")]
+        figure(f"one loop, {lab.options.deaf:,} viewers: packets per second at saturation", f"{rates[0]:,.0f}", None),
+        figure("two loops ÷ one", f"{rates[1] / rates[0]:.2f} ({rates[1]:,.0f})", None, "≥ 1.8")]
 
 
 def saturation(lab: Lab) -> list[Row]:
@@ -176,10 +200,13 @@ def saturation(lab: Lab) -> list[Row]:
         joining = threading.Thread(target=ask)
         watching = edge.watched(100, 20, meanwhile=joining.start)
         joining.join()
+    delay = f"{watching.delay['p99']:.1f} ms (median {watching.delay['median']:.1f} ms)"
     return [
-        (f"of {asking:,} viewers who ask one loop for more than it can send, let in (the others: 503)", f"{seen['connected']:,}", ""),
-        ("packets lost meanwhile by 100 who watched before", f"{watching.lost:,}", "0"),
-        ("delay p99 meanwhile of those 100", f"{watching.delay['p99']:.1f} ms (median {watching.delay['median']:.1f} ms)", "")]
+        figure(
+            f"of {asking:,} viewers who ask one loop for more than it can send, let in (the others: 503)", f"{seen['connected']:,}",
+            watching.usage),
+        figure("packets lost meanwhile by 100 who watched before", f"{watching.lost:,}", watching.usage, "0"),
+        figure("delay p99 meanwhile of those 100", delay, watching.usage)]
 
 
 def idle(lab: Lab) -> list[Row]:
@@ -189,18 +216,33 @@ def idle(lab: Lab) -> list[Row]:
     with lab.published("--silent") as edge:
         time.sleep(1)
         marks: list[tuple[float, ...]] = []
+        names = [f"loop_{way}_{what}_total" for way in ("received", "sent") for what in ("datagrams", "bytes")]
 
         def mark() -> None:
-            marks.append((time.monotonic(), *(edge.metric(f"loop_{way}_datagrams_total") for way in ("received", "sent"))))
+            marks.append((time.monotonic(), *edge.metrics(*names)))
 
-        figures = edge.watched(count, 10, "--idle", meanwhile=mark, reached="connected", ends=False)
-        mark()
+        # Before the end, when all of them say goodbye.
+        later = threading.Timer(8, mark)
+
+        def begin() -> None:
+            mark()
+            later.start()
+
+        figures = edge.watched(count, 10, "--idle", meanwhile=begin, reached="connected", ends=False)
+        later.join()
     lab.show(FILM_KBPS)
-    seconds, checks, answers = [last - first for first, last in zip(*marks)]
+    seconds, checks, check_bytes, answers, answer_bytes = [last - first for first, last in zip(*marks)]
+    echo = lab.echo(round(answer_bytes / answers))
+    least = echo.asked(count, round(checks / seconds), round(check_bytes / checks), 10)
+    echo.stop()
+    cpu = figures.usage.cores
+    checked = f"{checks / seconds:,.0f} a second, {answers / checks * 100:.0f} % answered"
     return [
-        (f"{count:,} connected idle sessions, CPU", f"{figures.cores * 100:.1f} % of a core", "< 2 %"),
-        ("consent checks of theirs", f"{checks / seconds:,.0f} a second, {answers / checks * 100:.0f} % answered", ""),
-        ("memory for each of them", f"{figures.rss_kb:.0f} KB", "≤ 60 KB")]
+        figure(f"{count:,} connected idle sessions, CPU", f"{cpu * 100:.1f} % of a core", figures.usage, "< 2 %"),
+        figure("an echo of as many datagrams from as many sockets: the kernel's part", f"{least.cores * 100:.1f} % of a core", least),
+        figure("those sessions ÷ that echo", f"{cpu / least.cores:.2f}", figures.usage),
+        figure("consent checks of theirs", checked, figures.usage),
+        figure("memory for each of them", f"{figures.rss_kb:.0f} KB", figures.usage, "≤ 60 KB")]
 
 
 PARTS = {
@@ -217,7 +259,7 @@ def other(options, folder: pathlib.Path) -> list[Row]:
     lab = Lab(Here(), folder, options)
     server = Server(lab, None, "", int(os.environ["BENCH_PID"]), os.environ["BENCH_WHEP"])
     if "BENCH_WHIP" in os.environ:
-        lab.publish(os.environ["BENCH_WHIP"])
+        lab.publisher = lab.publish(os.environ["BENCH_WHIP"])
     try:
         return [
             row(f"{count:,}", options.profile, os.environ["BENCH_WHEP"], server.watched(count, options.seconds, "--profile", options.profile), None)
@@ -239,11 +281,17 @@ def merged(columns: Row, keys: int, rows: list[Row]) -> list[Row]:
     return [new.pop(found[:keys], found) for found in kept] + list(new.values())
 
 
+ABOUT_USAGE = (
+    "Server busy: its CPU, as above, of one processor. Load busy: for what share of the time the viewers' thread ran, or waited for a processor;",
+    f"from {FULL * 100:.0f} % on the row says `load full`: joins and loss may then be the load's own. Publisher late: from when a frame was due until its last",
+    "packet had left, a millisecond of it the timer's; what falls between a picture's packets is in the delay, too. The publisher runs before",
+    "all others (`SCHED_RR`), those who watch before those who join beside them. Rows without these figures are from before both.")
+
+
 def section(options, table: list[Row], figures: list[Row]) -> str:
     commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
-    names = ("what", "measured", "target")
     if options.update:
-        table, figures = merged(COLUMNS, 2, table), merged(names, 1, figures)
+        table, figures = merged(COLUMNS, 2, table), merged(FIGURES, 1, figures)
 
     def lines(columns: Row, rows: list[Row]) -> list[str]:
         return [f"| {' | '.join(cells)} |" for cells in (columns, ("---",) * len(columns), *rows)]
@@ -256,7 +304,8 @@ def section(options, table: list[Row], figures: list[Row]) -> str:
         f"other; floor and server in turn, the middle one of {options.rounds} runs of {options.seconds} s. CPU is that of the process and of the kernel in its name, what the receiving",
         "side of the veth pair does in softirqs included. Delay: from the publisher (the floor: the sender) to the viewer's socket. Join: from the",
         "POST to the first picture; the floor's film has a key frame every two seconds. Rows of parts that were not in the last run are older.",
-        "", *lines(COLUMNS, table), "", *lines(names, figures), ""])
+        "", *ABOUT_USAGE,
+        "", *lines(COLUMNS, table), "", *lines(FIGURES, figures), ""])
 
 
 def main() -> None:

@@ -13,11 +13,14 @@ import subprocess
 import sys
 import time
 
-from pair import SERVER, Pair, cpu_ns, overflows, rss_kb, softirq_ns, until
+from pair import SERVER, Pair, until
 from record import BINARIES, ROOT
-
+from usage import Meter, Usage, overflows, rss_kb
 
 FILM_KBPS = 2430
+# Publishers precede whoever watches: what they send late would be the server's delay. Watching precedes joining, which costs a viewer's
+# side as much as the server's.
+WATCHING_NICE, JOINING_NICE = 5, 15
 
 
 def film(path: pathlib.Path, kbps: int = FILM_KBPS, seconds: int = 10) -> None:
@@ -35,7 +38,7 @@ class Figures:
     """Of one server with one load."""
 
     packets: int
-    cpu_us: float
+    usage: Usage
     rss_kb: float
     lost: int
     unread: int
@@ -45,12 +48,17 @@ class Figures:
 
     @property
     def per_packet(self) -> float:
-        return self.cpu_us / max(self.packets, 1)
+        return self.usage.cpu_us / max(self.packets, 1)
 
-    @property
-    def cores(self) -> float:
-        """Of a processor, on the average."""
-        return self.cpu_us / 1e6 / self.seconds
+
+@dataclasses.dataclass
+class Counted:
+    """What a load saw, and what else was seen of both sides while it counted."""
+
+    seen: dict
+    usage: Usage
+    rss_kb: int
+    unread: int
 
 
 class Lab:
@@ -62,6 +70,8 @@ class Lab:
         cores = sorted(os.sched_getaffinity(0))
         self.cores = {cores[0]}
         self.others = set(cores[1:]) or self.cores
+        # Whoever sends what is watched, if it isn't the server itself.
+        self.publisher: subprocess.Popen | None = None
 
     def show(self, kbps: int) -> None:
         """From now on publishers send a film of this rate."""
@@ -80,6 +90,12 @@ class Lab:
             "--profile", profile, stderr=(self.folder / "floor.log").open("wb"))
         return self._ready(Server(self, process, f"http://{SERVER}:7900", process.pid))
 
+    def echo(self, answer: int) -> "Server":
+        """What only sends the first so many bytes of each datagram back."""
+        process = self.pair.start(
+            self.pair.server, self.cores, BINARIES / "floor", "--echo", 7901, "--answer", answer, stderr=(self.folder / "floor.log").open("wb"))
+        return Server(self, process, f"{SERVER}:7901", process.pid)
+
     def edge(self, loops: int = 1, cores: set[int] | None = None, settings: dict[str, str] | None = None) -> "Server":
         inherited = {k: v for k, v in os.environ.items() if not k.startswith("EDGE_")}
         process = self.pair.start(
@@ -97,11 +113,12 @@ class Lab:
         """An edge with the film on it."""
         edge = self.edge(settings=settings)
         edge.whep = f"{edge.url}/whep/{stream}"
-        publisher = self.publish(f"{edge.url}/whip/{stream}", *words)
+        self.publisher = self.publish(f"{edge.url}/whip/{stream}", *words)
         try:
             yield edge
         finally:
-            self.pair.stop(publisher)
+            self.pair.stop(self.publisher)
+            self.publisher = None
             edge.stop()
 
     def _ready(self, server: "Server") -> "Server":
@@ -115,14 +132,15 @@ class Lab:
         """Viewers that come at this rate, so many in a second."""
         play = self.bench(
             "play", "--url", whep, "--viewers", viewers, "--rate", rate, "--joining", 256, "--json", *words,
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+            nice=JOINING_NICE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         text = play.stdout.readline()
         self.pair.kill(play)
         return json.loads(text)
 
     def publish(self, whip: str, *words: object) -> subprocess.Popen:
         return self.bench(
-            "publish", "--url", whip, "--input", self.film, "--loop", "--stamp", *words, stderr=(self.folder / "publish.log").open("wb"))
+            "publish", "--url", whip, "--input", self.film, "--loop", "--stamp", *words,
+            precedes=True, stdout=subprocess.PIPE, stderr=(self.folder / "publish.log").open("wb"), text=True)
 
 
 class Server:
@@ -136,14 +154,18 @@ class Server:
         if self.process:
             self.lab.pair.stop(self.process)
 
-    def metric(self, name: str) -> float:
+    def metrics(self, *names: str) -> list[float]:
         text = self.lab.pair.get(f"{self.url}/metrics") or self.lab.pair.get(f"{self.url}/metrics")
         if text is None:
             raise SystemExit(f"{self.url}/metrics doesn't answer")
-        values = re.findall(rf"^tributary_edge_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE)
-        if not values:
-            raise SystemExit(f"{self.url}/metrics has no {name}")
-        return sum(float(value) for value in values)
+        found = [re.findall(rf"^tributary_edge_{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE) for name in names]
+        if not all(found):
+            raise SystemExit(f"{self.url}/metrics has not all of {', '.join(names)}")
+        return [sum(float(value) for value in values) for values in found]
+
+    def meter(self) -> Meter:
+        """Of this server and of what is published there."""
+        return Meter(self.pid, self.lab.cores, self.lab.publisher)
 
     def watched(self, viewers: int, seconds: int, *words: object, meanwhile=None, reached: str = "with_picture", ends: bool = True) -> Figures:
         """Joins viewers, and once all are there counts for so many seconds, in which `meanwhile` is run.
@@ -151,31 +173,48 @@ class Server:
         Unless `ends`, they are cut off instead of leaving one by one.
         """
         idle = rss_kb(self.pid)
-        play = self.lab.bench(
+        counted = self._counted(
             "play", "--url", self.whep, "--viewers", viewers, "--joining", 32, "--settle", max(60, viewers // 25), "--duration", seconds, "--json",
-            *words,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        marks = []
+            *words, meanwhile=meanwhile, ends=ends)
+        seen = counted.seen
+        if seen[reached] < viewers:
+            raise SystemExit(f"{self.url}: only {seen[reached]} of {viewers} viewers are there")
+        return Figures(
+            packets=seen["packets"], usage=counted.usage, rss_kb=(counted.rss_kb - idle) / viewers, lost=seen["lost"], unread=counted.unread,
+            delay=seen.get("delay_ms"), join=seen.get("picture_ms") or seen["connect_ms"], seconds=seen["seconds"])
+
+    def asked(self, sockets: int, rate: int, size: int, seconds: int) -> Usage:
+        """Of an echo: so many datagrams in a second, of so many bytes."""
+        counted = self._counted("ask", "--to", self.url, "--sockets", sockets, "--rate", rate, "--bytes", size, "--duration", seconds)
+        asked, packets = counted.seen["asked"], counted.seen["packets"]
+        # The last ones are still on their way.
+        if packets < 0.98 * asked:
+            raise SystemExit(f"{self.url}: only {packets} of {asked} datagrams came back")
+        return counted.usage
+
+    def _counted(self, *words: object, meanwhile=None, ends: bool = True) -> Counted:
+        """Runs a load that tells when it counts."""
+        play = self.lab.bench(*words, nice=WATCHING_NICE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        meter = usage = None
         with open(f"/proc/{play.pid}/net/snmp") as snmp:
             for line in play.stderr:
-                if line.strip() in ("counting", "counted"):
-                    marks.append((cpu_ns(self.pid) + softirq_ns(self.lab.cores), overflows(snmp), rss_kb(self.pid)))
-                    if len(marks) == 1 and meanwhile:
+                if line.strip() == "counting":
+                    unread, meter = overflows(snmp), self.meter()
+                    if meanwhile:
                         meanwhile()
+                elif line.strip() == "counted" and meter:
+                    unread, rss, usage = overflows(snmp) - unread, rss_kb(self.pid), meter.read()
                 elif self.lab.options.verbose:
                     print(f"    {line.rstrip()}", file=sys.stderr)
         text = play.stdout.readline()
         if ends:
             play.wait(60)
         self.lab.pair.kill(play)
-        if len(marks) < 2 or not text:
+        if not usage or not text:
             raise SystemExit(f"{self.url}: nothing was counted")
-        seen, (before, after) = json.loads(text), marks[:2]
-        if seen[reached] < viewers:
-            raise SystemExit(f"{self.url}: only {seen[reached]} of {viewers} viewers are there")
-        return Figures(
-            packets=seen["packets"], cpu_us=(after[0] - before[0]) / 1000, rss_kb=(after[2] - idle) / viewers, lost=seen["lost"],
-            unread=after[1] - before[1], delay=seen.get("delay_ms"), join=seen.get("picture_ms") or seen["connect_ms"], seconds=seen["seconds"])
+        seen = json.loads(text)
+        usage.load = seen["busy"]
+        return Counted(seen, usage, rss, unread)
 
 
 class Allocations:

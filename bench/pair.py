@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from typing import TextIO
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "cluster"))
 
@@ -28,13 +26,27 @@ class Here:
     def __init__(self):
         self.started: list[subprocess.Popen] = []
 
-    def start(self, namespace: str | None, cores: set[int], *words: object, **more) -> subprocess.Popen:
+    def start(
+        self, namespace: str | None, cores: set[int], *words: object, nice: int = 0, precedes: bool = False, **more) -> subprocess.Popen:
         """A process on one side, kept to some of the processors. In a session of its own: the scheduler shares time out by session first
-        (autogroup), and a load of hundreds of threads would leave a server in the same one next to nothing beside anything else that runs."""
+        (autogroup), and a load of hundreds of threads would leave a server in the same one next to nothing beside anything else that runs.
+
+        `nice` puts it behind the others of its processors; one that `precedes` runs whenever it has something to do, if we may say so."""
+
+        def settle() -> None:
+            os.sched_setaffinity(0, cores)
+            if precedes:
+                with contextlib.suppress(OSError):
+                    os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
+            elif nice:
+                os.nice(nice)
+                # Among sessions it is this that counts, where there is such a thing.
+                with contextlib.suppress(OSError):
+                    pathlib.Path("/proc/self/autogroup").write_text(str(nice))
+
         with inside(NAMESPACES / namespace) if namespace else contextlib.nullcontext():
             process = subprocess.Popen(
-                [str(word) for word in words], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=lambda: os.sched_setaffinity(0, cores),
-                **more)
+                [str(word) for word in words], stdin=subprocess.DEVNULL, start_new_session=True, preexec_fn=settle, **more)
         self.started.append(process)
         return process
 
@@ -97,34 +109,3 @@ def until(what: str, check, seconds: float = 30) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"not within {seconds} s: {what}")
         time.sleep(0.05)
-
-
-def cpu_ns(pid: int) -> int:
-    """CPU that the threads of a process, which all live on, have had so far. What the kernel does in their name is in it."""
-    total = 0
-    for task in pathlib.Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            total += int((task / "schedstat").read_text().split()[0])
-    return total
-
-
-def softirq_ns(cores: set[int]) -> int:
-    """The same for the kernel's own threads that finish network work on these processors."""
-    total = 0
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            name = (process / "comm").read_text().strip()
-            if name.startswith("ksoftirqd/") and int(name[10:]) in cores:
-                total += int((process / "schedstat").read_text().split()[0])
-    return total
-
-
-def rss_kb(pid: int) -> int:
-    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1))
-
-
-def overflows(snmp: TextIO) -> int:
-    """Datagrams that found a socket's buffer full in a namespace, by its `net/snmp`, which may be read even when its process is gone."""
-    snmp.seek(0)
-    header, values = [line.split() for line in snmp.read().splitlines() if line.startswith("Udp:")]
-    return int(values[header.index("RcvbufErrors")])

@@ -224,6 +224,8 @@ struct S3FaultTests {
         let store = try store(service)
         _ = try await store.head(try ObjectKey("a"))
         #expect(service.seen.count == 2)
+        let laterUs = try #require(store.nowUs) - clock.clock.nowUs()
+        #expect(abs(laterUs - 7 * 86_400_000_000) < 600_000_000, "the store's own time is told")
         _ = try await store.head(try ObjectKey("a"))
         #expect(service.seen.count == 3, "what was learnt is kept")
         await service.stop()

@@ -28,6 +28,39 @@ struct CascadePartsTests {
         #expect(CascadeAddress(text, token: nil) == nil)
     }
 
+    @Test(
+        "logs show no query",
+        arguments: [
+            ("http://n:1/whip/a?token=s&b=/c?d", "http://n:1/whip/a?…"), ("http://n/a", "http://n/a"),
+            ("http://n?k", "http://n?…"),
+        ])
+    func safe(text: String, shown: String) {
+        #expect(CascadeAddress(text, token: "secret")?.safeURL == shown)
+    }
+
+    @Test(
+        "a refusal's words do not repeat what they were answered to",
+        arguments: ["{\"error\":\"no %\"}", "no %", String(repeating: "x", count: 290) + "%"])
+    func repeated(words: String) throws {
+        let address = try #require(CascadeAddress("http://n/whip/a?app=live&token=query-secret", token: "bearer-secret"))
+        let secrets = address.secrets(at: "http://m/whip/a?grant=redirect-secret")
+        for secret in ["query-secret", "bearer-secret", "redirect-secret", "bearer-secret query-secret"] {
+            let body = Array(words.replacing("%", with: secret).utf8)
+            let message = RemoteSession.message(body, hiding: secrets)
+            #expect(message.contains("...") && !message.contains("secret"))
+        }
+        #expect(RemoteSession.message(Array("not live".utf8), hiding: secrets) == "not live")
+    }
+
+    @Test("what is hidden is also what a server makes of it, and nothing so short that it stands in other words")
+    func read() throws {
+        let address = try #require(CascadeAddress("http://n/whip/a?token=a%2Fb%3D+cd&app=live", token: "bearer"))
+        let secrets = address.secrets(at: "http://m/whip/a?grant=no%zzescape")
+        #expect(Set(secrets) == ["bearer", "a%2Fb%3D+cd", "a/b=+cd", "a/b= cd", "no%zzescape"])
+        let message = RemoteSession.message(Array("no a/b=+cd here".utf8), hiding: secrets)
+        #expect(!message.contains("a/b"))
+    }
+
     @Test("a token becomes a bearer's, a whole value stays, what cannot stand in a header is refused")
     func tokens() {
         func value(_ token: String?) -> String?? { CascadeAddress("http://n/", token: token).map(\.authorization) }

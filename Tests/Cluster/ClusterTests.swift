@@ -119,7 +119,7 @@ struct RecordJSONTests {
             track,
             try #require(track.segments.first), edge, end, LiveEdgeRecord.Track(prefix: "", segments: []), part,
         ]
-        #expect(RecordVersion.current == RecordVersion(major: 1, minor: 1))
+        #expect(RecordVersion.current == RecordVersion(major: 1, minor: 2))
         #expect(records.map(fields) == Self.fieldsNow)
     }
 
@@ -128,8 +128,8 @@ struct RecordJSONTests {
             + "streamsVersion subMax updatedAtMs url version",
         "NodeLoad: cpu egressBitsPerSecond ingressBitsPerSecond publishers viewers",
         "DrainOrder: drained number",
-        "StreamRecord: codecs createdAt fence id node onDemand provisioned publish recording recordingBaseDir stats "
-            + "statsScope subscribe upstream version",
+        "StreamRecord: codecs createdAt fence id node onDemand provisioned publish recording recordingBaseDir "
+            + "recordingMaxSeconds stats statsScope subscribe upstream version",
         "StreamSide: leaveAt sessions",
         "StreamStats: publish subscribe",
         "TrafficStats: bitrate bytes packets",

@@ -38,8 +38,8 @@ struct Vector: Sendable, CustomStringConvertible {
                     layers: [LayerRecord(rid: "h", active: true, bitrate: 5, width: 640, height: 360)])
             ]),
         subscribe: StreamSide(leaveAt: 7), codecs: [CodecRecord(kind: "video", codec: "H264", fmtp: "a=1;b=\"2\"")],
-        stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true, fence: 7,
-        upstream: ["edge-2", "edge-3"], node: "edge-1")
+        stats: StreamStats(publish: TrafficStats(bytes: 10, packets: 1, bitrate: 80)), recording: true,
+        recordingBaseDir: "shows", recordingMaxSeconds: 600, fence: 7, upstream: ["edge-2", "edge-3"], node: "edge-1")
 
     static let recording = RecordingRecord(
         id: "r1", stream: "demo", record: "1700000000", startTs: 1_700_000_000_000_000, endTs: 1_700_000_010_000_000,
@@ -72,22 +72,23 @@ struct Vector: Sendable, CustomStringConvertible {
             #"{"alias":"edge-1","drained":true,"labels":{"rack":"a"},"load":{"cpu":0.25,"egressBitsPerSecond":9000000000,"ingressBitsPerSecond":2,"#
                 + #""publishers":3,"viewers":4},"mediaPorts":[40000,65535],"pubMax":5,"recordings":1,"region":"eu","#
                 + #""startedAtMs":1700000000000,"status":"running","subMax":6,"updatedAtMs":1700000001000,"#
-                + #""url":"http://127.0.0.1:7777","version":"1.1"}"#),
+                + #""url":"http://127.0.0.1:7777","version":"1.2"}"#),
         Vector(
             "stream", stream: stream,
             #"{"codecs":[{"codec":"H264","fmtp":"a=1;b=\"2\"","kind":"video"}],"createdAt":1,"fence":7,"id":"demo","node":"edge-1","#
                 + #""onDemand":false,"provisioned":false,"publish":{"leaveAt":0,"sessions":[{"cascade":{"sourceUrl":"http://a/whep/demo"},"#
                 + #""createdAt":2,"hasDataChannel":false,"id":"p1","#
                 + #""layers":[{"active":true,"bitrate":5,"height":360,"rid":"h","width":640}],"leaveAt":0,"state":"connected","#
-                + #""stats":{"bitrate":80,"bytes":10,"packets":1}}]},"recording":true,"stats":{"publish":{"bitrate":80,"bytes":10,"packets":1},"#
+                + #""stats":{"bitrate":80,"bytes":10,"packets":1}}]},"recording":true,"recordingBaseDir":"shows","recordingMaxSeconds":600,"#
+                + #""stats":{"publish":{"bitrate":80,"bytes":10,"packets":1},"#
                 + #""subscribe":{"bitrate":0,"bytes":0,"packets":0}},"statsScope":"node","subscribe":{"leaveAt":7,"sessions":[]},"#
-                + #""upstream":["edge-2","edge-3"],"version":"1.1"}"#),
+                + #""upstream":["edge-2","edge-3"],"version":"1.2"}"#),
         Vector(
             "page of recordings", RecordingsPage(sessions: [recording]),
             #"{"last_ts":1700000011000000,"sessions":[{"duration_ms":10000,"end_ts":1700000010000000,"id":"r1","#
                 + #""mpd_path":"demo/2023/11/14/manifest.mpd","node_alias":"edge-1","record":"1700000000","#
                 + #""record_dir":"demo/2023/11/14","start_ts":1700000000000000,"status":"Completed","stream":"demo","#
-                + #""updated_at":1700000011000000,"version":"1.1"}]}"#),
+                + #""updated_at":1700000011000000,"version":"1.2"}]}"#),
         Vector(
             "detail", detail,
             #"{"id":"r1","mpd_path":"d/manifest.mpd","node_alias":"edge-1","periods":[{"duration_ms":2000,"id":"p0","#
@@ -96,7 +97,7 @@ struct Vector: Sendable, CustomStringConvertible {
                 + #""track":1}]}],"record_dir":"d","status":"Active","stream":"demo","tracks":[{"bandwidth":1000000,"#
                 + #""codecs":"avc1.42e01f","frame_rate":"30","height":360,"kind":"video","mime_type":"video/mp4","timescale":90000,"#
                 + #""width":640},{"bandwidth":64000,"channels":2,"codecs":"opus","kind":"audio","mime_type":"audio/mp4","#
-                + #""sample_rate":48000,"timescale":48000}],"updated_at":5,"version":"1.1"}"#),
+                + #""sample_rate":48000,"timescale":48000}],"updated_at":5,"version":"1.2"}"#),
     ]
 }
 

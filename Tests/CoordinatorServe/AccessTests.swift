@@ -46,7 +46,8 @@ struct AccessTests {
             ("POST", "/whip/demo"), ("POST", "/whep/demo"), ("POST", "/api/whip/edge-1/demo"), ("POST", "/api/whep/edge-1/demo"),
             ("GET", "/api/playback"), ("GET", "/api/playback/demo"), ("GET", "/api/playback/demo/manifest.mpd"),
             ("GET", "/api/playback/demo/index.m3u8"), ("GET", "/api/playback/demo/video.m3u8"),
-            ("GET", "/api/record/object/demo/x.m4s"),
+            ("GET", "/api/playback/demo/export.mp4"), ("POST", "/api/playback/demo/export.mp4"),
+            ("POST", "/api/playback/demo/one/file.mp4"), ("GET", "/api/record/object/demo/x.m4s"),
             ("POST", "/api/record/demo"), ("GET", "/api/record/demo"), ("DELETE", "/api/record/demo"),
             ("GET", "/api/storage/ping"),
             ("POST", "/api/storage/presign"), ("POST", "/api/token"), ("GET", "/api/sse/cluster"), ("GET", "/api/sse/streams"),
@@ -90,6 +91,35 @@ struct AccessTests {
             #expect(try await bench.get("/api/playback/demo/manifest.mpd?token=room").status == 404)
             #expect(try await bench.get("/api/playback/demo/manifest.mpd?token=wrong").status == 401)
             #expect(try await bench.get("/api/nodes?token=admin").status == 401)
+        }
+    }
+
+    @Test("a link to a file is given to who may play the stream, and opens that file without a token in it")
+    func link() async throws {
+        try await guarded { (bench, _) async throws in
+            func url(_ answer: Answer) throws -> String {
+                try #require((try JSONSerialization.jsonObject(with: Data(answer.body)) as? [String: Any])?["url"] as? String)
+            }
+            for file in ["/api/playback/demo/export.mp4?start=1795168800&end=1795168802", "/api/playback/demo/one/file.mp4"] {
+                let mark = file.contains("?") ? "&" : "?"
+                #expect(try await bench.send(.post, file + mark + "token=room").status == 401)
+                let made = try await bench.send(.post, file, token: "room")
+                #expect(made.status == 200 && made.headers["Cache-Control"] == "no-store")
+                let link = try url(made)
+                #expect(link.hasPrefix(file + mark + "expires="))
+                // Let in: nothing is recorded here.
+                #expect(try await bench.get(link).status == 404)
+                #expect(try await bench.send(.head, link).status == 404)
+                #expect(try await bench.get(link + "&cut=exact").status == 401)
+                #expect(try await bench.get(link.replacing("/demo/", with: "/other/")).status == 401)
+                // Who shows a wrong token is refused, whatever else he brings.
+                #expect(try await bench.get(link, token: "wrong").status == 401)
+                #expect(try await bench.send(.post, link).status == 401)
+            }
+            #expect(try await bench.send(.post, "/api/playback/other/one/file.mp4", token: "room").status == 403)
+            #expect(try await bench.send(.post, "/api/playback/.demo/one/file.mp4", token: "admin").status == 400)
+            // One address is not enough for what leads to others.
+            #expect(try await bench.send(.post, "/api/playback/demo/manifest.mpd", token: "admin").status == 405)
         }
     }
 

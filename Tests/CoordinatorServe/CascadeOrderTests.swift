@@ -243,10 +243,19 @@ struct CascadeOrderTests {
 
     @Test("a drained node may have ended its recording before anybody sees it leave")
     func handoverOfEnded() async throws {
-        let recorded = TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows")
+        let recorded = TestRecords.stream("demo", isRecording: true, recordingBaseDir: "shows", recordingMaxSeconds: 600)
         let gone = TestRecords.stream("demo", isPublished: false)
         try await handover([(.running, recorded, gone), (.draining, gone, TestRecords.stream("demo"))]) { edges in
-            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows"}"#]
+            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows","max_recording_seconds":600}"#]
+        }
+        // Another limit was asked for while it went on.
+        var again = recorded
+        again.recordingMaxSeconds = 1200
+        let looks: [(NodeStatus, StreamRecord, StreamRecord)] = [
+            (.running, recorded, gone), (.running, again, gone), (.draining, gone, TestRecords.stream("demo")),
+        ]
+        try await handover(looks) { edges in
+            Self.orders(to: edges[1]) == [#"POST {"base_dir":"shows","max_recording_seconds":1200}"#]
         }
     }
 

@@ -134,6 +134,10 @@ struct CoordinatorConfigTests {
                 "[auto_record]\nbase_prefix = \"/x\"",
                 "c.toml:2: auto_record.base_prefix: must be a relative path without . and .."
             ),
+            (
+                "[auto_record]\nmax_recording_seconds = 59",
+                "c.toml:2: auto_record.max_recording_seconds: must be 0 or from 60 to 31536000"
+            ),
             ("[auto_record]\nenabled = true", "c.toml:2: auto_record.enabled: records nothing without auto_record.auto_streams"),
             ("[playback]\nsigned_ttl_seconds = 5", "c.toml:2: playback.signed_ttl_seconds: must be 30 to 604800"),
             (

@@ -132,6 +132,20 @@ struct ObjectRouteTests {
         }
     }
 
+    @Test("a manifest is read anew once a recording was deleted here")
+    func deleted() async throws {
+        try await withObject { (bench, edges) async throws in
+            let manifest = "demo/2026/11/20/manifest.mpd"
+            edges[0].setObject(manifest, Array("<MPD>one</MPD>".utf8))
+            try await eventually("the recording is listed") { try await bench.get("/api/playback/demo").text.contains("\"one\"") }
+            let path = "/api/record/object/\(manifest)?node=edge-1"
+            #expect(try await bench.get(path).text == "<MPD>one</MPD>")
+            edges[0].setObject(manifest, Array("<MPD/>".utf8))
+            #expect(try await bench.send(.delete, "/api/playback/demo/one").status == 204)
+            #expect(try await bench.get(path).text == "<MPD/>")
+        }
+    }
+
     @Test("without memory for objects every request goes to the node")
     func noCache() async throws {
         let edge = try TestEdge("edge-1")

@@ -153,6 +153,19 @@ struct SignalingTests {
         }
     }
 
+    @Test("a node that a viewer names is asked also for what it has not told of yet; nobody else is")
+    func named() async throws {
+        let edges = [try TestEdge("edge-1"), try TestEdge("edge-2")]
+        try await Bench.run(edges) { bench in
+            let answer = try await bench.offer("/whep/fresh?node=edge-2")
+            #expect(answer.status == 201 && answer.headers["Location"]?.contains("/edge-2~") == true, "\(answer.text)")
+            edges[1].setAnswer(.notFound)
+            #expect(try await bench.offer("/whep/nothing?node=edge-2").status == 404)
+            #expect(edges[1].seen("/whep/nothing").count == 1 && edges[0].seen("/whep/nothing").isEmpty)
+            #expect(try await bench.offer("/whep/nothing?node=nobody").status == 404)
+        }
+    }
+
     @Test("full nodes are 503; a node that says so itself is passed over for another")
     func full() async throws {
         let edges = [try TestEdge("edge-1", pubMax: 1), try TestEdge("edge-2", pubMax: 1)]

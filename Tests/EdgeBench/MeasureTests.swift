@@ -54,6 +54,28 @@ struct MeasureTests {
         #expect(samples.count == 1007 && samples.longestNs == UInt64.max / 2)
     }
 
+    @Test("how late frames were is told once, by the whole of a line of JSON")
+    func lateness() {
+        let lateness = Lateness()
+        #expect(lateness.report() == "{}")
+        for _ in 0..<99 { lateness.add(0) }
+        lateness.add(2_000_000)
+        let report = lateness.report()
+        #expect(report.contains("\"late_ms\":{") && report.contains("\"count\":100") && report.contains("\"max\":2"))
+        #expect(!report.contains("\n"))
+        #expect(lateness.report() == "{}")
+    }
+
+    @Test("what a thread wants of a processor grows while it works")
+    func threadTime() {
+        let time = ThreadTime()
+        #expect(time.share(ofSeconds: 0) == 0)
+        var rounds = 0
+        // The kernel's account grows with its next tick at the latest.
+        while time.share(ofSeconds: 1) == 0, rounds < 100_000 { rounds += 1 }
+        #expect(time.share(ofSeconds: 1) > 0)
+    }
+
     @Test("late packets are reordered, those that were asked for are repaired, the rest is lost")
     func order() {
         let payload: [UInt8] = [0x41, 1]

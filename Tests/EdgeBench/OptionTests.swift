@@ -1,10 +1,11 @@
+import MediaPlane
 import Testing
 
 @testable import EdgeBench
 
 @Suite("edge-bench: command line and session URLs")
 struct OptionTests {
-    @Test("options of both commands")
+    @Test("options of all commands")
     func options() throws {
         guard
             case .publish(let publish) = try Command(parsing: [
@@ -25,12 +26,23 @@ struct OptionTests {
             return
         }
         #expect(play.viewers == 50 && play.json && play.durationSeconds == nil)
+        guard
+            case .ask(let ask) = try Command(parsing: [
+                "ask", "--to", "10.0.0.1:7901", "--sockets", "9", "--rate", "3", "--bytes", "70",
+            ])
+        else {
+            Issue.record("no ask command")
+            return
+        }
+        #expect(ask.address == SocketAddress("10.0.0.1", port: 7901) && ask.sockets == 9 && ask.perSecond == 3 && ask.bytes == 70)
     }
 
     @Test(
         "what is wrong is named",
         arguments: [
-            ([], "publish or play is required"), (["play"], "--url is required"),
+            ([], "publish, play or ask is required"), (["play"], "--url is required"),
+            (["ask"], "--to is required"), (["ask", "--to", "host:1"], "--to: not a value it can take: host:1"),
+            (["ask", "--to", "10.0.0.1"], "--to: not a value it can take: 10.0.0.1"),
             (["dance"], "unknown option or command: dance"), (["play", "--url"], "--url needs a value"),
             (["play", "--viewers", "0"], "--viewers: not a value it can take: 0"),
             (["publish", "--url", "u", "--fast"], "unknown option or command: --fast"),

@@ -29,7 +29,7 @@ extension TestEdge {
             }
             router.on(method, "/api/record/{stream}", RouteDescription("record")) { request in
                 let edge = try late.get()
-                return try await edge.noted(request, edge.state.withLock { $0.recordStatus })
+                return try await edge.record(request)
             }
             router.on(method, "/api/cascade/{stream}", RouteDescription("cascade")) { request in
                 let edge = try late.get()
@@ -102,6 +102,21 @@ extension TestEdge {
         }
     }
 
+    private func record(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let (status, keepsLimits) = state.withLock { ($0.recordStatus, $0.keepsLimits) }
+        let body = try await request.body.bytes()
+        let answer = noted(request, body, status)
+        guard keepsLimits, status == .ok, request.method == .post else { return answer }
+        let order = try ClusterJSON.decode(RecordingOrder.self, from: body)
+        state.withLock { state in
+            for index in state.streams.indices where state.streams[index].id == request.parameter("stream") {
+                state.streams[index].recording = true
+                state.streams[index].recordingMaxSeconds = order.secondsMax
+            }
+        }
+        return .bytes(try ClusterJSON.encode(order), contentType: "application/json")
+    }
+
     private func begin(_ request: HTTPRequest) async throws -> HTTPResponse {
         let answer = try await noted(request, .created)
         let (status, number) = state.withLock { state in
@@ -120,7 +135,10 @@ extension TestEdge {
     }
 
     private func noted(_ request: HTTPRequest, _ status: HTTPStatus) async throws -> HTTPResponse {
-        let body = try await request.body.bytes()
+        noted(request, try await request.body.bytes(), status)
+    }
+
+    private func noted(_ request: HTTPRequest, _ body: [UInt8], _ status: HTTPStatus) -> HTTPResponse {
         state.withLock {
             $0.seen.append(
                 Seen(

@@ -26,6 +26,7 @@ package final class TestEdge: Sendable {
         var nextSession = 0
         var whipStatus: HTTPStatus = .created
         var recordStatus: HTTPStatus = .ok
+        var keepsLimits = false
         var cascadeStatus: HTTPStatus = .ok
         var brokenBodies = 0
         var isSilent = false
@@ -92,6 +93,9 @@ package final class TestEdge: Sendable {
 
     /// What requests to record answer from now on.
     package func setRecordStatus(_ status: HTTPStatus) { state.withLock { $0.recordStatus = status } }
+
+    /// Says of each recording after how long it ends, when it is told so.
+    package func keepLimits() { state.withLock { $0.keepsLimits = true } }
 
     /// What requests for a cascade answer from now on.
     package func setCascadeStatus(_ status: HTTPStatus) { state.withLock { $0.cascadeStatus = status } }

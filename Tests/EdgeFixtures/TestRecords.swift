@@ -9,7 +9,7 @@ package enum TestRecords {
     /// A stream with a publisher or without.
     package static func stream(
         _ name: String, isPublished: Bool = true, isCopy: Bool = false, upstream: [String] = [], isRecording: Bool = false,
-        recordingBaseDir: String? = nil, viewers: Int = 0, sourceURL: String? = nil
+        recordingBaseDir: String? = nil, recordingMaxSeconds: Int? = nil, viewers: Int = 0, sourceURL: String? = nil
     ) -> StreamRecord {
         let cascade = isCopy ? CascadeRecord(sourceURL: sourceURL) : nil
         let publisher = SessionRecord(id: "p", createdAt: 1, state: .connected, cascade: cascade)
@@ -17,7 +17,7 @@ package enum TestRecords {
             id: name, createdAt: 1, publish: StreamSide(sessions: isPublished ? [publisher] : []),
             subscribe: StreamSide(sessions: (0..<viewers).map { SessionRecord(id: "v\($0)", createdAt: 1, state: .connected) }),
             codecs: [CodecRecord(kind: "video", codec: "H264")], recording: isRecording,
-            recordingBaseDir: recordingBaseDir, upstream: upstream)
+            recordingBaseDir: recordingBaseDir, recordingMaxSeconds: recordingMaxSeconds, upstream: upstream)
     }
 
     /// A recording of two-second segments, H.264 and Opus, with its row.

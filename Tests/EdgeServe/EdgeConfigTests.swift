@@ -55,6 +55,17 @@ struct EdgeConfigTests {
         #expect(config.node.advertisedURL(http: config.http, port: 7777) == "http://127.0.0.1:7777")
     }
 
+    @Test(
+        "recordings in a bucket are this node's by their alias only where that is its own, and was given",
+        arguments: [
+            ("", false), ("[node]\nalias = \"a\"", true), ("[recorder]\nnode_alias = \"a\"", false),
+            ("[node]\nalias = \"a\"\n[recorder]\nnode_alias = \"a\"", true),
+            ("[node]\nalias = \"a\"\n[recorder]\nnode_alias = \"b\"", false),
+        ])
+    func ownAlias(text: String, isOwn: Bool) throws {
+        #expect(try reading.load(text).recorder.ownsAlias == isOwn)
+    }
+
     @Test("streams that come from and go to other servers")
     func streams() throws {
         let config = try reading.load(

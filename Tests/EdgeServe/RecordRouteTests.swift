@@ -62,6 +62,34 @@ struct RecordRouteTests {
         }
     }
 
+    @Test("how long a recording may be is asked for at the start or while it goes on, is shown, and is checked")
+    func longest() async throws {
+        try await TestNode.with { node in
+            #expect(try await node.post("/whip/demo", sdp: TestOffer.publish()).status == 201)
+            let steps: [(body: String, then: Int?)] = [
+                (#"{"max_recording_seconds":600}"#, 600), ("{}", 600), (#"{"max_recording_seconds":60}"#, 60),
+                (#"{"max_recording_seconds":0}"#, nil), (#"{"max_recording_seconds":31536000}"#, 31_536_000),
+            ]
+            for (body, then) in steps {
+                let started = try await node.send(.post, "/api/record/demo", headers: Self.json, body: body)
+                let status = try await node.send(.get, "/api/record/demo").body
+                for text in [started.body, status] {
+                    let shown = then.map { text.contains("\"max_recording_seconds\":\($0)") }
+                    #expect(shown ?? !text.contains("max_recording_seconds"), "\(body): \(text)")
+                }
+                #expect(await node.services.registry.record(of: "demo")?.recordingMaxSeconds == then)
+            }
+            for value in ["-1", "1", "59", "31536001", "1.5", "\"60\"", "1e99"] {
+                let answer = try await node.send(
+                    .post, "/api/record/demo", headers: Self.json, body: "{\"max_recording_seconds\":\(value)}")
+                #expect(answer.status == 400 && answer.body.contains("max_recording_seconds"), "\(value): \(answer.body)")
+            }
+            #expect(await node.services.registry.record(of: "demo")?.recordingMaxSeconds == 31_536_000)
+            #expect(try await node.send(.delete, "/api/record/demo").status == 200)
+            #expect(await node.services.registry.record(of: "demo")?.recordingMaxSeconds == nil)
+        }
+    }
+
     @Test("base_dir that would leave the root, and bodies that are no JSON, are 400 and record nothing")
     func badStart() async throws {
         try await TestNode.with { node in
@@ -247,6 +275,23 @@ struct ObjectRouteTests {
                 #expect(answer.status == status)
             }
             #expect(try await node.send(.get, Self.base + "manifest.mpd").status == 401)
+        }
+    }
+
+    @Test("a link to a clip opens that clip without a token, and no object")
+    func link() async throws {
+        try await with("[auth]\nroom_tokens = { demo = \"room\" }\n") { node in
+            let clip = "/api/playback/demo/export.mp4?start=1767312000&end=1767312002"
+            #expect(try await node.send(.post, clip).status == 401)
+            let made = try await node.send(.post, clip, headers: ["Authorization": "Bearer room"])
+            #expect(made.status == 200)
+            let link = try #require(
+                (try JSONSerialization.jsonObject(with: Data(made.body.utf8)) as? [String: Any])?["url"] as? String)
+            // Let in: none of these files is in a recording.
+            #expect(try await node.send(.get, link).status == 404)
+            #expect(try await node.send(.get, clip).status == 401)
+            let signed = String(link.split(separator: "?")[1])
+            #expect(try await node.send(.get, Self.base + "seg_0001.m4s?" + signed).status == 401)
         }
     }
 }

@@ -28,10 +28,12 @@ struct LifecycleTests {
         }
     }
 
-    @Test("stop lets a running handler finish, and cancels one that doesn't", arguments: [true, false])
-    func stop(finishes: Bool) async throws {
+    @Test(
+        "stop lets a running handler finish, and cancels one that doesn't, at the latest when it has to be over",
+        arguments: [(finishes: true, mustEnd: false), (false, false), (false, true)])
+    func stop(finishes: Bool, mustEnd: Bool) async throws {
         var settings = HTTPServerSettings()
-        settings.stopSeconds = finishes ? 20 : 0
+        settings.stopSeconds = mustEnd ? 3600 : finishes ? 20 : 0
         var router = Router()
         let (began, release) = (AsyncStream<Void>.makeStream(), AsyncStream<Void>.makeStream())
         let ended = AsyncStream<Bool>.makeStream()
@@ -49,7 +51,7 @@ struct LifecycleTests {
         let answer = Task { try await client.send(HTTPClientRequest(.get, url + "/work")).collect() }
         var iterator = began.stream.makeAsyncIterator()
         await iterator.next()
-        let stopping = Task { await server.stop() }
+        let stopping = Task { await server.stop(by: mustEnd ? .now : nil) }
         if finishes { release.continuation.yield() }
         await stopping.value
         if finishes {

@@ -14,10 +14,12 @@ import sources
 class WHIPMuxer(threading.Thread):
     """`av.open(url, "w", format="whip")` fed at the pace of its own clock."""
 
-    def __init__(self, url: str, seconds: float, picture=sources.picture, size=sources.SIZE, bit_rate: int = 600_000, key_seconds: int = 1):
+    def __init__(self, url: str, seconds: float, picture=sources.picture, size=sources.SIZE, bit_rate: int = 600_000, key_seconds: int = 1,
+                 profile: str = "baseline"):
         super().__init__(daemon=True)
         self.url, self.seconds = url, seconds
         self._picture, self._size, self._bit_rate, self._key_seconds = picture, size, bit_rate, key_seconds
+        self._profile = profile
         self.error: Exception | None = None
         self.leave = threading.Event()
 
@@ -30,7 +32,9 @@ class WHIPMuxer(threading.Thread):
     def _publish(self) -> None:
         with av.open(self.url, "w", format="whip") as output:
             video = output.add_stream("libx264", rate=sources.FPS, options={
-                "preset": "ultrafast", "tune": "zerolatency", "profile": "baseline", "g": str(self._key_seconds * sources.FPS), "bf": "0"})
+                "preset": "ultrafast", "tune": "zerolatency", "profile": self._profile, "g": str(self._key_seconds * sources.FPS), "bf": "0",
+                # What makes a stream High, and what this preset leaves out.
+                "x264-params": "8x8dct=1:cabac=1" if self._profile == "high" else ""})
             video.width, video.height = self._size
             video.pix_fmt = "yuv420p"
             video.bit_rate = self._bit_rate

@@ -102,6 +102,11 @@ class Peer:
     def state(self) -> str:
         return self.connection.connectionState if self.connection else "closed"
 
+    @property
+    def is_heard(self) -> bool:
+        """What was decoded so far is not silence; between its marks the test sound nearly is."""
+        return self.energy > 1e-4 * self.samples
+
     async def prepare(self) -> None:
         connection = self.connection = RTCPeerConnection()
         started: list[float] = []

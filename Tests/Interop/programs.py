@@ -20,6 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BINARIES = pathlib.Path(os.environ.get("TRIBUTARY_BIN", ROOT / ".build/release"))
 READY_SECONDS = 20
 STOP_SECONDS = 12
+# A machine that others use, too, lets every process stand still for a second or two. A viewer whose session is lost gets nothing any more.
+PAUSE_MAX = 5.0
 
 
 def free_port() -> int:
@@ -61,17 +63,17 @@ class Program:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
-    def stop(self) -> int | None:
+    def stop(self, seconds: float = STOP_SECONDS) -> int | None:
         """SIGTERM; the exit status. A program that does not end in time is killed and reported."""
         if not self.process:
             return None
         if self.is_running:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(STOP_SECONDS)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise AssertionError(f"{self.name} did not stop in {STOP_SECONDS} s:\n{self.tail()}") from None
+            raise AssertionError(f"{self.name} did not stop in {seconds} s:\n{self.tail()}") from None
 
     @contextlib.contextmanager
     def running(self):
@@ -262,7 +264,7 @@ class Cluster:
         return self.edge(record["nodes"][0])
 
     def recordings(self, stream: str) -> list[dict]:
-        answer = call("GET", f"{self.url}/api/playback/{stream}")
+        answer = call("GET", f"{self.url}/api/playback/{stream}", headers=self.headers)
         return answer.json if answer.status == 200 else []
 
     def finished_recording(self, stream: str, seconds: float = 30) -> dict:

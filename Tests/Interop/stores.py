@@ -157,6 +157,12 @@ class Rgw(Program):
                 self.arguments, cwd=self.folder, env=self.environment, stdin=subprocess.PIPE, stdout=log, stderr=log)
         eventually("the gateway ready", self._is_ready, RGW_SECONDS, every=0.2)
 
+    def end(self) -> None:
+        if self.process and self.process.stdin:
+            self.process.stdin.close()
+        if self.process:
+            self.process.wait(20)
+
     def _is_ready(self) -> bool:
         assert self.is_running, f"the gateway ended while starting:\n{self.tail()}"
         return "ready" in self.tail(50).splitlines()
@@ -195,16 +201,25 @@ class Rclone(Program):
 @pytest.fixture(scope="session")
 def rgw(tmp_path_factory) -> Bucket:
     """A bucket in Ceph: judges signatures, conditions, expiry and digests."""
-    server = Rgw(tmp_path_factory.mktemp("rgw"))
+    server = begun_rgw(tmp_path_factory)
     try:
-        server.start()
         server.bucket.client().create_bucket(Bucket="recordings")
         yield server.bucket
     finally:
-        if server.process and server.process.stdin:
-            server.process.stdin.close()
-        if server.process:
-            server.process.wait(20)
+        server.end()
+
+
+def begun_rgw(folders, tries: int = 3) -> Rgw:
+    """Its ports may be taken between being found free and being used, by whatever else runs."""
+    server = Rgw(folders.mktemp("rgw"))
+    try:
+        server.start()
+        return server
+    except AssertionError:
+        server.end()
+        if tries == 1:
+            raise
+    return begun_rgw(folders, tries - 1)
 
 
 @pytest.fixture(scope="session")

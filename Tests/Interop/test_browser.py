@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+import pytest
+
 from browser import PLAYER, PUBLISHER
 from programs import ROOT, eventually
 from wire import call
@@ -29,6 +31,7 @@ def test_publish_page_to_watch_page(cluster, browsers, name):
     eventually("publisher gone", lambda: not live_publishers(cluster, stream))
 
 
+@pytest.mark.alone
 def test_a_publishing_browser_reaches_its_full_bitrate_within_three_seconds(browsers, name):
     page, configured = browsers(), 2_500_000
 
@@ -36,10 +39,16 @@ def test_a_publishing_browser_reaches_its_full_bitrate_within_three_seconds(brow
         moments = [(at, bits) for at, bits, _ in series if since <= at <= until]
         return (moments[-1][1] - moments[0][1]) / (moments[-1][0] - moments[0][0])
 
-    # A machine that has other things to do holds back an encoder, too: once in three is enough.
-    tries = []
-    for _ in range(3):
+    # A machine that has other things to do holds back an encoder, too: once in three is enough, and a try in which the page itself stood
+    # still says nothing.
+    tries, stood_still = [], 0
+    while len(tries) < 3:
         series = page.climb(name("climb"), configured)
+        moments = [at for at, _, _ in series]
+        if max(after - before for before, after in zip(moments, moments[1:])) > 0.5 or moments[-1] < 3.5:
+            stood_still += 1
+            assert stood_still < 10, f"the page never got to run for four seconds: {series}"
+            continue
         tries.append((round(max(allowed for at, _, allowed in series if at <= 3)), round(sent(series, 3, 4))))
         if tries[-1][0] >= configured and tries[-1][1] >= 0.8 * configured:
             return

@@ -62,10 +62,13 @@ def test_two_nodes_share_a_day_in_the_bucket(rgw, bucket_cluster, recorded):
     assert {f"{folder}/{name}" for name in ("manifest.mpd", "init.m4s", "audio_init.m4s", "seg_0001.m4s", "audio_seg_0001.m4s")} <= there
     assert f"{folder}/init_{recorded[1]['id']}.m4s" in there
     url = f"{bucket_cluster.url}/api/record/object/{folder}/manifest.mpd"
-    # The manifest follows the last segment.
-    eventually("a manifest of both", lambda: call("GET", url).text.count("<Period") == 2, 20)
-    manifest = call("GET", url)
-    assert manifest.status == 200 and 'type="static"' in manifest.text
+    # The manifest follows the last segment, and is written again when the recording has ended.
+    def closed():
+        answer = call("GET", url)
+        return answer if 'type="static"' in answer.text and answer.text.count("<Period") == 2 else None
+
+    manifest = eventually("a closed manifest of both", closed, 20)
+    assert manifest.status == 200
     stored = rgw.client().get_object(Bucket=rgw.name, Key=f"cluster/{folder}/manifest.mpd")["Body"].read().decode()
     assert stored == manifest.text
 

@@ -64,8 +64,12 @@ def packets(path, kind: str) -> list[dict]:
     return json.loads(done.stdout)["packets"]
 
 
+# Between two publishers the last picture stays for as long as the sound behind it; the two seconds without either are left out.
+JOINED = 1
+
+
 def check(data: bytes, path, seconds: float, slack: float, step: float = 2 / sources.FPS + 0.005) -> None:
-    """What every clip must be, as ffmpeg sees it. A publisher's last picture lasts as long as its sound, so `step` may be longer."""
+    """What every clip must be, as ffmpeg sees it; `step` is the longest that a picture may last."""
     path.write_bytes(data)
     order = boxes(data)
     assert order[:2] == ["ftyp", "moov"] and set(order[2:]) == {"moof", "mdat"}
@@ -113,7 +117,7 @@ def test_recording_is_a_file_of_which_a_part_may_be_asked_for(cluster, recorded,
         answer = call("GET", f"{base}/api/playback/{stream}/{row['id']}/file.mp4{query}", seconds=30)
         assert answer.status == 200, answer.text
         assert answer.headers["Content-Disposition"].startswith(f'inline; filename="{stream}_20')
-        check(answer.body, tmp_path / "file.mp4", seconds, 0.15, step=0.2)
+        check(answer.body, tmp_path / "file.mp4", seconds, 0.15, step=JOINED)
     assert call("GET", f"{base}/api/playback/{stream}/none/file.mp4").status == 404
 
 
@@ -126,7 +130,7 @@ def test_clip_over_a_reconnect_skips_the_gap_and_plays_in_chromium(cluster, reco
     answer = export(cluster.url, stream, query)
     assert answer.status == 200, answer.text
     total = sum(float(each["duration"]) for each in cluster.recordings(stream)) - (3.5 if cut == "exact" else 0)
-    check(answer.body, tmp_path / "clip.mp4", total, 0.15, step=0.2)
+    check(answer.body, tmp_path / "clip.mp4", total, 0.15, step=JOINED)
     page = browsers()
     page.open("/")
     page.script(NATIVE_PLAYER, f"{cluster.url}/api/playback/{stream}/export.mp4?{query}")

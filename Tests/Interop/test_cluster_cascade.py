@@ -330,6 +330,7 @@ def test_redirected_client_needs_no_credential_of_the_node(trio, encoder, peers)
     assert call("DELETE", session, headers=guest).status == 200
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("stream", ["rec-demo", "by-hand"])
 def test_publisher_of_a_killed_node_lands_elsewhere_and_its_recording_goes_on(trio, peers, stream):
     """Recorded because the nodes' rules say so, or because somebody asked for it."""

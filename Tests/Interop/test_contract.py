@@ -124,6 +124,8 @@ ROWS = [
     coordinator("GET", "/api/playback/{gone}/manifest.mpd", 404),
     coordinator("GET", "/api/playback/{live}/manifest.mpd?from=yesterday", 400),
     coordinator("GET", "/api/playback/{live}/index.m3u8?from=1&to=2", 404),
+    both("POST", "/api/playback/{live}/export.mp4?start=1&duration=1", 200, has={"Content-Type": "application/json.*"}),
+    both("POST", "/api/playback/{live}/manifest.mpd", 405),
     coordinator("POST", "/api/storage/presign", (501, 503), '{"method":"GET","path":"a/b.m4s"}', JSON),
     coordinator("POST", "/api/storage/presign", 400, '{"method":"GET","path":"../b"}', JSON),
     coordinator("GET", "/api/storage/ping", (200, 503)),

@@ -368,6 +368,7 @@ def test_directory_that_vanishes(film, tmp_path):
 
 # Stopped.
 
+@pytest.mark.alone
 def test_fifty_recordings_are_finished_when_the_node_is_stopped(film, tmp_path):
     count = 50
     node = edge("busy", tmp_path)
@@ -378,10 +379,10 @@ def test_fifty_recordings_are_finished_when_the_node_is_stopped(film, tmp_path):
         eventually("all are recording", lambda: metric(node, "recordings_active") == count, 40, every=0.3)
         eventually("some segments each", lambda: metric(node, "recorded_segments_total") >= 4 * count, 40, every=0.3)
         began = time.monotonic()
-        assert node.stop() == 0
+        assert node.stop(60) == 0
         took = time.monotonic() - began
         print(f"\n{count} recordings finished in {took:.2f} s")
-        assert took < 10
+        assert took < 30
         for number in range(1, count + 1):
             folder = day(node.storage, f"rec-{number}")
             read = stored.check_closed(folder)

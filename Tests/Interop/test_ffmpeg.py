@@ -30,25 +30,26 @@ def test_who_joins_far_from_a_key_frame_sees_a_picture_at_once(cluster, browsers
     stream = name("group")
     muxer(f"{cluster.url}/whip/{stream}", picture=sources.noise, size=sources.NOISE_SIZE, bit_rate=2_500_000, key_seconds=60)
     # More packets than a ring holds at first.
-    eventually("2500 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 2500, 40, every=0.2)
+    eventually("2500 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 2500, 90, every=0.2)
     # On different loops: a node puts each viewer where the fewest sessions are.
     for viewer in [peers.play(f"{cluster.url}/whep/{stream}") for _ in range(2)]:
-        eventually("pictures long before the next key frame", lambda viewer=viewer: viewer.frames > 200, 15)
+        eventually("pictures long before the next key frame", lambda viewer=viewer: viewer.frames > 200, 30)
     page = browsers()
-    page.watch(stream, frames=300, seconds=15, has_sound=False)
+    page.watch(stream, frames=300, seconds=30, has_sound=False)
     assert page.stats(PLAYER, "inbound-rtp")["video"]["packetsLost"] == 0
 
 
-def test_whip_muxer_to_browser_and_aiortc(cluster, browsers, peers, muxer, name):
+@pytest.mark.parametrize("profile", ["baseline", "high"])
+def test_whip_muxer_to_browser_and_aiortc(cluster, browsers, peers, muxer, name, profile):
+    """High is what encoders make unless told otherwise. Chromium without a decoder in hardware and aiortc don't name it."""
     stream = name()
-    source = muxer(f"{cluster.url}/whip/{stream}")
+    source = muxer(f"{cluster.url}/whip/{stream}", profile=profile)
     eventually("published", lambda: source.error or is_live(cluster, stream), 20)
     if source.error:
         raise source.error
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
     browsers().watch(stream, frames=60)
-    eventually("aiortc decodes", lambda: viewer.frames > 60 and viewer.samples > 96_000, 20)
-    assert viewer.energy / viewer.samples > 1e-4
+    eventually("aiortc decodes", lambda: viewer.frames > 60 and viewer.samples > 96_000 and viewer.is_heard, 20)
     source.finish()
 
 

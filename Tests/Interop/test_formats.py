@@ -226,6 +226,7 @@ def test_the_watch_page_plays_stereo(cluster, browsers, name):
     page.leave()
 
 
+@pytest.mark.alone
 def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
     """With usedtx an encoder sends next to nothing in silence: numbers go on, timestamps jump."""
     stream, page = name(), Page(browsers())
@@ -241,7 +242,12 @@ def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
             return 1e9
         return numbers["audio"]["estimatedPlayoutTimestamp"] - numbers["video"]["estimatedPlayoutTimestamp"]
 
-    eventually("both are placed by reports", lambda: abs(apart()) < 300, 20)
+    def is_in_step(within: float) -> bool:
+        """A page that gets too little of the machine makes its sound late by itself, so what counts is whether the pause is in it."""
+        print(f"{(milliseconds := apart()):.0f} ms apart")
+        return abs(milliseconds) < within
+
+    eventually("both are placed by reports", lambda: is_in_step(1500), 20)
     page.run("void (window.gain.gain.value = 0)")
     began, before = page.sent()["audio"], page.heard(viewer)["video"]
     eventually("a pause of four seconds", lambda: page.sent()["audio"]["timestamp"] - began["timestamp"] > 4000, 20)
@@ -256,7 +262,7 @@ def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
     assert numbers["audio"]["packetsLost"] == 0 and numbers["video"]["packetsLost"] == 0
     assert numbers["audio"]["jitter"] < 0.1, numbers["audio"]["jitter"]
     # Pictures that waited for sound would stand as long as the pause; a busy machine makes them stand for a moment now and then.
-    assert numbers["video"]["totalFreezesDuration"] - before["totalFreezesDuration"] < 0.5
-    # What is buffered anew after the pause takes a moment to fall into step; reports that meant another time would keep it out for ever.
-    eventually("in step again", lambda: abs(apart()) < 300, 10)
+    assert numbers["video"]["totalFreezesDuration"] - before["totalFreezesDuration"] < seconds / 2
+    # Reports that leave the pause out, or have it twice, would keep them apart by all of it.
+    eventually("in step again", lambda: is_in_step(seconds * 500), 10)
     page.leave()

@@ -51,6 +51,7 @@ def test_answers_name_the_public_address_only(behind, peers):
     assert set(re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+) ", answer.text)) == {PUBLIC}
 
 
+@pytest.mark.alone
 def test_port_changes_in_the_middle_of_a_stream(behind, peers):
     """Both legs go on with the keys they have, a publisher's with its next packet, a viewer's with its next report: aiortc makes one each half
     to one and a half seconds. Checks are seconds apart. Browsers and pictures: Tests/Cluster/Lab/test_paths.py."""

@@ -137,6 +137,22 @@ def test_a_segment_that_is_not_there_yet_is_asked_for_once_a_second(store, coord
     eventually("it is there", lambda: call("GET", url).status == 200, 5)
 
 
+def test_a_manifest_that_many_poll_is_read_four_times_a_second(store, coordinator, segment):
+    url = f"{coordinator.url}/api/record/object/{FOLDER}/manifest.mpd"
+    digest = segment("manifest.mpd", 3_400)
+    tag = call("GET", url).headers["ETag"]
+    start = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        bodies = {hashlib.sha256(answer.body).digest() for answer in pool.map(lambda _: call("GET", url), range(200))}
+        known = {answer.status for answer in pool.map(lambda _: call("GET", url, headers={"If-None-Match": tag}), range(200))}
+    took = time.monotonic() - start
+    assert (bodies, known) == ({digest}, {304})
+    # The first read was before the start.
+    assert gets(store, "manifest.mpd") <= 2 + took / 0.25
+    digest = segment("manifest.mpd", 3_500)
+    eventually("the new one", lambda: hashlib.sha256(call("GET", url, headers={"If-None-Match": tag}).body).digest() == digest, 5)
+
+
 def test_a_store_that_breaks_off_breaks_nothing_for_those_who_ask_later(store, coordinator, segment):
     digest = segment("seg_0005.m4s")
     store.mode = "refuse"

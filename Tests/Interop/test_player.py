@@ -37,8 +37,8 @@ def sets(media, kind: str, drop: str | None = None) -> str:
     return f"<BaseURL>../{kind}/</BaseURL>" + "".join(each.replace('.m4s"', '.m4s?node=edge-a&amp;x=1"') for each in found)
 
 
-def play(cluster, media, browsers, name: str, periods: list[tuple[float, float, str]], more: str = "") -> dict:
-    """Writes a manifest, plays it to the end four times as fast and returns what the video element saw."""
+def manifest(media, name: str, periods: list[tuple[float, float, str]], more: str = "") -> None:
+    """Writes a manifest: where each period begins, how long it is, and its adaptation sets."""
     folder = media / name
     folder.mkdir(exist_ok=True)
     total = max(start + length for start, length, _ in periods)
@@ -46,6 +46,11 @@ def play(cluster, media, browsers, name: str, periods: list[tuple[float, float, 
     (folder / "manifest.mpd").write_text(
         f'<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static" mediaPresentationDuration="PT{total}S" minBufferTime="PT2S" '
         f'profiles="urn:mpeg:dash:profile:isoff-live:2011"{more}>{body}</MPD>')
+
+
+def play(cluster, media, browsers, name: str, periods: list[tuple[float, float, str]], more: str = "") -> dict:
+    """Writes a manifest, plays it to the end four times as fast and returns what the video element saw."""
+    manifest(media, name, periods, more)
     page = browsers()
     page.open(f"/recordings/player?mpd=player/{name}/manifest.mpd&node=edge-a")
     if page.until_state(PLAYER, "playing", "error") == "playing":
@@ -120,6 +125,50 @@ def test_absent_recording_is_explained(browsers):
     page.open("/recordings/player?mpd=player/nothing/manifest.mpd")
     page.until_state(PLAYER, "error")
     assert "not there" in page.script(f"return document.querySelector('{PLAYER}').innerText")
+    assert page.script(f"return document.querySelector('{PLAYER} button').textContent") == "Try again"
+
+
+def test_position_between_chapters(cluster, media, browsers):
+    """From one source of the video to the next nobody is told of another moment than the one that is gone to."""
+    manifest(media, "between", [(0, 6, sets(media, "small")), (6, 12, sets(media, "big", drop="audio"))])
+    page = browsers()
+    page.open("/")
+    told, now = page.driver.execute_async_script("""
+        const done = arguments[0];
+        (async () => {
+          const [{objectPath}, {DashPlayer}] = await Promise.all([import('/api.js'), import('/dash/player.js')]);
+          const video = document.body.appendChild(document.createElement('video'));
+          const player = new DashPlayer(video), told = [];
+          const once = (type) => new Promise((then) => video.addEventListener(type, then, {once: true}));
+          await player.load(objectPath('player/between/manifest.mpd', 'edge-a'));
+          const sought = once('seeked');
+          player.seek(2);
+          await sought;
+          for (const type of ['emptied', 'timeupdate', 'loadedmetadata']) video.addEventListener(type, () => told.push(player.positionS));
+          const loaded = once('loadeddata');
+          player.seek(9);
+          await loaded;
+          done([told, player.positionS]);
+        })().catch((error) => done([String(error), null]));""")
+    assert told and all(each == pytest.approx(9, abs=0.1) for each in told) and now == pytest.approx(9, abs=0.1)
+
+
+def test_clock_times_of_a_day(browsers):
+    """Midnight is hour 0 in every language, and a time by the viewer's clock is one moment of the UTC day that is shown."""
+    page = browsers()
+    # The clocks go back on the day below.
+    page.driver.execute_cdp_cmd("Emulation.setTimezoneOverride", {"timezoneId": "Europe/Berlin"})
+    page.open("/")
+    midnight, moments, none = page.driver.execute_async_script("""
+        const done = arguments[0];
+        Promise.all([import('/format.js'), import('/views/daytimeline.js')]).then(([{clock}, {momentOf}]) => {
+          const day = Date.UTC(2026, 9, 25);
+          const times = ['00:00', '02:30:15', '13:05:09', '23:59:59'].map((text) => momentOf(day, text));
+          done([clock(new Date(2026, 0, 1, 0, 0, 5)), times.map((ms) => [ms >= day && ms < day + 864e5, clock(new Date(ms))]),
+                [momentOf(day, ''), momentOf(day, 'noon')]]);
+        }, (error) => done([String(error), [], []]));""")
+    assert midnight == "00:00:05"
+    assert moments == [[True, "00:00:00"], [True, "02:30:15"], [True, "13:05:09"], [True, "23:59:59"]] and none == [None, None]
 
 
 def test_templates_and_timelines(browsers):

@@ -7,15 +7,20 @@ import pytest
 
 import inspection
 import sources
+import stored
 from browser import PLAYER
 from programs import eventually
 from wire import call
 
 
-@pytest.fixture
-def recorded(cluster, peers, name):
-    """A finished recording of about eight seconds, published by aiortc: its stream and its row."""
-    stream = name("rec")
+@pytest.fixture(scope="module")
+def recorded(cluster, module_peers):
+    """A finished recording that nobody adds to: its stream and its row."""
+    return record(cluster, module_peers, "rec-of-module")
+
+
+def record(cluster, peers, stream: str) -> tuple[str, dict]:
+    """Records about eight seconds, published by aiortc."""
     publisher = peers.publish(f"{cluster.url}/whip/{stream}")
     viewer = peers.play(f"{cluster.url}/whep/{stream}")
     watched(viewer, 8)
@@ -41,12 +46,17 @@ def test_recording_is_listed_and_laid_out(cluster, recorded):
     assert re.fullmatch(rf"{re.escape(stream)}/\d{{4}}/\d\d/\d\d/manifest\.mpd", row["mpd_path"])
     assert row["mpd_path"].split("/")[1:4] == [f"{row['year']:04}", f"{row['month']:02}", f"{row['day']:02}"]
     assert row["node_alias"] == cluster.node_of(stream).alias
-    assert 6 <= row["duration"] <= 20, row
+    assert row["duration"] >= 6, row
     assert stream in [each if isinstance(each, str) else each["stream"] for each in cluster.get("/api/playback")]
     folder = cluster.edge(row["node_alias"]).storage / row["mpd_path"].rsplit("/", 1)[0]
     names = {file.name for file in folder.iterdir()}
     assert {"manifest.mpd", "init.m4s", "audio_init.m4s", "seg_0001.m4s", "audio_seg_0001.m4s"} <= names
     assert not [each for each in names if "tmp" in each]
+
+
+def held(video: list[float], audio: list[float]) -> float:
+    """How long these packets last: sound may go on after the last picture, and the last packet of either lasts a while."""
+    return max(video[-1] + 1 / sources.FPS, audio[-1] + 0.02) - min(video[0], audio[0])
 
 
 def test_recording_is_whole(cluster, recorded):
@@ -55,6 +65,7 @@ def test_recording_is_whole(cluster, recorded):
     assert 'type="static"' in call("GET", url).text
     video, audio = inspection.packets(url, "v"), inspection.packets(url, "a")
     assert len(video) > 6 * sources.FPS and len(audio) > 6 * 50
+    assert abs(row["duration"] - held(video, audio)) < 0.2, (row, video[-1], audio[-1])
     assert inspection.largest_step(video) <= 2 / sources.FPS + 0.005
     assert inspection.largest_step(audio) <= 0.041
     # Flash against beep is measured with FFmpeg as the source: aiortc's sender reports carry the delay of its own encoder.
@@ -82,8 +93,8 @@ def test_page_plays_the_stitched_timeline_to_the_end(cluster, recorded, browsers
     play_to_end(page, len(inspection.packets(object_url(cluster, row["mpd_path"]), "v")))
 
 
-def test_second_recording_of_the_day_adds_to_it(cluster, recorded, peers, browsers):
-    stream, row = recorded
+def test_second_recording_of_the_day_adds_to_it(cluster, peers, browsers, name):
+    stream, row = record(cluster, peers, name("rec"))
     edge = cluster.edge(row["node_alias"])
     folder = edge.storage / row["mpd_path"].rsplit("/", 1)[0]
     before = {file.name: file.read_bytes() for file in folder.iterdir() if file.suffix == ".m4s"}
@@ -138,23 +149,28 @@ def test_hls_over_sizes_and_nodes_plays_while_it_grows_and_after(cluster, peers,
     page.until("playing what is there", "window.player.error || window.player.currentTime > 9", 40)
     second.hang_up()
     eventually("the list is closed", lambda: "#EXT-X-ENDLIST" in playlist(), 30)
-    for track in ("video", "audio"):
-        text = playlist(track)
+    closed = {track: playlist(track) for track in ("video", "audio")}
+    for text in closed.values():
         assert text.count("#EXT-X-DISCONTINUITY\n") == text.count("#EXT-X-MAP") - 1 == 2
         target = int(re.search("TARGETDURATION:(.*)", text)[1])
         assert all(round(float(length)) <= target for length in re.findall("EXTINF:(.*),", text))
     # ffmpeg keeps to the first map it reads, so it can count all packets but not decode those of another size.
     video, audio = inspection.packets(url, "v"), inspection.packets(url, "a")
     assert len(video) > 12 * sources.FPS and len(audio) > 12 * 50
+    # Of each period, for each track: on a busy machine one may end long before the other.
+    lengths = [[sum(float(each) for each in re.findall("EXTINF:(.*),", period)) for period in text.split("#EXT-X-DISCONTINUITY\n")]
+               for text in closed.values()]
     # A player begins a growing list near its end (RFC 8216 6.3.3), so how much it has seen depends on how far the list was.
     seen = page.until("the end", NATIVE_END, 60)
-    # There Chromium may repeat the last segment or leave it out; what counts is that it gets over everything that follows.
-    assert seen["duration"] > 9 and seen["frames"] > 0.75 * seen["duration"] * sources.FPS and seen["audio"] > 0, seen
+    # There Chromium may repeat the last segment or leave it out, and skips pictures when it is busy; what counts is that it gets over
+    # everything that follows.
+    length = seen["duration"] - seen["start"]
+    assert length > 4 and seen["frames"] > 0.5 * length * len(video) / sum(lengths[0]) and seen["audio"] > 0, (seen, len(video), lengths)
     page.script(NATIVE_PLAYER, url)
     seen = page.until("the end", NATIVE_END, 60)
     assert seen["frames"] >= len(video) - 2 and seen["audio"] > 0 and seen["sizes"] == [[320, 240], [640, 480]], seen
-    length = sum(float(each) for each in re.findall("EXTINF:(.*),", playlist()))
-    assert abs(seen["duration"] - length) < 0.2, (seen, length)
+    assert max(map(sum, lengths)) - 0.2 < seen["duration"] < sum(map(max, *lengths)) + 0.2, (seen, lengths)
+    assert closed == {track: playlist(track) for track in closed}, "a closed list has changed"
 
 
 def publish_and_watch(cluster, peers, alias: str, stream: str, seconds: float, publisher=None):
@@ -170,12 +186,14 @@ def publish_and_watch(cluster, peers, alias: str, stream: str, seconds: float, p
 NATIVE_PLAYER = """
     window.player?.remove();
     const video = window.player = document.createElement('video'), sizes = [];
+    let start = 0;
     video.addEventListener('resize', () => sizes.push([video.videoWidth, video.videoHeight]));
+    video.addEventListener('playing', () => (start = video.currentTime), {once: true});
     video.muted = true;
     video.src = arguments[0];
     document.body.append(video);
     video.play().catch(() => {});
-    window.seen = () => ({time: video.currentTime, duration: video.duration, frames: video.getVideoPlaybackQuality().totalVideoFrames,
+    window.seen = () => ({time: video.currentTime, duration: video.duration, start, frames: video.getVideoPlaybackQuality().totalVideoFrames,
                           audio: video.webkitAudioDecodedByteCount, sizes});
 """
 NATIVE_END = "window.player.error?.message || (window.player.ended && window.seen())"
@@ -275,11 +293,11 @@ def test_whole_cluster_stopped_knows_its_recordings_when_it_is_back(own_cluster,
     publisher.vanish()
     own_cluster.start()
     row = own_cluster.finished_recording(stream, 15)
-    manifest = str(edge.storage / row["mpd_path"])
-    video, audio = inspection.packets(manifest, "v"), inspection.packets(manifest, "a")
-    # Sound may go on after the last picture, and the last packet of either lasts a while.
-    held = max(video[-1] + 1 / sources.FPS, audio[-1] + 0.02) - min(video[0], audio[0])
-    assert abs(row["duration"] - held) < 0.2, (row, video[-1], audio[-1])
+    folder = (edge.storage / row["mpd_path"]).parent
+    read = stored.check_closed(folder)
+    stored.check_plays(folder, read)
+    # A machine that stands still for a second can make two Periods of one recording.
+    assert abs(row["duration"] - sum(period.seconds for period in read.periods)) < 0.2, (row, read)
     assert len(own_cluster.recordings(stream)) == 1
 
 

@@ -2,7 +2,12 @@
 
 import time
 
-from programs import eventually
+import pytest
+
+from programs import PAUSE_MAX, eventually
+
+# Three seconds are promised, and that others go on watching.
+pytestmark = pytest.mark.alone
 
 
 def test_killed_edge_is_lost_within_three_seconds_and_hurts_nobody(redis_cluster, peers, name):
@@ -15,14 +20,19 @@ def test_killed_edge_is_lost_within_three_seconds_and_hurts_nobody(redis_cluster
     watching.longest_pause = 0
     doomed.kill()
     killed = time.monotonic()
-    eventually("the node is lost", lambda: redis_cluster.status(doomed.alias) == "lost", 6, every=0.02)
-    took = time.monotonic() - killed
+
+    def when_lost() -> float | None:
+        """When the question was put that it is the answer to."""
+        asked = time.monotonic()
+        return asked if redis_cluster.status(doomed.alias) == "lost" else None
+
+    took = eventually("the node is lost", when_lost, 6, every=0.02) - killed
     assert took <= 3.1, f"lost after {took:.2f} s"
     late = peers.play(f"{redis_cluster.url}/whep/{stream}")
     eventually("a new viewer is served", lambda: late.frames > 20, 15)
     seen = watching.frames
     eventually("the old viewer goes on", lambda: watching.frames > seen + 30, 10)
-    assert watching.longest_pause < 1.0
+    assert watching.longest_pause < PAUSE_MAX
     doomed.start()
     eventually("the node is back", lambda: redis_cluster.status(doomed.alias) == "running", 5)
 
@@ -44,7 +54,7 @@ def test_restarted_redis_knows_everything_again(redis_cluster, peers, name):
     eventually("both running", lambda: [redis_cluster.status(each.alias) for each in redis_cluster.edges] == ["running"] * 2, 10)
     late = peers.play(f"{redis_cluster.url}/whep/{stream}")
     eventually("a new viewer is served", lambda: late.frames > 20, 15)
-    assert viewer.longest_pause < 1.0
+    assert viewer.longest_pause < PAUSE_MAX
     assert all(program.is_running for program in (*redis_cluster.edges, redis_cluster.coordinator))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import json
 import pathlib
+import threading
 import time
 
 import pytest
@@ -26,7 +27,7 @@ def outage(site: Site, film: pathlib.Path, stream: str, seconds: float) -> dict:
     before, arrived = site.segments(stream), len(site.proxy.puts())
     viewer.start()
     time.sleep(seconds)
-    assert site.segments(stream) >= before + seconds, "recording goes on while the store is away"
+    eventually("recording goes on while the store is away", lambda: site.segments(stream) >= before + seconds, 10)
     assert len(site.proxy.puts()) <= arrived + 4
     status = site.status(stream)
     assert status["state"] == "recording" and status["spool"]["pending_objects"] >= seconds and status["spool"]["last_error"], status
@@ -112,6 +113,36 @@ def test_killed_while_the_store_is_away(film, rclone_s3, sites):
     name = sorted(read.objects)[0]
     answer = call("GET", f"{site.node.url}/api/record/object/{rows[0]['record_dir']}/{name}")
     assert answer.status == 200
+
+
+def test_stopped_while_the_store_hangs(film, rclone_s3, sites):
+    """Uploads, and whoever reads through the node, wait for the store; the end does not, and the next start sends what is left."""
+    site = sites(rclone_s3, "stopped")
+    site.node.start()
+    publisher = site.publish("rec-stopped", film)
+    eventually("objects arrive", lambda: len(site.proxy.puts(".m4s")) > 4, 30)
+    site.proxy.mode = "hang"
+    before = site.segments("rec-stopped")
+    eventually("some are only here", lambda: site.segments("rec-stopped") > before + 4, 30)
+    arrived = site.proxy.puts(".m4s")[0].removeprefix(f"{site.root}/")
+    assert not (site.spool / arrived).exists()
+    asked = site.proxy.attempts["hang"]
+    reader = threading.Thread(target=lambda: call(
+        "GET", f"{site.node.url}/api/record/object/{arrived}", seconds=60, is_refusal_fine=True))
+    reader.start()
+    eventually("the reader waits for the store", lambda: site.proxy.attempts["hang"] > asked)
+    began = time.monotonic()
+    assert site.node.stop() == 0, site.node.tail()
+    assert time.monotonic() - began < 10
+    publisher.kill()
+    reader.join(10)
+    assert not reader.is_alive()
+    kept = {file.name for file in site.local()}
+    assert kept, "nothing goes before it has arrived"
+    site.proxy.mode = "pass"
+    site.node.start()
+    read = site.check_arrived()
+    assert kept <= read.objects and len(read.periods) == 1
 
 
 def test_crawling_store_does_not_hold_up_recording(film, rclone_s3, sites):

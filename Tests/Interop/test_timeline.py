@@ -23,14 +23,18 @@ def live_recording(own_cluster, peers, name):
     return own_cluster, stream
 
 
-def test_live_recording_is_rewound_by_the_clock_and_caught_up_with(live_recording, browsers):
-    cluster, stream = live_recording
-    page = browsers(cluster.url)
+def play_the_day(page, stream: str):
     page.open(f"/recordings/{stream}")
     page.until("the day", "document.querySelector('[data-day] .section-head button')")
     page.script("document.querySelector('[data-day] .section-head button').click()")
     assert page.until_state(PLAYER, "playing", "error", seconds=30) == "playing"
     page.until("the recorded part", f"{TRACK}.querySelector('i.held')")
+    return page
+
+
+def test_live_recording_is_rewound_by_the_clock_and_caught_up_with(live_recording, browsers):
+    cluster, stream = live_recording
+    page = play_the_day(browsers(cluster.url), stream)
     page.until("the wall clock", f"{WALL}.startsWith('now at')")
 
     live = page.until("the live button", "[...document.querySelectorAll('button')].find((each) => /live/i.test(each.textContent) && !each.hidden)")
@@ -49,6 +53,37 @@ def test_live_recording_is_rewound_by_the_clock_and_caught_up_with(live_recordin
         input.form.requestSubmit();""", local)
     page.until("the earlier picture", f"document.querySelector('video').currentTime < {behind} - 1 && {WALL}.slice(7) >= '{local[:6]}'")
     page.until("playing on", f"document.querySelector('video').currentTime < {behind} && !document.querySelector('video').paused")
+
+
+def test_bar_takes_back_mistakes_and_drops_what_is_deleted(live_recording, browsers):
+    cluster, stream = live_recording
+    page = play_the_day(browsers(cluster.url), stream)
+    # What is not recorded yet is what is live, without beginning again.
+    source = page.script("return document.querySelector('video').src")
+    page.script(f"const box = {TRACK}.getBoundingClientRect(); {TRACK}.dispatchEvent(new MouseEvent('click', {{clientX: box.right - 1, bubbles: true}}))")
+    page.until("what is live", "document.querySelector('video').currentTime > 4")
+    assert page.script("return document.querySelector('video').src") == source
+
+    # A time that is none is refused once, not for ever.
+    row = cluster.recordings(stream)[0]
+    start = datetime.datetime.fromisoformat(row["start"].replace("Z", "+00:00")).timestamp()
+    local = page.script("return new Date(arguments[0]).toTimeString().slice(0, 8)", (int(start) + 2) * 1000)
+    page.script("""
+        const input = document.querySelector('.tools input[type=time]');
+        for (const text of ['', arguments[0]]) {
+          input.value = text;
+          input.dispatchEvent(new Event('input'));
+          input.form.requestSubmit();
+        }""", local)
+    page.until("the earlier picture", "document.querySelector('video').currentTime < 4")
+
+    # Somebody deletes it.
+    page.script("""
+        const real = window.fetch;
+        window.fetch = (target, ...rest) => (new URL(target, location.href).pathname === arguments[0]
+          ? Promise.resolve(new Response('[]', {headers: {'Content-Type': 'application/json'}})) : real(target, ...rest));
+        """.replace("arguments[0]", f"'/api/playback/{stream}'"))
+    page.until("the row to go", "!document.querySelector('[data-day]')", 15)
 
 
 def test_clip_is_chosen_on_the_bar_and_speed_outlives_the_source(live_recording, browsers):

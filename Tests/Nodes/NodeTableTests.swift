@@ -192,6 +192,18 @@ struct NodeTableTests {
         #expect(later.mergedStreams().first?.isLost == true)
     }
 
+    @Test("what an earlier look at the registry found and tells later is left out; what the node says itself is not")
+    func overtaken() {
+        var table = table()
+        table.heard(record("a", updated: 1), from: .registry, nowNs: second)
+        func isTaken(_ name: String, reading: UInt64?) -> Bool {
+            table.heard([StreamRecord(id: name, createdAt: 1)], alias: "a", reading: reading)
+        }
+        let taken = [("new", 2), ("old", 1), ("newer", 3), ("own", nil)].map { isTaken($0, reading: $1) }
+        #expect(taken == [true, false, true, true])
+        #expect(table.node("a", nowNs: second)?.streams.map(\.id) == ["own"])
+    }
+
     @Test("streams alone are no sign of life: the node may be one whose record can't be read")
     func streamsAlone() {
         var table = table()

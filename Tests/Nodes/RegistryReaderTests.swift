@@ -37,23 +37,24 @@ struct RegistryReaderTests {
         #expect(!reader.wantsStreams("a"))
         hear("a", 4)
         #expect(reader.wantsStreams("a"))
-        reader.hasRead("a", reader.version("a"))
+        reader.hasRead(reader.beginReading("a"))
         hear("a", 4)
         #expect(!reader.wantsStreams("a"))
         hear("a", 5)
         #expect(reader.wantsStreams("a"))
-        let asked = reader.version("a")
+        let asked = reader.beginReading("a")
+        #expect(reader.beginReading("b").number > asked.number)
         hear("a", 6)
-        reader.hasRead("a", asked)
+        reader.hasRead(asked)
         #expect(reader.wantsStreams("a"), "what came meanwhile is not read yet")
-        reader.hasRead("a", reader.version("a"))
+        reader.hasRead(reader.beginReading("a"))
         hear("a", 6, startedAtMs: 2)
         #expect(reader.wantsStreams("a"))
-        reader.hasRead("a", reader.version("a"))
+        reader.hasRead(reader.beginReading("a"))
         reader.forgetStreams("a")
         #expect(reader.wantsStreams("a"))
         hear("b", nil)
-        reader.hasRead("b", reader.version("b"))
+        reader.hasRead(reader.beginReading("b"))
         #expect(reader.wantsStreams("b"))
     }
 
@@ -62,7 +63,7 @@ struct RegistryReaderTests {
         let aliases = (0..<7).map { "n\($0)" }
         for alias in aliases {
             hear(alias, 1)
-            reader.hasRead(alias, reader.version(alias))
+            reader.hasRead(reader.beginReading(alias))
         }
         var read: [String] = []
         for _ in 0..<3 {
@@ -70,7 +71,7 @@ struct RegistryReaderTests {
             let due = aliases.filter(reader.wantsStreams)
             #expect(due.count == 3)
             read += due
-            for alias in due { reader.hasRead(alias, reader.version(alias)) }
+            for alias in due { reader.hasRead(reader.beginReading(alias)) }
         }
         #expect(Set(read) == Set(aliases))
         reader.refresh(aliases, 10)

@@ -17,7 +17,7 @@ private final class Book {
     var bytes: Int { ledger.bytes }
     var count: Int { ledger.count }
     func find(_ key: CacheKey, nowMs: UInt64) -> CacheLedger.Found { ledger.find(key, nowMs: nowMs) }
-    func open(_ key: CacheKey) -> (id: Int, evicted: [Int])? { ledger.open(key) }
+    func open(_ key: CacheKey, untilMs: UInt64 = .max) -> (id: Int, evicted: [Int])? { ledger.open(key, untilMs: untilMs) }
     func admit(_ id: Int, bytes: Int) -> [Int]? { ledger.admit(id, bytes: bytes) }
     func finish(_ id: Int) { ledger.finish(id) }
     func setAbsent(_ id: Int, nowMs: UInt64) { ledger.setAbsent(id, nowMs: nowMs) }
@@ -98,6 +98,64 @@ struct CacheLedgerTests {
         #expect(ledger.count == 1)
     }
 
+    @Test("what changes is found until its time, and so is that it is not there; who asks may wait for it longer")
+    func fresh() throws {
+        let (first, _) = try #require(ledger.open(try key("a"), untilMs: 500))
+        #expect(ledger.admit(first, bytes: 100) == [])
+        #expect(ledger.find(try key("a"), nowMs: 499) == .object(first))
+        #expect(ledger.find(try key("a"), nowMs: 500) == .nothing)
+        ledger.finish(first)
+        #expect(ledger.find(try key("a"), nowMs: 499) == .object(first))
+        #expect(ledger.find(try key("a"), nowMs: 500) == .nothing)
+        let (second, evicted) = try #require(ledger.open(try key("a"), untilMs: 1_000))
+        #expect(evicted == [first])
+        #expect(ledger.bytes == 0 && ledger.count == 1)
+        #expect(ledger.find(try key("a"), nowMs: 1_000) == .opening(second))
+        ledger.setAbsent(second, nowMs: 600)
+        #expect(ledger.find(try key("a"), nowMs: 999) == .absent(second))
+        #expect(ledger.find(try key("a"), nowMs: 1_000) == .nothing)
+    }
+
+    @Test("what has had its time counts until the last has sent it, and the next stands in its place", arguments: [true, false])
+    func replaced(isWhole: Bool) throws {
+        let (former, _) = try #require(ledger.open(try key("a"), untilMs: 500))
+        #expect(ledger.admit(former, bytes: 100) == [])
+        if isWhole { ledger.finish(former) }
+        ledger.pin(former)
+        ledger.pin(former)
+        let (next, evicted) = try #require(ledger.open(try key("a"), untilMs: 1_000))
+        #expect(evicted == [])
+        #expect(ledger.admit(next, bytes: 200) == [])
+        ledger.finish(next)
+        // Its fetch goes on as long as somebody wants it.
+        ledger.finish(former)
+        #expect(ledger.bytes == 300 && ledger.count == 1)
+        #expect(ledger.find(try key("a"), nowMs: 600) == .object(next))
+        #expect(ledger.unpin(former) == .nothing)
+        #expect(ledger.bytes == 300)
+        #expect(ledger.unpin(former) == .freed)
+        #expect(ledger.bytes == 200)
+        #expect(ledger.find(try key("a"), nowMs: 600) == .object(next))
+    }
+
+    @Test("what was replaced is not let go of for others while somebody sends it; what took its place may be")
+    func replacedAndFull() throws {
+        let (former, _) = try #require(ledger.open(try key("a"), untilMs: 500))
+        #expect(ledger.admit(former, bytes: 250) == [])
+        ledger.finish(former)
+        ledger.pin(former)
+        let next = try keep("a", 250)
+        let others = try ["b", "c"].map { try keep($0, 250) }
+        #expect(ledger.bytes == 1_000)
+        let (first, _) = try #require(ledger.open(try key("d")))
+        #expect(ledger.admit(first, bytes: 250) == [next])
+        let (second, _) = try #require(ledger.open(try key("e")))
+        #expect(ledger.admit(second, bytes: 250) == [others[0]])
+        #expect(ledger.bytes == 1_000)
+        #expect(ledger.unpin(former) == .freed)
+        #expect(ledger.bytes == 750)
+    }
+
     @Test("a fetch that nobody wants any more ends; one that failed counts until the last has let go")
     func released() throws {
         let (first, _) = try #require(ledger.open(try key("a")))
@@ -140,7 +198,8 @@ struct CacheLedgerTests {
             let name = names[Int.random(in: 0..<12, using: &random)]
             switch (ledger.find(name, nowMs: UInt64(step)), Int.random(in: 0..<4, using: &random)) {
             case (.nothing, _):
-                guard let (id, evicted) = ledger.open(name) else { break }
+                let untilMs: UInt64 = Bool.random(using: &random) ? .max : UInt64(step + Int.random(in: 1...40, using: &random))
+                guard let (id, evicted) = ledger.open(name, untilMs: untilMs) else { break }
                 for id in evicted { sizes[id] = nil }
                 sizes[id] = 0
             case (.opening(let id), 0): ledger.setAbsent(id, nowMs: UInt64(step))

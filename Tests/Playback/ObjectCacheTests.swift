@@ -21,8 +21,11 @@ private final class Origin: Sendable {
     private let state = Mutex(State())
     let count: Int?
     let etag: String?
+    let isForAll: Bool
 
-    init(count: Int?, etag: String? = "\"1\"") { (self.count, self.etag) = (count, etag) }
+    init(count: Int?, etag: String? = "\"1\"", isForAll: Bool = true) {
+        (self.count, self.etag, self.isForAll) = (count, etag, isForAll)
+    }
 
     var fetches: Int { state.withLock { $0.fetches } }
     var isCancelled: Bool { state.withLock { $0.isCancelled } }
@@ -44,7 +47,7 @@ private final class Origin: Sendable {
         state.withLock { $0.fetches += 1 }
         try await ready()
         return ObjectSource(
-            head: ObjectHead(headers: etag.map { ["ETag": $0] } ?? [:], isPart: false, count: count)
+            head: ObjectHead(headers: etag.map { ["ETag": $0] } ?? [:], isPart: false, count: count, isForAll: isForAll)
         ) {
             try await self.ready()
             return self.state.withLock { $0.pieces.isEmpty ? nil : $0.pieces.removeFirst() }
@@ -79,13 +82,19 @@ struct ObjectCacheTests {
         ObjectCache(bytes: bytes) { time.nowMs.load(ordering: .relaxed) }
     }
 
-    private func ask(_ cache: ObjectCache, _ key: CacheKey, _ origin: Origin) async throws -> ObjectCache.Answer {
-        try await cache.object(key, isAbsent: { ($0 as? HTTPError)?.status == .notFound }) { try await origin.fetch() }
+    private func ask(
+        _ cache: ObjectCache, _ key: CacheKey, _ origin: Origin, freshMs: UInt64? = nil
+    ) async throws -> ObjectCache.Answer {
+        try await cache.object(key, freshMs: freshMs, isAbsent: { ($0 as? HTTPError)?.status == .notFound }) {
+            try await origin.fetch()
+        }
     }
 
-    private func asking(_ cache: ObjectCache, _ origin: Origin) throws -> Task<ObjectCache.Answer, any Error> {
+    private func asking(
+        _ cache: ObjectCache, _ origin: Origin, freshMs: UInt64? = nil
+    ) throws -> Task<ObjectCache.Answer, any Error> {
         let key = try key()
-        return Task { try await ask(cache, key, origin) }
+        return Task { try await ask(cache, key, origin, freshMs: freshMs) }
     }
 
     @Test("all get the object while it comes in, from one fetch; whoever comes later gets it from memory")
@@ -185,11 +194,72 @@ struct ObjectCacheTests {
         #expect(origin.fetches == 2)
     }
 
+    @Test("what changes is fetched once for all who ask in its time, and anew after it; who sends the former gets all of it")
+    func changing() async throws {
+        let time = TestTime()
+        let (cache, first, second) = (cache(4_000, time), Origin(count: 6), Origin(count: 3))
+        var tasks = try (0..<20).map { _ in try asking(cache, first, freshMs: 500) }
+        try await eventually("all wait") { cache.counts.waiting == 20 }
+        first.give([1, 2, 3])
+        var leases: [ObjectCache.Lease] = []
+        for task in tasks { leases.append(try #require(try await task.value.lease)) }
+        time.nowMs.store(499, ordering: .relaxed)
+        let late = try #require(try await ask(cache, try key(), second, freshMs: 500).lease)
+        #expect(late.body === leases[0].body && first.fetches == 1 && second.fetches == 0)
+        (leases, tasks) = ([], [])
+        time.nowMs.store(500, ordering: .relaxed)
+        #expect(cache.lookup(try key()) == nil)
+        second.give([7, 8, 9])
+        second.end()
+        let fresh = try #require(try await ask(cache, try key(), second, freshMs: 500).lease)
+        try await eventually("all of the second") { fresh.body.bytes == [7, 8, 9] }
+        #expect(second.fetches == 1 && cache.counts.misses == 2 && cache.counts.bytes == 9)
+        first.give([4, 5, 6])
+        first.end()
+        try await eventually("all of the first") { late.body.bytes == [1, 2, 3, 4, 5, 6] }
+        #expect(!first.isCancelled)
+        #expect(cache.lookup(try key())?.body === fresh.body)
+    }
+
+    @Test("a former version that nobody sends any more is neither fetched on nor counted")
+    func former() async throws {
+        let time = TestTime()
+        let (cache, first, second) = (cache(4_000, time), Origin(count: 6), Origin(count: 3))
+        var task: Task<ObjectCache.Answer, any Error>? = try asking(cache, first, freshMs: 500)
+        first.give([1, 2, 3])
+        var lease = try await task?.value.lease
+        time.nowMs.store(500, ordering: .relaxed)
+        second.give([7, 8, 9])
+        second.end()
+        let fresh = try #require(try await ask(cache, try key(), second, freshMs: 500).lease)
+        #expect(lease?.body.count == 6 && cache.counts.bytes == 9)
+        task = nil
+        lease = nil
+        try await eventually("the fetch ends") { first.isCancelled && cache.counts.bytes == 3 }
+        #expect(cache.lookup(try key())?.body === fresh.body)
+    }
+
+    @Test("an origin that takes longer than what changes is kept answers all who came meanwhile, once")
+    func slow() async throws {
+        let time = TestTime()
+        let (cache, origin) = (cache(4_000, time), Origin(count: 3))
+        let first = try asking(cache, origin, freshMs: 500)
+        try await eventually("it is asked") { origin.fetches == 1 }
+        time.nowMs.store(2_000, ordering: .relaxed)
+        let second = try asking(cache, origin, freshMs: 500)
+        try await eventually("both wait") { cache.counts.waiting == 2 }
+        origin.give([1, 2, 3])
+        origin.end()
+        let leases = [try await first.value.lease, try await second.value.lease]
+        #expect(leases[0] != nil && leases[0]?.body === leases[1]?.body)
+        #expect(cache.lookup(try key()) == nil, "it is late")
+    }
+
     @Test(
         "what can't be kept is streamed to one, and the others fetch it themselves",
-        arguments: [(1_001, "\"1\""), (nil, "\"1\""), (3, nil)] as [(Int?, String?)])
-    func passed(count: Int?, etag: String?) async throws {
-        let (cache, origin) = (cache(), Origin(count: count, etag: etag))
+        arguments: [(1_001, "\"1\"", true), (nil, "\"1\"", true), (3, nil, true), (3, "\"1\"", false)] as [(Int?, String?, Bool)])
+    func passed(count: Int?, etag: String?, isForAll: Bool) async throws {
+        let (cache, origin) = (cache(), Origin(count: count, etag: etag, isForAll: isForAll))
         let tasks = try [asking(cache, origin), asking(cache, origin)]
         try await eventually("both wait") { cache.counts.waiting == 2 }
         origin.give([1, 2, 3])
@@ -249,7 +319,8 @@ struct ObjectCacheTests {
     }
 }
 
-private final class TestTime: Sendable {
+/// A clock that goes when it is told to.
+final class TestTime: Sendable {
     let nowMs = Atomic<UInt64>(0)
 }
 

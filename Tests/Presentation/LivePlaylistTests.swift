@@ -165,6 +165,35 @@ struct LivePlaylistTests {
         #expect(full.has(sequence: 1, part: 7) && !full.has(sequence: 1, part: 8) && !full.has(sequence: 2, part: 0))
     }
 
+    @Test("a reload waits for the numbers its address counts from, and no longer than what is known here calls for")
+    func origin() throws {
+        let recording = grown(parts: 11)
+        let origin = try #require(PlaylistOrigin("180.3.101.1.101.1.edge-1.s.0"))
+        #expect(PlaylistOrigin("181.3.101.1.101.1.edge-1.s.0") == nil)
+        let line = try #require(Timeline([recording.material()], gaps: .keep))
+        let found = line.mediaPlaylist(
+            .video, addresses: ObjectAddresses(namesNodes: false), live: recording.edge, origin: origin)
+        let list = try #require(found)
+        #expect(list.text().contains("#EXT-X-TARGETDURATION:180\n"))
+        #expect(list.waitSecondsMax == 36)
+        #expect(list.lastSequence == 101 && list.has(sequence: 101, part: nil) && !list.has(sequence: 102, part: nil))
+        #expect(list.has(sequence: 102, part: 2) && !list.has(sequence: 102, part: 3))
+    }
+
+    @Test("so does one whose version begins where numbers are counted from")
+    func shortenedDelta() throws {
+        let recording = grown(parts: 8 * 30 + 3)
+        let origin = try #require(PlaylistOrigin("12.3.101.6.101.6.edge-1.s.0"))
+        let line = try #require(Timeline([recording.material()], gaps: .keep))
+        let found = line.mediaPlaylist(
+            .video, addresses: ObjectAddresses(namesNodes: false), live: recording.edge, origin: origin)
+        let list = try #require(found)
+        let (whole, delta) = (PlaylistCheck(list.text()), PlaylistCheck(list.text(isDelta: true)))
+        #expect(whole.sequence == 101 && whole.entries.count == 25 && whole.skipped == 0)
+        #expect(delta.sequence == 101 && delta.skipped == 7 && delta.entries.count == 18)
+        #expect(delta.entries.map(\.address) == whole.entries.dropFirst(7).map(\.address))
+    }
+
     @Test("a player that has an older version gets what is new, and the counts fit")
     func delta() throws {
         let list = try #require(grown(parts: 8 * 30 + 3).playlist(.video))

@@ -197,6 +197,63 @@ struct ManifestTests {
         #expect(!silent.multivariantPlaylist(query: "").contains("AUDIO"))
     }
 
+    @Test(
+        "HLS: numbers are counted from the newest period that three target durations begin with, the first where there is less",
+        arguments: [
+            (3, "3.2.11.1.11.1.edge-1.c.0"), (4, "4.1.6.1.6.1.edge-1.b.0"), (12, "12.0.1.1.1.1.edge-1.a.0"),
+        ] as [(Double, String)])
+    func originPlace(segmentSecondsMax: Double, text: String) throws {
+        let recordings = [
+            material("a"), material("b", startSecond: 60, hasAudio: false), material("c", startSecond: 120, isGrowing: true),
+        ]
+        let line = try #require(Timeline(recordings, gaps: .keep))
+        #expect(line.playlistOrigin(segmentSecondsMax: segmentSecondsMax)?.text == text)
+    }
+
+    @Test("HLS: a playlist whose beginning is gone goes on to newer periods, with all that its players were told of")
+    func originAdvances() throws {
+        let (silent, third) = (material("b", startSecond: 60, hasAudio: false), material("c", startSecond: 120))
+        let told = try #require(PlaylistOrigin("3.7.101.1.201.1.edge-1.c.0"))
+        let later = try #require(Timeline([third, material("d", startSecond: 180, isGrowing: true)], gaps: .keep))
+        #expect(later.playlistOrigin(segmentSecondsMax: 3, after: told)?.text == "3.8.106.1.206.1.edge-1.d.0")
+        let mute = material("d", startSecond: 180, isGrowing: true, hasAudio: false)
+        let withoutSound = try #require(Timeline([silent, mute], gaps: .keep))
+        let ofPictures = try #require(PlaylistOrigin("3.7.101.1.0.0.edge-1.b.0"))
+        let ofBoth = try #require(PlaylistOrigin("3.7.101.1.201.1.edge-1.b.0"))
+        #expect(withoutSound.playlistOrigin(segmentSecondsMax: 3, after: ofPictures)?.text == "3.8.106.1.0.0.edge-1.d.0")
+        #expect(withoutSound.playlistOrigin(segmentSecondsMax: 3, after: ofBoth) == nil)
+    }
+
+    @Test("HLS: numbers stay in both renditions when something before what they are counted from is deleted")
+    func playlistOrigin() throws {
+        let (first, silent) = (material("a"), material("b", startSecond: 60, hasAudio: false))
+        let newest = material("c", startSecond: 120, isGrowing: true)
+        let line = try #require(Timeline([first, silent, newest], gaps: .keep))
+        let origin = try #require(line.playlistOrigin(segmentSecondsMax: 3))
+        #expect(origin.text == "3.2.11.1.11.1.edge-1.c.0")
+        #expect(PlaylistOrigin(origin.text) == origin)
+        #expect(try timeline().playlistOrigin(segmentSecondsMax: 12) == nil)
+        let later = try #require(PlaylistOrigin("12.2.13.3.13.3.edge-1.c.0"))
+        for rendition in Timeline.Rendition.allCases {
+            func list(_ material: [RecordedMaterial], _ origin: PlaylistOrigin) throws -> PlaylistCheck? {
+                try #require(Timeline(material, gaps: .keep))
+                    .mediaPlaylist(rendition, addresses: ObjectAddresses(), origin: origin).map { PlaylistCheck($0.text()) }
+            }
+            let whole = try #require(try list([first, silent, newest], origin))
+            #expect(whole.sequence == 1 && whole.discontinuitySequence == 0 && whole.entries.count == 15)
+            for left in [[silent, newest], [first, newest], [newest]] {
+                let rest = try #require(try list(left, origin))
+                #expect(rest.sequence == 11 && rest.discontinuitySequence == 2)
+                #expect(rest.entries.map(\.address) == whole.entries.suffix(5).map(\.address))
+                #expect(rest.entries.first?.tags.last == "#EXT-X-PROGRAM-DATE-TIME:2026-11-20T10:02:00Z")
+            }
+            let cut = try #require(try list([newest], later))
+            #expect(cut.sequence == 13 && cut.entries.map(\.address) == whole.entries.suffix(3).map(\.address))
+            #expect(cut.entries.first?.tags.last == "#EXT-X-PROGRAM-DATE-TIME:2026-11-20T10:02:04Z")
+            #expect(try list([first, silent], origin) == nil)
+        }
+    }
+
     @Test("HLS: while a period grows nothing stands for sound that may only be late")
     func lateSound() throws {
         let recordings = [material("a"), material("b", startSecond: 60, isGrowing: true, hasAudio: false)]

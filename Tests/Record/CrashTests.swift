@@ -41,12 +41,13 @@ struct CrashTests {
 
     @Test(
         "kill -9 at any moment leaves what plays, CMAF or WebM; the next start closes it", .timeLimit(.minutes(5)),
-        arguments: [(FixtureCodec.h264, 12), (.vp8, 6)])
+        arguments: [(FixtureCodec.h264, 10), (.vp8, 5)])
     func killed(codec: FixtureCodec, rounds: Int) async throws {
         let place = try RecordingDirectory()
         let root = place.store.root
         var generator = MediaFixtures.SeededGenerator(seed: 11)
         var closed = 0
+        var decoded: Set<String> = []
         for round in 0..<rounds {
             let segments = round % 4
             let afterUs = UInt32.random(in: 2000...50_000, using: &generator)
@@ -67,14 +68,15 @@ struct CrashTests {
                 let (_, broken) = try CMAFCheck.segment(try place.bytes("\(day)/\(name)"), isVideo: !name.contains("audio_"))
                 #expect(broken == [], "round \(round): \(name)")
             }
-            closed += try await checkRepair(place, round: round)
+            closed += try await checkRepair(place, round: round, decoded: &decoded)
         }
         #expect(closed >= rounds / 2)
         if codec == .vp8 { #expect(try place.names(RecordingDirectory.day("demo")).contains("seg_0001.webm")) }
     }
 
     /// Starts a recorder where one died; returns how many recordings it had to close.
-    private func checkRepair(_ place: RecordingDirectory, round: Int, unlisted: Set<String> = []) async throws -> Int {
+    /// - Parameter decoded: objects that were decoded in earlier rounds, by name; none is written twice.
+    private func checkRepair(_ place: RecordingDirectory, round: Int, decoded: inout Set<String>) async throws -> Int {
         let day = try RecordingDirectory.day("demo")
         let recorder = try place.recorder([:])
         let found = try await recorder.recover()
@@ -85,10 +87,13 @@ struct CrashTests {
         guard found.recordings > 0 else { return 0 }
         let objects = try ManifestCheck(place, day).check(isStatic: true, periods: nil, seconds: nil)
         // Complete: what is there is in the manifest, what is in the manifest is there.
-        #expect(Set(names.filter(SegmentContainer.holds)).symmetricDifference(objects) == unlisted, "round \(round)")
+        #expect(Set(names.filter(SegmentContainer.holds)).symmetricDifference(objects) == [], "round \(round)")
         for row in recorder.recordings().sessions {
             let detail = try await recorder.detail(id: row.id)
             for track in detail.periods.flatMap(\.tracks) where detail.tracks[track.track].kind == "video" {
+                let names = Set(track.segments.map(\.object))
+                if names.isSubset(of: decoded) { continue }
+                decoded.formUnion(names)
                 let file = try track.segments.reduce(try place.bytes(track.initObject)) { try $0 + place.bytes($1.object) }
                 #expect(try Probe.decodeErrors(file) == "", "round \(round)")
             }
@@ -126,16 +131,15 @@ struct CrashTests {
         try FileManager.default.removeItem(atPath: "\(directory)/audio_seg_0002.m4s")
         try Data("half a manifest".utf8).write(to: URL(fileURLWithPath: "\(directory)/.manifest.mpd.x.tmp"))
 
-        #expect(
-            try await checkRepair(place, round: 0, unlisted: ["audio_seg_0003.m4s", "audio_seg_0004.m4s", "audio_seg_0005.m4s"])
-                == 1)
+        var decoded: Set<String> = []
+        #expect(try await checkRepair(place, round: 0, decoded: &decoded) == 1)
         let next = try place.recorder([:])
         #expect(try await next.recover() == (1, 0))
         let detail = try await next.detail(id: try #require(next.recordings().sessions.first?.id))
         let counts = Dictionary(
             uniqueKeysWithValues: detail.periods[0].tracks.map { (detail.tracks[$0.track].kind, $0.segments.count) })
-        // The chunk that was whole in the fifth video segment is kept; sound ends where its hole is.
-        #expect(counts == ["video": 5, "audio": 1])
+        // The chunk that was whole in the fifth video segment is kept; sound has a hole and goes on behind it.
+        #expect(counts == ["video": 5, "audio": 4])
         await next.stopAll()
     }
 }

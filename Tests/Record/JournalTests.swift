@@ -4,6 +4,7 @@ import Journal
 import Media
 import MediaFixtures
 import Presentation
+import StoreFixtures
 import Testing
 
 @testable import Record
@@ -137,6 +138,126 @@ struct JournalTests {
         #expect(check.broken == [] && check.location == nil)
         #expect(kept.contains("type=\"static\"") && kept.contains("start=\"PT20S\""))
         await recorder.stopAll()
+    }
+
+    /// Lines that say that segments of both tracks are gone.
+    private func gone(_ numbers: [Int], kinds: [LaneKind] = LaneKind.allCases, at: Int64) -> [UInt8] {
+        kinds.flatMap { kind in
+            numbers.flatMap { number in
+                var line = JournalLine(.gone, at: at)
+                (line.period, line.kind, line.number) = (1, kind, number)
+                return line.encoded()
+            }
+        }
+    }
+
+    @Test("a segment that is gone leaves a hole; the manifest goes on in another Period behind it, and so do timelines")
+    func hole() throws {
+        let text = JournalText("one", segments: 6)
+        let whole = try #require(RecordedSession.read(text.bytes, directory: text.directory)).session
+        let bytes = text.bytes + gone([3], at: whole.updatedUs + 1)
+        let session = try #require(RecordedSession.read(bytes, directory: text.directory)).session
+        let track = session.periods[0].tracks[0]
+        #expect(track.segments.map(\.number) == [1, 2, 4, 5, 6] && track.nextNumber == 7 && track.gone.map(\.number) == [3])
+        #expect(session.endUs == whole.endUs && session.isEnded && session.updatedUs == whole.updatedUs + 1)
+        let mpd = try #require(DayManifest.render([session], publishUs: 0, segmentSeconds: 4))
+        #expect(mpd.periods.map(\.id) == ["one-1", "one-1.4"])
+        #expect(mpd.periods.map { $0.tracks.map(\.startNumber) } == [[1, 1], [4, 4]])
+        #expect(mpd.periods.map { $0.tracks.map(\.timeline.count) } == [[2, 2], [3, 3]])
+        // Pictures go on first: 3 x 4 s and 42 ticks.
+        #expect(mpd.periods[1].tracks.map(\.presentationTimeOffset) == [1_080_042, 576_022])
+        #expect(mpd.periods[1].startUs == mpd.periods[0].durationUs)
+        let kept = try #require(DayManifest.render([session], publishUs: 0, segmentSeconds: 4, keepsGaps: true))
+        #expect(kept.periods.map(\.startUs) == [0, 12_000_466])
+        let recording = try #require(IndexedRecording(session.row, node: "edge-a"))
+        let timeline = try #require(
+            Timeline([RecordedMaterial(recording: recording, periods: session.indexed, isGrowing: false)], gaps: .keep))
+        #expect(timeline.periods.map(\.startUs) == [0, 12_000_467])
+    }
+
+    @Test("what one track has where the other has a hole is named all the same, once")
+    func holeInOne() throws {
+        let text = JournalText("one", segments: 6)
+        let bytes = text.bytes + gone([1, 3], kinds: [.audio], at: text.startUs)
+        let session = try #require(RecordedSession.read(bytes, directory: text.directory)).session
+        let mpd = try #require(DayManifest.render([session], publishUs: 0, segmentSeconds: 4))
+        #expect(mpd.periods.map { $0.tracks.map(\.startNumber) } == [[1], [2, 2], [4, 4]])
+        #expect(mpd.periods.map { $0.tracks.map(\.timeline.count) } == [[1], [2, 1], [3, 3]])
+        #expect(Set(mpd.periods.map(\.id)).count == 3)
+    }
+
+    @Test("numbers go on behind what is gone, and behind what is lost where that began")
+    func numbersStayTaken() throws {
+        let text = JournalText("one", segments: 3, end: .none)
+        var session = try #require(RecordedSession.read(text.bytes + gone([3], at: text.startUs), directory: text.directory))
+            .session
+        #expect(session.periods[0].tracks.map(\.nextNumber) == [4, 4])
+        let fourth = JournalText("one", segments: 4, end: .none).lines.suffix(2)
+        for line in fourth { session.apply(line) }
+        #expect(session.periods[0].tracks.map { $0.segments.map(\.number) } == [[1, 2, 4], [1, 2, 4]])
+        var lost = JournalLine(.lost, at: text.startUs)
+        (lost.period, lost.kind, lost.number) = (1, .video, 3)
+        session.apply(lost)
+        #expect(session.periods[0].tracks.map(\.nextNumber) == [3, 5])
+    }
+
+    @Test("lines of a later version are passed over, damaged ones end what is read")
+    func unknownLines() throws {
+        let text = JournalText("one", segments: 3)
+        let lines = text.lines.map { $0.encoded() }
+        let later = Array("{\"at\":1795190400000009,\"event\":\"later\",\"n\":[7]}\n".utf8)
+        let bytes = lines.flatMap { $0 + later }
+        let read = try #require(RecordedSession.read(bytes, directory: text.directory))
+        let whole = try #require(RecordedSession.read(text.bytes, directory: text.directory)).session
+        #expect(read.session == whole && read.wholeBytes == bytes.count)
+        for damaged in ["{\"at\":5,\"event\":\"end\",\"n\":\"7\"}\n", "{\"at\":5,\"event\n", "[]\n"] {
+            let head = lines.prefix(5).flatMap { $0 }
+            let cut = head + Array(damaged.utf8) + lines.dropFirst(5).flatMap { $0 }
+            #expect(RecordedSession.read(cut, directory: text.directory)?.wholeBytes == head.count)
+        }
+    }
+
+    @Test(
+        "of what is gone, each hole is said once, and an end once",
+        arguments: [
+            ([], []), ([2], ["gone 2 1"]), ([2, 3], ["gone 2 2"]), ([1, 3, 4, 5], ["gone 1 1", "gone 3 3"]),
+            ([6], ["lost 6 0"]), ([2, 5, 6], ["gone 2 1", "lost 5 0"]), ([1, 2, 3, 4, 5, 6], ["lost 1 0"]), ([0], ["lost 1 0"]),
+        ] as [(Set<Int>, Set<String>)])
+    func losses(numbers: Set<Int>, expected: Set<String>) throws {
+        let text = JournalText("one", segments: 6)
+        let session = try #require(RecordedSession.read(text.bytes, directory: text.directory)).session
+        let track = session.periods[0].tracks[0]
+        // 0 stands for the initialization object.
+        let names = Set(numbers.map { $0 == 0 ? track.initialization : track.objectName($0) })
+        let lines = session.lines(losing: { names.contains($0) }, clock: UpdateClock(now: { 1 }))
+        #expect(lines.allSatisfy { $0.kind == .video && $0.period == 1 } && lines.count == expected.count)
+        #expect(Set(lines.map { "\($0.event) \($0.number ?? 0) \($0.segments ?? 0)" }) == expected)
+        // Read again it is without them.
+        let bytes = text.bytes + lines.flatMap { $0.encoded() }
+        let read = try #require(RecordedSession.read(bytes, directory: text.directory)).session
+        let left = numbers.contains(0) ? [] : (1...6).filter { !numbers.contains($0) }
+        #expect(read.periods[0].tracks[0].segments.map(\.number) == left)
+    }
+
+    @Test(
+        "a run that is gone may reach over what is gone already, and beyond what there is",
+        arguments: [(3, 3, [1, 6]), (5, 2, [1, 3]), (5, 1_000_000_000, [1, 3]), (1, 6, [])] as [(Int, Int64, [Int])])
+    func runs(number: Int, count: Int64, left: [Int]) throws {
+        let text = JournalText("one", segments: 6, end: .none)
+        let bytes = text.bytes + gone([4, 2], at: text.startUs)
+        var session = try #require(RecordedSession.read(bytes, directory: text.directory)).session
+        #expect(session.periods[0].tracks[0].gone.map(\.number) == [2, 4])
+        var line = JournalLine(.gone, at: text.startUs)
+        (line.period, line.kind, line.number, line.segments) = (1, .video, number, count)
+        session.apply(line)
+        let track = session.periods[0].tracks[0]
+        #expect(track.segments.map(\.number) == left && track.nextNumber == 7)
+        #expect(track.gone.map(\.number) == (1...6).filter { !left.contains($0) })
+        for count in [Int64.min, 0, -1, .max] {
+            (line.number, line.segments) = (1, count)
+            session.apply(line)
+        }
+        #expect(session.periods[0].tracks[0] == track)
     }
 
     @Test("damaged journals never trap, nor does what is made of them", arguments: 0..<8 as Range<UInt64>)

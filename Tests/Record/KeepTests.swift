@@ -57,6 +57,20 @@ struct KeepTests {
         #expect(Retention().limitUs(for: "demo", nowUs: nowUs) == nil)
     }
 
+    @Test("how young a change is goes by the clock that noted it, how old may be kept by the one that is behind")
+    func clocks() async throws {
+        var row = try await record("demo")
+        let changedUs = 100 * Self.dayUs
+        // Recorded before the time of day was right, closed after that.
+        (row.endTs, row.updatedAt) = (1_000_000, changedUs)
+        let retention = Retention(days: 1)
+        #expect(!retention.isOver(row, nowUs: changedUs - Self.dayUs, ownUs: changedUs))
+        #expect(!retention.isOver(row, nowUs: changedUs + Self.dayUs, ownUs: changedUs + 3 * Self.dayUs))
+        #expect(retention.isOver(row, nowUs: changedUs + Self.dayUs + 1, ownUs: changedUs + 3 * Self.dayUs))
+        // A change that is still to come says nothing.
+        #expect(retention.isOver(row, nowUs: changedUs - 1, ownUs: changedUs - 1))
+    }
+
     @Test("the share of the file system and the bytes: the larger one is needed")
     func needed() {
         let settings = RecordSettings(freeBytesMin: 1_000, freePercentMin: 5)

@@ -88,6 +88,21 @@ struct SilentSessionTests {
         await recorder.stopAll()
     }
 
+    @Test("one that stands behind more journals than a listing gives at once is found, too")
+    func foundBehind() async throws {
+        _ = try await record()
+        let recorder = try await recorder()
+        let key = try await left(hours: 1)
+        // Half an hour after the others have been made.
+        let nowUs = WallClock.realtimeUs() + 24 * Self.hourUs + Self.hourUs / 2
+        for number in 0...10_000 {
+            let path = "\(place.store.root)/archive/\(JournalName.of("0\(number)"))"
+            #expect(FileManager.default.createFile(atPath: path, contents: nil))
+        }
+        #expect(try await isEnded(key, after: recorder, nowUs: nowUs) == true)
+        await recorder.stopAll()
+    }
+
     private func isEnded(_ key: ObjectKey, after recorder: Recorder, nowUs: Int64) async throws -> Bool {
         await recorder.keeper.sweep(nowUs: nowUs)
         return try #require(RecordedSession.read(try place.bytes(key.path), directory: "archive")?.session).isEnded

@@ -4,8 +4,6 @@ import Store
 import StoreFixtures
 import Testing
 
-@testable import Records
-
 @Suite("Finding journals among media")
 struct JournalWalkTests {
     private let folder: TemporaryFolder
@@ -68,6 +66,24 @@ struct JournalWalkTests {
         #expect(found == expected)
         // All of it would be 121 pages.
         #expect(pages.count <= 12 && store.lists == pages.count)
+    }
+
+    @Test("the rest of a directory that nobody asks for costs no page, and what follows it is found")
+    func directoriesArePassedOver() async throws {
+        var expected: [String] = []
+        for day in 1...3 {
+            // Without runs of segments to be passed over.
+            let directory = "demo/2026/11/0\(day)"
+            try put((100..<160).map { "\(directory)/part-\($0)" } + ["\(directory)/session_x.jsonl"])
+            if day != 2 { expected.append("\(directory)/session_x.jsonl") }
+        }
+        try put(["demo/2026/11/02x/session_y.jsonl", "demo/2026/11/020/session_z.jsonl"])
+        expected.insert(contentsOf: ["demo/2026/11/020/session_z.jsonl", "demo/2026/11/02x/session_y.jsonl"], at: 1)
+        var walk = JournalWalk(store, pageObjects: 20) { $0.path == "demo/2026/11/02" }
+        var pages: [JournalWalk.Page] = []
+        while let page = try await walk.next() { pages.append(page) }
+        #expect(pages.flatMap { $0.journals.map(\.key.path) } == expected)
+        #expect(pages.allSatisfy { !($0.after ?? "").hasPrefix("demo/2026/11/02/") })
     }
 
     @Test(

@@ -69,6 +69,36 @@ struct StoreSyncTests {
         }
     }
 
+    @Test(
+        "a segment that is taken back leaves a hole in the index, be it the journal's word or a node's",
+        arguments: IndexKind.allCases)
+    func hole(kind: IndexKind) async throws {
+        try await StoreBench.run(kind) { bench in
+            for (id, isTold) in [("stored", false), ("told", true)] {
+                var text = JournalText(id, segments: 5)
+                text.directory = "demo/2026/11/20/\(id)"
+                if isTold { try await bench.tell(text, by: "edge-b") } else { try bench.put(text) }
+                await bench.sync.look()
+                let whole = try #require(RecordedSession.read(text.bytes, directory: text.directory)).session
+                var gone = JournalLine(.gone, at: whole.updatedUs + 1)
+                (gone.period, gone.kind, gone.number) = (1, .video, 2)
+                let bytes = text.bytes + gone.encoded()
+                let session = try #require(RecordedSession.read(bytes, directory: text.directory)).session
+                let periods = IndexedPeriod.periods(of: session.detail)
+                if isTold {
+                    #expect(try await bench.index.upsert(try #require(IndexedRecording(session.row, node: "edge-b"))))
+                    try await bench.index.setDetail(node: "edge-b", session: id, periods: periods, updatedUs: session.updatedUs)
+                } else {
+                    try bench.put(text.path, bytes)
+                    await bench.sync.look()
+                }
+                let row = try #require(try await bench.index.recordings(session: id).first)
+                #expect(try await bench.index.periods(of: row) == periods)
+                #expect(try await bench.index.periods(of: row).first?.tracks.first?.segments.map(\.number) == [1, 3, 4, 5])
+            }
+        }
+    }
+
     @Test("what an index has read is not read again after a restart")
     func restart() async throws {
         try await StoreBench.run { bench in

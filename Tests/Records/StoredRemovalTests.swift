@@ -114,6 +114,23 @@ struct StoredRemovalTests {
         }
     }
 
+    @Test(
+        "a node that answers finishes its own removals, but not for ever: it may have lost its disk", arguments: [7_100, 7_300])
+    func left(seconds: Int64) async throws {
+        try await StoreBench.run { bench in
+            let text = JournalText("one", segments: 3)
+            try bench.put(text, withObjects: true)
+            let session = try #require(RecordedSession.read(text.bytes, directory: text.directory)).session
+            try await StoredRemoval(session, from: bench.store, clock: UpdateClock(now: WallTime.nowUs)).mark()
+            bench.setNodes(here: ["edge-a"], read: ["edge-a"])
+            bench.state.aheadUs.withLock { $0 = seconds * 1_000_000 }
+            await bench.sync.look()
+            let left = try await bench.objects()
+            #expect(Set(left) == Set(seconds > 7_200 ? [text.path] : text.objects + [text.path]))
+            #expect(try await bench.rows().isEmpty)
+        }
+    }
+
     @Test("a node that comes back with a recording that was removed is told to remove it, and it is not listed")
     func tombstone() async throws {
         try await StoreBench.run { bench in

@@ -164,6 +164,22 @@ struct RedisConnectionTests {
         await wrong.close()
     }
 
+    @Test("a server that does not know AUTH repeats the password, which is not told on")
+    func unknownCommand() async throws {
+        let server = try RedisServerProcess(["--rename-command", "AUTH", "NOBODY"])
+        try server.start()
+        let redis = RedisConnection(RedisAddress(endpoint: .unix(path: server.socketPath), password: "pa55word"))
+        #expect(
+            await eventually {
+                if case .unavailable(let reason) = redis.status {
+                    reason.contains("unknown command") && !reason.contains("pa55word")
+                } else {
+                    false
+                }
+            })
+        await redis.close()
+    }
+
     @Test("closing twice, and while there is no server")
     func closing() async throws {
         let server = try RedisServerProcess()

@@ -83,6 +83,34 @@ struct CascadeDeskTests {
         #expect(flights.begin(move) { .up } != nil)
     }
 
+    @Test("a stream whose publisher was sent to a node a moment ago is brought from there to the nodes that viewers name")
+    func behindPublisher() async {
+        let gate = Gate()
+        let desk = RouteDesk(cascades: gate)
+        let view = ClusterView(nodes: [node("a"), node("b"), node("c"), node("d")])
+        await desk.note("demo", on: "a", isPublisher: true, nowNs: second)
+        let pick = await desk.watch("demo", in: view, preference: RoutePreference(nodes: ["c"]), nowNs: second)
+        let other = await desk.watch("demo", in: view, preference: RoutePreference(nodes: ["d"]), nowNs: second)
+        #expect(pick.decision == .node("c") && other.decision == .node("d"))
+        gate.open()
+        #expect(await pick.arrival?.value == .up)
+        #expect(await other.arrival?.value == .up)
+        #expect(gate.seen.map(\.onto).sorted() == ["c", "d"] && gate.seen.allSatisfy { $0.from == "a" })
+    }
+
+    @Test("where the publisher was just sent and no viewer has room, the stream is taken from")
+    func behindPublisherWithoutRoom() async {
+        let gate = Gate()
+        let desk = RouteDesk(cascades: gate)
+        let view = ClusterView(nodes: [node("a"), node("b")])
+        await desk.note("demo", on: "a", isPublisher: true, nowNs: second)
+        #expect(await desk.watch("demo", in: view, preference: RoutePreference(), nowNs: second).decision == .node("a"))
+        let other = await desk.watch("demo", in: view, preference: RoutePreference(), busy: ["a"], nowNs: second)
+        gate.open()
+        #expect(await other.arrival?.value == .up)
+        #expect(other.decision == .node("b") && gate.seen == [CascadeMove(stream: "demo", onto: "b", from: "a")])
+    }
+
     @Test("without cascades a full holder is full")
     func off() async {
         let desk = RouteDesk()

@@ -123,6 +123,20 @@ struct RoutePolicyTests {
         Case(
             testDescription: "the holder doesn't answer", nodes: [node("a", streams: [stream("demo")])], excluding: ["a"],
             expected: .noNode),
+        Case(
+            testDescription: "nobody shows it, and a node is named", nodes: [node("a"), node("b", cpu: 0.9)],
+            preference: RoutePreference(nodes: ["b"]), expected: .node("b")),
+        Case(
+            testDescription: "viewers wait for it elsewhere, and a node is named",
+            nodes: [node("a", streams: [stream("demo", isPublished: false, viewers: 1)]), node("b")],
+            preference: RoutePreference(nodes: ["b"]), expected: .node("b")),
+        Case(
+            testDescription: "nobody shows it, and the named nodes have been asked", nodes: [node("a"), node("b")],
+            preference: RoutePreference(nodes: ["b"]), excluding: ["b"], expected: .noSuchStream),
+        Case(
+            testDescription: "nobody shows it, and the named nodes are lost, leaving or other software",
+            nodes: [node("a", status: .lost), node("b", status: .draining), node("c", software: "live777 0.9.0"), node("d")],
+            preference: RoutePreference(nodes: ["a", "b", "c"]), expected: .noSuchStream),
     ]
 
     @Test("random clusters: never a lost, full, excluded or draining node", arguments: 1...8 as ClosedRange<UInt64>)

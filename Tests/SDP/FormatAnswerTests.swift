@@ -106,6 +106,12 @@ struct FormatAnswerTests {
         #expect(video.format(for: .h264)?.payloadType == video.payloadType)
         #expect(video.format(for: Self.vp8)?.codec.name == "VP8")
         #expect(video.format(for: Codec(name: "MPEG4-GENERIC", clockRate: 48000, channels: 2)) == nil)
+        // One in use stays while it plays the source.
+        let baseline = try #require(
+            video.format(for: Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=42001f")))
+        #expect(baseline.payloadType != video.payloadType)
+        #expect(video.format(for: .h264, keeping: baseline.payloadType) == baseline)
+        #expect(video.format(for: Self.vp8, keeping: baseline.payloadType)?.codec.name == "VP8")
     }
 
     @Test("video that the stream has not yet is accepted with all that the viewer takes; sound alone stays as it is")

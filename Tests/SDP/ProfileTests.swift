@@ -64,8 +64,23 @@ struct ProfileCase: CustomTestStringConvertible, Sendable {
         // H.264: profile and packetization mode (RFC 6184 section 8.2.2).
         ProfileCase("H264", "packetization-mode=1;profile-level-id=42e01f", "packetization-mode=1;profile-level-id=42e034", 0),
         ProfileCase("H264", "packetization-mode=1;profile-level-id=42001f", "packetization-mode=1;profile-level-id=42e01f", 1),
-        ProfileCase("H264", "packetization-mode=1;profile-level-id=42e01f", "packetization-mode=1;profile-level-id=64001f", nil),
+        // Who names Baseline alone plays Main and High nevertheless, but is the last choice, and has not more bits or colour.
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=42e01f", "packetization-mode=1;profile-level-id=64001f", 25),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=42e01f", "packetization-mode=0;profile-level-id=64001f", 33),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=42001f", "packetization-mode=1;profile-level-id=4d001f", 25),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=42e01f", "packetization-mode=1;profile-level-id=6e001f", nil),
+        ProfileCase("H264", "packetization-mode=0;profile-level-id=42e01f", "packetization-mode=1;profile-level-id=64001f", nil),
         ProfileCase("H264", "packetization-mode=0;profile-level-id=42e01f", "packetization-mode=1;profile-level-id=42e01f", nil),
+        // High 4:4:4 Predictive plays what is below it, and nothing below it plays it.
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=f4001f", "packetization-mode=1;profile-level-id=64001f", 4),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=f4001f", "packetization-mode=1;profile-level-id=640c1f", 4),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=f4001f", "packetization-mode=1;profile-level-id=42e01f", 7),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=f4001f", "packetization-mode=0;profile-level-id=42e01f", 15),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=f4001f", "packetization-mode=1;profile-level-id=6e001f", 2),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=7a001f", "packetization-mode=1;profile-level-id=6e001f", 1),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=64001f", "packetization-mode=1;profile-level-id=f4001f", nil),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=6e001f", "packetization-mode=1;profile-level-id=7a001f", nil),
+        ProfileCase("H264", "packetization-mode=1;profile-level-id=6e001f", "packetization-mode=1;profile-level-id=64001f", 2),
     ]
 }
 

@@ -4,7 +4,7 @@ import Testing
 @testable import SDP
 
 /// An offer as a real client sent it; `make interop` records them. The file's name tells the client, its version, what it does and, of
-/// a publisher, the codecs.
+/// a publisher, the codecs. libdatachannel's are of a program that sets it up as OBS Studio 32 does.
 struct RecordedOffer: CustomTestStringConvertible, Sendable {
     let testDescription: String
     let bytes: [UInt8]
@@ -32,7 +32,7 @@ struct RecordedOfferTests {
     @Test("there are some of each client")
     func clients() {
         let names = Set(RecordedOffer.all.compactMap { $0.testDescription.split(separator: " ").first.map(String.init) })
-        #expect(names == ["aiortc", "chromium", "ffmpeg", "firefox", "gstreamer"])
+        #expect(names == ["aiortc", "chromium", "ffmpeg", "firefox", "gstreamer", "libdatachannel"])
     }
 
     @Test(

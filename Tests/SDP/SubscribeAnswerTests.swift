@@ -175,7 +175,10 @@ struct SubscribeAnswerTests {
         #expect(try answer(only).tracks.map(\.payloadType) == [100, 111])
         let modeZero = OfferCorpus.chromePlayer.text
             .replacingLine("m=video 9 UDP/TLS/RTP/SAVPF 96 97 103 104 107 109 39 100", with: "m=video 9 UDP/TLS/RTP/SAVPF 96 107")
-        #expect(throws: SDPError.unacceptable("no common video codec")) { try answer(modeZero) }
+        let obstacle = try #require(throws: SDPError.self) { try answer(modeZero) }
+        // Who reads it learns what the stream is.
+        let stream = "no common video codec: the stream is H264 (\(Self.stream[0].codec.fmtp)), and the offer has other profiles"
+        #expect("\(obstacle)".contains(stream))
     }
 
     @Test("a viewer who names no H.264 parameters gets what there is and is told; one who names the stream's goes before")
@@ -199,18 +202,24 @@ struct SubscribeAnswerTests {
         #expect(result.sdp(local: OfferCorpus.local).contains("m=audio 0 "))
     }
 
+    private static func without(_ kind: String, _ stream: String) -> String {
+        "no common \(kind) codec: the stream is \(stream), and the offer has none; the publisher can send another codec"
+    }
+
     @Test("sound that the viewer cannot play leaves the picture, and alone is an error")
     func silent() throws {
         let aac = SourceTrack(
             kind: .audio, codec: Codec(name: "MPEG4-GENERIC", clockRate: 48000, channels: 2, fmtp: "config=1190"))
         #expect(try answer(OfferCorpus.chromePlayer.text, [Self.stream[0], aac]).tracks.map(\.kind) == [.video])
-        #expect(throws: SDPError.unacceptable("no common audio codec")) { try answer(OfferCorpus.chromePlayer.text, [aac]) }
+        #expect(throws: SDPError.unacceptable(Self.without("audio", "MPEG4-GENERIC (config=1190)"))) {
+            try answer(OfferCorpus.chromePlayer.text, [aac])
+        }
     }
 
     @Test("video that the viewer cannot play is an error, not a black picture")
     func black() throws {
         let vp9 = Codec(name: "VP9", clockRate: 90000)
-        #expect(throws: SDPError.unacceptable("no common video codec")) {
+        #expect(throws: SDPError.unacceptable(Self.without("video", "VP9"))) {
             try answer(OfferCorpus.chromePlayer.text, [SourceTrack(kind: .video, codec: vp9), Self.stream[1]])
         }
     }

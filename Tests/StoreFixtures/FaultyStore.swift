@@ -8,11 +8,17 @@ package final class FaultyStore: ObjectStore {
 
     package struct State {
         package var fault: StoreError?
+        /// Its own time of day.
+        package var nowUs: Int64?
+        /// Objects whose reading is refused.
+        package var refused: Set<String> = []
         /// After so many requests all fail.
         package var failsAfter: Int?
         /// Fails a write after it was done: the answer was lost.
         package var losesAnswers = 0
         package var delay: Duration?
+        /// What only reads is answered at once.
+        package var delaysOnlyWrites = false
         package var puts: [(key: String, bytes: Int64)] = []
         package var attempts = 0
         package var underWay = 0
@@ -34,6 +40,7 @@ package final class FaultyStore: ObjectStore {
     package var puts: [(key: String, bytes: Int64)] { state.withLock { $0.puts } }
     package var gets: [String] { state.withLock { $0.gets } }
     package var lists: Int { state.withLock { $0.lists } }
+    package var nowUs: Int64? { state.withLock { $0.nowUs } }
     package var attempts: Int { state.withLock { $0.attempts } }
     package var refusals: Int { state.withLock { $0.refusals } }
     package var underWayMax: Int { state.withLock { $0.underWayMax } }
@@ -43,14 +50,18 @@ package final class FaultyStore: ObjectStore {
         puts.map(\.key).filter { $0.hasSuffix(".m4s") && $0.hasPrefix(prefix) }
     }
 
-    private func enter() async throws(StoreError) {
+    private func enter(isWrite: Bool = false) async throws(StoreError) {
         let (fault, delay) = state.withLock { state in
             state.attempts += 1
-            guard let left = state.failsAfter else { return (state.fault, state.delay) }
+            let delay = isWrite || !state.delaysOnlyWrites ? state.delay : nil
+            guard let left = state.failsAfter else { return (state.fault, delay) }
             state.failsAfter = max(0, left - 1)
-            return (left > 0 ? state.fault : .unavailable(reason: "enough"), state.delay)
+            return (left > 0 ? state.fault : .unavailable(reason: "enough"), delay)
         }
-        if let delay { try? await Task.sleep(for: delay) }
+        if let delay {
+            // As a client that gives a request up.
+            do { try await Task.sleep(for: delay) } catch { throw .unavailable(reason: "cancelled") }
+        }
         if let fault { throw fault }
     }
 
@@ -65,7 +76,7 @@ package final class FaultyStore: ObjectStore {
     }
 
     package func put(_ key: ObjectKey, _ bytes: [UInt8], condition: PutCondition) async throws(StoreError) -> ObjectInfo {
-        try await enter()
+        try await enter(isWrite: true)
         await state.withLock { $0.interloper }?(key)
         do throws(StoreError) {
             return try written(try await files.put(key, bytes, condition: condition))
@@ -83,7 +94,7 @@ package final class FaultyStore: ObjectStore {
             state.underWayMax = max(state.underWayMax, state.underWay)
         }
         defer { state.withLock { $0.underWay -= 1 } }
-        try await enter()
+        try await enter(isWrite: true)
         return try written(try await files.put(key, file: file, contentType: contentType, ifAbsent: ifAbsent))
     }
 
@@ -91,7 +102,11 @@ package final class FaultyStore: ObjectStore {
 
     package func get(_ key: ObjectKey, range: Range<Int64>?) async throws(StoreError) -> ObjectBody {
         try await enter()
-        state.withLock { $0.gets.append(key.path) }
+        let isRefused = state.withLock { state in
+            state.gets.append(key.path)
+            return state.refused.contains(key.path)
+        }
+        if isRefused { throw .denied(reason: "not this one") }
         return try await files.get(key, range: range)
     }
 
@@ -107,7 +122,7 @@ package final class FaultyStore: ObjectStore {
     }
 
     package func delete(_ key: ObjectKey) async throws(StoreError) {
-        try await enter()
+        try await enter(isWrite: true)
         try await files.delete(key)
     }
 

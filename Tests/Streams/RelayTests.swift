@@ -194,7 +194,7 @@ struct RelayTests {
             #expect(await pair.b.registry.idleNs(of: "demo") == 0)
             pair.b.clock.advance(ms: 2000)
             #expect(await pair.b.registry.idleNs(of: "demo") == 2_000_000_000)
-            await pair.b.registry.setRecording(["demo": nil])
+            await pair.b.registry.setRecording(["demo": RecordingOrder()])
             #expect(await pair.b.registry.idleNs(of: "demo") == 0)
             #expect(await pair.b.registry.idleNs(of: "other") == nil)
         }

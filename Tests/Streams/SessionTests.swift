@@ -197,7 +197,7 @@ struct LifecycleTests {
     func recording() async throws {
         try await TestBench.with({ $0.autoDeleteWHIPMs = 0 }) { bench in
             let answer = try await bench.publish("demo")
-            await bench.registry.setRecording(["demo": nil, "other": nil])
+            await bench.registry.setRecording(["demo": RecordingOrder(), "other": RecordingOrder()])
             try await bench.registry.end(stream: "demo", session: answer.sessionID)
             bench.clock.advance(ms: 100_000)
             await bench.registry.sweep()

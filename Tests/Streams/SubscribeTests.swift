@@ -6,6 +6,23 @@ import Testing
 
 @Suite("Subscribing (draft-ietf-wish-whep section 4.2)")
 struct SubscribeTests {
+    @Test("viewers that agreed on the same formats share one list of them")
+    func sharedFormats() async throws {
+        try await TestBench.with { bench in
+            _ = try await bench.publish("demo")
+            let vp8 = Codec(name: "VP8", clockRate: 90000)
+            for _ in 0..<2 { _ = try await bench.subscribe("demo", codecs: [.opus, .h264, vp8]) }
+            _ = try await bench.subscribe("demo")
+            let lists = await bench.registry.streams["demo"]?.viewers.values.compactMap { viewer in
+                viewer.tracks.first { $0.kind == .video }?.alternatives
+            }
+            let some = try #require(lists).filter { !$0.isEmpty }
+            #expect(some.count == 2 && some.allSatisfy { $0.map(\.codec.name) == ["VP8"] })
+            let places = Set(some.map { list in list.withUnsafeBytes { $0.baseAddress } })
+            #expect(places.count == 1)
+        }
+    }
+
     @Test("a stream that is not there is 404, or is made when the strategy says so")
     func unknown() async throws {
         try await TestBench.with { bench in
@@ -66,9 +83,9 @@ struct SubscribeTests {
             }
             // Asked before anybody published: answered for constrained baseline.
             try await bench.registry.create(stream: "demo")
-            let early = try await bench.subscribe("demo", codecs: [.h264, h264("64001f"), .opus])
+            let early = try await bench.subscribe("demo", codecs: [.h264, h264("f4001f"), .opus])
             let narrow = try await bench.subscribe("demo", codecs: [.h264, .opus])
-            let superset = try await bench.subscribe("demo", codecs: [h264("64001f"), .opus])
+            let superset = try await bench.subscribe("demo", codecs: [h264("f4001f"), .opus])
             let audio = try await bench.subscribe("demo", codecs: [.opus])
             let publisher = try await bench.publish("demo")
             let key = try #require(await bench.registry.key(of: "demo"))
@@ -76,11 +93,41 @@ struct SubscribeTests {
                 await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: profile))
             }
             #expect(await bench.registry.owner(stream: "demo", session: narrow.sessionID) != nil)
-            await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x64001F))
+            await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x6E001F))
             #expect(await bench.registry.owner(stream: "demo", session: narrow.sessionID) == nil)
             for stays in [early, superset, audio] {
                 #expect(await bench.registry.owner(stream: "demo", session: stays.sessionID) != nil)
             }
+        }
+    }
+
+    @Test("a viewer keeps its payload type while that plays what the stream shows to be: another begins with a key frame")
+    func profileOnAir() async throws {
+        try await TestBench.with { bench in
+            func h264(_ profile: String) -> Codec {
+                Codec(name: "H264", clockRate: 90000, fmtp: "packetization-mode=1;profile-level-id=\(profile)")
+            }
+            let publisher = try await bench.publish("demo", codecs: [h264("42001f"), .opus])
+            let key = try #require(await bench.registry.key(of: "demo"))
+            let viewer = try await bench.subscribe("demo", codecs: [h264("42001f"), h264("42e01f"), h264("640c1f"), .opus])
+            func video() async throws -> (first: UInt8, used: UInt8) {
+                let session = try #require(await bench.registry.streams["demo"]?.viewers[viewer.sessionID])
+                let track = try #require(session.tracks.first { $0.kind == .video })
+                return (track.payloadType, track.ssrc.flatMap { session.payloadTypes[$0] } ?? track.payloadType)
+            }
+            let (first, _) = try await video()
+            // Constrained baseline, which a baseline decoder plays; then what it doesn't.
+            await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x42E01F))
+            #expect(try await video().used == first)
+            await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x640C1F))
+            let high = try await video().used
+            #expect(high != first)
+            await bench.registry.take(.h264Profile(key, session: publisher.sessionID, profileLevelID: 0x42E01F))
+            #expect(try await video().used == high)
+            // The next publisher's begins with a key frame anyway, so it gets the closest.
+            try await bench.registry.end(stream: "demo", session: publisher.sessionID)
+            _ = try await bench.publish("demo", codecs: [h264("42001f"), .opus])
+            #expect(try await video().used == first)
         }
     }
 

@@ -9,10 +9,7 @@ enum Interrupt {
 
     static func install() {
         signal(SIGPIPE, SIG_IGN)
-        var action = sigaction()
-        action.__sigaction_handler.sa_handler = noteSignal
-        sigaction(SIGINT, &action, nil)
-        sigaction(SIGTERM, &action, nil)
+        handle([SIGINT, SIGTERM], by: noteInterrupt)
     }
 
     fileprivate static func note() {
@@ -20,4 +17,24 @@ enum Interrupt {
     }
 }
 
-private func noteSignal(_: Int32) { Interrupt.note() }
+/// SIGUSR1, by which whoever started a publisher asks how late its frames were since the last time.
+enum Inquiry {
+    private static let isPending = Atomic<Bool>(false)
+
+    static func install() { handle([SIGUSR1], by: noteInquiry) }
+
+    /// Whether one has come since the last call.
+    static func take() -> Bool { isPending.exchange(false, ordering: .relaxed) }
+
+    fileprivate static func note() { isPending.store(true, ordering: .relaxed) }
+}
+
+private func handle(_ signals: [Int32], by handler: @escaping @convention(c) (Int32) -> Void) {
+    var action = sigaction()
+    action.__sigaction_handler.sa_handler = handler
+    for signal in signals { sigaction(signal, &action, nil) }
+}
+
+private func noteInterrupt(_: Int32) { Interrupt.note() }
+
+private func noteInquiry(_: Int32) { Inquiry.note() }

@@ -66,33 +66,48 @@ struct PlayOptions {
     var profiles = SRTPProfile.allCases
 }
 
+struct AskOptions {
+    /// Of what echoes.
+    var address: SocketAddress
+    var sockets = 1
+    /// Datagrams of them all together.
+    var perSecond = 1
+    var bytes = 100
+    var durationSeconds = 10
+}
+
 /// The command line.
 enum Command {
     case help
     case publish(PublishOptions)
     case play(PlayOptions)
+    case ask(AskOptions)
 
     static let usage = """
         edge-bench publish --url WHIP_URL [--token T] [--input FILE|-] [--loop] [--duration S] [--streams N] [--patience S] [--stamp] [--silent]
           Sends the H.264 and Opus tracks of a file, or of standard input, in their own time; a file also N times at once,
           with 1 to N in the URL for {n}. A session that is lost, or silent for so many seconds, is asked for again.
           --silent only connects. --stamp tells in every seventh picture when it was sent (user data SEI), from which viewers measure delays.
+          On SIGUSR1 it prints a line of JSON: how long after they were due its frames had left since the last one.
         edge-bench play --url WHEP_URL [--token T] [--viewers N] [--joining N] [--rate PER_S] [--settle S] [--stay MS] [--duration S]
             [--profile gcm|sha1] [--idle] [--deaf] [--json]
           Joins N viewers, the n-th with n in the URL for {n}, decrypts everything and reports packets, loss, order, key frames, join
           times and the delays of stamped pictures. Progress is on standard error. --settle counts, and lets the duration begin, only
           two seconds after all viewers have a picture, or after S seconds. --stay lets each leave so long after its first picture. --idle is
           for streams that nobody publishes: being connected is enough. --deaf viewers read nothing once they are connected.
-        Ctrl-C ends either and its sessions.
+        edge-bench ask --to IP:PORT [--sockets N] [--rate PER_S] [--bytes B] [--duration S]
+          Sends datagrams of B bytes from N sockets in turn to an echo (floor --echo) and counts what comes back, after two seconds.
+        Ctrl-C ends each of them and its sessions.
         """
 
     init(parsing arguments: [String]) throws(OptionError) {
-        guard let name = arguments.first else { throw .missing("publish or play") }
+        guard let name = arguments.first else { throw .missing("publish, play or ask") }
         var scanner = Scanner(arguments: Array(arguments.dropFirst()))
         switch name {
         case "--help", "-h", "help": self = .help
         case "publish": self = .publish(try Self.publish(&scanner))
         case "play": self = .play(try Self.play(&scanner))
+        case "ask": self = .ask(try Self.ask(&scanner))
         default: throw .unknown(name)
         }
     }
@@ -146,6 +161,28 @@ enum Command {
             }
         }
         guard !options.url.isEmpty else { throw .missing("--url") }
+        return options
+    }
+
+    private static func ask(_ scanner: inout Scanner) throws(OptionError) -> AskOptions {
+        var options = AskOptions(address: SocketAddress(ipv4: 0, port: 0))
+        while let option = scanner.next() {
+            switch option {
+            case "--to":
+                let value = try scanner.value(option)
+                let (host, port) = value.lastIndex(of: ":").map { (value[..<$0], value[value.index(after: $0)...]) } ?? ("", "")
+                guard let number = UInt16(port), number > 0, let address = SocketAddress(String(host), port: number) else {
+                    throw .badValue(option: option, value: value)
+                }
+                options.address = address
+            case "--sockets": options.sockets = try scanner.number(option, 1...20_000)
+            case "--rate": options.perSecond = try scanner.number(option, 1...100_000)
+            case "--bytes": options.bytes = try scanner.number(option, 1...1200)
+            case "--duration": options.durationSeconds = try scanner.number(option, 1...86_400)
+            default: throw .unknown(option)
+            }
+        }
+        guard options.address.port > 0 else { throw .missing("--to") }
         return options
     }
 

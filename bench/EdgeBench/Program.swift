@@ -1,7 +1,7 @@
 import Glibc
 import Log
 
-/// The load generator: publishes a file over WHIP or plays many viewers over WHEP, on the product's own transport.
+/// The load generator: publishes a file over WHIP or plays many viewers over WHEP, on the product's own transport; or asks an echo.
 enum Program {
     static let log = Logger("bench")
 
@@ -18,6 +18,8 @@ enum Program {
                 return await Publishing.run(options)
             case .play(let options):
                 return await Playing(options).run()
+            case .ask(let options):
+                return await Asking(options: options).run()
             }
         } catch {
             Console.error("\(error)\n\n\(Command.usage)")

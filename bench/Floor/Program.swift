@@ -5,12 +5,14 @@ import SDP
 import SampleMedia
 
 /// The least that sending a stream to so many viewers can cost: a WHEP server that does nothing but encrypt a packetised film for each of
-/// them and send it, one message for each frame. There is no publisher, no ring, no repair, no report and no rewriting.
+/// them and send it, one message for each frame. There is no publisher, no ring, no repair, no report and no rewriting. And the least that answering can cost.
 enum Program {
     static let usage = """
         floor --input FILE [--listen HOST:PORT] [--address IP] [--port UDP_PORT] [--profile gcm|sha1]
           Plays FILE in a loop to everybody who asks at /whep/any, from the address viewers are told, with SRTP's AEAD_AES_128_GCM or
           AES_CM_128_HMAC_SHA1_80.
+        floor --echo UDP_PORT [--answer BYTES]
+          Sends the first so many bytes of each datagram back to where it came from.
         """
 
     struct Options {
@@ -19,6 +21,9 @@ enum Program {
         var address = "127.0.0.1"
         var port: UInt16 = 0
         var profile = SRTPProfile.aeadAES128GCM
+        /// Where datagrams are echoed instead.
+        var echoPort: UInt16?
+        var answerBytes = Int.max
 
         init?(_ arguments: [String]) {
             guard arguments.count.isMultiple(of: 2) else { return nil }
@@ -34,10 +39,16 @@ enum Program {
                 case "--profile":
                     guard ["gcm", "sha1"].contains(value) else { return nil }
                     profile = value == "gcm" ? .aeadAES128GCM : .aes128CMSHA1_80
+                case "--echo":
+                    guard let number = UInt16(value) else { return nil }
+                    echoPort = number
+                case "--answer":
+                    guard let number = Int(value), number > 0 else { return nil }
+                    answerBytes = number
                 default: return nil
                 }
             }
-            if input.isEmpty { return nil }
+            if input.isEmpty, echoPort == nil { return nil }
         }
     }
 
@@ -48,6 +59,11 @@ enum Program {
             return 2
         }
         do {
+            if let port = options.echoPort {
+                let echo = Echo(port: port, answerBytes: options.answerBytes)
+                try await BlockingThread.run { Result { try echo.run() } }.get()
+                return 0
+            }
             let film = try await Film.read(options.input)
             let sender = try Sender(film: film, port: options.port)
             let endpoint = Endpoint(

@@ -8,8 +8,6 @@ import Synchronization
 /// One thread and one socket: at each frame's time, the frame for every viewer, encrypted into a slab and sent in batches.
 // why: everything but the queue and the socket belongs to the thread that runs ``run()``.
 final class Sender: @unchecked Sendable {  // why: see the line above
-    enum Failure: Error { case noSocket(Int32) }
-
     /// Messages in one call, and what they may hold: little enough to stay in the second-level cache until the kernel has copied it.
     private static let batch = 16
     private static let slabBytes = 256 << 10
@@ -34,31 +32,10 @@ final class Sender: @unchecked Sendable {  // why: see the line above
 
     init(film: Film, port: UInt16) throws {
         self.film = film
-        (descriptor, self.port) = try Self.open(port: port)
+        (descriptor, self.port) = try FloorSocket.open(port: port)
         messages.initialize(repeating: tributary_message(), count: Self.batch)
         sequences = .allocate(capacity: film.tracks.count)
         sequences.initialize(repeating: 0)
-    }
-
-    /// An IPv4 socket on the port, or on any when that is 0.
-    private static func open(port: UInt16) throws -> (descriptor: Int32, port: UInt16) {
-        let descriptor = socket(AF_INET, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-        guard descriptor >= 0 else { throw Failure.noSocket(errno) }
-        var bytes: Int32 = 8 << 20
-        let length = socklen_t(MemoryLayout<Int32>.size)
-        setsockopt(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, length)
-        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, length)
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-        let result = withUnsafeMutablePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, size) == 0 ? getsockname(descriptor, $0, &size) : -1
-            }
-        }
-        guard result == 0 else { throw Failure.noSocket(errno) }
-        return (descriptor, UInt16(bigEndian: address.sin_port))
     }
 
     func add(_ joining: Joining) { queue.withLock { $0.append(joining) } }

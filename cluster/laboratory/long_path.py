@@ -35,7 +35,8 @@ def lead_here() -> None:
         subprocess.run(words, check=True)
 
 
-def main(delay_s: float, late_share: float, late_s: float, lost_share: float) -> None:
+def main(home: bytes, delay_s: float, late_share: float, late_s: float, lost_home: float, lost_away: float) -> None:
+    """`home`: what addresses behind the router begin with; of what goes there another share is lost than of what comes from there."""
     descriptor = tunnel()
     lead_here()
     chance = random.Random(1)
@@ -51,7 +52,8 @@ def main(delay_s: float, late_share: float, late_s: float, lost_share: float) ->
             except BlockingIOError:
                 break
             number += 1
-            if chance.random() < lost_share:
+            # The destination of an IPv4 header.
+            if chance.random() < (lost_home if packet[16:20].startswith(home) else lost_away):
                 continue
             heapq.heappush(waiting, (now + delay_s + (late_s if chance.random() < late_share else 0), number, packet))
         while waiting and waiting[0][0] <= now:
@@ -59,5 +61,5 @@ def main(delay_s: float, late_share: float, late_s: float, lost_share: float) ->
 
 
 if __name__ == "__main__":
-    delay_ms, late, late_ms, lost = map(float, sys.argv[1:])
-    main(delay_ms / 1000, late, late_ms / 1000, lost)
+    delay_ms, late, late_ms, *lost = map(float, sys.argv[2:])
+    main(bytes(map(int, sys.argv[1].split("."))), delay_ms / 1000, late, late_ms / 1000, *lost)

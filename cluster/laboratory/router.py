@@ -45,15 +45,17 @@ class Router:
         self._nat("-R", "POSTROUTING", "2", *self._mapping)
         self._run("conntrack", "-D", "-p", "udp")
 
-    def lengthen(self, member: str, delay_ms: float, late_share: float = 0, late_ms: float = 0, lost_share: float = 0) -> None:
+    def lengthen(
+            self, member: str, delay_ms: float, late_share: float = 0, late_ms: float = 0, lost_home: float = 0, lost_away: float = 0) -> None:
         """Datagrams to and from `member` take so long each way from now on, a share of them that much longer, so that others overtake them,
-        and a share is lost. Their addresses are left as they are: a datagram that passes twice would be another one to the NAT."""
+        and shares of those to who is behind the router, and of those from there, are lost. Their addresses are left as they are: a datagram
+        that passes twice would be another one to the NAT."""
         self._nat("-D", "POSTROUTING", "2")
         run("ip", "-n", self._network.namespace(member), "route", "add", f"{HOME_SUBNET}.0/24", "via", ROUTER)
         program = pathlib.Path(__file__).with_name("long_path.py")
         # Ends with the lab, as all that runs in its namespaces.
-        numbers = map(str, (delay_ms, late_share, late_ms, lost_share))
-        subprocess.Popen(["ip", "netns", "exec", self._inside, sys.executable, str(program), *numbers])
+        numbers = map(str, (delay_ms, late_share, late_ms, lost_home, lost_away))
+        subprocess.Popen(["ip", "netns", "exec", self._inside, sys.executable, str(program), HOME_SUBNET, *numbers])
 
     def ports(self) -> set[int]:
         """Those that the clients' datagrams have on the outside now."""

@@ -12,12 +12,21 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/crypto.h>
+#include <openssl/bio.h>
+#include <openssl/buffer.h>
 
 // OpenSSL spells these as macros, which Swift cannot see.
 static inline long tributary_ssl_set_mtu(SSL *ssl, long bytes) { return SSL_set_mtu(ssl, bytes); }
 static inline int tributary_dtls_get_timeout(SSL *ssl, struct timeval *left) { return (int)DTLSv1_get_timeout(ssl, left); }
 static inline int tributary_dtls_handle_timeout(SSL *ssl) { return (int)DTLSv1_handle_timeout(ssl); }
 static inline int tributary_bio_reset(BIO *bio) { return (int)BIO_reset(bio); }
+/* Gives a memory BIO empty memory for what it holds; nothing when it has none, or when there is none to give. */
+static inline void tributary_bio_renew(BIO *bio) {
+    BUF_MEM *held = NULL;
+    if (BIO_get_mem_ptr(bio, &held) <= 0 || held == NULL || held->max == 0) return;
+    BUF_MEM *empty = BUF_MEM_new();
+    if (empty != NULL && BIO_set_mem_buf(bio, empty, BIO_CLOSE) <= 0) BUF_MEM_free(empty);
+}
 static inline long tributary_bio_set_eof_retry(BIO *bio) { return BIO_set_mem_eof_return(bio, -1); }
 static inline size_t tributary_bio_peek(BIO *bio, const uint8_t **bytes) {
     char *start = NULL;

@@ -83,6 +83,17 @@ public struct ClusterView: Sendable, Equatable {
         let holders = reachable.filter { $0.stream(stream) != nil }
         return StreamPresence.allCases.flatMap { presence in holders.filter { $0.stream(stream)?.presence == presence } }
     }
+
+    /// Adds a publishing session that a node has not told of yet; nothing when there is no such node.
+    /// - Parameter upstream: the nodes that the stream comes through; nil: as the node says.
+    public mutating func add(_ session: SessionRecord, to stream: String, at alias: String, upstream: [String]? = nil) {
+        guard let index = nodes.firstIndex(where: { $0.alias == alias }) else { return }
+        var record = nodes[index].stream(stream) ?? StreamRecord(id: stream, createdAt: 0)
+        record.publish.sessions.append(session)
+        record.upstream = upstream ?? record.upstream
+        nodes[index].streams.removeAll { $0.id == stream }
+        nodes[index].streams.append(record)
+    }
 }
 
 extension StreamRecord {

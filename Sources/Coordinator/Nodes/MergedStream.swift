@@ -63,6 +63,7 @@ extension ClusterView {
         merged.onDemand = parts.contains { $0.onDemand }
         merged.recording = !isLost && parts.contains { $0.recording }
         merged.recordingBaseDir = merged.recording ? parts.lazy.compactMap(\.recordingBaseDir).first : nil
+        merged.recordingMaxSeconds = merged.recording ? parts.lazy.compactMap(\.recordingMaxSeconds).first : nil
         merged.statsScope = parts.count == 1 ? parts[0].statsScope : "clusterNodeWork"
         merged.node = sorted.first?.node
         merged.stats.publish = sorted.first?.stats.publish ?? TrafficStats()

@@ -239,7 +239,11 @@ public actor NodeDirectory {
         return isNew
     }
 
-    func heard(_ streams: [StreamRecord], alias: String) { table.heard(streams, alias: alias) }
+    /// - Returns: false for what is older than what was heard before.
+    @discardableResult
+    func heard(_ streams: [StreamRecord], alias: String, reading: UInt64? = nil) -> Bool {
+        table.heard(streams, alias: alias, reading: reading)
+    }
 
     func disconnected(_ alias: String) { table.disconnected(alias, nowNs: Monotonic.nowNs()) }
 

@@ -20,6 +20,8 @@ struct NodeTable {
     private struct Entry {
         var record: NodeRecord
         var streams: [StreamRecord] = []
+        /// The newest look at the registry that the streams are of.
+        var reading: UInt64 = 0
         var software: String?
         var token: String?
         var isConfigured = false
@@ -108,14 +110,23 @@ struct NodeTable {
     }
 
     /// The node said which streams it has. That it lives its own record says, so that none counts as alive whose record can't be read.
-    mutating func heard(_ streams: [StreamRecord], alias: String) {
-        guard var entry = entries[alias] else { return }
+    ///
+    /// - Parameter reading: which look at the registry it is of; one that was begun earlier than the last is left out.
+    /// - Returns: whether it was taken.
+    @discardableResult
+    mutating func heard(_ streams: [StreamRecord], alias: String, reading: UInt64? = nil) -> Bool {
+        guard var entry = entries[alias] else { return false }
+        if let reading {
+            guard reading > entry.reading else { return false }
+            entry.reading = reading
+        }
         entry.streams = streams.map { stream in
             var stream = stream
             stream.node = alias
             return stream
         }
         entries[alias] = entry
+        return true
     }
 
     /// The event stream broke off: the node has a moment to come back.

@@ -160,10 +160,11 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
         }
         for first in stride(from: 0, to: wanted.count, by: Self.streamsAtOnce) {
             let part = wanted[first..<min(first + Self.streamsAtOnce, wanted.count)]
+            let readings = part.map { reader.beginReading($0) }
             let answers = try await connection.send(part.map { RedisCommand("GET", keys.streams($0)) })
             await withTaskGroup(of: Void.self) { group in
-                for (alias, value) in zip(part, answers) {
-                    if let bytes = value.bytes { group.addTask { await self.take(streams: bytes, alias, directory) } }
+                for (reading, value) in zip(readings, answers) {
+                    if let bytes = value.bytes { group.addTask { await self.take(streams: bytes, reading, directory) } }
                 }
             }
         }
@@ -187,14 +188,12 @@ public final class RedisRegistry: NodeRegistry, NodeMemory {
         }
     }
 
-    private func take(streams bytes: [UInt8], _ alias: String, _ directory: NodeDirectory) async {
-        let version = reader.version(alias)
+    private func take(streams bytes: [UInt8], _ reading: RegistryReader.Reading, _ directory: NodeDirectory) async {
         do throws(ClusterJSONError) {
             let streams = try ClusterJSON.streams(from: bytes)
-            await directory.heard(streams, alias: alias)
-            reader.hasRead(alias, version)
+            if await directory.heard(streams, alias: reading.alias, reading: reading.number) { reader.hasRead(reading) }
         } catch {
-            log.warning("a node's streams can't be read", ["node": alias, "reason": error.description])
+            log.warning("a node's streams can't be read", ["node": reading.alias, "reason": error.description])
         }
     }
 

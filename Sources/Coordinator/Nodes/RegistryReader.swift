@@ -10,6 +10,15 @@ final class RegistryReader: Sendable {
         let number: Int64?
     }
 
+    /// One look at a node's streams. Two may be under way at once, and the later one be done first.
+    struct Reading: Sendable {
+        let alias: String
+        /// Above that of all looks before.
+        let number: UInt64
+        /// What the streams are at least.
+        let version: Version?
+    }
+
     private struct Entry {
         var record: [UInt8] = []
         var version: Version?
@@ -20,6 +29,7 @@ final class RegistryReader: Sendable {
 
     private struct State {
         var entries: [String: Entry] = [:]
+        var readings: UInt64 = 0
         var turn = 0
     }
 
@@ -50,8 +60,13 @@ final class RegistryReader: Sendable {
         }
     }
 
-    /// What the streams are at least that are read now.
-    func version(_ alias: String) -> Version? { state.withLock { $0.entries[alias]?.version } }
+    /// Called before a node's streams are asked for.
+    func beginReading(_ alias: String) -> Reading {
+        state.withLock { state in
+            state.readings += 1
+            return Reading(alias: alias, number: state.readings, version: state.entries[alias]?.version)
+        }
+    }
 
     func wantsStreams(_ alias: String) -> Bool {
         state.withLock { state in
@@ -60,10 +75,10 @@ final class RegistryReader: Sendable {
         }
     }
 
-    func hasRead(_ alias: String, _ version: Version?) {
+    func hasRead(_ reading: Reading) {
         state.withLock { state in
-            state.entries[alias]?.read = version
-            state.entries[alias]?.isRefreshDue = false
+            state.entries[reading.alias]?.read = reading.version
+            state.entries[reading.alias]?.isRefreshDue = false
         }
     }
 

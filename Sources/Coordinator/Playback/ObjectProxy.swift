@@ -10,7 +10,7 @@ import Records
 import Store
 
 /// Brings recorded objects to players from wherever they are: the shared store when there is one here, else the node
-/// that wrote them. What never changes is fetched once for all who ask at a time; see ``ObjectCache``.
+/// that wrote them. Each is fetched once for all who ask at a time, manifests anew after a moment; see ``ObjectCache``.
 public struct ObjectProxy: Sendable {
     private let holders: ObjectHolders
     private let index: RecordingIndex
@@ -102,7 +102,7 @@ public struct ObjectProxy: Sendable {
     /// The manifest of a directory in which nothing grows any more, only nobody could say so: the stored one would have players wait.
     private func unfinished(_ request: HTTPRequest, _ key: ObjectKey) async -> HTTPResponse? {
         guard key.name == DayManifest.name, let directory = key.parent, let manifests,
-            let holder = try? await holders.holder(ofDirectory: directory.path), !holder.unended.isEmpty
+            let holder = try? await holders.holder(ofDirectory: directory.path, mayBeLate: true), !holder.unended.isEmpty
         else { return nil }
         let live = await holders.view().liveAliases
         guard !holder.unended.contains(where: { live.contains($0.node) && $0.status == .active }),
@@ -221,9 +221,7 @@ public struct ObjectProxy: Sendable {
         _ node: NodeView, for key: ObjectKey, part: Int? = nil, _ method: HTTPMethod, _ conditions: HTTPHeaders,
         on request: HTTPRequest
     ) async throws(HTTPError) -> HTTPClientResponse {
-        let origin = Self.originUs(request).map { "&\(DayManifest.originQuery)=\($0)" } ?? ""
-        let query = part.map { "?part=\($0)" } ?? (Self.keepsGaps(request, key) ? "?gaps=keep\(origin)" : "")
-        let path = PercentCoding.encode(key.path, keepSlash: true) + query
+        let path = PercentCoding.encode(key.path, keepSlash: true) + Self.nodeQuery(request, key, part: part)
         var outgoing = HTTPClientRequest(
             method, "\(node.record.url)/api/record/object/\(path)", headers: NodeRequest.headers(for: request, token: node.token))
         for field in conditions { outgoing.headers[field.name] = field.value }
@@ -243,6 +241,13 @@ public struct ObjectProxy: Sendable {
         case .ok, .partialContent, .notModified: return answer
         default: throw Self.refusal(answer, node)
         }
+    }
+
+    /// All of a client's query that a node is told, and so all that its answer depends on.
+    static func nodeQuery(_ request: HTTPRequest, _ key: ObjectKey, part: Int?) -> String {
+        if let part { return "?part=\(part)" }
+        guard keepsGaps(request, key) else { return "" }
+        return "?gaps=keep" + (originUs(request).map { "&\(DayManifest.originQuery)=\($0)" } ?? "")
     }
 
     /// Longer than the longest segment, after which a node gives up waiting for a part itself.

@@ -12,7 +12,7 @@ public struct AutoRecordRules: Sendable {
     public var basePrefix: String
     /// How often to look, milliseconds.
     public var tickMs: Int
-    /// After so long, and a minute in which its node may do so by itself, a recording ends and another begins; 0 means never.
+    /// After so long a recording ends and another begins; 0 means never.
     public var maxSeconds: Int
 
     /// Rules as configured.
@@ -37,13 +37,22 @@ public actor AutoRecorder {
     static let retryMaxNs: UInt64 = 60_000_000_000
     static let settleNs: UInt64 = 15_000_000_000
     static let answerMs = 10_000
-    /// A node ends its own recordings at midnight or after its own limit without losing a picture, which the index hears of with the next
-    /// segment; only one that did not is told to, and what is published between the two requests is lost.
+    /// A node ends its recordings at midnight and after the limit it was asked to keep without losing a picture. One of a release that knows no
+    /// such limit is told to end the recording and to begin another, and what is published between the two requests is lost; it may have a
+    /// shorter limit of its own, of which the index hears with the next segment.
     static let graceUs: Int64 = 60_000_000
 
     private struct Attempt {
         var failures = 0
         var notBeforeNs: UInt64 = 0
+    }
+
+    /// A node between two starts.
+    private struct Process: Hashable {
+        let alias: String
+        let startedAtMs: Int64
+
+        init(_ node: NodeView) { (alias, startedAtMs) = (node.alias, node.record.startedAtMs) }
     }
 
     private let rules: AutoRecordRules
@@ -54,6 +63,8 @@ public actor AutoRecorder {
     private let log = Logger("auto-record")
     private var attempts: [String: Attempt] = [:]
     private var busy: Set<String> = []
+    /// Those that were asked to keep a limit and did not say they would.
+    private var withoutLimits: Set<Process> = []
     private var task: Task<Void, Never>?
 
     /// - Parameter wallUs: the time of day, Unix microseconds.
@@ -90,6 +101,7 @@ public actor AutoRecorder {
         let view = await directory.view()
         let nowNs = Monotonic.nowNs()
         attempts = attempts.filter { name, _ in !view.holders(of: name).isEmpty }
+        withoutLimits.formIntersection(view.nodes.map(Process.init))
         for stream in view.mergedStreams() where !stream.isLost && rules.covers(stream.record.id) {
             let name = stream.record.id
             guard let node = view.holders(of: name).first, node.stream(name)?.presence == .original, !busy.contains(name),
@@ -99,21 +111,26 @@ public actor AutoRecorder {
             // A recording may wait where the publisher was, which is another node now.
             let waiting = recording.filter { $0.stream(name)?.presence == .waiting }
             let isRecording = recording.count > waiting.count
-            if isRecording, waiting.isEmpty, rules.maxSeconds == 0 { continue }
+            let needsLimit = isRecording && node.stream(name).map(isUnlimited) ?? false
+            if isRecording, waiting.isEmpty, !needsLimit { continue }
             busy.insert(name)
-            Task { await self.handle(name, node, isRecording: isRecording, waiting: waiting) }
+            Task { await self.handle(name, node, isRecording: isRecording, needsLimit: needsLimit, waiting: waiting) }
         }
     }
 
-    private func handle(_ stream: String, _ node: NodeView, isRecording: Bool, waiting: [NodeView]) async {
+    /// Whether a recording goes on for longer than the rules say, as far as its node tells. Nobody's shorter limit is made longer.
+    private func isUnlimited(_ stream: StreamRecord) -> Bool {
+        stream.recording && rules.maxSeconds > 0 && stream.recordingMaxSeconds ?? .max > rules.maxSeconds
+    }
+
+    private func handle(_ stream: String, _ node: NodeView, isRecording: Bool, needsLimit: Bool, waiting: [NodeView]) async {
         defer { busy.remove(stream) }
         do {
-            let isOld = isRecording && rules.maxSeconds > 0 ? try await isOverdue(stream, node) : false
-            if isOld { try await ask(.delete, stream, node) }
-            if isOld || !isRecording { try await ask(.post, stream, node) }
-            for other in waiting { try await ask(.delete, stream, other) }
-            // The index learns of the new recording a little later; until then the old one still looks overdue.
-            attempts[stream] = isOld ? Attempt(notBeforeNs: Monotonic.nowNs() &+ Self.settleNs) : nil
+            if !isRecording { try await begin(stream, node) }
+            let isChanged = needsLimit ? try await limit(stream, node) : false
+            for other in waiting { _ = try await ask(.delete, stream, other) }
+            // View and index learn of it a little later.
+            attempts[stream] = isChanged ? Attempt(notBeforeNs: Monotonic.nowNs() &+ Self.settleNs) : nil
         } catch {
             var attempt = attempts[stream] ?? Attempt()
             attempt.failures += 1
@@ -125,6 +142,27 @@ public actor AutoRecorder {
         }
     }
 
+    private func begin(_ stream: String, _ node: NodeView) async throws {
+        let secondsMax = rules.maxSeconds > 0 ? rules.maxSeconds : nil
+        _ = try await ask(
+            .post, stream, node, RecordingOrder(baseDirectory: rules.directory(stream: stream), secondsMax: secondsMax))
+    }
+
+    /// Sees to it that a recording does not go on for too long; false when nothing had to be done.
+    private func limit(_ stream: String, _ node: NodeView) async throws -> Bool {
+        if node.software == nil, !withoutLimits.contains(Process(node)) {
+            // Where it is recorded to: if it has ended meanwhile, this begins another.
+            let order = RecordingOrder(baseDirectory: node.stream(stream)?.recordingBaseDir, secondsMax: rules.maxSeconds)
+            let answer = try await ask(.post, stream, node, order)
+            if (try? ClusterJSON.decode(RecordingOrder.self, from: answer))?.secondsMax != nil { return true }
+            withoutLimits.insert(Process(node))
+        }
+        guard try await isOverdue(stream, node) else { return false }
+        _ = try await ask(.delete, stream, node)
+        try await begin(stream, node)
+        return true
+    }
+
     private func isOverdue(_ stream: String, _ node: NodeView) async throws -> Bool {
         let oldestUs = wallUs() - Int64(rules.maxSeconds) * 1_000_000 - Self.graceUs
         for recording in try await index.activeRecordings(node: node.alias) where recording.stream == stream {
@@ -134,25 +172,21 @@ public actor AutoRecorder {
         return false
     }
 
-    private struct StartRequest: Encodable {
-        let baseDirectory: String?
-
-        enum CodingKeys: String, CodingKey { case baseDirectory = "base_dir" }
-    }
-
-    private func ask(_ method: HTTPMethod, _ stream: String, _ node: NodeView) async throws {
+    private func ask(
+        _ method: HTTPMethod, _ stream: String, _ node: NodeView, _ order: RecordingOrder? = nil
+    ) async throws -> [UInt8] {
         var request = HTTPClientRequest(
             method, "\(node.record.url)/api/record/\(PercentCoding.encode(stream))",
             headers: NodeRequest.headers(token: node.token))
-        if method == .post {
+        if let order {
             request.headers["Content-Type"] = "application/json"
-            request.body = .bytes(
-                try ClusterJSON.encode(StartRequest(baseDirectory: rules.directory(stream: stream))))
+            request.body = .bytes(try ClusterJSON.encode(order))
         }
         request.connectMs = NodeRequest.connectMs
         request.totalMs = Self.answerMs
         let answer = try await client.send(request)
-        _ = try await answer.collect(limit: 1 << 20)
+        let body = try await answer.collect(limit: 1 << 20)
         guard answer.status.isSuccess else { throw HTTPClientError.status(answer.status) }
+        return body
     }
 }

@@ -35,6 +35,8 @@ public actor StoreSync {
     static let settleUs: Int64 = 60_000_000
     /// A removal that somebody has begun and does not finish is taken over.
     static let takeoverUs: Int64 = 60_000_000
+    /// The same of a node that answers: it takes up its own each hour, unless it has lost its disk and knows of none.
+    static let nodeTakeoverUs: Int64 = 7_200_000_000
 
     private let stored: StoredRecordings
     private let presences: @Sendable () async -> NodePresences
@@ -179,7 +181,8 @@ public actor StoreSync {
         let isHopeless = nodes[session.node] == .gone && session.periods.isEmpty
         if session.isDeleted || isHopeless { return try await stored.index.note(journal, updatedUs: session.updatedUs) }
         // It is read again each time until somebody has finished it.
-        guard nodes[session.node] != .here, session.updatedUs < stored.clock.now() - Self.takeoverUs else { return }
+        let patienceUs = nodes[session.node] == .here ? Self.nodeTakeoverUs : Self.takeoverUs
+        guard session.updatedUs < stored.clock.now() - patienceUs else { return }
         try await stored.remove(session)
         log.info("a removal was finished", ["stream": session.stream, "recording": session.id])
     }

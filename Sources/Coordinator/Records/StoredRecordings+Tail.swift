@@ -27,7 +27,7 @@ extension StoredRecordings {
         else { return listed }
         var found: [UInt8] = []
         for track in period.tracks {
-            var (number, expected) = ((track.segments.last?.number ?? 0) + 1, track.endTicks)
+            var (number, expected) = (track.nextNumber, track.endTicks)
             for _ in 0..<Self.tailMax {
                 let key = try directory.appending(track.objectName(number))
                 guard let scan = try await segment(key),

@@ -68,16 +68,10 @@ struct CascadeFlights {
         guard !flights.isEmpty else { return view }
         var view = view
         for (key, flight) in flights {
-            guard let index = view.nodes.firstIndex(where: { $0.alias == key.alias }),
-                view.nodes[index].stream(key.stream)?.isPublished != true
-            else { continue }
-            let session = SessionRecord(id: "", createdAt: 0, cascade: CascadeRecord())
+            guard view.node(key.alias)?.stream(key.stream)?.isPublished != true else { continue }
             let upstream = [flight.from] + (view.node(flight.from)?.stream(key.stream)?.upstream ?? [])
-            var record = view.nodes[index].stream(key.stream) ?? StreamRecord(id: key.stream, createdAt: 0)
-            record.publish.sessions.append(session)
-            record.upstream = upstream
-            view.nodes[index].streams.removeAll { $0.id == key.stream }
-            view.nodes[index].streams.append(record)
+            let session = SessionRecord(id: "", createdAt: 0, cascade: CascadeRecord())
+            view.add(session, to: key.stream, at: key.alias, upstream: upstream)
         }
         return view
     }

@@ -80,18 +80,11 @@ public actor RouteDesk {
         expire(nowNs)
         turn &+= 1
         var decision = RoutePolicy.watch(
-            stream, in: flights.applied(to: view), preference: preference, pending: viewers.counts, excluding: excluding,
-            busy: busy,
-            depthMax: cascades?.depthMax ?? 0, turn: turn)
+            stream, in: flights.applied(to: withPicked(stream, view, excluding: excluding)), preference: preference,
+            pending: viewers.counts, excluding: excluding, busy: busy, depthMax: cascades?.depthMax ?? 0, turn: turn)
         if case .cascade(let target, let source) = decision {
             _ = begin(CascadeMove(stream: stream, onto: target, from: source), in: view)
             decision = .node(target)
-        }
-        if decision == .noSuchStream, let claim = picks.last(where: { $0.stream == stream }),
-            let node = view.node(claim.alias), node.status != .lost, preference.allows(node),
-            !excluding.contains(claim.alias), !busy.contains(claim.alias)
-        {
-            decision = .node(claim.alias)
         }
         guard case .node(let alias) = decision else { return RoutePick(decision) }
         return RoutePick(
@@ -169,6 +162,16 @@ public actor RouteDesk {
         flights.expire(nowNs)
         viewers.expire(nowNs)
         picks.removeAll { $0.atNs &+ Self.publisherNs <= nowNs }
+    }
+
+    /// The view as it will be when a node has told of the stream's publisher that was sent there; as it is when the stream shows already.
+    private func withPicked(_ stream: String, _ view: ClusterView, excluding: Set<String>) -> ClusterView {
+        guard let pick = picks.last(where: { $0.stream == stream }), !excluding.contains(pick.alias),
+            !view.reachable.contains(where: { $0.stream(stream)?.isPublished == true })
+        else { return view }
+        var view = view
+        view.add(SessionRecord(id: "", createdAt: 0), to: stream, at: pick.alias)
+        return view
     }
 
     private func unseenPublishers(in view: ClusterView) -> [String: Int] {

@@ -66,7 +66,8 @@ public enum RoutePolicy {
     }
 
     /// The node for a new viewer of `stream`: one that has it live and has room. Where there is none, or none in the wished region, the
-    /// stream is brought to a node that has. A draining node is used only when nothing else is left.
+    /// stream is brought to a node that has. A draining node is used only when nothing else is left. A stream that nobody shows is asked for
+    /// at the nodes that the client names, if it names any.
     ///
     /// - Parameters:
     ///   - busy: nodes that have just said that they take no more; the stream may still be taken from them.
@@ -78,7 +79,9 @@ public enum RoutePolicy {
         let holders = view.holders(of: stream)
         let live = holders.filter { $0.stream(stream)?.isPublished == true }
         let candidates = (live.isEmpty ? holders : live).filter { preference.allows($0) }
-        guard !candidates.isEmpty || !live.isEmpty else { return .noSuchStream }
+        guard !candidates.isEmpty || !live.isEmpty else {
+            return named(in: view, preference, pending: pending, excluding: excluding.union(busy), turn: turn)
+        }
         let answering = candidates.filter { !excluding.contains($0.alias) && !busy.contains($0.alias) }
         let roomy = answering.filter { $0.hasRoomForViewer(pending: pending) }
         let running = roomy.filter { $0.status == .running }
@@ -96,6 +99,19 @@ public enum RoutePolicy {
         }
         let isAnyUp = !answering.isEmpty || candidates.contains { busy.contains($0.alias) } || candidates.isEmpty
         return isAnyUp ? .full : .noNode
+    }
+
+    /// Who names nodes may know of a stream that no record shows yet: one of them is asked, which says itself if it hasn't got it.
+    private static func named(
+        in view: ClusterView, _ preference: RoutePreference, pending: [String: Int], excluding: Set<String>, turn: Int
+    ) -> RouteDecision {
+        guard !preference.nodes.isEmpty else { return .noSuchStream }
+        // Other software may make the stream instead of saying so.
+        let running = view.nodes.filter {
+            $0.status == .running && $0.software == nil && preference.allows($0) && !excluding.contains($0.alias)
+        }
+        guard !running.isEmpty else { return .noSuchStream }
+        return .node(leastLoaded(preference.best(of: running), pending: pending, turn: turn).alias)
     }
 
     /// How busy a node is, about 1 when one of its limits is reached.

@@ -96,6 +96,7 @@ public final class Coordinator: Server {
 
     /// Stops answering, lets running requests end, and closes everything. Safe to call twice.
     public func stop() async {
+        let latestAnswer = StopTime.latestAnswer()
         // The feeds end first: an event stream would otherwise hold the server open.
         await watch.stop()
         await autoRecorder?.stop()
@@ -104,7 +105,7 @@ public final class Coordinator: Server {
         await sync.stop()
         await directory.stop()
         await follower.stop()
-        await server.stop()
+        await server.stop(by: latestAnswer)
         await client.shutdown()
         await objectClient.shutdown()
         await index.close()

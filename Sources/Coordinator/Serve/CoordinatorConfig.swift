@@ -170,7 +170,7 @@ public struct AutoRecordSettings: Sendable, Hashable {
     public var basePrefix: String
     /// `tick_ms` between two looks at the streams.
     public var tickMs: Int
-    /// `max_recording_seconds` until a new recording begins, where its node has not begun one a minute later; 0: never.
+    /// `max_recording_seconds` until a new recording begins, 60 at least; 0: never.
     public var maxRecordingSeconds: Int
 
     init(reading root: ConfigSection) {
@@ -185,7 +185,11 @@ public struct AutoRecordSettings: Sendable, Hashable {
             return isPlain ? nil : "must be a relative path without . and .."
         }
         tickMs = section.integer("tick_ms", default: 5_000, in: 100...3_600_000)
-        maxRecordingSeconds = section.integer("max_recording_seconds", default: 86_400, in: 0...31_536_000)
+        let range = RecordingOrder.secondsRange
+        maxRecordingSeconds = section.integer("max_recording_seconds", default: 86_400, in: 0...range.upperBound)
+        if !RecordingOrder.accepts(seconds: maxRecordingSeconds) {
+            section.problem("max_recording_seconds", "must be 0 or from \(range.lowerBound) to \(range.upperBound)")
+        }
         if isEnabled, autoStreams.isEmpty { section.problem("enabled", "records nothing without auto_record.auto_streams") }
     }
 }
@@ -196,7 +200,7 @@ public struct PlaybackSettings: Sendable, Hashable {
     public var isSignedRedirect: Bool
     /// `signed_ttl_seconds`: how long such a URL works.
     public var signedTTLSeconds: Int
-    /// `cache_bytes`: memory for objects that many players ask for at once; 0: none.
+    /// `cache_bytes`: memory for objects that many players ask for at once, manifests for a quarter of a second each; 0: none.
     public var cacheBytes: Int
 
     init(reading root: ConfigSection, storage: StorageSettings?) {

@@ -26,7 +26,8 @@ enum CoordinatorMetric {
     static let recordingsActive = gauge("recordings_active", "Recordings that were growing when last heard of.")
     static let cacheRequests = counter(
         "object_cache_requests_total",
-        "Objects asked for: kept (hit), on their way to others already (joined), fetched (miss); passed of these without room.")
+        "Objects asked for: kept (hit), on their way to others already (joined), fetched (miss); passed of these without room. "
+            + "A manifest is kept for a quarter of a second.")
     static let cacheBytes = gauge("object_cache_bytes", "Objects in memory, those included that are being fetched and sent.")
     static let cacheObjects = gauge("object_cache_objects", "Objects in memory or known to be absent.")
     static let syncFailures = counter("sync_failures_total", "Rounds of reading a node's recordings that failed.")

@@ -16,7 +16,7 @@ struct GuardedRouter {
     /// Routes that see to their rights themselves.
     mutating func add(_ routes: (inout Router) -> Void) { routes(&router) }
 
-    /// - Parameter isMedia: the token may also stand in the query, for players that can't set a header.
+    /// - Parameter isMedia: a token or a signature may also stand in the query, for players that can't set a header.
     mutating func on(
         _ method: HTTPMethod, _ pattern: String, _ description: RouteDescription, isMedia: Bool = false,
         needs: @escaping Needs, _ handler: @escaping Router.Handler
@@ -31,6 +31,13 @@ struct GuardedRouter {
             }
             return try await handler(request)
         }
+    }
+
+    /// A route of playback, and that of links to what it answers.
+    mutating func on(_ route: PlaybackRoute) {
+        on(.get, route.pattern, route.description, isMedia: route.isMedia, needs: { try route.access($0) }, route.handler)
+        guard let link = route.link(gate) else { return }
+        on(.post, link.pattern, link.description, needs: { try link.access($0) }, link.handler)
     }
 
     /// A route that anyone may ask.

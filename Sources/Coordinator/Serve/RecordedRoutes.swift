@@ -18,10 +18,7 @@ struct RecordedRoutes: Sendable {
     let caller: NodeCaller
 
     func add(to router: inout GuardedRouter) {
-        for route in PlaybackRoutes(source: source).all {
-            router.on(
-                .get, route.pattern, route.description, isMedia: route.isMedia, needs: { try route.access($0) }, route.handler)
-        }
+        for route in PlaybackRoutes(source: source).all { router.on(route) }
         router.on(
             .delete, "/api/playback/{stream}/{recording}",
             RouteDescription(
@@ -32,7 +29,13 @@ struct RecordedRoutes: Sendable {
                     RouteResponse(204, "Deleted"), RouteResponse(404, "No such recording"),
                     RouteResponse(409, "It is still being written, or was a moment ago"),
                     RouteResponse(503, "Its node can't be reached"),
-                ]), needs: { _ in .cluster }, delete)
+                ]), needs: { _ in .cluster }
+        ) { request in
+            let answer = try await delete(request)
+            // Nor may a manifest that somebody asked for a moment ago name it any more.
+            objects.forgetManifests()
+            return answer
+        }
         router.on(
             .get, "/api/record/object/{path*}",
             RouteDescription(

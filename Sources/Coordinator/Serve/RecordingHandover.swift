@@ -26,8 +26,8 @@ actor RecordingHandover {
     }
 
     private struct State {
-        /// What its recording was asked for with.
-        let baseDir: String?
+        /// What its recording was asked for with, the last time.
+        var order: RecordingOrder
         let sinceNs: UInt64
         /// When the publisher was first seen elsewhere, and not recorded.
         var notBeforeNs: UInt64?
@@ -81,7 +81,9 @@ actor RecordingHandover {
     @discardableResult
     private func note(_ stream: StreamRecord, of node: NodeView, _ nowNs: UInt64) -> Left {
         let key = Left(stream: stream.id, alias: node.alias, startedAtMs: node.record.startedAtMs)
-        left[key] = left[key] ?? State(baseDir: stream.recordingBaseDir, sinceNs: nowNs)
+        var state = left[key] ?? State(order: stream.recordingOrder, sinceNs: nowNs)
+        if stream.recording, !state.isDone { state.order = stream.recordingOrder }
+        left[key] = state
         return key
     }
 
@@ -116,16 +118,11 @@ actor RecordingHandover {
         left[key]?.notBeforeNs = nowNs &+ Self.pauseNs
         left[key]?.attempts += 1
         left[key]?.isDone = state.attempts + 1 >= Self.attemptsMax
-        Task { await self.handOn(key, to: node, waiting: waiting, state.baseDir) }
+        Task { await self.handOn(key, to: node, waiting: waiting, state.order) }
     }
 
-    private struct Order: Encodable {
-        /// Left out when nil: the node's layout then says where.
-        let base_dir: String?
-    }
-
-    private func handOn(_ key: Left, to node: NodeView, waiting: NodeView?, _ baseDir: String?) async {
-        guard let body = try? ClusterJSON.encode(Order(base_dir: baseDir)) else { return }
+    private func handOn(_ key: Left, to node: NodeView, waiting: NodeView?, _ order: RecordingOrder) async {
+        guard let body = try? ClusterJSON.encode(order) else { return }
         do throws(HTTPClientError) {
             try await ask(.post, key, node, .bytes(body))
             left[key]?.isDone = true

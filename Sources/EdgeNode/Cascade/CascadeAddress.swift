@@ -1,7 +1,11 @@
+import HTTP
+
 /// The other node's WHEP or WHIP endpoint and what to show there.
 public struct CascadeAddress: Sendable, Hashable {
     /// An absolute `http` or `https` URL.
     public let url: String
+    /// For logs: without the query, in which many servers want a token or a stream key.
+    public var safeURL: String { url.prefix { $0 != "?" } + (url.contains("?") ? "?…" : "") }
     /// The `Authorization` header's value; nil for none. A secret: never logged or shown.
     let authorization: String?
 
@@ -29,6 +33,23 @@ public struct CascadeAddress: Sendable, Hashable {
         }
         guard token.utf8.allSatisfy({ (0x20...0x7E).contains($0) }), token.utf8.count <= Self.bytesMax else { return nil }
         authorization = token.contains(" ") ? token : "Bearer \(token)"
+    }
+
+    /// What servers that refuse us may repeat, and nobody else should read: the token, and the values of the query, as they are sent and as
+    /// they are read. What is shorter than six bytes is taken for no secret; it stands in other words.
+    ///
+    /// - Parameter target: where a redirect has led.
+    func secrets(at target: String) -> [String] {
+        let token = authorization?.split(separator: " ").last.map(String.init) ?? ""
+        let all = [token] + Self.queryValues(url) + Self.queryValues(target)
+        return Set(all.filter { $0.utf8.count >= 6 }).sorted { $0.utf8.count > $1.utf8.count }
+    }
+
+    private static func queryValues(_ url: String) -> [String] {
+        let query = url.drop { $0 != "?" }.dropFirst()
+        let sent = query.split(separator: "&").map { String($0.drop { $0 != "=" }.dropFirst()) }
+        // A plus may be one, or a space.
+        return sent + [false, true].flatMap { isSpace in sent.compactMap { PercentCoding.decode($0, plusIsSpace: isSpace) } }
     }
 
     private static let bytesMax = 4096

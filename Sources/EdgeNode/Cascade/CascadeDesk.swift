@@ -278,7 +278,7 @@ public actor CascadeDesk {
             return hangUp(answer.session, address)
         }
         links[id]?.goodTicks = 0
-        log.info("cascade is up", ["stream": stream, "direction": link.direction.rawValue, "url": address.url])
+        log.info("cascade is up", ["stream": stream, "direction": link.direction.rawValue, "url": address.safeURL])
     }
 
     private func hangUp(_ session: String, _ address: CascadeAddress) {
@@ -378,7 +378,7 @@ public actor CascadeDesk {
     private func failed(_ id: UInt64, _ error: CascadeError) {
         guard let link = links[id], !link.isOver else { return }
         if link.reason != error.description {
-            log.warning("cascade failed", ["stream": link.stream, "url": link.address.url, "why": error.description])
+            log.warning("cascade failed", ["stream": link.stream, "url": link.address.safeURL, "why": error.description])
         }
         links[id]?.turn += 1
         guard link.isLasting || (error.isTransient && link.attempts < settings.attemptsMax) else {

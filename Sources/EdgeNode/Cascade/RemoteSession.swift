@@ -39,7 +39,9 @@ struct RemoteSession: Sendable {
                 guard let location = response.headers["Location"], let next = CascadeAddress.resolve(location, against: target)
                 else { throw .protocolError("a redirect to nowhere") }
                 target = next
-            default: throw .refused(status: response.status.rawValue, message: Self.message(body))
+            default:
+                let words = Self.message(body, hiding: address.secrets(at: target))
+                throw .refused(status: response.status.rawValue, message: words)
             }
         }
         throw .protocolError("more than \(Self.redirectsMax) redirects")
@@ -76,10 +78,11 @@ struct RemoteSession: Sendable {
     }
 
     /// What a refusal says: the `error` of our JSON, or the start of its text, printable ASCII only.
-    static func message(_ body: [UInt8]) -> String {
-        let text =
-            (try? JSONDecoder().decode(Refusal.self, from: Data(body)))?.error
-            ?? String(decoding: body.prefix(messageBytesMax), as: UTF8.self)
+    ///
+    /// - Parameter secrets: what it may not repeat.
+    static func message(_ body: [UInt8], hiding secrets: [String] = []) -> String {
+        let words = (try? JSONDecoder().decode(Refusal.self, from: Data(body)))?.error ?? String(decoding: body, as: UTF8.self)
+        let text = secrets.reduce(words) { $0.replacing($1, with: "...") }
         return String(decoding: text.utf8.prefix(messageBytesMax).map { (0x20...0x7E).contains($0) ? $0 : 0x20 }, as: UTF8.self)
     }
 

@@ -61,6 +61,8 @@ package enum Limits {
     /// Consent checks of a controlling agent, drawn between these (RFC 7675 section 5.1: 5 s times 0.8 to 1.2).
     static let consentCheckMinNs: UInt64 = 4000 * millisecondNs
     static let consentCheckMaxNs: UInt64 = 6000 * millisecondNs
+    /// Until one that is not answered is repeated: less urgent than a first check, for a peer that has thousands to answer lets them gather.
+    static let consentRepeatNs: UInt64 = 300 * millisecondNs
     /// A selected path silent for the first of these gives way to an address nominated for the first time, silent for the second (longer
     /// than the slowest keep-alive, 6 s) to any nominated one.
     static let pathSilentNs: UInt64 = 500 * millisecondNs

@@ -38,6 +38,14 @@ final class PlaybackShelf: Sendable {
         self.bytesMax = bytesMax
     }
 
+    /// What a recording consists of is something else now.
+    func forget(_ id: String) {
+        state.withLock { state in
+            guard let entry = state.entries.removeValue(forKey: id) else { return }
+            state.bytes -= entry.bytes ?? 0
+        }
+    }
+
     /// How much memory is taken.
     var bytes: Int { state.withLock { $0.bytes } }
 

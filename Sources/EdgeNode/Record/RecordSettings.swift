@@ -26,6 +26,9 @@ public struct RecordSettings: Sendable {
     public var soundTarget: SoundTarget?
     /// How long recordings are kept.
     public var retention: Retention
+    /// No other node writes the alias that this one writes to its recordings: what a remote store has under it and the spool has not is
+    /// removed by the same rules.
+    public var ownsAlias: Bool
     /// Who is told of recordings.
     public var hooks: HookSettings
 
@@ -35,7 +38,7 @@ public struct RecordSettings: Sendable {
         freeBytesMin: Int64 = 512 << 20, freePercentMin: Double = 0, makesRoom: Bool = false, reconnectSeconds: Int = 10,
         threads: Int = 2,
         spoolBytesMax: Int64 = 10 << 30, soundTarget: SoundTarget? = nil, retention: Retention = Retention(),
-        hooks: HookSettings = HookSettings()
+        ownsAlias: Bool = false, hooks: HookSettings = HookSettings()
     ) {
         self.autoStreams = autoStreams
         self.segmentSeconds = segmentSeconds
@@ -48,6 +51,7 @@ public struct RecordSettings: Sendable {
         self.spoolBytesMax = spoolBytesMax
         self.soundTarget = soundTarget
         self.retention = retention
+        self.ownsAlias = ownsAlias
         self.hooks = hooks
     }
 }
@@ -55,6 +59,9 @@ public struct RecordSettings: Sendable {
 extension RecordSettings {
     /// How much has to be free on a file system of this size, bytes.
     func freeBytesNeeded(of all: Int64) -> Int64 { max(freeBytesMin, Int64(Double(max(0, all)) * freePercentMin / 100)) }
+
+    /// After how many seconds a recording ends that was asked for with a limit of its own, or without: the shorter one holds; nil: never.
+    func recordingSecondsMax(asked: Int?) -> Int? { [recordingSecondsMax, asked ?? 0].filter { $0 > 0 }.min() }
 }
 
 /// Why a recording could not be started, found or removed.

@@ -28,7 +28,6 @@ extension Recorder {
         for key in journals.sorted() {
             do throws(StoreError) {
                 guard let session = try RecordedSession.outline(key, in: environment.store) else { continue }
-                if session.isEnded { try environment.shipper?.adoptNow(key) }
                 // A spool is one node's, whatever it was called before; a storage folder may be shared by nodes.
                 guard session.node == environment.node || environment.shipper != nil else {
                     others[session.node, default: 0] += 1
@@ -41,6 +40,8 @@ extension Recorder {
                     continue
                 }
                 environment.index.put(session)
+                // Behind that, as it may find that the recording is another.
+                if session.isEnded { try environment.shipper?.adoptNow(key) }
                 if session.closing == nil, environment.shipper == nil { try addRow(to: key, environment) }
                 if !session.isForgotten, !session.isDeleting { recordings += 1 }
             } catch {

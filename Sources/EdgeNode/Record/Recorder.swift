@@ -72,22 +72,25 @@ public final class Recorder: Sendable {
 
     // MARK: Starting and stopping
 
-    /// Starts recording a stream, from its next key frame on; a stream that is recorded already stays as it is.
+    /// Starts recording a stream, from its next key frame on; a stream that is recorded already goes on, with another limit if one is asked for.
     ///
     /// - Parameters:
     ///   - baseDirectory: where to; nil for `{stream}/YYYY/MM/DD` of the UTC day of the first frame. With `%Y`, `%m` and `%d` in it,
     ///     each day has its own.
+    ///   - secondsMax: after which another recording begins at the next cut, unless the node's own limit is shorter; 0: that alone holds; nil:
+    ///     what was asked for before.
     ///   - isAutomatic: the recording ends with its publisher instead of waiting for another.
     /// Throws `recordingElsewhere`, `directoryInUse`, `directoryTooLong`, `notADirectory`, `noSpace`, `storage`, `plane` or `stopped`.
     @discardableResult
     public func start(
-        stream: String, key: StreamKey, baseDirectory: ObjectKey? = nil, isAutomatic: Bool = false
+        stream: String, key: StreamKey, baseDirectory: ObjectKey? = nil, secondsMax: Int? = nil, isAutomatic: Bool = false
     ) async throws(RecordError) -> RecordingInfo {
-        if let running = try running(stream, baseDirectory) { return running }
+        if let running = try running(stream, baseDirectory, secondsMax) { return running }
         let info = try prepare(stream, baseDirectory, isAutomatic: isAutomatic)
         let status = StreamStatus(info)
+        status.limit(secondsMax)
         guard let thread = try claim(stream, Entry(status: status, baseDirectory: baseDirectory, thread: 0)) else {
-            return self.status(stream: stream) ?? info
+            return try running(stream, baseDirectory, secondsMax) ?? info
         }
         await claimNames(stream, info)
         do throws(RecordError) {
@@ -101,11 +104,11 @@ public final class Recorder: Sendable {
             }
         } catch {
             forget(stream, status)
-            environment.shipper?.releaseClaims(stream: stream)
+            environment.shipper?.releaseClaims(ids: [info.id])
             throw error
         }
         environment.log.info("recording", ["stream": stream, "to": info.recordDirectory])
-        return info
+        return status.info
     }
 
     /// Ends a recording: when this returns, everything is in storage and the manifest is static. False when there was none.
@@ -121,8 +124,10 @@ public final class Recorder: Sendable {
         return true
     }
 
-    /// Ends all recordings and the recorder.
-    public func stopAll() async {
+    /// Ends all recordings and the recorder, in a few seconds whatever a remote store does: what it has not got stays in the spool.
+    public func stopAll() async { await stopAll(uploadsWithin: Self.uploadsBound) }
+
+    func stopAll(uploadsWithin bound: Duration) async {
         let isFirst = state.withLock { state in
             defer {
                 state.isStopping = true
@@ -131,7 +136,8 @@ public final class Recorder: Sendable {
             return !state.isStopping
         }
         guard isFirst else { return }
-        await keeper.stop()
+        // A removal that is under way may wait for the store, and recordings wait for neither.
+        async let removals = Deadline.run(within: bound) { [keeper] () async -> Void? in await keeper.stop() }
         await withTaskGroup { group in
             for thread in threads.withLock({ $0 }) {
                 group.addTask { await withCheckedContinuation { thread.post(.end($0)) } }
@@ -139,8 +145,8 @@ public final class Recorder: Sendable {
         }
         environment.index.room.close()
         async let hooks: Void? = environment.hooks?.stop(within: .seconds(2))
-        async let uploads: Void? = environment.shipper?.stop(within: Self.uploadsBound)
-        _ = await (hooks, uploads)
+        async let uploads: Void? = environment.shipper?.stop(within: bound)
+        _ = await (removals, hooks, uploads)
     }
 
     /// Asks, in a directory that nodes share, for the names that the contract gives a day's first recording.
@@ -149,7 +155,8 @@ public final class Recorder: Sendable {
         await shipper.claim(directory, id: info.id, stream: stream, node: environment.node)
     }
 
-    /// Begins to remove recordings that are old enough, now and every hour until `stopAll`. Call after `recover`.
+    /// Begins to remove recordings that are old enough, now and every hour until `stopAll`. Call after `recover`, and once the node's
+    /// alias is its own.
     public func startKeeping() {
         keeper.start()
     }
@@ -172,9 +179,11 @@ public final class Recorder: Sendable {
         state.withLock { Array($0.entries.keys) }
     }
 
-    /// The same streams, each with the directory that was asked for as it was asked for; nil where the layout says it.
-    public var baseDirectories: [String: String?] {
-        state.withLock { $0.entries.mapValues { $0.baseDirectory?.path } }
+    /// The same streams, each with what was asked for.
+    public var orders: [String: RecordingOrder] {
+        state.withLock { state in
+            state.entries.mapValues { RecordingOrder(baseDirectory: $0.baseDirectory?.path, secondsMax: $0.status.secondsMax) }
+        }
     }
 
     /// A publisher has come: starts recording if the stream is one of `autoStreams`. What goes wrong is logged.
@@ -202,7 +211,9 @@ public final class Recorder: Sendable {
 
     // MARK: Steps
 
-    private func running(_ stream: String, _ baseDirectory: ObjectKey?) throws(RecordError) -> RecordingInfo? {
+    private func running(
+        _ stream: String, _ baseDirectory: ObjectKey?, _ secondsMax: Int?
+    ) throws(RecordError) -> RecordingInfo? {
         guard let entry = state.withLock({ $0.entries[stream] }) else { return nil }
         guard entry.status.want(nowNs: WallClock.monotonicNs()) else {
             // It is ending by itself at this moment; what starts now is another.
@@ -212,6 +223,7 @@ public final class Recorder: Sendable {
         guard baseDirectory == nil || baseDirectory == entry.baseDirectory else {
             throw .recordingElsewhere(directory: entry.status.info.recordDirectory)
         }
+        entry.status.limit(secondsMax)
         return entry.status.info
     }
 

@@ -12,8 +12,8 @@ final class RecorderEnvironment: Sendable {
     let clock: UpdateClock
     /// Another one in each process.
     let life = String(UInt64.random(in: 0 ... .max), radix: 36)
-    let index = RecordingIndex()
-    let shelf = PlaybackShelf()
+    let index: RecordingIndex
+    let shelf: PlaybackShelf
     let log = Logger("record")
     let requestKeyframe: @Sendable (StreamKey) -> Void
     /// Nil when nobody wants to be told of anything.
@@ -35,9 +35,15 @@ final class RecorderEnvironment: Sendable {
         self.node = node
         self.clock = clock
         self.requestKeyframe = requestKeyframe
+        let (index, shelf) = (RecordingIndex(), PlaybackShelf())
+        (self.index, self.shelf) = (index, shelf)
         shipper = remote.map {
             Shipper(
-                local: store, remote: $0, bytesMax: settings.spoolBytesMax, segmentSeconds: settings.segmentSeconds, clock: clock)
+                local: store, remote: $0, bytesMax: settings.spoolBytesMax, segmentSeconds: settings.segmentSeconds, clock: clock
+            ) { session in
+                index.put(session)
+                shelf.forget(session.id)
+            }
         }
         hooks = settings.hooks.isAnySet ? HookDispatcher(settings.hooks) : nil
     }
@@ -66,6 +72,16 @@ final class RecorderEnvironment: Sendable {
         return sessions
     }
 
+    /// Closes what was left open, and tells of segments that are gone.
+    var repair: SessionRepair {
+        SessionRepair(
+            store: store, clock: clock, segmentSeconds: settings.segmentSeconds,
+            lost: { [log, shipper] journal, count in
+                log.error("segments of a recording were gone", ["journal": journal.path, "count": String(count)])
+                shipper?.lost(count)
+            })
+    }
+
     /// A session that an earlier process did not close.
     func leaveOpen(_ journal: ObjectKey) {
         openJournals.withLock { $0.append(journal) }
@@ -80,14 +96,13 @@ final class RecorderEnvironment: Sendable {
             defer { journals = [] }
             return journals
         }
-        let tool = SessionRepair(store: store, clock: clock, segmentSeconds: settings.segmentSeconds)
         var closed = 0
         for key in journals {
             do throws(StoreError) {
-                let session = try tool.repair(key, reason: "the process ended without closing it")
+                let session = try repair.repair(key, reason: "the process ended without closing it")
+                if let session { index.put(session) }
                 try shipper?.adoptNow(key)
                 guard let session else { continue }
-                index.put(session)
                 hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
                 log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
                 closed += 1
@@ -123,9 +138,10 @@ final class StreamStatus: Sendable {
             state.info.problem = problem
             guard let session else { return }
             if state.info.id != session.id {
-                let warning = state.info.warning
+                let (warning, secondsMax) = (state.info.warning, state.info.secondsMax)
                 state.info = RecordingInfo(id: session.id, recordDirectory: session.directory)
                 state.info.warning = warning
+                state.info.secondsMax = secondsMax
                 state.info.state = recording
                 state.info.problem = problem
             }
@@ -138,6 +154,15 @@ final class StreamStatus: Sendable {
     func warn(_ text: String?) {
         state.withLock { $0.info.warning = text }
     }
+
+    /// What is asked for as the longest recording, seconds; 0: the node's own limit alone holds, nil: what was asked for before.
+    func limit(_ seconds: Int?) {
+        guard let seconds else { return }
+        state.withLock { $0.info.secondsMax = seconds > 0 ? seconds : nil }
+    }
+
+    /// What was asked for as the longest recording, seconds.
+    var secondsMax: Int? { state.withLock { $0.info.secondsMax } }
 
     /// A segment of the session is in storage.
     func add(_ segment: RecordingInfo.Segment, bytes: Int64) {

@@ -100,6 +100,7 @@ final class RecorderThread: Sendable {
                 } catch {
                     seed.shared.update(.paused, problem: "storage failed: \(error)", session: nil)
                     seed.tap.close()
+                    environment.shipper?.releaseClaims(ids: [seed.firstID])
                     onRemoved(seed.stream, seed.shared)
                 }
             case .stop(let stream, let done):

@@ -36,6 +36,8 @@ public struct RecordingInfo: Sendable, Equatable, Encodable {
     public var bytes: Int64 = 0
     /// The newest of them.
     public var lastSegment: Segment?
+    /// What was asked for as its longest, seconds; nil when the node's own limit alone holds.
+    public var secondsMax: Int?
     /// Why nothing is being written although it should be; nil when all is well or the publisher is away.
     public var problem: String?
     /// What of the stream is left out of the recording, and why; nil when nothing is.
@@ -58,6 +60,7 @@ public struct RecordingInfo: Sendable, Equatable, Encodable {
         case mpdPath = "mpd_path"
         case startedUs = "started_at"
         case lastSegment = "last_segment"
+        case secondsMax = "max_recording_seconds"
         case problem = "error"
         case warning
     }
@@ -75,6 +78,7 @@ public struct RecordingInfo: Sendable, Equatable, Encodable {
         try fields.encode(segments, forKey: .segments)
         try fields.encode(bytes, forKey: .bytes)
         try fields.encodeIfPresent(lastSegment, forKey: .lastSegment)
+        try fields.encodeIfPresent(secondsMax, forKey: .secondsMax)
         try fields.encodeIfPresent(problem, forKey: .problem)
         try fields.encodeIfPresent(warning, forKey: .warning)
     }

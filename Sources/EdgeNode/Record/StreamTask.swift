@@ -16,7 +16,7 @@ final class StreamTask {
     let shared: StreamStatus
     let environment: RecorderEnvironment
     let writer: SessionWriter
-    private let settings: TimelineSettings
+    private var settings: TimelineSettings
     private let isAutomatic: Bool
     private var recorder: StreamRecorder
     private var tracks: [TapTrack]?
@@ -25,6 +25,8 @@ final class StreamTask {
     private var repairs: [ObjectKey] = []
     /// The day, since 1970, whose directory was asked for last.
     private var claimedDay: Int64 = 0
+    /// The sessions for which names were asked for.
+    private var claimedIDs: [String]
     private var countedLosses = StreamRecorder.Losses()
     private var reported: Status?
 
@@ -43,11 +45,12 @@ final class StreamTask {
         tap = seed.tap
         shared = seed.shared
         isAutomatic = seed.isAutomatic
+        claimedIDs = [seed.firstID]
         self.environment = environment
         var settings = TimelineSettings()
         settings.segmentSeconds = environment.settings.segmentSeconds
         settings.soundTarget = environment.settings.soundTarget
-        settings.sessionSecondsMax = environment.settings.recordingSecondsMax > 0 ? environment.settings.recordingSecondsMax : nil
+        settings.sessionSecondsMax = environment.settings.recordingSecondsMax(asked: seed.shared.secondsMax)
         settings.rotatesAtMidnight = RecordingLayout.rotates(seed.baseDirectory)
         self.settings = settings
         recorder = StreamRecorder(settings: settings, wallClock: environment.wallClock())
@@ -79,11 +82,22 @@ final class StreamTask {
         let (stream, node) = (stream, environment.node)
         guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs)
         else { return }
-        Task { await shipper.claim(directory, id: RecordingLayout.newID(atUs: nowUs), stream: stream, node: node) }
+        let id = RecordingLayout.newID(atUs: nowUs)
+        claimedIDs.append(id)
+        Task { await shipper.claim(directory, id: id, stream: stream, node: node) }
+    }
+
+    /// A limit that was asked for while it records holds from the next cut on.
+    private func followLimit() {
+        let secondsMax = environment.settings.recordingSecondsMax(asked: shared.secondsMax)
+        guard secondsMax != settings.sessionSecondsMax else { return }
+        settings.sessionSecondsMax = secondsMax
+        recorder.settings.sessionSecondsMax = secondsMax
     }
 
     /// Takes what has come and lets time pass. False when the task has nothing left to do and can be removed.
     func tick(nowNs: UInt64) -> Bool {
+        followLimit()
         // First: a stall elsewhere on the thread must not make what has arrived meanwhile look late.
         tap.drain { event in take(event) }
         if let until = pausedUntilNs {
@@ -102,6 +116,7 @@ final class StreamTask {
 
     /// Finishes everything.
     func stop() {
+        followLimit()
         tap.drain { event in take(event) }
         if pausedUntilNs == nil {
             recorder.endSource(nowNs: WallClock.monotonicNs())
@@ -110,7 +125,7 @@ final class StreamTask {
         }
         tap.close()
         repair()
-        environment.shipper?.releaseClaims(stream: stream)
+        environment.shipper?.releaseClaims(ids: claimedIDs)
         shared.update(.stopped, problem: nil, session: nil)
     }
 
@@ -165,7 +180,7 @@ final class StreamTask {
                 if announceSettled() { shortage = shortage ?? self.shortage() }
                 announce(action, ending: ending)
             }
-            try writer.settleOverdue()
+            try writer.endBatch()
             if announceSettled() { shortage = shortage ?? self.shortage() }
             if let shortage { try closeForSpace(shortage) }
         } catch {
@@ -265,7 +280,7 @@ final class StreamTask {
 
     /// Closes what a failure left open, as far as storage lets us.
     private func repair() {
-        let tool = SessionRepair(store: environment.store, clock: environment.clock, segmentSeconds: settings.segmentSeconds)
+        let tool = environment.repair
         repairs.removeAll { key in
             do throws(StoreError) {
                 let session = try tool.repair(key, reason: "storage failed")

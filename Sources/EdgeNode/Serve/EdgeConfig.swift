@@ -35,7 +35,7 @@ public struct EdgeConfig: ServerConfig, Hashable {
         auth = CredentialSettings(reading: root, listen: http.listen)
         strategy = StrategySettings(reading: root)
         cascade = CascadeOptions(reading: root)
-        recorder = RecorderSettings(reading: root, nodeAlias: node.alias)
+        recorder = RecorderSettings(reading: root, node: node)
         redis = RedisSettings(
             reading: root, check: RedisAddress.problem(of:), checkSentinel: RedisAddress.problem(ofSentinel:))
         limits = LimitSettings(reading: root, isNode: true)
@@ -55,6 +55,8 @@ public struct EdgeConfig: ServerConfig, Hashable {
 public struct NodeSettings: Sendable, Hashable {
     /// `alias`; made from host name and port when not set.
     public var alias: String
+    /// `alias` was set: another machine of the same name does not have it by chance.
+    public var isAliasGiven: Bool
     /// `url`: how others reach its HTTP API; empty when not set, see `advertisedURL`.
     public var url: String
     /// `region`, for the `nearest` policy.
@@ -70,6 +72,7 @@ public struct NodeSettings: Sendable, Hashable {
         let node = root.section("node")
         let rule = "must be 1 to 64 of A-Z a-z 0-9 _ . - and not start with a dot"
         alias = node.string("alias") { $0.isEmpty || NodeAlias.isValid($0) ? nil : rule }
+        isAliasGiven = !alias.isEmpty
         if alias.isEmpty { alias = HostName.alias(port: http.listen.port) }
         url = node.baseURL("url")
         region = node.string("region") { $0.utf8.count > 64 ? "must be at most 64 bytes" : nil }

@@ -91,7 +91,11 @@ public final class EdgeServices: Server {
         }
         await registry.start()
         await cascades.start(config.cascade.declared)
-        if config.recorder.isEnabled { await following.start() }
+        if config.recorder.isEnabled {
+            // Not before the alias is this node's: what was recorded under it goes by this node's rules.
+            recorder.startKeeping()
+            await following.start()
+        }
         do throws(HTTPServerError) {
             try server.start()
         } catch {
@@ -120,6 +124,7 @@ public final class EdgeServices: Server {
 
     /// Takes no new sessions, ends those that are there and stops everything.
     public func stop() async {
+        let latestAnswer = StopTime.latestAnswer()
         await drain.stop()
         await node.setStatus(.draining)
         await registry.drain()
@@ -131,7 +136,7 @@ public final class EdgeServices: Server {
         await plane.shutdown()
         followers.withLock { $0.forEach { $0.cancel() } }
         await state?.stop()
-        await server.stop()
+        await server.stop(by: latestAnswer)
     }
 
     /// Where recordings are written, and where they go from there.
@@ -172,7 +177,6 @@ public final class EdgeServices: Server {
                 Logger("edge").info(
                     "recordings were found", ["count": String(found.recordings), "finished": String(found.repaired)])
             }
-            recorder.startKeeping()
             return recorder
         } catch {
             await plane.shutdown()
@@ -251,7 +255,7 @@ extension RecordSettings {
                 rules: settings.retention.compactMap { rule in
                     StreamPattern(rule.pattern).map { Retention.Rule(pattern: $0, days: rule.days) }
                 }),
-            hooks: HookSettings(settings.hooks))
+            ownsAlias: settings.ownsAlias, hooks: HookSettings(settings.hooks))
     }
 }
 

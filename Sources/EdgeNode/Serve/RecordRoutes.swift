@@ -38,10 +38,6 @@ struct RecordRoutes {
 
     // MARK: One stream
 
-    private struct StartRequest: Decodable {
-        let base_dir: String?
-    }
-
     /// live777's `recording`, and what there is to know besides.
     private struct Status: Encodable {
         let info: RecordingInfo?
@@ -67,17 +63,17 @@ struct RecordRoutes {
             "Record a stream", tag: "recordings", requestType: "application/json",
             responses: [
                 RouteResponse(.ok, "Where it is recorded to", contentType: "application/json"),
-                RouteResponse(.badRequest, "base_dir cannot be a directory, or is too long"),
+                RouteResponse(.badRequest, "base_dir cannot be a directory, or max_recording_seconds is out of range"),
                 RouteResponse(.notFound, "No such stream"), RouteResponse(.conflict, "Recorded elsewhere already"),
                 RouteResponse(.insufficientStorage, "Too little space"),
             ])
         router.post(pattern, start) { request in
             let name = try request.streamName()
             try gate.check(request, .administrate(stream: name))
-            let directory = try Self.directory(try await request.body.bytes())
+            let order = try Self.order(try await request.body.bytes())
             guard let key = await registry.key(of: name) else { throw HTTPError(StreamError.streamNotFound) }
             let info = try await Self.recording { () throws(RecordError) in
-                try await recorder.start(stream: name, key: key, baseDirectory: directory)
+                try await recorder.start(stream: name, key: key, baseDirectory: order.directory, secondsMax: order.secondsMax)
             }
             await following.update()
             return try .json(info)
@@ -100,17 +96,27 @@ struct RecordRoutes {
         }
     }
 
-    /// The body may be missing, empty or `{}`.
-    private static func directory(_ body: [UInt8]) throws(HTTPError) -> ObjectKey? {
-        guard !body.isEmpty else { return nil }
-        let request: StartRequest
+    /// The body, which may be missing, empty or `{}`.
+    private static func order(_ body: [UInt8]) throws(HTTPError) -> (directory: ObjectKey?, secondsMax: Int?) {
+        guard !body.isEmpty else { return (nil, nil) }
+        let order: RecordingOrder
         do throws(ClusterJSONError) {
-            request = try ClusterJSON.decode(StartRequest.self, from: body)
+            order = try ClusterJSON.decode(RecordingOrder.self, from: body)
         } catch {
-            throw HTTPError(.badRequest, "the body is not the JSON expected: \(error)")
+            let expected = #"{"base_dir": "…", "max_recording_seconds": …}, the latter a whole number"#
+            throw HTTPError(.badRequest, "the body is not \(expected): \(error)")
         }
-        guard let text = request.base_dir, !text.isEmpty else { return nil }
-        do throws(StoreError) { return try ObjectKey(text) } catch { throw HTTPError(error, about: "base_dir") }
+        guard RecordingOrder.accepts(seconds: order.secondsMax ?? 0) else {
+            let range = RecordingOrder.secondsRange
+            throw HTTPError(
+                .badRequest, "max_recording_seconds is neither 0 nor from \(range.lowerBound) to \(range.upperBound)")
+        }
+        guard let text = order.baseDirectory, !text.isEmpty else { return (nil, order.secondsMax) }
+        do throws(StoreError) {
+            return (try ObjectKey(text), order.secondsMax)
+        } catch {
+            throw HTTPError(error, about: "base_dir")
+        }
     }
 
     // MARK: The index

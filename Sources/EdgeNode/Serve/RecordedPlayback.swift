@@ -85,6 +85,11 @@ extension PlaybackRoutes {
                 try gate.check(request, try route.access(request), mayStandInQuery: route.isMedia)
                 return try await route.handler(request)
             }
+            guard let link = route.link(gate) else { continue }
+            router.post(link.pattern, link.description) { request in
+                try gate.check(request, try link.access(request))
+                return try await link.handler(request)
+            }
         }
     }
 }

@@ -36,6 +36,8 @@ public struct RecorderSettings: Sendable, Hashable {
     public var autoStreams: [String]
     /// `node_alias` written to recordings; `node.alias` when not set.
     public var nodeAlias: String
+    /// `node_alias` is the node's own alias and that was given, not made of the machine's name: what a bucket has under it is this node's.
+    public var ownsAlias: Bool
     /// `layout`.
     public var layout: Layout
     /// `segment_seconds`: the least a segment holds; it ends at the next keyframe.
@@ -71,14 +73,15 @@ public struct RecorderSettings: Sendable, Hashable {
         public var days: Int
     }
 
-    init(reading root: ConfigSection, nodeAlias fallback: String) {
+    init(reading root: ConfigSection, node: NodeSettings) {
         let recorder = root.section("recorder")
         isEnabled = recorder.flag("enabled", default: true)
         autoStreams = recorder.strings("auto_streams", check: Self.patternProblem)
         let alias = recorder.string("node_alias") {
             $0.isEmpty || NodeAlias.isValid($0) ? nil : "must be 1 to 64 of A-Z a-z 0-9 _ . - and not start with a dot"
         }
-        nodeAlias = alias.isEmpty ? fallback : alias
+        nodeAlias = alias.isEmpty ? node.alias : alias
+        ownsAlias = node.isAliasGiven && nodeAlias == node.alias
         layout = recorder.choice("layout", default: Layout.date)
         segmentSeconds = recorder.number("segment_seconds", default: 4, in: 0.5...60)
         maxRecordingSeconds = recorder.integer("max_recording_seconds", default: 86_400, in: 0...31_536_000)

@@ -41,7 +41,7 @@ final class RecordingFollower: Sendable {
 
     /// Takes over what is being recorded now.
     func update() async {
-        let recorded = recorder.baseDirectories
+        let recorded = recorder.orders
         await registry.setRecording(recorded)
         await node.setRecordings(recorded.count)
     }

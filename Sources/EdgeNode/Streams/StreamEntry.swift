@@ -77,6 +77,8 @@ struct Session {
     /// What a viewer is sent of them, and what its path is thought to carry.
     var layer: String?
     var availableBitrate: Int64?
+    /// The payload types that a viewer's tracks go out in, by SSRC, where another than the answer's first was chosen since.
+    var payloadTypes: [UInt32: UInt8] = [:]
     /// When `stats` was sampled, for the bit rate.
     var sampledNs: UInt64 = 0
 
@@ -113,8 +115,9 @@ struct StreamEntry {
     var hadPublisher = false
     /// What the last publisher sent, so that viewers can be answered between two publishers.
     var source: [SourceTrack] = []
-    var isRecording = false
-    var recordingBaseDir: String?
+    /// What its recording was asked for with; nil while it isn't recorded.
+    var recording: RecordingOrder?
+    var isRecording: Bool { recording != nil }
     /// The nodes that the last publisher's media came through, the nearest first; empty when it published here.
     var upstream: [String] = []
     var endedPublishers: [SessionRecord] = []
@@ -220,8 +223,9 @@ struct StreamEntry {
                 sessions: endedPublishers + (publisher.map { [$0.record()] } ?? [])),
             subscribe: StreamSide(
                 leaveAt: viewers.isEmpty ? viewersLeft.wallMs : 0, sessions: endedViewers + live.map { $0.record() }),
-            codecs: codecs ?? [], stats: stats, recording: isRecording, recordingBaseDir: recordingBaseDir,
-            fence: claim?.fence ?? 0, upstream: publisher == nil ? [] : upstream)
+            codecs: codecs ?? [], stats: stats, recording: isRecording,
+            recordingBaseDir: recording?.baseDirectory, recordingMaxSeconds: recording?.secondsMax, fence: claim?.fence ?? 0,
+            upstream: publisher == nil ? [] : upstream)
     }
 }
 

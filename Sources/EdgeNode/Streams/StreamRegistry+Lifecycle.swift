@@ -63,7 +63,7 @@ extension StreamRegistry {
             }
             streams[name] = entry
             // Who was answered for the profile that the publisher only claimed may be looking at a black picture.
-            fitViewers(name, Array(entry.viewers.values))
+            fitViewers(name, Array(entry.viewers.values), isOnAir: true)
         }
     }
 
@@ -127,9 +127,12 @@ extension StreamRegistry {
         guard let entry = streams[name], entry.publisher?.hasConnected != true else { return [] }
         let waitNs = UInt64(max(0, settings.publisherWaitMs)) * (entry.publisher == nil ? 1_000_000 : 2_000_000)
         var handles: [SessionHandle] = []
-        for viewer in entry.viewers.values {
-            let since = max(viewer.createdNs, entry.connectedPublisherLeftNs)
-            guard let handle = viewer.handle, now.monotonicNs >= since &+ waitNs else { continue }
+        // By place: of thousands that may go on waiting none is copied.
+        for place in entry.viewers.values.indices {
+            let since = max(entry.viewers.values[place].createdNs, entry.connectedPublisherLeftNs)
+            guard now.monotonicNs >= since &+ waitNs else { continue }
+            let viewer = entry.viewers.values[place]
+            guard let handle = viewer.handle else { continue }
             log.info("viewer waited in vain for a publisher", ["stream": name])
             removeSession(viewer.id, on: name, state: .closed)
             handles.append(handle)

@@ -116,15 +116,13 @@ extension StreamRegistry {
     /// Whether a stream has a publisher now.
     public func hasPublisher(_ name: String) -> Bool { streams[name]?.publisher?.handle != nil }
 
-    /// Which streams are being recorded now, each with the `base_dir` that was asked for; such a stream is not deleted for want of
+    /// Which streams are being recorded now, each with what it was asked for with; such a stream is not deleted for want of
     /// sessions.
-    public func setRecording(_ recorded: [String: String?]) {
+    public func setRecording(_ recorded: [String: RecordingOrder]) {
         var isChanged = false
         for (name, entry) in streams {
-            let (isRecording, baseDir) = (recorded.keys.contains(name), recorded[name] ?? nil)
-            guard entry.isRecording != isRecording || entry.recordingBaseDir != baseDir else { continue }
-            streams[name]?.isRecording = isRecording
-            streams[name]?.recordingBaseDir = baseDir
+            guard entry.recording != recorded[name] else { continue }
+            streams[name]?.recording = recorded[name]
             isChanged = true
         }
         if isChanged { noteChange() }
@@ -155,12 +153,17 @@ extension StreamRegistry {
     }
 
     /// Has viewers sent what is published now in the format of their answer that is closest to it, and closes those that can't play it.
-    func fitViewers(_ name: String, _ viewers: [Session]) {
+    ///
+    /// - Parameter isOnAir: the same source goes on, only more is known of it. Another format begins with a key frame, which is not there at
+    ///   once, so a viewer keeps the one it has if that plays the source at all.
+    func fitViewers(_ name: String, _ viewers: [Session], isOnAir: Bool) {
         guard let entry = streams[name], entry.publisher != nil else { return }
         for viewer in viewers {
             guard let handle = viewer.handle else { continue }
-            if let choices = choices(viewer.tracks, for: entry.source) {
-                if !choices.isEmpty { plane.choose(choices, for: handle) }
+            if let choices = choices(viewer, for: entry.source, isOnAir: isOnAir) {
+                guard !choices.isEmpty else { continue }
+                for choice in choices { streams[name]?.viewers[viewer.id]?.payloadTypes[choice.ssrc] = choice.payloadType }
+                plane.choose(choices, for: handle)
                 continue
             }
             log.info("viewer cannot play the new publisher", ["stream": name])
@@ -170,11 +173,12 @@ extension StreamRegistry {
     }
 
     /// The closest format of each track that has some to choose from; nil when a source can't be played by the track of its kind.
-    private func choices(_ tracks: [NegotiatedTrack], for source: [SourceTrack]) -> [FormatChoice]? {
+    private func choices(_ viewer: Session, for source: [SourceTrack], isOnAir: Bool) -> [FormatChoice]? {
         var found: [FormatChoice] = []
-        for track in tracks {
+        for track in viewer.tracks {
+            let used = track.ssrc.flatMap { viewer.payloadTypes[$0] } ?? track.payloadType
             for wanted in source where wanted.kind == track.kind {
-                guard let format = track.format(for: wanted.codec) else { return nil }
+                guard let format = track.format(for: wanted.codec, keeping: isOnAir ? used : nil) else { return nil }
                 guard let ssrc = track.ssrc, !track.alternatives.isEmpty else { continue }
                 found.append(FormatChoice(ssrc: ssrc, payloadType: format.payloadType))
             }

@@ -23,6 +23,7 @@ public actor StreamRegistry {
     let claims: (any StreamClaims)?
     let log = Logger("streams")
     let seats = SessionSeats()
+    private var formats = SharedFormats()
     var streams: [String: StreamEntry] = [:]
     /// Finds the name of a stream from an event of the media plane.
     var names: [StreamKey: String] = [:]
@@ -123,7 +124,7 @@ public actor StreamRegistry {
             ) { .random(in: 1 ... .max) }
         }
         let key = try openStream(name, isCreating: settings.autoCreateWHEP)
-        var session = newSession(answer.tracks, remote: answer.remote.ice, from: client, isRelay: path != nil)
+        var session = newSession(formats.shared(answer.tracks), remote: answer.remote.ice, from: client, isRelay: path != nil)
         session.hasDataChannel = answer.remote.dataChannels != nil
         session.relay = path.map { Relay(nodes: $0) }
         streams[name]?.viewers[session.id] = session
@@ -140,7 +141,7 @@ public actor StreamRegistry {
             log.info("viewer came", ["stream": name])
             // The publisher may have changed while this waited.
             if let entry = streams[name], entry.source != source {
-                fitViewers(name, entry.viewers[session.id].map { [$0] } ?? [])
+                fitViewers(name, entry.viewers[session.id].map { [$0] } ?? [], isOnAir: false)
             }
             noteChange()
             return SessionAnswer(sdp: answer.sdp(local: local), sessionID: session.id, etag: session.etag)
@@ -303,7 +304,7 @@ public actor StreamRegistry {
         entry.hadPublisher = true
         streams[name] = entry
         log.info("publisher came", ["stream": name, "codecs": tracks.map(\.codec.name).joined(separator: "+")])
-        fitViewers(name, Array(entry.viewers.values))
+        fitViewers(name, Array(entry.viewers.values), isOnAir: false)
         if isMoved { closeRelayed(name) }
         emit(.published(stream: name, key: entry.key, isCopy: entry.publisher?.relay != nil))
         noteChange()

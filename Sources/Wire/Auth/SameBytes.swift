@@ -1,4 +1,5 @@
 import COpenSSL
+import Foundation
 
 /// Whether two secrets are equal; the time taken tells nothing but the length of `shown`, which its sender knows.
 func isSame(shown: String, secret: String) -> Bool {
@@ -17,8 +18,5 @@ func fingerprint(of credential: String) -> String {
     var digest = [UInt8](repeating: 0, count: 32)
     let bytes = Array("credential\u{0}\(credential)".utf8)
     guard EVP_Digest(bytes, bytes.count, &digest, nil, EVP_sha256(), nil) == 1 else { return "" }
-    var text = [UInt8](repeating: 0, count: 45)
-    let count = EVP_EncodeBlock(&text, digest, Int32(digest.count))
-    return String(decoding: text.prefix(Int(count)), as: UTF8.self)
-        .replacing("+", with: "-").replacing("/", with: "_").replacing("=", with: "")
+    return Data(digest).base64URL
 }

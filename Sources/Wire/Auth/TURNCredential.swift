@@ -15,13 +15,6 @@ public struct TURNCredential: Sendable, Equatable {
     ///   - expiresAt: Unix seconds.
     public init(secret: String, user: String, expiresAt: Int64) {
         username = "\(expiresAt):\(user)"
-        let (key, message) = (Array(secret.utf8), Array(username.utf8))
-        var digest = [UInt8](repeating: 0, count: Int(EVP_MAX_MD_SIZE))
-        var count: UInt32 = 0
-        // An empty key is a key; OpenSSL wants an address for it.
-        let result = HMAC(
-            EVP_sha1(), key.isEmpty ? [0] : key, Int32(clamping: key.count), message, message.count, &digest, &count)
-        precondition(result != nil, "a digest that OpenSSL always has")
-        password = Data(digest.prefix(Int(count))).base64EncodedString()
+        password = messageCode(of: username, key: secret, EVP_sha1()).base64EncodedString()
     }
 }

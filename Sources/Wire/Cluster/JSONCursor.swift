@@ -116,6 +116,8 @@ struct JSONCursor {
 
     mutating func read(_ field: inout Int) throws(ClusterJSONError) { if !isNull() { field = Int(try integer()) } }
 
+    mutating func read(_ field: inout Int?) throws(ClusterJSONError) { if !isNull() { field = Int(try integer()) } }
+
     mutating func read(_ field: inout Bool) throws(ClusterJSONError) { if !isNull() { field = try bool() } }
 
     mutating func read<T: JSONReadable>(_ field: inout T) throws(ClusterJSONError) { if !isNull() { field = try T(from: &self) } }

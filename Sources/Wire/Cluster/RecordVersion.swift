@@ -10,7 +10,7 @@ public struct RecordVersion: Sendable, Hashable {
     public let minor: Int
 
     /// What this program writes. All records of a release have the same version: a field that comes to any of them raises it.
-    public static let current = RecordVersion(major: 1, minor: 1)
+    public static let current = RecordVersion(major: 1, minor: 2)
 
     /// - Parameters:
     ///   - major: meaning of the fields.

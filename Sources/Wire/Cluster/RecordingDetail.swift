@@ -187,7 +187,7 @@ public struct RecordingPeriodTrack: Sendable, Hashable, Codable {
     public var segmentPrefix: String
     /// Media time at the period's start, in the track's timescale (DASH `presentationTimeOffset`).
     public var mediaTimeOffset: Int64
-    /// Segments in order of time, without holes.
+    /// Segments in order of time. Where one is gone, its number and its time are missing.
     public var segments: [RecordingSegment]
     /// How many segments in front of these were told before; nil, which is left out, means none.
     public var known: Int?

@@ -17,6 +17,7 @@ extension StreamRecord: JSONReadable {
             case "statsScope": try cursor.read(&statsScope)
             case "recording": try cursor.read(&recording)
             case "recordingBaseDir": try cursor.read(&recordingBaseDir)
+            case "recordingMaxSeconds": try cursor.read(&recordingMaxSeconds)
             case "fence": try cursor.read(&fence)
             case "upstream": try cursor.read(&upstream)
             case "node": try cursor.read(&node)

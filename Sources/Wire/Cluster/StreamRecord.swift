@@ -25,6 +25,8 @@ public struct StreamRecord: Sendable, Hashable, Encodable {
     /// The `base_dir` that the recording was asked for with, so that it can go on there on another node; nil while there is none, or
     /// when the node's own layout says where.
     public var recordingBaseDir: String?
+    /// The `max_recording_seconds` that it was asked for with; nil while there is none, or when the node's own limit alone holds.
+    public var recordingMaxSeconds: Int?
     /// Of two nodes that say they have the publisher, the one with the larger number does; 0 without a Redis to ask.
     public var fence: Int64
     /// The nodes that it comes through, the nearest first; empty where it is published.
@@ -36,8 +38,8 @@ public struct StreamRecord: Sendable, Hashable, Encodable {
     public init(
         id: String, createdAt: Int64, publish: StreamSide = StreamSide(), subscribe: StreamSide = StreamSide(),
         codecs: [CodecRecord] = [], provisioned: Bool = false, onDemand: Bool = false, stats: StreamStats = StreamStats(),
-        statsScope: String = "node", recording: Bool = false, recordingBaseDir: String? = nil, fence: Int64 = 0,
-        upstream: [String] = [], node: String? = nil
+        statsScope: String = "node", recording: Bool = false, recordingBaseDir: String? = nil,
+        recordingMaxSeconds: Int? = nil, fence: Int64 = 0, upstream: [String] = [], node: String? = nil
     ) {
         version = .current
         self.id = id
@@ -51,6 +53,7 @@ public struct StreamRecord: Sendable, Hashable, Encodable {
         self.statsScope = statsScope
         self.recording = recording
         self.recordingBaseDir = recordingBaseDir
+        self.recordingMaxSeconds = recordingMaxSeconds
         self.fence = fence
         self.upstream = upstream
         self.node = node
@@ -71,6 +74,11 @@ extension StreamRecord {
 }
 
 extension StreamRecord {
+    /// What its recording was asked for with.
+    public var recordingOrder: RecordingOrder {
+        RecordingOrder(baseDirectory: recordingBaseDir, secondsMax: recordingMaxSeconds)
+    }
+
     /// What it says apart from what changes all the time.
     public var withoutFigures: StreamRecord {
         var record = self

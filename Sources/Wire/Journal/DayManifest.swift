@@ -31,26 +31,26 @@ package enum DayManifest {
         var longest = segmentSeconds
         var node: String?
         for session in sorted {
-            for period in session.periods where isPublishable(period, isEnded: session.isEnded || period.isEnded) {
-                let origin = availabilityStartUs ?? min(originUs ?? .max, period.startUs)
+            for (period, piece, isLastPiece) in pieces(of: session) {
+                let origin = availabilityStartUs ?? min(originUs ?? .max, piece.startUs)
                 availabilityStartUs = origin
                 let previousEnd = periods.last.map { $0.startUs + ($0.durationUs ?? 0) } ?? 0
                 guard previousEnd < longestUs else { break }
                 // Two nodes may have recorded at the same time; then the earlier one comes first, whole.
-                let follows = !(isGrowing || keepsGaps) || (period.continues && node == session.node)
-                let start = follows ? previousEnd : max(previousEnd, period.startUs - origin)
+                let continues = period.continues && piece.mark.isEmpty && node == session.node
+                let follows = !(isGrowing || keepsGaps) || continues
+                let start = follows ? previousEnd : max(previousEnd, piece.startUs - origin)
                 node = session.node
-                let isLast = isGrowing && session.id == sorted.last?.id && period.number == session.periods.last?.number
-                let tracks = period.tracks.filter { !$0.segments.isEmpty }
-                for track in tracks {
+                let isLast = isGrowing && isLastPiece && session.id == sorted.last?.id
+                for (track, _) in piece.tracks {
                     let ticks = track.segments.map(\.duration).max() ?? 0
                     longest = max(longest, Double(ticks) / Double(track.timescale))
                 }
                 periods.append(
                     MPD.Period(
-                        id: "\(session.id)-\(period.number)", startUs: start,
-                        durationUs: isLast && !period.isEnded ? nil : period.durationUs, wallClockUs: period.startUs,
-                        tracks: tracks.map(\.presentation)))
+                        id: "\(session.id)-\(period.number)\(piece.mark)", startUs: start,
+                        durationUs: isLast && !period.isEnded ? nil : piece.durationUs, wallClockUs: piece.startUs,
+                        tracks: piece.tracks.map { $0.track.presentation(from: $0.offset) }))
             }
         }
         guard let availabilityStartUs, !periods.isEmpty else { return nil }
@@ -69,6 +69,17 @@ package enum DayManifest {
         text.flatMap { Int64($0) }.flatMap { (0..<longestUs).contains($0) ? $0 : nil }
     }
 
+    /// What is shown of a session, each piece with its Period and whether none can follow it.
+    private static func pieces(
+        of session: RecordedSession
+    ) -> [(period: RecordedSession.Period, piece: RecordedSession.Period.Piece, isLast: Bool)] {
+        session.periods.filter { isPublishable($0, isEnded: session.isEnded || $0.isEnded) }.flatMap { period in
+            let pieces = period.pieces
+            let isLast = period.number == session.periods.last?.number
+            return pieces.enumerated().map { (period, $1, isLast && $0 == pieces.count - 1) }
+        }
+    }
+
     /// A growing Period is shown once each of its tracks can be, because the set of tracks must not change afterwards.
     private static func isPublishable(_ period: RecordedSession.Period, isEnded: Bool) -> Bool {
         isEnded ? period.hasSegments : !period.tracks.isEmpty && period.tracks.allSatisfy { !$0.segments.isEmpty }
@@ -76,13 +87,14 @@ package enum DayManifest {
 }
 
 extension RecordedSession.Track {
-    fileprivate var presentation: MPD.Track {
+    /// - Parameter offset: where what is shown of it begins, in ticks.
+    fileprivate func presentation(from offset: Int64) -> MPD.Track {
         MPD.Track(
             media: kind == .video
                 ? .video(width: width, height: height, frameRate: frameRate) : .audio(sampleRate: timescale, channels: channels),
             codecs: codecs, bandwidth: bandwidth, timescale: timescale, initialization: initialization,
             template: "\(prefix)$Number%04d$.\(container.suffix)", startsWithSAP: segments.allSatisfy(\.startsWithSync),
-            startNumber: segments.first?.number ?? 1,
+            startNumber: segments.first?.number ?? 1, presentationTimeOffset: offset,
             timeline: MPD.SegmentTimeline(
                 segments.lazy.map { MPD.SegmentTimeline.Run(number: Int64($0.number), time: $0.time, duration: $0.duration) }))
     }

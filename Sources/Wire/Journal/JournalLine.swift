@@ -23,6 +23,8 @@ package struct JournalLine: Codable, Equatable, Sendable {
         case periodEnd = "period_end"
         /// Segments from this number on are gone.
         case lost
+        /// So many segments (`segments`) from this number on are gone; those behind them are where they were.
+        case gone
         /// Nothing follows in the session.
         case end
         /// An index has taken over.
@@ -70,6 +72,7 @@ package struct JournalLine: Codable, Equatable, Sendable {
     /// With `end`: the row, so that nobody has to read the lines between the first and this one for it.
     package var endUs: Int64?
     package var durationMs: Int64?
+    /// With `gone`: how many, 1 when it is left out.
     package var segments: Int64?
 
     package enum CodingKeys: String, CodingKey {

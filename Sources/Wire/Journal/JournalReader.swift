@@ -19,7 +19,7 @@ extension RecordedSession {
                 } else if let line = try? decoder.decode(JournalLine.self, from: Data(line)) {
                     if session != nil { session?.apply(line) } else { session = RecordedSession(line, directory: directory) }
                     guard session != nil else { return }
-                } else {
+                } else if session == nil || !UnknownLine.isOne(line, decoder) {
                     return
                 }
                 whole = lines.position
@@ -51,8 +51,11 @@ extension RecordedSession {
         else { return nil }
         for piece in tail[start...end].split(separator: 0x0A) {
             if piece.withUnsafeBytes({ SegmentLine($0) }) != nil { continue }
-            guard let line = try? decoder.decode(JournalLine.self, from: Data(piece)) else { return nil }
-            session.apply(line)
+            if let line = try? decoder.decode(JournalLine.self, from: Data(piece)) {
+                session.apply(line)
+            } else if !piece.withUnsafeBytes({ UnknownLine.isOne($0, decoder) }) {
+                return nil
+            }
         }
         // The last of the periods may have been in it.
         return session.closing == nil ? nil : session.with([])
@@ -87,12 +90,24 @@ extension JournalLines {
             var lines = JournalLines(bytes)
             while let line = lines.next() {
                 if SegmentLine(line) != nil { continue }
-                if let other = try? decoder.decode(JournalLine.self, from: Data(line)), other.event == .segment { continue }
+                let other = try? decoder.decode(JournalLine.self, from: Data(line))
+                if other?.event == .segment || other?.event == .gone { continue }
                 kept += line
                 kept.append(0x0A)
             }
             return kept
         }
+    }
+}
+
+/// A whole line about something that this version does not know, and leaves to those that do.
+private struct UnknownLine: Decodable {
+    let at: Int64
+    let event: String
+
+    static func isOne(_ line: UnsafeRawBufferPointer, _ decoder: JSONDecoder) -> Bool {
+        guard let line = try? decoder.decode(UnknownLine.self, from: Data(line)) else { return false }
+        return JournalLine.Event(rawValue: line.event) == nil
     }
 }
 

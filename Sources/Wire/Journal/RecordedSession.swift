@@ -48,6 +48,8 @@ package struct RecordedSession: Equatable, Sendable {
         package let initialization: String
         package let prefix: String
         package var segments: [Segment] = []
+        /// Segments that were there once, between those that are, by rising number: their numbers and times stay taken.
+        package fileprivate(set) var gone: [Segment] = []
     }
 
     package struct Segment: Equatable, Sendable {
@@ -92,9 +94,15 @@ package struct RecordedSession: Equatable, Sendable {
             if line.event == .lost {
                 guard let track = periods[index].tracks.firstIndex(where: { $0.kind == kind }) else { return }
                 periods[index].tracks[track].segments.removeAll { $0.number >= number }
+                periods[index].tracks[track].gone.removeAll { $0.number >= number }
             } else if let segment = Segment(line) {
                 append(segment, to: kind, inPeriod: index)
             }
+        case .gone:
+            guard let index, let number = line.number, let kind = line.kind,
+                let track = periods[index].tracks.firstIndex(where: { $0.kind == kind })
+            else { return }
+            periods[index].tracks[track].lose(line.segments ?? 1, from: number)
         case .periodEnd:
             if let index { periods[index].isEnded = true }
         case .end:
@@ -136,7 +144,7 @@ package struct RecordedSession: Equatable, Sendable {
         line.failed = isFailed ? true : nil
         line.endUs = endUs
         line.durationMs = durationMs
-        line.segments = Int64(periods.flatMap(\.tracks).reduce(0) { $0 + $1.segments.count })
+        line.segments = Int64(segmentCount)
         return line
     }
 
@@ -149,6 +157,9 @@ package struct RecordedSession: Equatable, Sendable {
         copy.periods = periods
         return copy
     }
+
+    /// Of all tracks.
+    package var segmentCount: Int { periods.flatMap(\.tracks).reduce(0) { $0 + $1.segments.count } }
 
     /// Something of it can be played.
     package var hasSegments: Bool { periods.contains { $0.hasSegments } }
@@ -239,8 +250,32 @@ extension RecordedSession.Track {
     /// Numbers and times go on where they were.
     fileprivate func canBeFollowed(by segment: RecordedSession.Segment) -> Bool {
         guard (segment.time + segment.duration) / Int64(timescale) <= JournalBounds.periodSecondsMax else { return false }
-        guard let last = segments.last else { return true }
+        guard let last = latest else { return true }
         return segment.number == last.number + 1 && segment.time == last.time + last.duration
+    }
+
+    /// Makes a hole of so many segments from a number on.
+    fileprivate mutating func lose(_ count: Int64, from number: Int) {
+        let counts = 1...Int64(JournalBounds.numbers.upperBound)
+        guard JournalBounds.numbers.contains(number), counts.contains(count) else { return }
+        let first = segments.partitioningIndex { $0.number >= number }
+        let end = segments.partitioningIndex { $0.number >= number + Int(count) }
+        let isBehind = (gone.last?.number ?? 0) < number
+        gone += segments[first..<end]
+        if !isBehind { gone.sort { $0.number < $1.number } }
+        segments.removeSubrange(first..<end)
+    }
+
+    /// The one that came last, be it gone.
+    package var latest: RecordedSession.Segment? {
+        guard let last = gone.last else { return segments.last }
+        return segments.last.map { $0.number > last.number ? $0 : last } ?? last
+    }
+
+    /// Where in `segments` the one of this number is; nil when there is none.
+    package func place(ofSegment number: Int) -> Int? {
+        let place = segments.partitioningIndex { $0.number >= number }
+        return place < segments.count && segments[place].number == number ? place : nil
     }
 
     /// What its objects are.

@@ -2,7 +2,9 @@ import Media
 
 extension RecordedSession.Track {
     /// Where the next segment would begin, in the track's timescale; nil when there is none yet.
-    package var endTicks: Int64? { segments.last.map { $0.time + $0.duration } }
+    package var endTicks: Int64? { latest.map { $0.time + $0.duration } }
+    /// What its number would be.
+    package var nextNumber: Int { (latest?.number ?? 0) + 1 }
 
     /// The line of a segment that no journal tells of, made of what is in it; nil when it does not go on from `expected`.
     ///

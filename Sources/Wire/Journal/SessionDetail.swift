@@ -92,7 +92,7 @@ private struct SessionDetail {
         return digest(ordinal: cut.ordinal, counts: cut.counts) == cut.digest
     }
 
-    /// Segments only come at the end while a process lives, so the last one stands for those in front of it.
+    /// Whatever goes in front moves the `count`-th segment of a track, so that one stands for those in front of it.
     private func digest(ordinal: Int, counts: [Int]) -> UInt {
         var hasher = Hasher()
         for (index, period) in periods.prefix(ordinal).enumerated() {

@@ -43,17 +43,19 @@ extension Timeline {
         "\(rendition.rawValue).m3u8\(query.isEmpty ? "" : "?\(query)")"
     }
 
-    /// A media playlist (RFC 8216 4.3.3); nil when no period has the track.
+    /// A media playlist (RFC 8216 4.3.3); nil when no period has the track, and when what `origin` counts from is gone.
     /// - Parameters:
     ///   - live: what is being written behind the end of a line that grows; nil for a playlist without parts.
     ///   - segmentSecondsMax: the longest segment there can be; `EXT-X-TARGETDURATION` must not change while a playlist grows.
+    ///   - origin: what the playlist's address says that its players were told; nil: all is counted from what is there.
     ///   - query: of the playlists' addresses; without `?`, may be empty.
     public func mediaPlaylist(
         _ rendition: Rendition, addresses: ObjectAddresses, live: LiveEdge? = nil,
-        segmentSecondsMax: Double = Self.segmentSecondsMax, query: String = ""
+        segmentSecondsMax: Double = Self.segmentSecondsMax, origin: PlaylistOrigin? = nil, query: String = ""
     ) -> MediaPlaylist? {
         func playlist(_ rendition: Rendition) -> MediaPlaylist? {
-            MediaPlaylist(self, rendition, addresses: addresses, live: live, segmentSecondsMax: segmentSecondsMax)
+            MediaPlaylist(
+                self, rendition, addresses: addresses, live: live, segmentSecondsMax: segmentSecondsMax, origin: origin)
         }
         var list = playlist(rendition)
         for other in Rendition.allCases where live != nil && other != rendition {

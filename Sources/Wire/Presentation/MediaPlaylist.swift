@@ -2,8 +2,8 @@ import Media
 
 /// An HLS media playlist (RFC 8216bis 4.4.3), laid out but not yet written: what of it is there can be told without writing it.
 ///
-/// Each period begins with a discontinuity, its own map and its wall clock, in every rendition alike. Entries only ever come at the
-/// end, and once there they stay as they are.
+/// Each period begins with a discontinuity, its own map and its wall clock, in every rendition alike. Entries come at the end only, and
+/// stay as they are while their recordings are kept. A list that grows is an `EVENT` (4.4.3.5) until one of them is deleted.
 public struct MediaPlaylist: Sendable {
     /// What stands for a stretch of the line in one rendition.
     private enum Filling {
@@ -20,50 +20,74 @@ public struct MediaPlaylist: Sendable {
         var filling: Filling
         /// What is played, or what lends its times.
         var entry: TimelineTrack
+        /// Of its period.
+        var source: String
         var node: String
         var wallStartUs: Int64
         var segments: SegmentRuns { entry.track.segments }
+        /// How long its segments are together.
+        var seconds: Double {
+            guard let first = segments.first, let last = segments.last else { return 0 }
+            return Double(last.time + last.duration - first.time) / Double(entry.track.timescale)
+        }
         /// Parts of its youngest segments.
         var live: [LiveEdge.Segment] = []
         /// It is being written.
         var isOpen = false
         /// Each of its segments can be decoded by itself (4.3.5.1).
         var isIndependent: Bool { if case .own = filling { segments.unsynced.isEmpty } else { true } }
+
+        /// Leaves out the segments before one.
+        mutating func begin(at number: Int64) {
+            guard let old = segments.first, number > old.number else { return }
+            entry.track.segments = segments.part(min(Int(number - old.number), segments.count)..<segments.count)
+            guard let first = segments.first else { return }
+            wallStartUs += Timeline.scaled(first.time - old.time, from: entry.track.timescale, to: 1_000_000)
+        }
     }
 
     private let addresses: ObjectAddresses
     private let live: LiveEdge?
     private let isGrowing: Bool
     private var sections: [Section] = []
-    private let targetSeconds: Int
-    /// Media sequence number of the last finished segment; the first one is 1.
+    /// `EXT-X-TARGETDURATION`.
+    let targetSeconds: Int
+    /// How long a reload may wait, in seconds: three target durations, whatever its origin says that the longest segment was.
+    public let waitSecondsMax: Double
+    /// How many segments and discontinuities players were told of in front of the first section.
+    private var gone = (segments: 0, discontinuities: 0)
+    /// Media sequence number of the last finished segment; the line's first one is 1.
     public private(set) var lastSequence = 0
     /// How far the other renditions are (`EXT-X-RENDITION-REPORT`, 4.4.5.4), as attributes.
     private var reports: [String] = []
     /// The live edge is older than the line: ask for it anew.
     public private(set) var isEdgeStale = false
 
-    /// Nil when no period has the track.
+    /// Nil when no period has the track, and when the segment is gone that all is counted from.
     /// - Parameters:
     ///   - live: what is being written; nil for a playlist without parts.
     ///   - segmentSecondsMax: the longest segment there can be while it grows, unless `live` knows of longer ones.
+    ///   - origin: what its players were told first; nil: all is counted from what is there.
     init?(
         _ timeline: Timeline, _ rendition: Timeline.Rendition, addresses: ObjectAddresses, live: LiveEdge?,
-        segmentSecondsMax: Double
+        segmentSecondsMax: Double, origin: PlaylistOrigin?
     ) {
         guard timeline.has(rendition) else { return nil }
         self.addresses = addresses
         isGrowing = timeline.isGrowing
         self.live = timeline.isGrowing ? live : nil
         let bound = max(live?.segmentSecondsMax ?? 0, segmentSecondsMax)
-        targetSeconds = max(1, Int(bound.rounded()), Int(timeline.maxSegmentSeconds.rounded()))
+        let knownSeconds = max(1, Int(bound.rounded()), Int(timeline.maxSegmentSeconds.rounded()))
+        targetSeconds = max(knownSeconds, origin?.targetSeconds ?? 0)
+        waitSecondsMax = Double(3 * knownSeconds)
         let silence = timeline.silence(rendition)
         for (index, period) in timeline.periods.enumerated() {
             let isLast = index == timeline.periods.count - 1
             add(period, rendition, silence, isOpen: isLast && timeline.isGrowing)
         }
         addOpenPeriod(timeline, rendition)
-        lastSequence = sections.reduce(0) { $0 + $1.segments.count }
+        if let origin, let first = origin.first(rendition), !number(from: origin, first) { return nil }
+        lastSequence = gone.segments + count(before: sections.count)
     }
 
     private mutating func add(_ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool) {
@@ -73,7 +97,8 @@ public struct MediaPlaylist: Sendable {
         guard let entry = own ?? period.tracks.first else { return }
         let filling: Filling = own != nil ? .own : silence.map { .silence($0) } ?? .gap
         var section = Section(
-            filling: filling, entry: entry, node: period.node, wallStartUs: Self.wallStart(of: entry, in: period))
+            filling: filling, entry: entry, source: period.source, node: period.node,
+            wallStartUs: Self.wallStart(of: entry, in: period))
         if own != nil, let live {
             // A period that has ended is the last one only until the next has begun; nothing follows in it.
             section.isOpen = isOpen && live.isWriting(period)
@@ -99,8 +124,64 @@ public struct MediaPlaylist: Sendable {
         empty.segments = []
         sections.append(
             Section(
-                filling: .own, entry: TimelineTrack(track: empty, presentationTimeOffset: track.timeAtStart), node: live.node,
-                wallStartUs: period.startUs, live: parts, isOpen: true))
+                filling: .own, entry: TimelineTrack(track: empty, presentationTimeOffset: track.timeAtStart),
+                source: TimelinePeriod.source(node: live.node, session: live.session, ordinal: period.ordinal),
+                node: live.node, wallStartUs: period.startUs, live: parts, isOpen: true))
+    }
+
+    // MARK: Origin
+
+    /// Gives every segment the number that players were told. What stands in front of the origin is told of as long as it is what it was;
+    /// after that the list begins at the origin, for which of the others are gone nobody knows. False when the origin itself is gone.
+    private mutating func number(from origin: PlaylistOrigin, _ first: PlaylistOrigin.First) -> Bool {
+        if agrees(with: origin, first) { return true }
+        guard let place = place(of: origin, first), let found = sections[place].segments.first else { return false }
+        sections.removeFirst(place)
+        sections[0].begin(at: first.number)
+        // It may begin later than it did, where what came before is needed for decoding.
+        let lost = max(0, found.number - first.number)
+        gone = (first.sequence - 1 + Int(lost), origin.discontinuity)
+        return true
+    }
+
+    /// Whether the origin has the number here that it says.
+    func agrees(with origin: PlaylistOrigin, _ first: PlaylistOrigin.First) -> Bool {
+        place(of: origin, first).map {
+            gone.discontinuities + $0 == origin.discontinuity && self.first(at: $0) == first
+        } ?? false
+    }
+
+    private func place(of origin: PlaylistOrigin, _ first: PlaylistOrigin.First) -> Int? {
+        // Of a period with a hole there are several sections, one behind the other.
+        sections.firstIndex { $0.source == origin.source && ($0.segments.last?.number ?? 0) >= first.number }
+    }
+
+    /// Segments that are listed in front of a section.
+    private func count(before place: Int) -> Int { sections[..<place].reduce(0) { $0 + $1.segments.count } }
+
+    /// What players were told of in front is not there any more.
+    private var isShortened: Bool { gone.discontinuities > 0 || gone.segments > 0 }
+
+    /// How many discontinuities players were told of in front of the first section.
+    var discontinuitiesGone: Int { gone.discontinuities }
+
+    /// The last section from whose beginning on there is so much media; the first that has any where there is less. Nil where is none.
+    func lastPlace(before seconds: Double) -> Int? {
+        var left = seconds
+        for place in sections.indices.reversed() {
+            left -= sections[place].seconds
+            if left <= 0, !sections[place].segments.isEmpty { return place }
+        }
+        return sections.firstIndex { !$0.segments.isEmpty }
+    }
+
+    /// Of which period a section is.
+    func source(at place: Int) -> String? { sections.indices.contains(place) ? sections[place].source : nil }
+
+    /// The first segment of a section, as an origin names it.
+    func first(at place: Int) -> PlaylistOrigin.First? {
+        guard sections.indices.contains(place), let first = sections[place].segments.first else { return nil }
+        return PlaylistOrigin.First(sequence: gone.segments + count(before: place) + 1, number: first.number)
     }
 
     // MARK: Position
@@ -152,9 +233,6 @@ public struct MediaPlaylist: Sendable {
         return part >= max(openParts + ahead, most)
     }
 
-    /// How long a reload may wait, in seconds.
-    public var waitSecondsMax: Double { Double(3 * targetSeconds) }
-
     // MARK: Text
 
     /// The playlist as it is served.
@@ -163,10 +241,10 @@ public struct MediaPlaylist: Sendable {
         let skipped = isDelta && live != nil ? skippable : 0
         var out = head
         if skipped > 0 { out += "#EXT-X-SKIP:SKIPPED-SEGMENTS=\(skipped)\n" }
-        var left = skipped
+        var toSkip = skipped
         for (index, section) in sections.enumerated() {
-            let first = min(left, section.segments.count)
-            left -= first
+            let first = min(toSkip, section.segments.count)
+            toSkip -= first
             if first == section.segments.count, !section.segments.isEmpty, index < sections.count - 1 { continue }
             if first == 0 {
                 if index > 0 { out += "#EXT-X-DISCONTINUITY\n" }
@@ -188,20 +266,22 @@ public struct MediaPlaylist: Sendable {
             out += "PART-HOLD-BACK=\(hold),HOLD-BACK=\(3 * targetSeconds).0\n"
             out += "#EXT-X-PART-INF:PART-TARGET=\(Self.decimal(live.partSecondsMax))\n"
         }
-        out += "#EXT-X-MEDIA-SEQUENCE:1\n#EXT-X-DISCONTINUITY-SEQUENCE:0\n"
+        out += "#EXT-X-MEDIA-SEQUENCE:\(gone.segments + 1)\n#EXT-X-DISCONTINUITY-SEQUENCE:\(gone.discontinuities)\n"
         if sections.allSatisfy(\.isIndependent) { out += "#EXT-X-INDEPENDENT-SEGMENTS\n" }
-        return out + "#EXT-X-PLAYLIST-TYPE:\(isGrowing ? "EVENT" : "VOD")\n"
+        guard isGrowing else { return out + "#EXT-X-PLAYLIST-TYPE:VOD\n" }
+        // Players rewind an event to its beginning (FFmpeg nothing else that grows); it promises that nothing goes, which was broken then.
+        return isShortened ? out : out + "#EXT-X-PLAYLIST-TYPE:EVENT\n"
     }
 
     /// Segments that end more than six target durations before the end.
     private var skippable: Int {
-        var left = Double(6 * targetSeconds)
+        var seconds = Double(6 * targetSeconds)
         var kept = 0
         for section in sections.reversed() {
             let scale = Double(section.entry.track.timescale)
             for segment in section.segments.reversed() {
-                if left <= 0 { return lastSequence - kept }
-                left -= Double(segment.duration) / scale
+                if seconds <= 0 { return lastSequence - gone.segments - kept }
+                seconds -= Double(segment.duration) / scale
                 kept += 1
             }
         }

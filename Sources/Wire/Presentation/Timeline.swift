@@ -53,6 +53,12 @@ public struct TimelinePeriod: Sendable, Equatable {
     public var tracks: [TimelineTrack]
 
     var wallEndUs: Int64 { wallStartUs + durationUs }
+
+    /// `id` without the segment: what is left of a period has it, too.
+    var source: String { String(id.prefix(upTo: id.lastIndex(of: ".") ?? id.endIndex)) }
+
+    /// The same of a period that may have no segment yet.
+    static func source(node: String, session: String, ordinal: Int) -> String { "\(node).\(session).\(ordinal)" }
 }
 
 /// Recordings of one stream, from all nodes and days, laid out on one line. Pure.
@@ -192,8 +198,9 @@ public struct Timeline: Sendable, Equatable {
         let longest = tracks.compactMap { span($0.segments, $0)?.end }.max() ?? leadSpan.end
         let end = longest - leadSpan.end > tailUs ? longest : leadSpan.end
         let startTicks = first.time - lead.timeAtStart
+        let source = TimelinePeriod.source(node: recording.node, session: recording.session, ordinal: period.ordinal)
         return TimelinePeriod(
-            id: "\(recording.node).\(recording.session).\(period.ordinal).\(first.number)", node: recording.node,
+            id: "\(source).\(first.number)", node: recording.node,
             wallStartUs: period.startUs + leadSpan.start, startUs: 0, durationUs: end - leadSpan.start,
             tracks: tracks.map { track in
                 TimelineTrack(
@@ -261,8 +268,7 @@ public struct Timeline: Sendable, Equatable {
         let first = lead.track.segments[lead.track.segments.firstSync(from: reached) ?? reached]
         let skipped = first.time - lead.presentationTimeOffset
         var rest = period
-        let stem = period.id.prefix(upTo: period.id.lastIndex(of: ".") ?? period.id.endIndex)
-        rest.id = "\(stem).\(first.number)"
+        rest.id = "\(period.source).\(first.number)"
         rest.wallStartUs = wallUs(first)
         rest.durationUs = period.durationUs - (rest.wallStartUs - period.wallStartUs)
         guard rest.durationUs > 0 else { return nil }

@@ -14,18 +14,21 @@ public struct Gate: Sendable {
 
     /// Who asks, when that may be done.
     ///
-    /// - Parameter mayStandInQuery: whether the token may also be in the query, see `queryNames`, for players that can't set a header.
+    /// - Parameter mayStandInQuery: whether the token may also be in the query, see `queryNames`, or a signature in its place, see
+    ///   `LinkSignature`, for players that can't set a header.
     /// - Throws: 401, 403 or 429.
     @discardableResult
     public func check(_ request: HTTPRequest, _ access: Access, mayStandInQuery: Bool = false) throws(HTTPError) -> Principal {
         var credentials = Credentials(request)
-        if mayStandInQuery, credentials.authorization == nil,
-            let token = Self.queryNames.lazy.compactMap({ request.query.first($0) }).first
-        {
-            credentials.authorization = "Bearer \(token)"
+        let now = WallClock.seconds()
+        if mayStandInQuery, credentials.authorization == nil {
+            if credentials.authToken == nil, let principal = linked(request, access, now: now) { return principal }
+            if let token = Self.queryNames.lazy.compactMap({ request.query.first($0) }).first {
+                credentials.authorization = "Bearer \(token)"
+            }
         }
         do throws(AuthFailure) {
-            return try authorizer.authorize(credentials, for: access, now: WallClock.seconds())
+            return try authorizer.authorize(credentials, for: access, now: now)
         } catch {
             throw HTTPError(error)
         }

@@ -22,6 +22,16 @@ public protocol Server: Sendable {
     func stop() async
 }
 
+/// How long stopping may take.
+public enum StopTime {
+    /// The contract gives ten seconds from the signal to the end; a program that needs longer is cut off.
+    static let seconds = 9.5
+
+    /// When a stop that begins now cancels the requests that still run, so that all that is behind them has its time as well: whatever does not
+    /// answer, a store or a node, holds up other parts before it holds up the requests.
+    public static func latestAnswer() -> ContinuousClock.Instant { .now + .seconds(8) }
+}
+
 /// A server program: what differs between programs. ``main()`` is what doesn't.
 public protocol ServerProgram {
     /// What its configuration file holds.
@@ -38,8 +48,6 @@ public protocol ServerProgram {
 }
 
 extension ServerProgram {
-    /// The contract gives ten seconds from the signal to the end.
-    private static var stopSeconds: Double { 9.5 }
     private static var log: Logger { Logger(description.name) }
 
     /// Reads the command line, does what it says and ends the process: 0 after `--check` without problems and after a signal, 1 for
@@ -115,7 +123,7 @@ extension ServerProgram {
     private static func stop(_ running: Parts) async {
         log.info("stopping")
         let late = "\(description.name): could not finish in time; what is unfinished is repaired at the next start\n"
-        DispatchQueue(label: "watchdog").asyncAfter(deadline: .now() + stopSeconds) {
+        DispatchQueue(label: "watchdog").asyncAfter(deadline: .now() + StopTime.seconds) {
             say(late, to: STDERR_FILENO)
             exit(1)
         }

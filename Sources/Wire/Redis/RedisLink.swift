@@ -57,8 +57,13 @@ struct RedisLink: ~Copyable {
     @discardableResult
     private func demand(_ command: RedisCommand) throws(RedisError) -> RedisValue {
         let value = try answer(to: [command])[0]
-        if case .error(let text) = value { throw .unavailable(text) }
+        if case .error(let text) = value { throw .unavailable(Self.withoutArguments(text)) }
         return value
+    }
+
+    /// A server that does not know `AUTH` repeats what came with it.
+    private static func withoutArguments(_ text: String) -> String {
+        text.firstRange(of: ", with args").map { String(text[..<$0.lowerBound]) } ?? text
     }
 
     /// Sends all commands at once and reads as many answers.

@@ -112,11 +112,14 @@ extension Codec {
     /// H.264 compares profile and packetization mode, never the level (RFC 6184 section 8.2.2); VP9 compares
     /// profiles, H.265 and AV1 profiles and tiers. A level that a receiver names never excludes: browsers name the lowest and play more.
     public func distance(toSource source: Codec) -> Int? { CodecRule.distance(offered: self, source: source) }
+
+    /// Whether a receiver that offers this codec says that it plays `source`, and not only probably does.
+    public func fits(_ source: Codec) -> Bool { distance(toSource: source).map { $0 < H264Profile.guessDistance } ?? false }
 }
 
 /// The profile part of `profile-level-id` (RFC 6184 section 8.1).
 enum H264Profile: Equatable {
-    case constrainedBaseline, baseline, main, constrainedHigh, high
+    case constrainedBaseline, baseline, main, constrainedHigh, high, high10, high422, high444
     case other(idc: UInt8, constraints: UInt8)
 
     /// Missing means 42000a. Seven digits, as some encoders print them, have the surplus digit in the level.
@@ -139,6 +142,9 @@ enum H264Profile: Equatable {
         case 0x4D: self = constraints & 0x80 != 0 ? .constrainedBaseline : .main
         case 0x58: self = constraints & 0xC0 == 0xC0 ? .constrainedBaseline : .baseline
         case 0x64: self = constraints & 0x0C == 0x0C ? .constrainedHigh : .high
+        case 0x6E: self = .high10
+        case 0x7A: self = .high422
+        case 0xF4: self = .high444
         default: self = .other(idc: idc, constraints: constraints)
         }
     }
@@ -146,15 +152,31 @@ enum H264Profile: Equatable {
     /// Profiles that play a stream of this one, the closest first.
     ///
     /// Encoders for real-time use neither the slice groups that divide Baseline from Main nor interlacing and B frames that divide
-    /// the constrained profiles from the full ones, so these are taken for each other after the exact one.
+    /// the constrained profiles from the full ones, so these are taken for each other after the exact one. Those with more bits or colour
+    /// come last: whoever has them plays all that is below them (ITU-T H.264 A.2.5 to A.2.7), and a browser without a decoder in hardware
+    /// names none between Main and High 4:4:4 Predictive.
     private var players: [H264Profile] {
         switch self {
-        case .constrainedBaseline: [.constrainedBaseline, .baseline, .main, .constrainedHigh, .high]
-        case .baseline: [.baseline, .constrainedBaseline, .main, .constrainedHigh, .high]
-        case .main: [.main, .high, .constrainedHigh]
-        case .constrainedHigh: [.constrainedHigh, .high]
-        case .high: [.high, .constrainedHigh]
+        case .constrainedBaseline: [.constrainedBaseline, .baseline, .main, .constrainedHigh, .high, .high10, .high422, .high444]
+        case .baseline: [.baseline, .constrainedBaseline, .main, .constrainedHigh, .high, .high10, .high422, .high444]
+        case .main: [.main, .high, .constrainedHigh, .high10, .high422, .high444]
+        case .constrainedHigh: [.constrainedHigh, .high, .high10, .high422, .high444]
+        case .high: [.high, .constrainedHigh, .high10, .high422, .high444]
+        case .high10: [.high10, .high422, .high444]
+        case .high422: [.high422, .high444]
+        case .high444: [.high444]
         case .other: [self]
+        }
+    }
+
+    /// Profiles with less than a stream of this one has, the closest first. Clients with one decoder for all of them name Baseline alone
+    /// (aiortc, Firefox with OpenH264) and mostly play Main and High, which is what encoders make unless told otherwise (OBS). By the letter
+    /// they would be refused; more bits or colour they don't play.
+    private var guesses: [H264Profile] {
+        switch self {
+        case .main: [.constrainedBaseline, .baseline]
+        case .constrainedHigh, .high: [.main, .constrainedBaseline, .baseline]
+        default: []
         }
     }
 
@@ -167,12 +189,16 @@ enum H264Profile: Equatable {
         guard have == need || (have == "1" && need == "0") else { return nil }
         let profile = H264Profile(profileLevelID: source.parameter("profile-level-id"))
         let player = H264Profile(profileLevelID: offered.parameter("profile-level-id"))
-        guard let steps = profile.players.firstIndex(of: player) else { return nil }
-        return steps + (have == need ? 0 : 8)
+        let modes = have == need ? 0 : modeDistance
+        if let steps = profile.players.firstIndex(of: player) { return steps + modes }
+        return profile.guesses.firstIndex(of: player).map { guessDistance + $0 + modes }
     }
 
-    /// Farther than any profile and mode that a receiver names.
+    private static let modeDistance = 8
+    /// Farther than any profile and mode that fit.
     private static let unnamedDistance = 16
+    /// Farther than all that fit.
+    static let guessDistance = 24
 
     private static func isHexadecimal(_ byte: UInt8) -> Bool {
         switch byte {

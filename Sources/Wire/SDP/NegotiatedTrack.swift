@@ -140,7 +140,7 @@ public struct FeedbackMessages: Sendable, Equatable {
 }
 
 /// One form that a section's media may have on the wire.
-public struct NegotiatedFormat: Sendable, Equatable {
+public struct NegotiatedFormat: Sendable, Hashable {
     /// The codec with the parameters that were offered.
     public let codec: Codec
     /// The payload type on the wire.
@@ -181,10 +181,17 @@ public struct NegotiatedTrack: Sendable, Equatable {
     public let cname: String
 
     /// The form that plays a source best, of all that were agreed on; nil when none does.
-    public func format(for source: Codec) -> NegotiatedFormat? {
+    ///
+    /// - Parameter kept: the payload type that is in use, when going over to another costs more than it gains: it is taken if it fits the
+    ///   source at all.
+    public func format(for source: Codec, keeping kept: UInt8? = nil) -> NegotiatedFormat? {
         let own = NegotiatedFormat(
             codec: codec, payloadType: payloadType, rtxPayloadType: rtxPayloadType, redPayloadType: redPayloadType)
-        let distances = ([own] + alternatives).compactMap { format in
+        let formats = [own] + alternatives
+        if let used = formats.first(where: { $0.payloadType == kept }), used.codec.fits(source) {
+            return used
+        }
+        let distances = formats.compactMap { format in
             format.codec.distance(toSource: source).map { (format, $0) }
         }
         return distances.min { $0.1 < $1.1 }?.0

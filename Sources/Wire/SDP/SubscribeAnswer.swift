@@ -37,7 +37,7 @@ public struct SubscribeAnswer: Sendable {
         var identity = SendingIdentity(randomSSRC: randomSSRC)
         var open = stream
         var isLate = false
-        var unplayable: Set<MediaKind> = []
+        var unplayable: [MediaKind: String] = [:]
         var answered: [AnswerSection] = []
         var accepted: [OfferedSection] = []
         var tracks: [NegotiatedTrack] = []
@@ -61,7 +61,7 @@ public struct SubscribeAnswer: Sendable {
                 continue
             }
             guard let chosen = Self.choice(section.codecs, open[wanted].codec) else {
-                unplayable.insert(kind)
+                unplayable[kind] = Self.obstacle(open[wanted], section.codecs)
                 answered.append(AnswerSection(section, accepted: nil))
                 continue
             }
@@ -75,10 +75,10 @@ public struct SubscribeAnswer: Sendable {
             accepted.append(section)
             answered.append(AnswerSection(section, accepted: lines))
         }
-        unplayable.subtract(tracks.map(\.kind))
-        if unplayable.contains(.video) { throw .unacceptable("no common video codec") }
+        for track in tracks { unplayable[track.kind] = nil }
+        if let obstacle = unplayable[.video] { throw .unacceptable(obstacle) }
         guard tracks.contains(where: { track in stream.contains { $0.kind == track.kind } }) else {
-            throw .unacceptable(unplayable.contains(.audio) ? "no common audio codec" : "nothing of the stream is asked for")
+            throw .unacceptable(unplayable[.audio] ?? "nothing of the stream is asked for")
         }
         let channels = read.acceptDataChannels(messageBytes: dataMessageBytes, with: accepted.first, in: &answered)
         remote = try read.transport(accepted: accepted, dataChannels: channels)
@@ -91,6 +91,18 @@ public struct SubscribeAnswer: Sendable {
 
     /// The whole answer with our transport in it.
     public func sdp(local: LocalTransport) -> String { writer.text(local) }
+
+    /// Why nothing that the viewer offers plays the stream's track, and what would help.
+    private static func obstacle(_ source: SourceTrack, _ offered: [OfferedCodec]) -> String {
+        let (kind, codec) = (source.kind, source.codec)
+        let parameters = codec.fmtp.isEmpty ? "" : " (\(codec.fmtp))"
+        let isNamed = offered.contains { $0.codec.name == codec.name }
+        let help =
+            isNamed
+            ? "the offer has other profiles or modes of it only; the publisher's encoder can be set to a lower profile"
+            : "the offer has none; the publisher can send another codec"
+        return "no common \(kind) codec: the stream is \(codec.name)\(parameters), and \(help)"
+    }
 
     private static func track(
         _ section: OfferedSection, _ source: SourceTrack, _ chosen: OfferedCodec, _ others: CodecPolicy,

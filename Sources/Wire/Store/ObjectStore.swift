@@ -79,6 +79,13 @@ public struct ObjectBody: Sendable {
         self.range = range
         self.chunks = chunks
     }
+
+    fileprivate func bytes() async throws(StoreError) -> [UInt8] {
+        var bytes: [UInt8] = []
+        var chunks = chunks.makeAsyncIterator()
+        while let chunk = try await chunks.next() { bytes += chunk }
+        return bytes
+    }
 }
 
 /// Pieces of an object; one consumer, once.
@@ -208,11 +215,17 @@ public protocol ObjectStore: Sendable {
 
     /// Bytes a key may have here.
     var keyBytesMax: Int { get }
+
+    /// The time of day by the store's own clock, Unix microseconds, as far as it is known; nil for a store that never tells.
+    var nowUs: Int64? { get }
 }
 
 extension ObjectStore {
     /// `ObjectKey.bytesMax`.
     public var keyBytesMax: Int { ObjectKey.bytesMax }
+
+    /// Nil.
+    public var nowUs: Int64? { nil }
 
     /// Writes a whole object; once this returns, it is durable. Throws `exists` when `ifAbsent` and it is there.
     @discardableResult
@@ -244,9 +257,11 @@ extension ObjectStore {
     public func read(_ key: ObjectKey, limit: Int) async throws(StoreError) -> [UInt8] {
         let body = try await get(key, range: nil)
         guard body.info.size <= Int64(limit) else { throw .failed(operation: "read", code: 27) }
-        var bytes: [UInt8] = []
-        var chunks = body.chunks.makeAsyncIterator()
-        while let chunk = try await chunks.next() { bytes += chunk }
-        return bytes
+        return try await body.bytes()
+    }
+
+    /// The first bytes of an object that is not empty, fewer of a shorter one.
+    public func read(_ key: ObjectKey, first count: Int) async throws(StoreError) -> [UInt8] {
+        try await get(key, range: 0..<Int64(count)).bytes()
     }
 }

@@ -130,6 +130,11 @@ struct SequenceMapTests {
 
 @Suite("Resend limits (RFC 4585 §6.2)")
 struct ResendLimiterTests {
+    @Test("a track of which nothing is asked again takes two kilobytes at most, as most of many thousands do")
+    func small() {
+        #expect(MemoryLayout<OutgoingTrack>.size <= 2048)
+    }
+
     @Test("once in a round trip, ten times at most, within the byte budget")
     func limits() {
         var limiter = ResendLimiter()

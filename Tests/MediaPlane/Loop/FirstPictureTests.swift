@@ -80,7 +80,27 @@ struct FirstPictureTests {
         await loop.plane.shutdown()
     }
 
-    @Test("a publisher that was late with a keyframe is asked again once it answers; after three times not for ten minutes")
+    @Test(
+        "a loop that gets its first viewer is given the group, and the publisher asked only if that will be old when he has connected",
+        arguments: [(LoopCore.earlyKeyframeNs - 1, false), (LoopCore.earlyKeyframeNs, true)])
+    func youngForAnotherLoop(ageNs: UInt64, isAsked: Bool) async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        _ = try await Self.cached(loop)
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        let pipe = PacketPipe(slots: 1024, wake: loop.core.mailbox.wake)
+        loop.core.openOutlet(fanout, pipe, replays: true, fanout.pointee.tracks[1].keyframeArrivalNs + ageNs)
+        var packets = 0
+        while let entry = pipe.front() {
+            packets += entry.pointee.kind == .packet ? 1 : 0
+            pipe.pop()
+        }
+        let wasAsked = fanout.pointee.publisher?.pointee.publisher?.pointee.tracks[1].keyframes.isWanted
+        #expect(packets == Self.packets && wasAsked == isAsked)
+        loop.stop()
+        await loop.plane.shutdown()
+    }
+
+    @Test("a publisher that was late with a keyframe is asked again after two answers; late three times, not for ten minutes")
     func lateOnce() async throws {
         let loop = try SteppedLoop(segmentation: true)
         let (_, encoder) = try await Self.cached(loop)
@@ -101,13 +121,16 @@ struct FirstPictureTests {
         fanout.pointee.noteIgnoredRequest(now: now)
         keyframe(.keyframeStart)
         keyframe([.keyframeStart, .answer, .replayed])
-        keyframe([.keyframeStart, .answer])
-        for _ in 0..<2 {
-            fanout.pointee.noteIgnoredRequest(now: now)
-            keyframe([.keyframeStart, .answer])
+        let second: UInt64 = 1_000_000_000
+        // One, two of the same request, and one more.
+        for laterNs in [0, second / 2, 2 * second] { keyframe([.keyframeStart, .answer], laterNs: laterNs) }
+        for laterNs in [10 * second, 20 * second] {
+            fanout.pointee.noteIgnoredRequest(now: now + laterNs)
+            keyframe([.keyframeStart, .answer], laterNs: laterNs + second)
+            keyframe([.keyframeStart, .answer], laterNs: laterNs + 3 * second)
         }
-        keyframe([.keyframeStart, .answer], laterNs: 601_000_000_000)
-        #expect(verdicts == [true, true, false, false, true, false])
+        keyframe([.keyframeStart, .answer], laterNs: 630 * second)
+        #expect(verdicts == [true, true, true, true, false, true, false, true, true, false])
         loop.stop()
         await loop.plane.shutdown()
     }

@@ -97,6 +97,21 @@ struct ICEFullAgentTests {
         #expect(later.map(\.0) == [Self.a] && later.allSatisfy { !$0.1.useCandidate })
     }
 
+    @Test("a path that is proven is asked again at leisure: its peer may have thousands to answer")
+    func repeatsConsent() throws {
+        let fixture = Fixture()
+        let check = try #require(fixture.tick(1).first)
+        #expect(fixture.answer(check.1, from: Self.a, at: 1) == nil)
+        var times: [UInt64] = []
+        while times.count < 20 {
+            let due = fixture.agent.paths[0].nextCheckNs
+            #expect(fixture.tick(due).contains { $0.0 == Self.a })
+            times.append(due)
+        }
+        let gaps = zip(times, times.dropFirst()).map { $1 - $0 }
+        #expect(gaps.first == 300 * Self.ms && gaps.last == 1000 * Self.ms)
+    }
+
     @Test("consent is asked for every 4 to 6 s, with a new transaction each time")
     func consent() throws {
         let fixture = Fixture()

@@ -9,6 +9,58 @@ struct ShipPlanTests {
         ShipPlan.Object(name: "seg_\(number)", bytes: 1000, finishedUs: Int64(number) * 1_000_000, journalEnd: end)
     }
 
+    @Test("what was announced is taken back, but not a recording that began in another directory", arguments: ["d1", "d2"])
+    func withdrawal(announced: String) {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        plan.begin(id: "a", stream: "s", directory: "d1", startUs: 1, journalEnd: 10)
+        plan.add(object(1, end: 20), to: "a")
+        plan.withdraw(id: "a", stream: "s", directory: announced)
+        let isSame = announced == "d1"
+        #expect(plan.pendingBytes == (isSame ? 0 : 1000))
+        #expect(plan.next(nowNs: 1).map(\.work) == [isSame ? .withdraw : .object(object(1, end: 20))])
+    }
+
+    @Test(
+        "what begins after all when it had been taken back is sent, whether or not that was under way",
+        arguments: [false, true], [false, true])
+    func begunAfterAll(isUnderWay: Bool, fails: Bool) {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        plan.withdraw(id: "a", stream: "s", directory: "d")
+        let taken = isUnderWay ? plan.next(nowNs: 1) : []
+        #expect(taken.map(\.work) == (isUnderWay ? [.withdraw] : []))
+        plan.begin(id: "a", stream: "s", directory: "d", startUs: 1, journalEnd: 10)
+        plan.add(object(1, end: 20), to: "a")
+        if isUnderWay { #expect(plan.next(nowNs: 1).isEmpty) }
+        for task in taken { plan.finish(task, fails ? .failed(.local, retryAfterNs: nil) : .done(bytes: 0), nowNs: 1) }
+        #expect(plan.pendingBytes == 1000)
+        let sent = plan.next(nowNs: 10_000_000_000)
+        #expect(sent.map(\.work) == [.object(object(1, end: 20))])
+        for task in sent { plan.finish(task, .done(bytes: 1000), nowNs: 10_000_000_000) }
+        #expect(plan.pendingBytes == 0)
+        plan.end("a", journalEnd: 30)
+        for task in plan.next(nowNs: 10_000_000_000) { plan.finish(task, .done(bytes: 10), nowNs: 10_000_000_000) }
+        #expect(plan.pendingBytes == 0)
+    }
+
+    @Test("what a recording that was taken back had waiting does not count for ever")
+    func withdrawnWithObjects() {
+        var plan = ShipPlan(limit: 4, seed: 1)
+        plan.withdraw(id: "a", stream: "s", directory: "d")
+        plan.add(object(1, end: 20), to: "a")
+        for task in plan.next(nowNs: 1) { plan.finish(task, .done(bytes: 0), nowNs: 1) }
+        #expect(plan.recordings.isEmpty && plan.pendingBytes == 0)
+    }
+
+    @Test("when something of a stream arrived last is forgotten of streams that are gone, once they are many")
+    func lastUploads() {
+        var state = Shipper.State(plan: ShipPlan(limit: 4, seed: 1))
+        state.plan.begin(id: "a", stream: "going on", directory: "d", startUs: 1, journalEnd: 10)
+        state.noteUpload(of: "going on", atUs: 1)
+        for number in 2...10_000 { state.noteUpload(of: "s\(number)", atUs: Int64(number)) }
+        #expect(state.lastUploads.count <= Shipper.State.lastUploadsMax)
+        #expect(state.lastUploads["going on"] == 1 && state.lastUploads["s10000"] == 10_000 && state.lastUploads["s2"] == nil)
+    }
+
     /// A store and recorders that do anything in any order, in simulated time.
     @Test("whatever fails: everything once acknowledged, in order, one at a time, the journal never ahead", arguments: 0..<60)
     func anything(seed: Int) {
@@ -61,7 +113,7 @@ struct ShipPlanTests {
                 let next = ends[task.id, default: []].dropFirst(sent.count).first ?? .max
                 #expect(bytes < next && bytes >= published[task.id, default: 0])
                 published[task.id] = bytes
-            case .withdraw: Issue.record("nothing was withdrawn")
+            case .withdraw, .writeOff: Issue.record("nothing was withdrawn")
             }
             if plan.finish(task, .done(bytes: 10), nowNs: nowNs) { complete.insert(task.id) }
         }
@@ -196,6 +248,64 @@ struct ShipPlanTests {
         }
         #expect(most <= 20)
         #expect(plan.pendingObjects <= 80)
+    }
+
+    @Test("the journal says that an object is gone when the recording has ended, before it is published for the last time")
+    func lost() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
+        plan.add(object(1, end: 100), to: "r")
+        plan.add(object(2, end: 200), to: "r")
+        for task in plan.next(nowNs: 1) { plan.finish(task, .lost, nowNs: 1) }
+        let second = plan.next(nowNs: 1)
+        #expect(second.map { $0.work.object?.name } == ["seg_2"])
+        for task in second { plan.finish(task, .done(bytes: 10), nowNs: 1) }
+        // While it goes on it is published as it is.
+        let live = plan.next(nowNs: 1)
+        #expect(live.map(\.work) == [.publish(journalBytes: 200, isFinal: false)])
+        for task in live { plan.finish(task, .done(bytes: 10), nowNs: 1) }
+        plan.end("r", journalEnd: 250)
+        let writing = plan.next(nowNs: 1)
+        #expect(writing.map(\.work) == [.writeOff(names: ["seg_1"])])
+        for task in writing { plan.finish(task, .done(bytes: 310), nowNs: 1) }
+        let last = plan.next(nowNs: 1)
+        #expect(last.map(\.work) == [.publish(journalBytes: 310, isFinal: true)])
+        for task in last { plan.finish(task, .done(bytes: 10), nowNs: 1) }
+        #expect(plan.recordings.isEmpty && plan.isIdle)
+    }
+
+    @Test("objects that vanished one after the other are told of at once: when something is there again, or nothing waits")
+    func vanished() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
+        for number in 1...2001 { plan.add(object(number, end: Int64(number) * 100), to: "r") }
+        var told: [ShipPlan.Vanished] = []
+        func finish(_ outcome: ShipPlan.Outcome) {
+            for task in plan.next(nowNs: 1) {
+                plan.finish(task, outcome, nowNs: 1)
+                told += plan.takeVanished(of: task.id, after: outcome).map { [$0] } ?? []
+            }
+        }
+        for _ in 1...1000 { finish(.lost) }
+        #expect(told.isEmpty)
+        finish(.done(bytes: 1000))
+        #expect(told == [ShipPlan.Vanished(first: "seg_1", count: 1000)])
+        for _ in 0..<3000 where plan.pendingObjects > 0 { finish(.lost) }
+        #expect(told.count == 2 && told.last == ShipPlan.Vanished(first: "seg_1002", count: 1000))
+        // One that is found to be gone as soon as it was made.
+        plan.add(object(2002, end: 200_300), to: "r")
+        for _ in 0..<10 where plan.pendingObjects > 0 { finish(.lost) }
+        #expect(told.count == 3 && told.last == ShipPlan.Vanished(first: "seg_2002", count: 1))
+    }
+
+    @Test("a journal that can't be written to keeps nothing from being published")
+    func lostWithJournal() {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "r", stream: "s", directory: "d", startUs: 0, journalEnd: 10)
+        plan.add(object(1, end: 100), to: "r")
+        plan.end("r", journalEnd: 150)
+        for _ in 0..<2 { for task in plan.next(nowNs: 1) { plan.finish(task, .lost, nowNs: 1) } }
+        #expect(plan.next(nowNs: 1).map(\.work) == [.publish(journalBytes: 150, isFinal: true)])
     }
 
     @Test("a long backlog and live recordings take turns")

@@ -2,6 +2,7 @@ import Cluster
 import Foundation
 import Journal
 import MediaFixtures
+import Presentation
 import StoreFixtures
 import Synchronization
 import TestThreads
@@ -55,17 +56,40 @@ struct ShipperTests {
         try spool.names(directory).filter { $0.hasSuffix(".m4s") || $0.hasSuffix(".mpd") }
     }
 
+    /// A recorder that is sent four seconds, and has recorded so many segments of them.
+    private func recorded(segments: Int64 = 12) async throws -> Recorder {
+        let feed = try RecorderFeed()
+        let recorder = try recorder(["demo": feed])
+        try await recorder.recover()
+        try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        feed.send(media())
+        #expect(await eventually { recorder.metrics.segments >= segments })
+        return recorder
+    }
+
+    /// One of which nothing could be sent.
+    private func recordedWhileAway() async throws -> Recorder {
+        remote.set { $0.fault = .unavailable(reason: "away") }
+        return try await recorded()
+    }
+
+    /// Another process takes up what is in the spool: all of it arrives, once, and the manifest names it.
+    private func takenUp(_ row: RecordingRecord, _ names: [String]) async throws -> Recorder {
+        let second = try recorder([:])
+        try await second.recover()
+        #expect(await eventually { isShipped(second) })
+        #expect(Set(remote.media()) == Set(names.map { row.recordDir + "/" + $0 }) && remote.media().count == names.count)
+        #expect(try localMedia(row.recordDir).isEmpty)
+        let objects = try ManifestCheck(away, row.recordDir).check(isStatic: true, periods: 1, seconds: nil)
+        #expect(objects == Set(names))
+        return second
+    }
+
     @Test(
         "a store that was away gets everything, in order, once; the spool keeps the journal only, and the index knows the recording"
     )
     func outage() async throws {
-        remote.set { $0.fault = .unavailable(reason: "away") }
-        let feed = try RecorderFeed()
-        let first = try recorder(["demo": feed])
-        try await first.recover()
-        try await first.start(stream: "demo", key: RecordingDirectory.key("demo"))
-        feed.send(media())
-        #expect(await eventually { first.metrics.segments >= 12 })
+        let first = try await recordedWhileAway()
         let status = try #require(first.shipStatus(stream: "demo"))
         #expect(status.pendingObjects > 12 && status.pendingBytes > 0 && status.lastError != nil)
         #expect(remote.puts.isEmpty && remote.attempts < 12)
@@ -75,14 +99,8 @@ struct ShipperTests {
 
         // Another process takes it up when the store is back.
         remote.set { $0.fault = nil }
-        let second = try recorder([:])
-        try await second.recover()
-        #expect(await eventually { isShipped(second) })
-        #expect(Set(remote.media()) == Set(names.map { row.recordDir + "/" + $0 }) && remote.media().count == names.count)
-        #expect(try localMedia(row.recordDir).isEmpty)
+        let second = try await takenUp(row, names)
         #expect(try spool.names(row.recordDir).sorted() == ["session_\(row.id).jsonl", "uploads_\(row.id).jsonl"])
-        let objects = try ManifestCheck(away, row.recordDir).check(isStatic: true, periods: 1, seconds: nil)
-        #expect(objects == Set(names))
         let keys = remote.puts.map(\.key)
         #expect(keys.last == row.mpdPath && keys.dropLast().last?.hasSuffix("session_\(row.id).jsonl") == true)
         for kind in ["seg", "audio_seg"] {
@@ -105,15 +123,56 @@ struct ShipperTests {
         #expect(remote.puts.count == before)
     }
 
+    @Test(
+        "an object that vanished from the spool is named nowhere, everything else is, and the timeline has a hole of its length")
+    func vanished() async throws {
+        let first = try await recordedWhileAway()
+        await first.stopAll()
+        let row = try #require(first.recordings().sessions.first)
+        let names = Set(try spool.names(row.recordDir).filter { $0.hasSuffix(".m4s") })
+        // Picture and sound of the third segment.
+        let lost = names.filter { $0.hasSuffix("_0003.m4s") }
+        #expect(lost.count == 2)
+        let whole = try await first.detail(id: row.id)
+        for name in lost { try spool.store.deleteNow(try ObjectKey(row.recordDir + "/" + name)) }
+
+        remote.set { $0.fault = nil }
+        let second = try recorder([:])
+        try await second.recover()
+        #expect(await eventually { isShipped(second) })
+        #expect(second.metrics.uploads?.lostObjects == 2)
+        #expect(try ManifestCheck(away, row.recordDir).check(isStatic: true, periods: 2, seconds: nil) == names.subtracting(lost))
+        #expect(Set(try away.names(row.recordDir).filter { $0.hasSuffix(".m4s") }) == names.subtracting(lost))
+        let changed = try #require(second.recordings().sessions.first)
+        #expect(changed.updatedAt > row.updatedAt && changed.endTs == row.endTs && changed.status == .completed)
+        await second.stopAll()
+
+        // A third start keeps it so.
+        let before = remote.puts.count
+        let third = try recorder([:])
+        try await third.recover()
+        #expect(isShipped(third) && third.recordings().sessions == [changed])
+        let detail = try await third.detail(id: row.id)
+        let objects = Set(detail.periods.flatMap(\.tracks).flatMap(\.segments).map(\.object))
+        #expect(objects.isDisjoint(with: lost.map { row.recordDir + "/" + $0 }))
+        let pictures = try #require(whole.periods.first?.tracks.first?.segments)
+        let timescale = Int64(try #require(whole.tracks.first?.timescale))
+        let recording = try #require(IndexedRecording(changed, node: "edge-a"))
+        let periods = try await third.periods(id: row.id, fromUs: nil, toUs: nil)
+        let timeline = try #require(
+            Timeline([RecordedMaterial(recording: recording, periods: periods, isGrowing: false)], gaps: .keep))
+        try #require(timeline.periods.count == 2)
+        let gapUs = timeline.periods[1].startUs - timeline.periods[0].durationUs
+        // Sound may reach a little farther than the picture.
+        #expect(abs(gapUs - pictures[2].d * 1_000_000 / timescale) < 60_000)
+        await third.stopAll()
+        #expect(remote.puts.count == before)
+    }
+
     @Test("a node that was given another name finishes and sends what it recorded before")
     func renamed() async throws {
-        remote.set { $0.fault = .unavailable(reason: "away") }
-        let feed = try RecorderFeed()
-        let killed = try recorder(["demo": feed])
-        try await killed.recover()
-        let info = try await killed.start(stream: "demo", key: RecordingDirectory.key("demo"))
-        feed.send(media())
-        #expect(await eventually { killed.metrics.segments >= 12 })
+        let killed = try await recordedWhileAway()
+        let info = try #require(killed.status(stream: "demo"))
         // What a killed process would leave.
         let left = try RecordingDirectory()
         let stream = "/\(info.recordDirectory.prefix { $0 != "/" })"
@@ -244,6 +303,66 @@ struct ShipperTests {
         #expect(try await remote.files.list(prefix: "", after: nil, limit: 10).objects.isEmpty)
     }
 
+    @Test("neither does one that others were before in its directory")
+    func nothingBesideOthers() async throws {
+        let other = try RecordingDirectory.day("demo") + "/session_other.jsonl"
+        try await remote.files.put(try ObjectKey(other), [0x0A], condition: .none)
+        let recorder = try recorder(["demo": try RecorderFeed()])
+        try await recorder.recover()
+        try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        #expect(remote.puts.count == 1)
+        await recorder.stopAll()
+        #expect(try await remote.files.list(prefix: "", after: nil, limit: 10).objects.map(\.key.path) == [other])
+    }
+
+    @Test("a store that answers nothing holds up no end: what it has not got is in the spool, and the next process sends it")
+    func hanging() async throws {
+        let feed = try RecorderFeed()
+        let first = try recorder(["demo": feed])
+        try await first.recover()
+        try await first.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        remote.set { $0.delay = .seconds(3600) }
+        feed.send(media())
+        #expect(await eventually { first.metrics.segments >= 12 && remote.underWayMax > 0 })
+        await first.stopAll(uploadsWithin: .milliseconds(200))
+        let row = try #require(first.recordings().sessions.first)
+        #expect(row.status == .completed && remote.media().isEmpty)
+        let names = try spool.names(row.recordDir).filter { $0.hasSuffix(".m4s") }
+        #expect(names.count >= 14)
+        // Given up by the node, which says nothing of the store.
+        #expect(first.metrics.uploads?.retries == [:])
+
+        remote.set { $0.delay = nil }
+        let second = try await takenUp(row, names)
+        await second.stopAll()
+    }
+
+    @Test("nor does a removal that waits for it, which is not begun before the store has answered", arguments: [false, true])
+    func hangingRemoval(onlyWrites: Bool) async throws {
+        let first = try await recorded(segments: 4)
+        await first.stopAll()
+        #expect(isShipped(first))
+        var settings = RecordSettings(freeBytesMin: 0, threads: 1)
+        settings.retention = Retention(days: 1)
+        // The remote store is looked through as well.
+        settings.ownsAlias = true
+        remote.set { ($0.delay, $0.delaysOnlyWrites) = (.seconds(3600), onlyWrites) }
+        let attempts = remote.attempts
+        let second = try Recorder(
+            settings: settings, store: spool.store, remote: remote, nodeAlias: "edge-a",
+            openTap: { (_) async throws(RecordError) in throw .plane("no such stream") }, requestKeyframe: { _ in },
+            realtimeUs: { RecordingDirectory.nowUs() + 3 * 86_400_000_000 })
+        try await second.recover()
+        second.startKeeping()
+        // Once its journal says that it is to be removed the next process does.
+        let isWaiting = await eventually {
+            onlyWrites ? second.recordings().sessions.map(\.status) == [.deleted] : remote.attempts >= attempts + 2
+        }
+        #expect(isWaiting)
+        await second.stopAll(uploadsWithin: .milliseconds(200))
+        #expect(second.recordings().sessions.map(\.status) == [onlyWrites ? .deleted : .completed])
+    }
+
     @Test("a full spool pauses recording with a reason; room lets it go on")
     func full() async throws {
         remote.set { $0.fault = .unavailable(reason: "away") }
@@ -268,12 +387,7 @@ struct ShipperTests {
     func removal() async throws {
         var rows: [RecordingRecord] = []
         for _ in 0..<2 {
-            let feed = try RecorderFeed()
-            let recorder = try recorder(["demo": feed])
-            try await recorder.recover()
-            try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
-            feed.send(media())
-            #expect(await eventually { recorder.metrics.segments >= 4 })
+            let recorder = try await recorded(segments: 4)
             await recorder.stopAll()
             #expect(isShipped(recorder))
             rows.append(try #require(recorder.recordings().sessions.last))

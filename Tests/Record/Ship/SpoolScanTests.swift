@@ -54,6 +54,16 @@ struct SpoolScanTests {
         #expect(shipped ?? 0 == max(0, uploaded - 1))
     }
 
+    @Test("what is gone waits for nothing")
+    func gone() throws {
+        var line = JournalLine(.gone, at: 2_000_000)
+        (line.period, line.kind, line.number) = (1, .video, 2)
+        let bytes = Self.journal(segments: 4) + line.encoded()
+        let scan = try #require(SpoolScan(journal: bytes, log: UploadLog.Contents(), directory: "demo"))
+        #expect(scan.waiting.map(\.name) == ["init.m4s", "seg_0001.m4s", "seg_0003.m4s", "seg_0004.m4s"])
+        #expect(scan.journalBytes == Int64(bytes.count))
+    }
+
     @Test("an object of another size is sent again")
     func size() throws {
         let log = UploadLog.Contents(uploaded: ["init.m4s": 5, "seg_0001.m4s": 999])

@@ -56,6 +56,7 @@ final class PlayLoop {
     /// When counting began, and what had come by then.
     private var countsFromNs: UInt64
     private var before = PacketCounts()
+    private var time = ThreadTime()
     private var isCounting: Bool
     /// Since when all viewers have what they came for.
     private var thereSinceNs: UInt64?
@@ -91,9 +92,10 @@ final class PlayLoop {
                 if self.options.isDeaf, viewer.connectedMs != nil { poller.remove(viewer.socket.descriptor) }
             }
         }
+        let seconds = Double(tributary_monotonic_ns() - countsFromNs) / 1_000_000_000
         let report = PlayReport(
-            viewers, wanted: options.viewers, counts: counts, delays: delays,
-            seconds: Double(tributary_monotonic_ns() - countsFromNs) / 1_000_000_000)
+            viewers, wanted: options.viewers, counts: counts, delays: delays, seconds: seconds,
+            busy: time.share(ofSeconds: seconds))
         queue.close()
         if options.settleSeconds != nil { Console.error("counted") }
         for viewer in viewers where viewer.closed == nil { viewer.close(output: &output) }
@@ -152,6 +154,7 @@ final class PlayLoop {
     private func beginCounting(_ now: UInt64) {
         isCounting = true
         countsFromNs = now
+        time = ThreadTime()
         before = viewers.reduce(into: PacketCounts()) { $0 += $1.counts }
         delays.removeAll()
         shown = PacketCounts()

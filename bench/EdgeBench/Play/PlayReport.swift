@@ -1,33 +1,7 @@
-import FoundationEssentials
 import MediaPlane
 
 /// What all viewers together saw.
 struct PlayReport: Encodable, Sendable {
-    /// Milliseconds.
-    struct Times: Encodable, Sendable {
-        let count: Int
-        let median: Double
-        let p95: Double
-        let p99: Double
-        let max: Double
-
-        init?(_ values: [Double]) {
-            self.init(
-                values.reduce(into: Samples()) { $0.add(UInt64($1 * 1_000_000)) })
-        }
-
-        init?(_ samples: Samples) {
-            guard let median = samples.percentileMs(0.5), let p95 = samples.percentileMs(0.95),
-                let p99 = samples.percentileMs(0.99)
-            else { return nil }
-            count = samples.count
-            self.median = median
-            self.p95 = p95
-            self.p99 = p99
-            max = Double(samples.longestNs) / 1_000_000
-        }
-    }
-
     let viewers: Int
     let connected: Int
     let withMedia: Int
@@ -35,6 +9,8 @@ struct PlayReport: Encodable, Sendable {
     /// Sessions the server ended before we did.
     let ended: Int
     let seconds: Double
+    /// For what share of them the viewers' thread ran or waited for a processor; near 1, it is what is measured.
+    let busy: Double
     let packets: Int
     let bytes: Int
     let lost: Int
@@ -53,7 +29,7 @@ struct PlayReport: Encodable, Sendable {
     var sessions: [String]
 
     private enum CodingKeys: String, CodingKey {
-        case viewers, connected, ended, seconds, packets, bytes, lost, reordered, duplicates, nacks, recovered, keyframes
+        case viewers, connected, ended, seconds, busy, packets, bytes, lost, reordered, duplicates, nacks, recovered, keyframes
         case withMedia = "with_media"
         case withPicture = "with_picture"
         case connectMs = "connect_ms"
@@ -62,13 +38,14 @@ struct PlayReport: Encodable, Sendable {
         case delayMs = "delay_ms"
     }
 
-    init(_ all: [ViewerSession], wanted: Int, counts: PacketCounts, delays: Samples, seconds: Double) {
+    init(_ all: [ViewerSession], wanted: Int, counts: PacketCounts, delays: Samples, seconds: Double, busy: Double) {
         viewers = wanted
         connected = all.count { $0.connectedMs != nil }
         withMedia = all.count { $0.mediaMs != nil }
         withPicture = all.count { $0.keyframeMs != nil }
         ended = all.count { $0.closed != nil && $0.closed != .local }
         self.seconds = seconds
+        self.busy = busy
         packets = counts.packets
         bytes = counts.bytes
         lost = counts.lost
@@ -82,14 +59,6 @@ struct PlayReport: Encodable, Sendable {
         pictureMs = Times(all.compactMap(\.keyframeMs))
         delayMs = Times(delays)
         sessions = all.map(\.session)
-    }
-
-    /// One JSON object on one line.
-    var json: String {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(self) else { return "{}" }
-        return String(decoding: data, as: UTF8.self)
     }
 
     static func rounded(_ value: Double) -> Double { (value * 100).rounded() / 100 }
@@ -110,6 +79,7 @@ struct PlayReport: Encodable, Sendable {
             media      \(line(mediaMs))
             picture    \(line(pictureMs))
             delay      \(line(delayMs))
+            this load  busy for \(Int(busy * 100)) % of the time
             """
     }
 }

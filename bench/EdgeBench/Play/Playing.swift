@@ -33,7 +33,7 @@ struct Playing {
         async let joining: Void = joinAll(client, certificate, queue)
         let report = await BlockingThread.run { [options] in PlayLoop(queue: queue, options).run() }
         await joining
-        print(options.json ? report.json : report.text)
+        print(options.json ? report.jsonLine : report.text)
         // Whoever reads this through a pipe need not wait for the sessions' ends.
         fflush(nil)
         await leave(client, sessions: report.sessions + queue.take().map(\.session))

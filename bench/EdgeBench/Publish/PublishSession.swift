@@ -19,6 +19,7 @@ final class PublishSession {
     private let transport: PeerTransport
     private let socket: PeerSocket
     private let feed: SampleFeed
+    private let lateness: Lateness
     private let patienceNs: UInt64
     private var heardNs = tributary_monotonic_ns()
     /// By track of the input; nil where the server took none.
@@ -37,7 +38,8 @@ final class PublishSession {
     private let scratch = UnsafeMutableRawBufferPointer.allocate(byteCount: 2048, alignment: 16)
 
     init(
-        _ session: NegotiatedSession, identity: ClientIdentity, tracks: [MediaTrack], feed: SampleFeed, options: PublishOptions
+        _ session: NegotiatedSession, identity: ClientIdentity, tracks: [MediaTrack], feed: SampleFeed, options: PublishOptions,
+        lateness: Lateness
     ) throws(TransportError) {
         patienceNs = options.patienceSeconds.map { UInt64($0) * 1_000_000_000 } ?? .max
         stamps = options.stamps
@@ -45,6 +47,7 @@ final class PublishSession {
         guard let socket = PeerSocket() else { throw .crypto("no UDP socket") }
         self.socket = socket
         self.feed = feed
+        self.lateness = lateness
         transport = try identity.transport(session, now: tributary_monotonic_ns())
         streams = tracks.map { track in session.tracks.first { $0.kind == track.kind }.map { OutgoingStream($0) } }
         isVideo = tracks.map { $0.kind == .video }
@@ -89,6 +92,7 @@ final class PublishSession {
             if now - due > Self.lateNs { self.base = base + Int64(now - due) }
             guard let sample = feed.pop() else { break }
             send(sample)
+            lateness.add(tributary_monotonic_ns() - due)
         }
         return now + Self.pollNs
     }

@@ -10,14 +10,22 @@ struct Publishing {
     private static let patienceMs = 60_000
 
     let options: PublishOptions
+    let lateness: Lateness
 
-    init(_ options: PublishOptions) { self.options = options }
+    init(_ options: PublishOptions, _ lateness: Lateness) {
+        self.options = options
+        self.lateness = lateness
+    }
 
     /// Publishes all streams; the worst exit status.
     static func run(_ options: PublishOptions) async -> Int32 {
-        await withTaskGroup { group in
+        Inquiry.install()
+        let lateness = Lateness()
+        let answering = Task { await lateness.answer() }
+        defer { answering.cancel() }
+        return await withTaskGroup { group in
             for number in 1...options.streams {
-                group.addTask { await Publishing(options.stream(number)).run() }
+                group.addTask { await Publishing(options.stream(number), lateness).run() }
             }
             return await group.reduce(0) { max($0, $1) }
         }
@@ -73,8 +81,9 @@ struct Publishing {
             let negotiated = try offer.accept(answer: SessionDescription(parsing: answer.sdp))
             result = await BlockingThread.run {
                 Result {
-                    try PublishSession(negotiated, identity: identity, tracks: tracks, feed: feed, options: options)
-                        .run(endNs: endNs)
+                    try PublishSession(
+                        negotiated, identity: identity, tracks: tracks, feed: feed, options: options, lateness: lateness
+                    ).run(endNs: endNs)
                 }
             }
         } catch {

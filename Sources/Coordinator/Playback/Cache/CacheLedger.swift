@@ -13,7 +13,11 @@ struct CacheKey: Hashable, Sendable {
     let origin: Origin
     let object: ObjectKey
     /// The `Range` it was asked with; nil for all of it.
-    let range: String?
+    var range: String?
+    /// What its origin is asked with besides: a part, or a version of a manifest.
+    var query = ""
+    /// Of what changes: how often all of that was to be forgotten when this was asked for.
+    var renewal: UInt64 = 0
 }
 
 /// Which objects are kept, which are on their way, and which must go. Pure: it counts, others hold the bytes and the clock.
@@ -55,7 +59,7 @@ struct CacheLedger {
         case nothing
         /// It was on its way for nobody: stop fetching and forget it.
         case abandoned
-        /// It had failed; its bytes can go.
+        /// It was not found any more; its bytes can go.
         case freed
     }
 
@@ -64,12 +68,14 @@ struct CacheLedger {
         case filling
         case kept
         case absent(untilMs: UInt64)
-        /// No longer found, but still being sent.
-        case failed
+        /// No longer found, but still being sent: it failed, or another took its place.
+        case detached
     }
 
     private struct Entry {
         let key: CacheKey
+        /// Neither it nor its absence is found from then on.
+        let untilMs: UInt64
         var state = State.opening
         var bytes = 0
         var pins = 0
@@ -89,27 +95,26 @@ struct CacheLedger {
     /// Keys that are known.
     var count: Int { ids.count }
 
-    /// Looks a key up; what was absent long enough ago is unknown again.
+    /// Looks a key up; what was absent long enough ago, or has had its time, is unknown again. An origin that has not answered yet may still
+    /// be waited for.
     mutating func find(_ key: CacheKey, nowMs: UInt64) -> Found {
         guard let id = ids[key], let entry = entries[id] else { return .nothing }
         uses += 1
         entries[id]?.lastUse = uses
         switch entry.state {
         case .opening: return .opening(id)
-        case .filling, .kept: return .object(id)
+        case .filling, .kept: return nowMs < entry.untilMs ? .object(id) : .nothing
         case .absent(let untilMs): return nowMs < untilMs ? .absent(id) : .nothing
-        case .failed: return .nothing
+        case .detached: return .nothing
         }
     }
 
-    /// A key that `find` knows nothing of is being asked for from now on.
+    /// A key that `find` knows nothing of is being asked for from now on. What it named before goes, or counts until the last has sent it.
+    /// - Parameter untilMs: from when on what comes is not found any more, for what changes.
     /// - Returns: nil when there are too many entries and none can go; `evicted` are to be let go of.
-    mutating func open(_ key: CacheKey) -> (id: Int, evicted: [Int])? {
+    mutating func open(_ key: CacheKey, untilMs: UInt64 = .max) -> (id: Int, evicted: [Int])? {
         var evicted: [Int] = []
-        if let former = ids[key] {
-            forget(former)
-            evicted.append(former)
-        }
+        if let former = ids[key], detach(former) { evicted.append(former) }
         if entries.count >= limits.entriesMax {
             guard let oldest = oldest() else { return nil }
             forget(oldest)
@@ -118,7 +123,7 @@ struct CacheLedger {
         nextID += 1
         uses += 1
         ids[key] = nextID
-        entries[nextID] = Entry(key: key, lastUse: uses)
+        entries[nextID] = Entry(key: key, untilMs: untilMs, lastUse: uses)
         return (nextID, evicted)
     }
 
@@ -149,18 +154,21 @@ struct CacheLedger {
 
     /// What was asked for is not there.
     mutating func setAbsent(_ id: Int, nowMs: UInt64) {
-        if entries[id]?.state == .opening { entries[id]?.state = .absent(untilMs: nowMs + limits.absentMs) }
+        guard let entry = entries[id], entry.state == .opening else { return }
+        entries[id]?.state = .absent(untilMs: min(nowMs + limits.absentMs, entry.untilMs))
     }
 
     /// Asking or fetching failed: the key is unknown again. True when the entry is gone, false while somebody still sends of it.
-    mutating func fail(_ id: Int) -> Bool {
+    mutating func fail(_ id: Int) -> Bool { detach(id) }
+
+    private mutating func detach(_ id: Int) -> Bool {
         guard let entry = entries[id] else { return true }
         guard entry.pins > 0 else {
             forget(id)
             return true
         }
         if ids[entry.key] == id { ids[entry.key] = nil }
-        entries[id]?.state = .failed
+        entries[id]?.state = .detached
         return false
     }
 
@@ -177,7 +185,7 @@ struct CacheLedger {
         case .filling:
             forget(id)
             return .abandoned
-        case .failed:
+        case .detached:
             forget(id)
             return .freed
         case .opening, .kept, .absent: return .nothing
@@ -198,7 +206,7 @@ struct CacheLedger {
             switch entry.state {
             case .kept where entry.pins == 0 && (!withBytes || entry.bytes > 0): found = (id, entry.lastUse)
             case .absent where !withBytes: found = (id, entry.lastUse)
-            case .kept, .absent, .opening, .filling, .failed: break
+            case .kept, .absent, .opening, .filling, .detached: break
             }
         }
         return found?.id

@@ -10,6 +10,8 @@ struct ObjectHead: Sendable {
     var isPart: Bool
     /// The bytes that come; nil when the origin does not say.
     var count: Int?
+    /// Whether the origin lets it be given to others, too.
+    var isForAll = true
 }
 
 /// An object whose bytes are still coming, for one reader.
@@ -20,8 +22,8 @@ struct ObjectSource: Sendable {
 
 /// Recorded objects that many players ask for at once: each is fetched once, given to all while it still comes in, and kept for a while.
 ///
-/// A fetch belongs to nobody: who asked first may leave. It ends when nobody is left who wants it. Only what never changes may be
-/// asked for here. Errors are not kept, except for a moment that an object is not there. Any thread.
+/// A fetch belongs to nobody: who asked first may leave. It ends when nobody is left who wants it. What changes is kept for a moment, counted
+/// from when it was asked for. Errors are not kept, except for a moment that an object is not there. Any thread.
 public final class ObjectCache: Sendable {
     /// An object that is here; kept in memory for as long as this is held.
     final class Lease: Sendable {
@@ -92,6 +94,7 @@ public final class ObjectCache: Sendable {
     private static let log = Logger("objects")
     private let state: Mutex<State>
     private let nowMs: @Sendable () -> UInt64
+    private let renewed = Atomic<UInt64>(0)
 
     /// - Parameters:
     ///   - bytes: the most bytes of objects in memory, what is being sent and fetched included.
@@ -123,6 +126,12 @@ public final class ObjectCache: Sendable {
         }
     }
 
+    /// How often ``renew()`` was called; a part of the keys of what changes.
+    var renewals: UInt64 { renewed.load(ordering: .acquiring) }
+
+    /// From now on nobody is given what changes as it was before. What is left of it goes when its room is wanted.
+    func renew() { renewed.add(1, ordering: .acquiringAndReleasing) }
+
     /// The object when it is here or coming in; never fetches.
     func lookup(_ key: CacheKey) -> Lease? {
         let now = nowMs()
@@ -133,17 +142,20 @@ public final class ObjectCache: Sendable {
     }
 
     /// The object, fetched unless it is here or another asker's fetch brings it.
-    /// - Parameter isAbsent: whether an error means that there is no such object.
+    /// - Parameters:
+    ///   - freshMs: how long others are given it, or told of its absence, after its fetch began; nil for what never changes.
+    ///   - isAbsent: whether an error means that there is no such object.
     /// - Throws: what `fetch` throws, and CancellationError.
-    func object(_ key: CacheKey, isAbsent: @escaping @Sendable (any Error) -> Bool, fetch: @escaping Fetch) async throws -> Answer
-    {
+    func object(
+        _ key: CacheKey, freshMs: UInt64? = nil, isAbsent: @escaping @Sendable (any Error) -> Bool, fetch: @escaping Fetch
+    ) async throws -> Answer {
         let asker = state.withLock { state in
             state.nextAsker += 1
             return state.nextAsker
         }
         return try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                ask(key, Asker(id: asker, continuation: continuation), isAbsent, fetch)
+                ask(key, freshMs, Asker(id: asker, continuation: continuation), isAbsent, fetch)
             }
         } onCancel: {
             leave(key, asker)
@@ -153,7 +165,8 @@ public final class ObjectCache: Sendable {
     // MARK: asking
 
     private func ask(
-        _ key: CacheKey, _ asker: Asker, _ isAbsent: @escaping @Sendable (any Error) -> Bool, _ fetch: @escaping Fetch
+        _ key: CacheKey, _ freshMs: UInt64?, _ asker: Asker, _ isAbsent: @escaping @Sendable (any Error) -> Bool,
+        _ fetch: @escaping Fetch
     ) {
         let now = nowMs()
         let found = state.withLock { state -> Result<Answer, any Error>? in
@@ -170,7 +183,9 @@ public final class ObjectCache: Sendable {
                 state.slots[id]?.askers.append(asker)
                 return nil
             case .nothing:
-                guard let (id, evicted) = state.ledger.open(key) else { return .success(.uncached) }
+                guard let (id, evicted) = state.ledger.open(key, untilMs: freshMs.map { now + $0 } ?? .max) else {
+                    return .success(.uncached)
+                }
                 for id in evicted { state.slots[id] = nil }
                 state.counts.misses += 1
                 let task = Task { await self.run(id, isAbsent, fetch) }
@@ -264,7 +279,7 @@ public final class ObjectCache: Sendable {
 
     /// Gives the object to those who wait, before its bytes are there. Nil when it can't be kept: the first of them gets the source.
     private func admit(_ id: Int, _ source: ObjectSource) -> SharedBody? {
-        let isKept = source.head.count != nil && source.head.headers["ETag"] != nil
+        let isKept = source.head.isForAll && source.head.count != nil && source.head.headers["ETag"] != nil
         let (body, askers) = state.withLock { state -> (SharedBody?, [(Asker, Answer)]) in
             // Nobody waits any more.
             guard let askers = state.slots[id]?.askers, !askers.isEmpty else { return (nil, []) }

@@ -4,18 +4,26 @@ import Program
 import Store
 
 extension ObjectProxy {
+    /// How long a manifest, or that there is none, is given to others, counted from when it was asked for: half of the shortest segment that nodes
+    /// can be told to make.
+    private static let manifestMs: UInt64 = 250
+
+    /// Manifests are read anew from now on, each by whoever asks for it next.
+    public func forgetManifests() { cache?.renew() }
+
     /// From memory, or fetched into it from the shared store; nil when this request has to go past the cache.
     func cachedFromStore(
         _ request: HTTPRequest, _ key: ObjectKey, _ store: any ObjectStore
     ) async throws(StoreError) -> HTTPResponse? {
         do {
-            return try await cached(request, key, .store, isAbsent: { $0 as? StoreError == .notFound }) { wanted in
+            let name = CacheKey(origin: .store, object: key, range: nil)
+            return try await cached(
+                request, name, WantedBytes(request.headers), isAbsent: { $0 as? StoreError == .notFound }
+            ) { wanted in
                 let kind = ObjectKind(key.name)
                 let body = try await store.get(key, range: wanted.range)
-                var headers = kind.headers
+                var headers = StoredObject.described(body.info, kind.headers)
                 headers["Content-Type"] = kind.contentType
-                headers["ETag"] = body.info.etag.isEmpty ? nil : body.info.etag
-                headers["Accept-Ranges"] = "bytes"
                 if wanted.range != nil {
                     headers["Content-Range"] = "bytes \(body.range.lowerBound)-\(body.range.upperBound - 1)/\(body.info.size)"
                 }
@@ -43,32 +51,41 @@ extension ObjectProxy {
         let own = [request.headers["Authorization"], request.headers["X-Auth-Token"]].map { $0 ?? "" }.joined(separator: "\n")
         let hasToken = node.token.map { !$0.isEmpty } ?? false
         let origin = CacheKey.Origin.node(node.alias, credential: hasToken ? "" : own)
-        return try await cached(request, key, part: part, origin, isAbsent: { ($0 as? HTTPError)?.status == .notFound }) {
-            wanted in
+        let name = CacheKey(origin: origin, object: key, range: nil, query: Self.nodeQuery(request, key, part: part))
+        // Of a part all is fetched, whatever is asked for of it: it is small.
+        let asked = part == nil ? WantedBytes(request.headers) : WantedBytes.all
+        return try await cached(request, name, asked, isAbsent: { ($0 as? HTTPError)?.status == .notFound }) { wanted in
             let conditions: HTTPHeaders = wanted.text.map { ["Range": "bytes=\($0)"] } ?? [:]
             let answer = try await ask(node, for: key, part: part, .get, conditions, on: request)
             return ObjectSource(
                 head: ObjectHead(
                     headers: Self.headers(of: answer, ObjectKind(key.name)), isPart: answer.status == .partialContent,
-                    count: answer.headers["Content-Length"].flatMap { Int($0) })
+                    count: answer.headers["Content-Length"].flatMap { Int($0) },
+                    isForAll: !answer.headers.list("Cache-Control").contains { $0.lowercased() == "no-store" })
             ) { try await answer.body.next() }
         }
     }
 
+    /// - Parameters:
+    ///   - name: of all of the object.
+    ///   - asked: what the request's header wants of it; nil when that depends on what the object is.
     private func cached(
-        _ request: HTTPRequest, _ key: ObjectKey, part: Int? = nil, _ origin: CacheKey.Origin,
+        _ request: HTTPRequest, _ name: CacheKey, _ asked: WantedBytes?,
         isAbsent: @escaping @Sendable (any Error) -> Bool, fetch: @escaping @Sendable (WantedBytes) async throws -> ObjectSource
     ) async throws -> HTTPResponse? {
-        guard let cache, ObjectKind(key.name).isImmutable else { return nil }
-        if part == nil, let lease = cache.lookup(CacheKey(origin: origin, object: key, range: nil)) {
-            return Self.response(lease)
-        }
-        // Of a part all is fetched, whatever is asked for of it: it is small.
-        guard request.method == .get, let wanted = WantedBytes(part == nil ? request.headers : [:]) else { return nil }
-        let name = CacheKey(origin: origin, object: key, range: part.map { "part \($0)" } ?? wanted.text)
-        switch try await cache.object(name, isAbsent: isAbsent, fetch: { try await fetch(wanted) }) {
+        guard let cache else { return nil }
+        let isImmutable = ObjectKind(name.object.name).isImmutable
+        var name = name
+        if !isImmutable { name.renewal = cache.renewals }
+        if let lease = cache.lookup(name) { return Self.response(lease) }
+        // A manifest is small, and most who poll it have a version already: all of it is fetched, and the router tells them 304.
+        guard request.method == .get, let wanted = isImmutable ? asked : WantedBytes.all else { return nil }
+        name.range = wanted.text
+        let freshMs = isImmutable ? nil : Self.manifestMs
+        switch try await cache.object(name, freshMs: freshMs, isAbsent: isAbsent, fetch: { try await fetch(wanted) }) {
         case .lease(let lease): return Self.response(lease)
-        case .source(let source): return Self.response(source)
+        // Conditions and ranges of what is not kept are its origin's to answer.
+        case .source(let source): return asked == wanted ? Self.response(source) : nil
         case .uncached: return nil
         }
     }
@@ -94,6 +111,11 @@ struct WantedBytes: Sendable, Equatable {
     let range: Range<Int64>?
     /// The range as `Range` has it, in one way of writing; nil as above.
     let text: String?
+
+    /// All of an object.
+    static let all = WantedBytes()
+
+    private init() { (range, text) = (nil, nil) }
 
     /// Nil for requests with conditions, several ranges or a range from the end: their answers depend on what the object is.
     init?(_ headers: HTTPHeaders) {

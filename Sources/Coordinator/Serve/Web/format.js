@@ -34,7 +34,8 @@ export function instant(value) {
 }
 
 export function clock(date) {
-  return date ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false }) : "–";
+  // With `hour12: false` some languages have an hour 24 at midnight.
+  return date ? date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" }) : "–";
 }
 
 /** A calendar day in words. Days are UTC days, as in the storage layout. */

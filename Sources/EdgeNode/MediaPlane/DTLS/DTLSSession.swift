@@ -237,9 +237,12 @@ final class DTLSSession {
     }
 
     /// OpenSSL's two record buffers, 33 KB, are only there while there is something to read or to write: with DTLS it gives them back by
-    /// request alone, whatever `SSL_MODE_RELEASE_BUFFERS` says.
+    /// request alone, whatever `SSL_MODE_RELEASE_BUFFERS` says. The BIOs keep room for the longest flights, 1.5 KB, until they get new memory.
     private func releaseBuffers() {
-        if status == .complete { _ = SSL_free_buffers(ssl) }
+        guard status == .complete else { return }
+        _ = SSL_free_buffers(ssl)
+        tributary_bio_renew(SSL_get_rbio(ssl))
+        tributary_bio_renew(SSL_get_wbio(ssl))
     }
 
     /// Must come before every write after the handshake; a read gets its buffers by itself.

@@ -102,7 +102,7 @@ struct Fanout: ~Copyable {
 
     /// A keyframe came soon after a request.
     mutating func noteAnswer(now: UInt64) {
-        if ignoresRequests, !lapses.areMany(now: now) { serveFromRing(false) }
+        if ignoresRequests, lapses.areRefuted(now: now) { serveFromRing(false) }
     }
 
     /// Whether joiners can only start from what is cached, because the source makes no keyframe when asked.
@@ -173,20 +173,28 @@ struct Fanout: ~Copyable {
 }
 
 /// How often a source was found to ignore requests. A keyframe of an encoder that makes one every two seconds comes soon after a request as
-/// well, so what looks like an answer takes such a verdict back twice and no more.
+/// well, so what looks like an answer takes such a verdict back when it happens twice, and that twice and no more.
 private struct Lapses {
     static let forgiven = 2
+    static let answersNeeded = 2
     /// After this long a verdict is forgotten: on a bad path an encoder that does answer is late now and then.
     static let memoryNs: UInt64 = 600_000_000_000
 
     private var count = 0
     private var lastNs: UInt64 = 0
+    /// Since the last one.
+    private var answers = 0
+    private var answeredNs: UInt64 = 0
 
-    func areMany(now: UInt64) -> Bool { count > Self.forgiven && now &- lastNs <= Self.memoryNs }
+    /// Counts an answer; whether there were enough of them. Those of several layers to one request are one.
+    mutating func areRefuted(now: UInt64) -> Bool {
+        if answers == 0 || now &- answeredNs > KeyframeRequester.answerMaxNs { (answers, answeredNs) = (answers + 1, now) }
+        return answers >= Self.answersNeeded && (count <= Self.forgiven || now &- lastNs > Self.memoryNs)
+    }
 
     mutating func note(now: UInt64) {
         if now &- lastNs > Self.memoryNs { count = 0 }
-        (count, lastNs) = (count + 1, now)
+        (count, lastNs, answers) = (count + 1, now, 0)
     }
 }
 

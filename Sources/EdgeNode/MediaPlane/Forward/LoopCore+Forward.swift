@@ -147,7 +147,7 @@ extension LoopCore {
         if let path = outgoing.pointee.path, !isNew(sequence, outgoing, path, session) { return }
         let (bytes, octets) = transmit(slot, sequence: sequence, track, outgoing, session, now)
         guard bytes > 0 else { return }
-        if outgoing.pointee.packets == 0 { scheduleFirstReport(session, now) }
+        if !outgoing.pointee.hasBegun { scheduleFirstReport(session, now) }
         outgoing.pointee.countSent(slot, bytes: bytes, octets: octets)
         session.pointee.counters.packets &+= 1
         session.pointee.counters.bytes &+= UInt64(bytes)

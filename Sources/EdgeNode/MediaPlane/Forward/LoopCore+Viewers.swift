@@ -3,6 +3,8 @@ extension LoopCore {
     /// A keyframe this young serves a joiner at once, without asking for another: requests are half a second apart, so that another would
     /// often come later than this one is caught up with.
     static let youngKeyframeNs: UInt64 = 1_000_000_000
+    /// The same for what a loop is given whose first viewer has yet to connect: it should still be young when he has.
+    static let earlyKeyframeNs: UInt64 = 500_000_000
     /// The same for one who was sent video before: his way may be full, and what has to be caught up with would fill it again.
     static let freshKeyframeNs: UInt64 = 300_000_000
     /// A joiner that waited this long is served from the ring: the publisher doesn't seem to listen.
@@ -65,8 +67,6 @@ extension LoopCore {
             }
         }
         beginTracks(begins, viewer, session, fanout, now)
-        // After a switch lips are out of step until the new timestamps are reported.
-        if viewer.pointee.nextReportNs != .max { scheduleFirstReport(session, now) }
     }
 
     /// Starts those of a viewer's tracks that follow one of these, and ends those that have nothing to follow any more.
@@ -271,7 +271,8 @@ extension LoopCore {
 
     // MARK: Reports to a viewer
 
-    /// Lips are only in step once both tracks were reported, so the first report follows the first packet closely.
+    /// Lips are only in step once both tracks were reported as they are sent now, so a report follows the first packet of each source and
+    /// layer closely.
     func scheduleFirstReport(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         guard let viewer = session.pointee.viewer else { return }
         viewer.pointee.nextReportNs = min(viewer.pointee.nextReportNs, now &+ 100_000_000)
@@ -299,7 +300,7 @@ extension LoopCore {
             let place = Int(viewer.pointee.trackOfFanout[track])
             guard place >= 0 else { continue }
             let outgoing = viewer.pointee.tracks + place
-            guard outgoing.pointee.layer == track, outgoing.pointee.packets > 0, fanout.pointee.tracks[track].clock.isUsable
+            guard outgoing.pointee.layer == track, outgoing.pointee.hasBegun, fanout.pointee.tracks[track].clock.isUsable
             else { continue }
             fanout.pointee.tracks[track].isAnnounced = true
             let timestamp = outgoing.pointee.lastTimestamp

@@ -56,6 +56,8 @@ struct OutgoingTrack {
     private(set) var lastArrivalNs: UInt64 = 0
     /// Its position, as far as it belongs to the newest stretch.
     private var lastIndex: UInt64 = 0
+    /// Something of the newest stretch was sent: what is known of the newest packet is of its layer's timeline.
+    var hasBegun: Bool { lastIndex != 0 }
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
     /// The last full intra request's number, and when it came first.

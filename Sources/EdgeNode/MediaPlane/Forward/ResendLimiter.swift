@@ -12,8 +12,9 @@ struct ResendLimiter {
         var tries: UInt8 = 0
     }
 
-    /// Sets of four: numbers a power of two apart, as those of pictures' first packets may be, leave each other room.
-    private var entries = InlineArray<128, Entry>(repeating: Entry())
+    /// Sets of four: numbers a power of two apart, as those of pictures' first packets may be, leave each other room. None before the first
+    /// packet is asked for again: 3 KB for each track of a viewer, most of whom lose nothing or only wait.
+    private var entries: [Entry] = []
     private static let ways = 4
     private static let sets = 32
     private var budget = Self.burstBytes
@@ -27,6 +28,7 @@ struct ResendLimiter {
     /// Whether `sequence`, `bytes` long, may be resent now; counts it as resent.
     mutating func take(_ sequence: UInt64, bytes: Int, now: UInt64, rttNs: UInt64) -> Bool {
         guard budget >= bytes else { return false }
+        if entries.isEmpty { entries = [Entry](repeating: Entry(), count: Self.ways * Self.sets) }
         let place = place(of: sequence)
         if entries[place].sequence == sequence {
             let interval = max(Self.intervalMinNs, min(rttNs, 500_000_000))

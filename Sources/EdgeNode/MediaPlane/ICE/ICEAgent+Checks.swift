@@ -11,7 +11,8 @@ extension ICEAgent {
             paths[index].nextCheckNs = paths[index].probesLeft > 0 ? now &+ Limits.probeIntervalNs : .max
         } else {
             let isFresh = paths[index].checkCount < Limits.checksBeforeBackOff
-            paths[index].nextCheckNs = now &+ (isFresh ? Limits.checkFirstNs : Limits.checkLastNs)
+            let soonNs = paths[index].isProven ? Limits.consentRepeatNs : Limits.checkFirstNs
+            paths[index].nextCheckNs = now &+ (isFresh ? soonNs : Limits.checkLastNs)
             paths[index].checkCount += 1
         }
         let nominates = role == .controlling && (selected == nil || selected == index)

@@ -59,7 +59,8 @@ struct ICEAgent {
         random = SeededGenerator(seed: seed)
         tieBreaker = random.next()
         lastHeardNs = now
-        paths.reserveCapacity(Limits.pathsPerPeer)
+        // Most peers come from one address; few ever from as many as are kept.
+        paths.reserveCapacity(2)
         if role != .lite { add(candidates, now: now) }
     }
 

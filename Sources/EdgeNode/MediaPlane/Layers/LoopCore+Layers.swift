@@ -192,11 +192,7 @@ extension LoopCore {
         var isSwitch = false
         if case .live = outgoing.pointee.state { isSwitch = true }
         guard beginStretch(outgoing, at: index, of: track, fanout) else { return false }
-        if isSwitch {
-            fanout.pointee.unsettled += 1
-            // Lips are out of step until the new timestamps are reported.
-            scheduleFirstReport(session, now)
-        }
+        if isSwitch { fanout.pointee.unsettled += 1 }
         outgoing.pointee.state = .catchingUp(next: index)
         catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
         return true

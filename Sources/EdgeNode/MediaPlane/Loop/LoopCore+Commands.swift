@@ -19,7 +19,7 @@ extension LoopCore {
         case .chooseFormats(let id, let choices):
             if let session = sessions[id] { chooseFormats(choices, session, now) }
         case .openOutlet(let key, let pipe, let replays):
-            if let fanout = fanouts[key] { openOutlet(fanout, pipe, replays: replays) }
+            if let fanout = fanouts[key] { openOutlet(fanout, pipe, replays: replays, now) }
         case .openInlet(let key, let pipe): openInlet(fanout(for: key), pipe)
         case .closeInlet(let key, let pipe): closeInlet(key, pipe, now)
         case .requestKeyframe(let key, let sources):

@@ -84,34 +84,42 @@ extension LoopCore {
         fanout.pointee.outlets.removeAll()
     }
 
-    func openOutlet(_ fanout: UnsafeMutablePointer<Fanout>, _ pipe: PacketPipe, replays: Bool) {
+    func openOutlet(_ fanout: UnsafeMutablePointer<Fanout>, _ pipe: PacketPipe, replays: Bool, _ now: UInt64) {
         // Without a publisher here the command came late, and the next publisher's loop has been told to fill the pipe.
         guard let session = fanout.pointee.publisher, let publisher = session.pointee.publisher else { return }
         fanout.pointee.outlets.add(pipe)
         guard session.pointee.isConnected else { return }
         let canAsk = publisher.pointee.canAskAny && !fanout.pointee.ignoresRequests && !publisher.pointee.ignoresRequests
         pushSource(fanout, publisher, to: pipe, restarted: .max, canAsk: canAsk)
+        var hasEnough = false
         if replays {
             let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2
-            replay(fanout, publisher, to: pipe, packetsMax: packetsMax / max(1, fanout.pointee.layers.count))
+            hasEnough = replay(
+                fanout, publisher, to: pipe, packetsMax: packetsMax / max(1, fanout.pointee.layers.count), now)
         }
-        wantFirstKeyframes(fanout, publisher)
+        // A viewer there who finds it too old after all asks by itself.
+        if !hasEnough { wantFirstKeyframes(fanout, publisher) }
         wheel.pointee.hasten(session.pointee.timer, to: 0)
     }
 
     /// Fills a new pipe with what a joiner on the other loop may start from: video since the newest keyframe.
     ///
     /// - Parameter packetsMax: half of the pipe at most, so that what comes meanwhile still fits.
+    /// - Returns: whether all video was given, from keyframes so young that a joiner will need no other.
     private func replay(
         _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,
-        packetsMax: Int
-    ) {
+        packetsMax: Int, _ now: UInt64
+    ) -> Bool {
+        var hasEnough = true
         for source in 0..<publisher.pointee.trackCount {
             let place = Int(fanout.pointee.trackOfSource[source])
-            guard place >= 0, fanout.pointee.tracks[place].kind == .video,
-                let first = fanout.pointee.tracks[place].cachedKeyframe(packetsMax: UInt64(packetsMax))
-            else { continue }
+            guard place >= 0, fanout.pointee.tracks[place].kind == .video else { continue }
             let track = fanout.pointee.tracks + place
+            guard let first = track.pointee.cachedKeyframe(packetsMax: UInt64(packetsMax)) else {
+                hasEnough = false
+                continue
+            }
+            if now &- track.pointee.keyframeArrivalNs >= Self.earlyKeyframeNs { hasEnough = false }
             for index in first...track.pointee.ring.highest {
                 guard let (packet, payload) = track.pointee.original(at: index) else { continue }
                 pipe.push(
@@ -120,6 +128,7 @@ extension LoopCore {
             }
         }
         pipe.publish()
+        return hasEnough
     }
 
     // MARK: A publisher of another loop

@@ -34,12 +34,12 @@ struct SRTPCipher: ~Copyable {
     private struct Secrets {
         let saltHigh: UInt64
         let saltLow: UInt64
-        /// Only used by the HMAC profile.
-        let hmac: HMACSHA1
     }
 
     /// On the heap, so that it can be wiped. OpenSSL wipes its context by itself.
     private let secrets: UnsafeMutablePointer<Secrets>
+    /// The same for what signs; nil with AEAD, which signs by itself.
+    private let hmac: UnsafeMutablePointer<HMACSHA1>?
 
     /// Derives the session keys from a master key.
     init(profile: SRTPProfile, master: SRTPMasterKey, labels: Labels, encrypts: Bool) throws(TransportError) {
@@ -74,20 +74,30 @@ struct SRTPCipher: ~Copyable {
         secrets.initialize(
             to: Secrets(
                 saltHigh: salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(as: UInt64.self)) },
-                saltLow: salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) },
-                hmac: authenticationKey.withUnsafeBytes { HMACSHA1(key: $0) }))
+                saltLow: salt.withUnsafeBytes { UInt64(bigEndian: $0.loadUnaligned(fromByteOffset: 8, as: UInt64.self)) }))
+        guard profile != .aeadAES128GCM else {
+            hmac = nil
+            return
+        }
+        let hmac = UnsafeMutablePointer<HMACSHA1>.allocate(capacity: 1)
+        hmac.initialize(to: HMACSHA1())
+        authenticationKey.withUnsafeBytes { hmac.pointee.setKey($0) }
+        self.hmac = hmac
     }
 
     deinit {
         EVP_CIPHER_CTX_free(context)
         OPENSSL_cleanse(secrets, MemoryLayout<Secrets>.size)
         secrets.deallocate()
+        guard let hmac else { return }
+        OPENSSL_cleanse(hmac, MemoryLayout<HMACSHA1>.size)
+        hmac.deallocate()
     }
 
     /// HMAC-SHA1 over two pieces, 20 bytes to `digest` (RFC 3711 section 4.2.1).
     @inline(__always)
     func sign(_ first: UnsafeRawBufferPointer, _ second: UnsafeRawBufferPointer, into digest: UnsafeMutableRawPointer) {
-        secrets.pointee.hmac.sign(first, second, into: digest)
+        hmac?.pointee.sign(first, second, into: digest)
     }
 
     /// AES-CM key derivation with rate 0 (RFC 3711 section 4.3); a 96-bit salt counts as padded with zeros (RFC 7714 section 11).

@@ -6,7 +6,8 @@ final class WipedKey {
 
     init(password: String) {
         pointer = .allocate(capacity: 1)
-        pointer.initialize(to: HMACSHA1(key: password))
+        pointer.initialize(to: HMACSHA1())
+        pointer.pointee.setKey(password)
     }
 
     deinit {
@@ -27,7 +28,14 @@ struct HMACSHA1 {
     private var inner = SHA_CTX()
     private var outer = SHA_CTX()
 
-    init(key: UnsafeRawBufferPointer) {
+    /// Without a key yet.
+    init() {}
+
+    /// A value that need not be gone afterwards.
+    init(key: String) { setKey(key) }
+
+    /// Works the key in where this lies: a value that is made elsewhere and moved leaves a copy on the stack.
+    mutating func setKey(_ key: UnsafeRawBufferPointer) {
         var block = [UInt8](repeating: 0, count: 64)
         if key.count > 64, let base = key.baseAddress {
             SHA1(base.assumingMemoryBound(to: UInt8.self), key.count, &block)
@@ -43,9 +51,9 @@ struct HMACSHA1 {
         SHA1_Update(&outer, block, 64)
     }
 
-    init(key: String) {
+    mutating func setKey(_ key: String) {
         var key = key
-        self = key.withUTF8 { HMACSHA1(key: UnsafeRawBufferPointer($0)) }
+        key.withUTF8 { setKey(UnsafeRawBufferPointer($0)) }
     }
 
     /// Runs over up to three pieces as if they stood in one buffer and writes 20 bytes to `digest`.

@@ -21,8 +21,7 @@ struct SilentSessions {
     func close(nowUs: Int64) -> Int {
         // A spool is one node's.
         guard environment.shipper == nil else { return 0 }
-        let tool = SessionRepair(
-            store: environment.store, clock: environment.clock, segmentSeconds: environment.settings.segmentSeconds)
+        let tool = environment.repair
         var closed = 0
         for key in candidates(nowUs: nowUs) {
             do throws(StoreError) {
@@ -53,10 +52,11 @@ struct SilentSessions {
     private func candidates(nowUs: Int64) -> Set<ObjectKey> {
         var keys = environment.others.withLock { $0 }
         let recent = environment.index.kept.filter { ($0.row.endTs ?? .max) > nowUs - Self.lookBackUs }
-        for directory in Set(recent.map(\.row.recordDir)) {
-            let prefix = directory + "/" + JournalName.prefix
-            guard let page = try? environment.store.listNow(prefix: prefix, after: nil, limit: 10_000) else { continue }
-            for info in page.objects where info.modifiedUs < nowUs - RecordedSession.silenceUs {
+        for path in Set(recent.map(\.row.recordDir)) {
+            guard let key = try? ObjectKey(path),
+                let journals = try? SessionDirectory(store: environment.store, key: key).list(JournalName.prefix)
+            else { continue }
+            for info in journals where info.modifiedUs < nowUs - RecordedSession.silenceUs {
                 guard let id = JournalName.id(of: info.key), !environment.index.has(id) else { continue }
                 keys.insert(info.key)
             }

@@ -9,6 +9,8 @@ struct KeptRecording: Sendable {
     let row: RecordingRecord
     /// Its removal was begun and has to be finished.
     let isLeftToRemove: Bool
+    /// Nothing is left of it but the notice that says so.
+    var isNotice: Bool { row.status == .deleted && !isLeftToRemove }
 }
 
 /// Every recording of this node, by id. Any thread.

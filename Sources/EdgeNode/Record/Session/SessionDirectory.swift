@@ -22,6 +22,7 @@ struct SessionDirectory {
     /// while of rest.
     static let relistNsMax: UInt64 = 20_000_000_000
     static let rest: UInt64 = 100
+    private static let pageMax = 10_000
 
     init(store: FileStore, key: ObjectKey) {
         self.store = store
@@ -34,14 +35,19 @@ struct SessionDirectory {
 
     /// Names of the files in the directory itself.
     func names() throws(StoreError) -> [String] {
-        var names: [String] = []
+        try list("").map(\.key.name)
+    }
+
+    /// Files in the directory itself whose names begin so.
+    func list(_ prefix: String) throws(StoreError) -> [ObjectInfo] {
+        var found: [ObjectInfo] = []
         var after: String?
         repeat {
-            let page = try store.listNow(prefix: key.path + "/", after: after, limit: 10_000)
-            names += page.objects.filter { $0.key.parent == key }.map(\.key.name)
+            let page = try store.listNow(prefix: key.path + "/" + prefix, after: after, limit: Self.pageMax)
+            found += page.objects.filter { $0.key.parent == key }
             after = page.continuation
         } while after != nil
-        return names
+        return found
     }
 
     /// All sessions in the directory but those that are deleted, others that have been silent for long as ended; journals that have not
@@ -95,12 +101,24 @@ struct SessionDirectory {
 
     private mutating func journals() throws(StoreError) -> [ObjectInfo] {
         let nowNs = WallClock.monotonicNs()
-        if nowNs < relistNs { return cache.keys.compactMap { try? store.headNow($0) } }
-        let listed = try store.listNow(prefix: key.path + "/" + JournalName.prefix, after: nil, limit: 10_000).objects
-            .filter { JournalName.isOne($0.key) }
+        if nowNs < relistNs { return try knownJournals() }
+        let listed = try list(JournalName.prefix).filter { JournalName.isOne($0.key) }
         let listedNs = WallClock.monotonicNs()
         relistNs = listedNs &+ min(Self.relistNsMax, (listedNs &- nowNs) &* Self.rest)
         return listed
+    }
+
+    /// Those of the last listing, as they are now. One that can't be looked at must not be left out of the manifest.
+    private func knownJournals() throws(StoreError) -> [ObjectInfo] {
+        var found: [ObjectInfo] = []
+        for key in cache.keys {
+            do throws(StoreError) {
+                found.append(try store.headNow(key))
+            } catch {
+                guard error == .notFound else { throw error }
+            }
+        }
+        return found
     }
 
     /// The next manifest shows what is there then, whatever looking takes.

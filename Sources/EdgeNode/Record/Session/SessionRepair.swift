@@ -7,10 +7,26 @@ struct SessionRepair {
     let store: FileStore
     let clock: UpdateClock
     let segmentSeconds: Double
+    /// Told of how many segments of a journal are gone, once it says so itself.
+    let lost: (ObjectKey, Int) -> Void
+    private let head: (ObjectKey) throws(StoreError) -> ObjectInfo
     /// Larger segments are not salvaged, because they are read whole.
     static let segmentBytesMax = 512 << 20
 
-    /// Closes the session of a journal, and returns it; nil when its writer lives, or when nothing of it was worth keeping.
+    /// - Parameter head: what storage says of an object; replaceable in tests.
+    init(
+        store: FileStore, clock: UpdateClock, segmentSeconds: Double, lost: @escaping (ObjectKey, Int) -> Void,
+        head: ((ObjectKey) throws(StoreError) -> ObjectInfo)? = nil
+    ) {
+        self.store = store
+        self.clock = clock
+        self.segmentSeconds = segmentSeconds
+        self.lost = lost
+        if let head { self.head = head } else { self.head = { (key) throws(StoreError) in try store.headNow(key) } }
+    }
+
+    /// Closes the session of a journal, and returns it; nil when its writer lives, or when nothing of it was worth keeping. Throws what storage
+    /// says; the session is open then, and this may be done again.
     func repair(_ journalKey: ObjectKey, reason: String) throws(StoreError) -> RecordedSession? {
         guard let parent = journalKey.parent else { return nil }
         var directory = SessionDirectory(store: store, key: parent)
@@ -32,7 +48,8 @@ struct SessionRepair {
         if wholeBytes < bytes.count { try journal.truncate(to: Int64(wholeBytes)) }
         let uploads = try UploadLog(store: store, journal: journalKey).read()
         var work = Work(repair: self, directory: directory, journal: journal, uploads: uploads, session: read)
-        try work.checkSegments()
+        let gone = try work.checkSegments()
+        if gone > 0 { lost(journalKey, gone) }
         try work.salvage()
         try removeLeftovers(in: directory)
         guard work.session.hasSegments else {
@@ -67,42 +84,49 @@ struct SessionRepair {
         let uploads: UploadLog.Contents
         var session: RecordedSession
 
-        mutating func write(_ line: JournalLine) throws(StoreError) {
-            try journal.append(line.encoded())
-            session.apply(line)
+        /// All of them with one flush.
+        mutating func write(_ lines: [JournalLine]) throws(StoreError) {
+            guard !lines.isEmpty else { return }
+            try journal.append(lines.flatMap { $0.encoded() })
+            for line in lines { session.apply(line) }
         }
 
-        private func line(_ event: JournalLine.Event, _ period: Int, _ kind: LaneKind, number: Int) -> JournalLine {
-            var line = JournalLine(event, at: repair.clock.next())
-            line.period = period
-            line.kind = kind
-            line.number = number
-            return line
-        }
-
-        /// A segment that is gone ends its track: a Period must not have holes. What comes after it stays, unlisted.
-        mutating func checkSegments() throws(StoreError) {
-            for period in session.periods {
-                for track in period.tracks {
-                    let first = track.segments.first { !isThere(track.objectName($0.number), bytes: $0.bytes) }
-                    let hasInit = isThere(track.initialization, bytes: nil)
-                    guard let number = hasInit ? first?.number : track.segments.first?.number else { continue }
-                    try write(line(.lost, period.number, track.kind, number: number))
+        /// A segment that is gone leaves a hole; what its track ends with may still be salvaged.
+        ///
+        /// - Returns: how many are gone.
+        mutating func checkSegments() throws(StoreError) -> Int {
+            var gone: Set<String> = []
+            for track in session.periods.flatMap(\.tracks) where !track.segments.isEmpty {
+                if try !isThere(track.initialization, bytes: nil) { gone.insert(track.initialization) }
+                for segment in track.segments {
+                    let name = track.objectName(segment.number)
+                    if try !isThere(name, bytes: segment.bytes) { gone.insert(name) }
                 }
             }
+            let before = session.segmentCount
+            try write(session.lines(losing: { gone.contains($0) }, clock: repair.clock))
+            return before - session.segmentCount
         }
 
-        private func isThere(_ name: String, bytes: Int64?) -> Bool {
+        /// Throws whatever storage says but that it is not there: what is gone is so for good.
+        private func isThere(_ name: String, bytes: Int64?) throws(StoreError) -> Bool {
             if uploads.has(name, bytes: bytes) { return true }
-            guard let key = try? directory.object(name), let info = try? repair.store.headNow(key) else { return false }
-            return info.size == bytes ?? info.size
+            // A name that storage does not take has nothing.
+            guard let key = try? directory.object(name) else { return false }
+            do throws(StoreError) {
+                let info = try repair.head(key)
+                return info.size == bytes ?? info.size
+            } catch {
+                guard error == .notFound else { throw error }
+                return false
+            }
         }
 
         /// Segments of the last Period that are not in the journal: under their names, or unfinished.
         mutating func salvage() throws(StoreError) {
             guard let period = session.periods.last else { return }
             for track in period.tracks {
-                var number = (track.segments.last?.number ?? 0) + 1
+                var number = track.nextNumber
                 var expected = track.endTicks
                 while let next = try salvage(track, number: number, period: period.number, expected: expected) {
                     expected = next
@@ -118,8 +142,9 @@ struct SessionRepair {
             let name = track.objectName(number)
             let key = try directory.object(name)
             let temporary = try directory.object(name + FileStore.temporarySuffix)
-            let isFinished = isThere(name, bytes: nil)
-            guard isFinished || isThere(temporary.name, bytes: nil), isThere(track.initialization, bytes: nil) else { return nil }
+            let isFinished = try isThere(name, bytes: nil)
+            if !isFinished { guard try isThere(temporary.name, bytes: nil) else { return nil } }
+            guard try isThere(track.initialization, bytes: nil) else { return nil }
             let source = isFinished ? key : temporary
             let bytes = try repair.store.readNow(source, limit: SessionRepair.segmentBytesMax)
             let scan = FragmentScanner(bytes)
@@ -134,7 +159,7 @@ struct SessionRepair {
             } else {
                 try repair.store.adoptNow(temporaryName: temporary.name, as: key, size: Int64(scan.wholeBytes))
             }
-            try write(line)
+            try write([line])
             return line.time.flatMap { time in line.duration.map { time + $0 } }
         }
     }

@@ -33,6 +33,8 @@ final class SessionWriter {
     private var initializations: [LaneKind: ShipPlan.Object] = [:]
     private var budget = ManifestBudget()
     private var manifestBytes: Int64 = 0
+    /// A Period has ended, which the manifest has to say unless the session's end says it all.
+    private var isManifestDue = false
 
     /// - Parameters:
     ///   - firstID: the id of the first session, because it has been told to someone already.
@@ -105,9 +107,9 @@ final class SessionWriter {
         }
         let claimed = shipper?.takeClaim(directory.key, stream: stream)
         for _ in 0..<4 {
-            let id = nextID ?? claimed ?? RecordingLayout.newID(atUs: startUs)
+            let id = nextID ?? claimed?.id ?? RecordingLayout.newID(atUs: startUs)
             // Other nodes put their objects where these go, too.
-            if shipper != nil, id != claimed { hasPlainNames = false }
+            if shipper != nil, claimed?.id != id || claimed?.isGranted != true { hasPlainNames = false }
             nextID = nil
             var line = JournalLine(.session, at: clock.next())
             line.version = 1
@@ -142,6 +144,7 @@ final class SessionWriter {
         guard let ending = session else { return }
         for file in files.values { file.abandon() }
         files = [:]
+        isManifestDue = false
         if !ending.hasSegments {
             journal = nil
             live = nil
@@ -174,6 +177,7 @@ final class SessionWriter {
         files = [:]
         ended = []
         settled = []
+        isManifestDue = false
     }
 
     // MARK: Periods and tracks
@@ -215,7 +219,7 @@ final class SessionWriter {
         line.period = period.number
         try write(line)
         shipper?.periodEnded(id, journalEnd: journalBytes)
-        try publish(isDue: true)
+        isManifestDue = true
     }
 
     // MARK: Segments
@@ -255,10 +259,11 @@ final class SessionWriter {
         if files.isEmpty { try settle() }
     }
 
-    /// A track that has stopped must not keep the other's segment from being seen.
-    func settleOverdue() throws(StoreError) {
-        guard let first = ended.first, WallClock.monotonicNs() &- first.endedNs > Self.settleNs else { return }
-        try settle()
+    /// Call after the last action of a batch: does what one of its later actions could have made needless. A track that has stopped must
+    /// not keep the other's segment from being seen, either.
+    func endBatch() throws(StoreError) {
+        if let first = ended.first, WallClock.monotonicNs() &- first.endedNs > Self.settleNs { try settle() }
+        if isManifestDue { try publish(isDue: true) }
     }
 
     private static let settleNs: UInt64 = 1_000_000_000
@@ -328,7 +333,10 @@ final class SessionWriter {
     /// the remote store has its own.
     private func publish(isDue: Bool) throws(StoreError) {
         guard let session, isDue || (shipper == nil && budget.allows(manifestBytes)) else { return }
-        if isDue { directory.expire() }
+        if isDue {
+            isManifestDue = false
+            directory.expire()
+        }
         // After a power failure the next start writes it anew, from the journals.
         manifestBytes = Int64(
             try directory.writeManifest(

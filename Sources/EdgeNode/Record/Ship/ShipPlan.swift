@@ -1,7 +1,8 @@
 /// What is to be sent to the remote store and in which order; knows neither files nor network.
 ///
 /// Of each recording one thing is under way at a time, in one order: initialization objects before their segments, segments as they
-/// were finished, then the journal up to the last of them, then the manifest. So whatever the journal there names is there.
+/// were finished, then the journal up to the last of them, then the manifest. So whatever the journal there names is there, but for objects
+/// that are gone from the spool: the journal says so as soon as the recording has ended, since what grows takes nothing back.
 ///
 /// What the store does not take of one recording while it takes others holds back that recording alone.
 struct ShipPlan: Sendable {
@@ -19,6 +20,8 @@ struct ShipPlan: Sendable {
         case object(Object)
         /// The journal's first bytes, then the manifest; the last time all of it.
         case publish(journalBytes: Int64, isFinal: Bool)
+        /// The journal of a recording that has ended does not say yet that these objects are gone.
+        case writeOff(names: [String])
         /// The recording came to nothing: what was put to announce it goes.
         case withdraw
     }
@@ -32,11 +35,17 @@ struct ShipPlan: Sendable {
     }
 
     enum Outcome: Sendable {
-        /// Of a publication: what it cost in bytes.
+        /// Of a publication: what it cost in bytes. Of objects written off: how long the journal is now.
         case done(bytes: Int64)
         /// The file is not there any more and neither is the object.
         case lost
         case failed(ShipFailure, retryAfterNs: UInt64?, reason: String = "")
+    }
+
+    /// Objects of one recording that were found to be gone one after the other.
+    struct Vanished: Equatable, Sendable {
+        let first: String
+        var count = 0
     }
 
     struct Recording: Sendable {
@@ -51,6 +60,10 @@ struct ShipPlan: Sendable {
         fileprivate(set) var published: Int64 = 0
         fileprivate(set) var known: Int64
         fileprivate(set) var required: Int64 = 0
+        /// Objects that are gone and that the journal still names.
+        fileprivate(set) var lost: [String] = []
+        /// Those that nobody has been told of.
+        fileprivate(set) var vanished: Vanished?
         fileprivate(set) var publishedNs: UInt64 = 0
         fileprivate(set) var publicationBytes: Int64 = 0
         fileprivate(set) var budget = ManifestBudget()
@@ -109,8 +122,13 @@ struct ShipPlan: Sendable {
     // MARK: What happens in the spool
 
     mutating func begin(id: String, stream: String, directory: String, startUs: Int64, journalEnd: Int64) {
-        guard recordings[id] == nil else { return }
-        recordings[id] = Recording(id: id, stream: stream, directory: directory, startUs: startUs, known: journalEnd)
+        let known = recordings[id]
+        // It may begin after all when it had been taken back; what is under way of that comes to its end first.
+        guard known?.isWithdrawn ?? true else { return }
+        var new = Recording(id: id, stream: stream, directory: directory, startUs: startUs, known: journalEnd)
+        new.current = known?.current
+        recordings[id] = new
+        pendingBytes -= known?.waiting.bytes ?? 0
     }
 
     mutating func add(_ object: Object, to id: String) {
@@ -142,12 +160,16 @@ struct ShipPlan: Sendable {
         new.known = max(new.known, recording.known)
         new.shipped = max(new.shipped, shipped)
         new.isClosed = isClosed
+        new.lost = []
+        new.vanished = nil
         recordings[recording.id] = new
     }
 
-    /// A recording ended without anything in it.
+    /// A recording ended without anything in it, or did not begin where it was announced: one that did so in another directory, because a day
+    /// had passed, is left alone.
     mutating func withdraw(id: String, stream: String, directory: String) {
-        begin(id: id, stream: stream, directory: directory, startUs: 0, journalEnd: 0)
+        if let known = recordings[id], known.directory != directory { return }
+        if recordings[id] == nil { begin(id: id, stream: stream, directory: directory, startUs: 0, journalEnd: 0) }
         pendingBytes -= recordings[id]?.waiting.bytes ?? 0
         recordings[id]?.waiting = ShipQueue()
         recordings[id]?.isWithdrawn = true
@@ -220,6 +242,7 @@ struct ShipPlan: Sendable {
     private func work(of recording: Recording, nowNs: UInt64) -> Work? {
         guard recording.current == nil, nowNs >= recording.heldUntilNs, !recording.isForgotten else { return nil }
         if recording.isWithdrawn { return .withdraw }
+        if recording.isClosed, recording.waiting.isEmpty, !recording.lost.isEmpty { return .writeOff(names: recording.lost) }
         let publication = publication(of: recording, nowNs: nowNs)
         if let publication, !recordings.values.contains(where: { $0.isPublishing(in: recording.directory) }) {
             return publication
@@ -248,15 +271,24 @@ struct ShipPlan: Sendable {
         running = max(0, running - 1)
         guard var recording = recordings[task.id] else { return false }
         recording.current = nil
-        defer { recordings[task.id] = recording.isForgotten || recording.isComplete ? nil : recording }
+        defer {
+            let isOver = recording.isForgotten || recording.isComplete
+            recordings[task.id] = isOver ? nil : recording
+            if isOver { pendingBytes -= recording.waiting.bytes }
+        }
         switch outcome {
         case .failed(let failure, let retryAfterNs, let reason):
             recording.problem = reason
             blame(&recording, failure, retryAfterNs: retryAfterNs, nowNs: nowNs)
             return false
         case .done, .lost:
-            weather.succeeded()
-            arrivals += 1
+            if task.work.isWriteOff {
+                // The store has had no part in it.
+                weather.undecided()
+            } else {
+                weather.succeeded()
+                arrivals += 1
+            }
             recording.failures = 0
             recording.failedNs = 0
             recording.problem = nil
@@ -267,6 +299,10 @@ struct ShipPlan: Sendable {
             if case .done = outcome {
                 recording.shipped = max(recording.shipped, object.journalEnd)
                 recording.budget.add(media: object.bytes)
+            } else {
+                recording.lost.append(object.name)
+                recording.vanished = recording.vanished ?? Vanished(first: object.name)
+                recording.vanished?.count += 1
             }
         case .publish(let journalBytes, let isFinal):
             if case .done(let bytes) = outcome {
@@ -276,10 +312,28 @@ struct ShipPlan: Sendable {
             recording.published = max(recording.published, journalBytes)
             recording.publishedNs = nowNs
             // What came meanwhile, such as a repair, is sent before it is complete.
-            recording.isComplete = isFinal && recording.isClosed && recording.waiting.isEmpty && recording.known == journalBytes
-        case .withdraw: recording.isComplete = true
+            recording.isComplete =
+                isFinal && recording.isClosed && recording.waiting.isEmpty && recording.lost.isEmpty
+                && recording.known == journalBytes
+        case .writeOff(let names):
+            let said = Set(names)
+            recording.lost.removeAll { said.contains($0) }
+            if case .done(let bytes) = outcome { recording.known = max(recording.known, bytes) }
+        case .withdraw: recording.isComplete = recording.isWithdrawn
         }
         return recording.isComplete && !recording.isForgotten
+    }
+
+    /// What vanished of a recording, once something else came of a task of it or nothing waits any more. A folder may hold many thousands.
+    mutating func takeVanished(of id: String, after outcome: Outcome) -> Vanished? {
+        guard let recording = recordings[id], let vanished = recording.vanished else { return nil }
+        switch outcome {
+        case .failed: return nil
+        case .lost: if !recording.waiting.isEmpty { return nil }
+        case .done: break
+        }
+        recordings[id]?.vanished = nil
+        return vanished
     }
 
     /// A failure is the recording's own when others got through since it failed before, or since it began; else it is taken for the
@@ -322,6 +376,19 @@ extension ShipPlan.Recording {
 
     fileprivate func isPublishing(in other: String) -> Bool {
         if case .publish = current { return directory == other }
+        return false
+    }
+}
+
+extension ShipPlan.Work {
+    var object: ShipPlan.Object? {
+        if case .object(let object) = self { return object }
+        return nil
+    }
+
+    /// Nothing of it goes to the store.
+    var isWriteOff: Bool {
+        if case .writeOff = self { return true }
         return false
     }
 }

@@ -22,6 +22,8 @@ extension Shipper {
         line.startUs = clock.now()
         let marker = line.encoded()
         let remote = remote
+        // Noted before it is asked for: what gets there without an answer is taken back, too.
+        claims.withLock { $0[directory.path] = Claim(id: id, stream: stream) }
         let answer = await Deadline.run(within: bound) { () -> Bool? in
             do throws(StoreError) {
                 let key = try directory.appending(JournalName.of(id))
@@ -33,42 +35,46 @@ extension Shipper {
             }
         }
         guard answer == .some(true) else { return }
-        claims.withLock { $0[directory.path] = Claim(id: id, stream: stream) }
-    }
-
-    /// The session that may use plain names in a directory now. A claim is good for one session.
-    func takeClaim(_ directory: ObjectKey, stream: String) -> String? {
         claims.withLock { claims in
-            guard let claim = claims[directory.path], claim.stream == stream else { return nil }
-            claims[directory.path] = nil
-            return claim.id
+            if claims[directory.path]?.id == id { claims[directory.path]?.isGranted = true }
         }
     }
 
-    /// No session of a stream will begin: takes back what was put to claim names.
-    func releaseClaims(stream: String) {
+    /// The session that was announced in a directory, which may use plain names there if that is granted. A claim is good for one session.
+    func takeClaim(_ directory: ObjectKey, stream: String) -> Claim? {
+        claims.withLock { claims in
+            guard let claim = claims[directory.path], claim.stream == stream else { return nil }
+            claims[directory.path] = nil
+            return claim
+        }
+    }
+
+    /// These sessions will not begin: takes back what was put to claim names for them.
+    func releaseClaims(ids: [String]) {
         let released = claims.withLock { claims in
-            let own = claims.filter { $0.value.stream == stream }
+            let own = claims.filter { ids.contains($0.value.id) }
             for directory in own.keys { claims[directory] = nil }
             return own
         }
         for (directory, claim) in released {
-            state.withLock { $0.plan.withdraw(id: claim.id, stream: stream, directory: directory) }
+            state.withLock { $0.plan.withdraw(id: claim.id, stream: claim.stream, directory: directory) }
         }
         step()
     }
 }
 
-/// Waits for work no longer than it is worth; what takes longer goes on by itself.
+/// Waits for work no longer than it is worth; what takes longer is cancelled. It must not be done when nobody expects it any more: a
+/// session's first line that arrives late would take the place of its journal.
 enum Deadline {
     static func run<Value: Sendable>(
         within bound: Duration, _ body: @escaping @Sendable () async -> Value?
     ) async -> Value? {
         await withCheckedContinuation { continuation in
             let waiting = Once(continuation)
-            Task { waiting.resume(await body()) }
+            let work = Task { waiting.resume(await body()) }
             Task {
                 try? await Task.sleep(for: bound)
+                work.cancel()
                 waiting.resume(nil)
             }
         }

@@ -62,6 +62,9 @@ extension Shipper {
 
     // MARK: Removal
 
+    /// A time of day by the node's clock, or the store's where that is behind: a machine may begin with any, and what goes does not come back.
+    func boundedUs(_ nowUs: Int64) -> Int64 { min(nowUs, remote.nowUs ?? nowUs) }
+
     /// Removes what is remote of a recording: first no manifest names it, then its objects go; a notice keeps its names from being used
     /// again. Every step may be done again.
     func remove(_ session: RecordedSession) async throws(StoreError) {
@@ -69,12 +72,27 @@ extension Shipper {
         let removal = try StoredRemoval(session, from: remote, clock: clock)
         try await removal.mark()
         _ = try await writeManifest(try ObjectKey(session.directory), stream: session.stream)
+        // Nobody may write in the directory any more.
+        state.withLock { state in
+            if !state.plan.hasRecordings(in: session.directory) { state.shelves[session.directory] = nil }
+        }
         try await removal.removeObjects()
     }
 
-    /// Removes the notice.
+    /// Removes the notice; a journal that took its place meanwhile stays.
     func forgetNotice(directory: ObjectKey, id: String) async throws(StoreError) {
-        try await remote.delete(try directory.appending(JournalName.of(id)))
+        let key = try directory.appending(JournalName.of(id))
+        do throws(StoreError) {
+            // A notice is not longer.
+            let head = try await remote.read(key, first: RecordedSession.outlineBytes)
+            guard RecordedSession.read(head, directory: directory.path)?.session.isDeleted == true else { return }
+            try await remote.delete(key)
+        } catch {
+            switch error {
+            case .notFound, .rangeNotSatisfiable: return
+            default: throw error
+            }
+        }
     }
 
     /// Sends nothing more of a recording; what is under way is waited for, or it would arrive after its removal.

@@ -41,6 +41,7 @@ extension Shipper {
         switch task.work {
         case .object(let object): return try await send(object, of: task, directory)
         case .publish(let bytes, let isFinal): return try await publish(task, directory, journalBytes: bytes, isFinal: isFinal)
+        case .writeOff(let names): return try await writeOff(Set(names), of: task, directory)
         case .withdraw:
             try await withdraw(task, directory)
             return .done(bytes: 0)
@@ -75,19 +76,57 @@ extension Shipper {
             }
         case .failure(.notFound):
             // Its upload may have been the last thing that a killed process did.
-            guard let found = try await remoteSize(key), found == object.bytes else { return .lost }
+            guard let found = try await remoteSize(key), found == object.bytes || object.journalEnd == 0 else { return .lost }
             size = found
         case .failure(let error): throw ShipError(local: error)
         }
         let done = await BlockingWork.run { [local] () throws(StoreError) in
             let journal = try directory.appending(JournalName.of(task.id))
-            // Someone removed the recording meanwhile, and the object goes with it.
-            guard (try? local.headNow(journal)) != nil else { return }
+            do throws(StoreError) {
+                _ = try local.headNow(journal)
+            } catch {
+                // Someone removed the recording meanwhile, and the object goes with it.
+                guard error == .notFound else { throw error }
+                return
+            }
             try UploadLog(store: local, journal: journal).add(object.name, bytes: size)
             try local.deleteNow(key)
         }
         if case .failure(let error) = done { throw ShipError(local: error) }
         return .done(bytes: size)
+    }
+
+    /// Says in the journal of an ended recording which of its segments are gone, and how it stands without them.
+    private func writeOff(
+        _ names: Set<String>, of task: ShipPlan.Task, _ directory: ObjectKey
+    ) async throws(ShipError) -> ShipPlan.Outcome {
+        let written = await BlockingWork.run { [self] () throws(StoreError) in
+            let journal = try directory.appending(JournalName.of(task.id))
+            return try local.withLockNow(directory) { () throws(StoreError) in try writeOffNow(names, in: journal, directory) }
+        }
+        switch written {
+        case .success(let bytes?): return .done(bytes: bytes)
+        case .success(nil), .failure(.notFound): return .lost
+        case .failure(let error): throw ShipError(local: error)
+        }
+    }
+
+    /// How long the journal is then; nil when it is none to write to. Blocks.
+    private func writeOffNow(_ names: Set<String>, in journal: ObjectKey, _ directory: ObjectKey) throws(StoreError) -> Int64? {
+        let bytes = try local.readNow(journal, limit: JournalName.bytesMax)
+        guard let (read, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count, read.isEnded,
+            !read.isDeleting
+        else { return nil }
+        var session = read
+        let lines = session.lines(losing: { names.contains($0) }, clock: clock)
+        guard !lines.isEmpty else { return Int64(whole) }
+        for line in lines { session.apply(line) }
+        let end = session.closingLine(at: clock.next(), reason: session.reason, isFailed: session.isFailed)
+        session.apply(end)
+        let added = (lines + [end]).flatMap { $0.encoded() }
+        try local.appendingNow(journal, exclusively: false).append(added)
+        changed(session)
+        return Int64(whole + added.count)
     }
 
     private func remoteSize(_ key: ObjectKey) async throws(ShipError) -> Int64? {

@@ -17,11 +17,13 @@ final class Shipper: Sendable {
     let state: Mutex<State>
     let claims = Mutex<[String: Claim]>([:])
     private let bytesMax: Int64
+    /// An ended recording is not what it was: some of its objects are gone. Called where it may block.
+    let changed: @Sendable (RecordedSession) -> Void
 
     struct State {
         var plan: ShipPlan
         var numbers = ShipMetrics()
-        /// When an object of a stream last arrived, of streams with something in the plan.
+        /// When an object of a stream last arrived; of streams with nothing in the plan only while there are not too many.
         var lastUploads: [String: Int64] = [:]
         /// What is known of the journals in remote directories.
         var shelves: [String: JournalShelf] = [:]
@@ -31,22 +33,28 @@ final class Shipper: Sendable {
         var ticker: Task<Void, Never>?
     }
 
-    /// A directory in which a session may use plain names.
+    /// A directory in which a session has asked for plain names: its journal is there, or may come to be.
     struct Claim: Sendable {
         let id: String
         let stream: String
+        /// The store has answered that it came first.
+        var isGranted = false
     }
 
     /// How many uploads run at a time while few recordings go on.
     private static let uploadsMin = 4
     private static let tick = Duration.milliseconds(250)
 
-    init(local: FileStore, remote: any ObjectStore, bytesMax: Int64, segmentSeconds: Double, clock: UpdateClock) {
+    init(
+        local: FileStore, remote: any ObjectStore, bytesMax: Int64, segmentSeconds: Double, clock: UpdateClock,
+        changed: @escaping @Sendable (RecordedSession) -> Void
+    ) {
         self.local = local
         self.remote = remote
         self.bytesMax = bytesMax
         self.segmentSeconds = segmentSeconds
         self.clock = clock
+        self.changed = changed
         state = Mutex(State(plan: ShipPlan(limit: Self.uploadsMin, seed: .random(in: 0 ... .max))))
     }
 
@@ -76,6 +84,9 @@ final class Shipper: Sendable {
     func cameToNothing(_ session: RecordedSession) {
         change { $0.withdraw(id: session.id, stream: session.stream, directory: session.directory) }
     }
+
+    /// So many segments were gone before they could be sent.
+    func lost(_ count: Int) { state.withLock { $0.numbers.lostObjects += Int64(count) } }
 
     /// Whether so many bytes more may wait; a pause ends only when there is some room again.
     func hasRoom(for bytes: Int64 = 0, isPaused: Bool = false) -> Bool {
@@ -128,6 +139,8 @@ final class Shipper: Sendable {
         do throws(ShipError) {
             outcome = try await perform(task)
         } catch {
+            // What we gave up ourselves says nothing of the store.
+            if Task.isCancelled { return }
             outcome = .failed(error.failure, retryAfterNs: error.retryAfterNs, reason: error.reason)
         }
         note(task, outcome)
@@ -136,30 +149,41 @@ final class Shipper: Sendable {
 
     private func note(_ task: ShipPlan.Task, _ outcome: ShipPlan.Outcome) {
         let nowUs = clock.now()
-        let (before, after, isNew) = state.withLock { state in
+        let (before, after, isNew, vanished) = state.withLock { state in
             let before = state.plan.weather.state
             let wasFailing = state.plan.recordings[task.id]?.problem != nil
             state.plan.finish(task, outcome, nowNs: WallClock.monotonicNs())
             let after = state.plan.weather.state
+            let vanished = state.plan.takeVanished(of: task.id, after: outcome)
             if !state.plan.hasRecordings(in: task.directory) { state.shelves[task.directory] = nil }
             switch outcome {
+            case .done where task.work.isWriteOff, .lost where task.work.isWriteOff: break
             case .done(let bytes):
                 state.numbers.count(task.work, bytes: bytes)
                 state.numbers.lastUploadUs = nowUs
-                state.lastUploads[task.stream] = nowUs
+                state.noteUpload(of: task.stream, atUs: nowUs)
             case .lost: state.numbers.lostObjects += 1
             case .failed(let failure, _, let reason):
                 state.numbers.retries[failure.rawValue, default: 0] += 1
                 // While others get through it is the recording's problem.
                 if after != .fair || failure == .local { state.numbers.problem = reason }
-                return (before, after, !wasFailing)
+                return (before, after, !wasFailing, vanished)
             }
             if after == .fair { state.numbers.problem = nil }
-            return (before, after, false)
+            return (before, after, false, vanished)
         }
         var problem = ""
         if case .failed(_, _, let reason) = outcome { problem = reason }
-        if case .lost = outcome { log.error("an object vanished from the spool", ["stream": task.stream, "recording": task.id]) }
+        if let vanished {
+            log.error(
+                "objects vanished from the spool",
+                [
+                    "stream": task.stream, "recording": task.id, "count": String(vanished.count), "first": vanished.first,
+                ])
+        }
+        if case .lost = outcome, case .publish = task.work {
+            log.error("a journal vanished from the spool", ["stream": task.stream, "recording": task.id])
+        }
         if isNew, after == .fair || after == .doubtful {
             log.error(
                 "a recording could not be sent, and waits in the spool",
@@ -232,6 +256,19 @@ final class Shipper: Sendable {
     }
 }
 
+extension Shipper.State {
+    /// Streams that are forgotten about at once, so that it does not happen with each upload.
+    static let lastUploadsMax = 2000
+
+    mutating func noteUpload(of stream: String, atUs nowUs: Int64) {
+        lastUploads[stream] = nowUs
+        guard lastUploads.count > Self.lastUploadsMax else { return }
+        let present = Set(plan.recordings.values.map(\.stream))
+        let old = lastUploads.filter { !present.contains($0.key) }.sorted { $0.value < $1.value }
+        for (stream, _) in old.prefix(Self.lastUploadsMax / 2) { lastUploads[stream] = nil }
+    }
+}
+
 extension ShipMetrics {
     fileprivate mutating func count(_ work: ShipPlan.Work, bytes: Int64) {
         uploadedBytes += bytes
@@ -240,7 +277,7 @@ extension ShipMetrics {
         case .publish:
             uploadedObjects += 2
             publishedBytes += bytes
-        case .withdraw: break
+        case .withdraw, .writeOff: break
         }
     }
 }

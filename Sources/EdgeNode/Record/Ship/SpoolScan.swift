@@ -33,10 +33,11 @@ struct SpoolScan {
             defer { start = feed + 1 }
             guard let line = try? decoder.decode(JournalLine.self, from: Data(journal[start..<feed])), line.event == .segment,
                 let number = line.number, let period = line.period, let kind = line.kind,
-                let track = tracks[Lane(period: period, kind: kind)], let bytes = track.bytes(ofSegment: number)
+                let track = tracks[Lane(period: period, kind: kind)], let place = track.place(ofSegment: number)
             else { continue }
+            let bytes = track.segments[place].bytes
             // A session's objects and those of its salvage are in the journal once; what was lost is not in the session.
-            let names = [(track.initialization, nil), (track.objectName(number), bytes)]
+            let names: [(String, Int64?)] = [(track.initialization, nil), (track.objectName(number), bytes)]
             for (name, size) in names where announced.insert(name).inserted {
                 if log.has(name, bytes: size) {
                     uploaded.append(name)
@@ -47,13 +48,5 @@ struct SpoolScan {
             }
             if waiting.isEmpty { shipped = Int64(feed + 1) }
         }
-    }
-}
-
-extension RecordedSession.Track {
-    /// Nil when the session has no such segment; they are numbered without holes.
-    fileprivate func bytes(ofSegment number: Int) -> Int64? {
-        guard let first = segments.first?.number, number >= first, number - first < segments.count else { return nil }
-        return segments[number - first].bytes
     }
 }

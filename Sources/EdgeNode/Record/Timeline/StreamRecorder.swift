@@ -11,7 +11,7 @@ import MediaPlane
 ///
 /// Sound waits until video has come as far, so that both can be cut, or a Period ended, at the same instant.
 struct StreamRecorder {
-    let settings: TimelineSettings
+    var settings: TimelineSettings
     var actions: [RecordingAction] = []
 
     var video: TrackInput?

@@ -58,6 +58,9 @@ public final class RemoteBucket: ObjectStore {
     /// The root is a part of each key.
     public var keyBytesMax: Int { ObjectKey.bytesMax - (root.isEmpty ? 0 : root.utf8.count + 1) }
 
+    /// Ours, until the store has refused a request for it.
+    public var nowUs: Int64? { transport.seconds * 1_000_000 }
+
     /// Size, tag and time, by one HEAD.
     public func head(_ key: ObjectKey) async throws(StoreError) -> ObjectInfo {
         try await look(key).info

@@ -63,7 +63,8 @@ public struct RouteDescription: Sendable {
     let summary: String
     let tag: String?
     let requestType: String?
-    let parameters: [RouteParameter]
+    /// Query and header parameters, and words about those of the path.
+    public let parameters: [RouteParameter]
     let responses: [RouteResponse]
     let startsInPlace: Bool
 

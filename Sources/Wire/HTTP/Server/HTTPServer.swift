@@ -72,7 +72,9 @@ public final class HTTPServer: Sendable {
     }
 
     /// Stops accepting, lets running handlers finish for at most `stopSeconds`, then cancels them. Safe to call twice.
-    public func stop() async {
+    ///
+    /// - Parameter latest: when they are cancelled even if less has passed; nil: never earlier.
+    public func stop(by latest: ContinuousClock.Instant? = nil) async {
         let old = phase.withLock { phase -> Phase in
             defer { phase = .stopped }
             return phase
@@ -83,7 +85,8 @@ public final class HTTPServer: Sendable {
         case .running(let daemon):
             core.beginStop()
             let clock = ContinuousClock()
-            let deadline = clock.now + .seconds(settings.stopSeconds)
+            let patience = clock.now + .seconds(settings.stopSeconds)
+            let deadline = min(patience, latest ?? patience)
             while core.runningCount > 0, clock.now < deadline {
                 // A stop that is itself cancelled no longer waits.
                 do { try await Task.sleep(for: .milliseconds(10)) } catch { break }

@@ -34,7 +34,7 @@ struct ClipRoute: Sendable {
                         RouteResponse(200, "The file; X-Clip-Start says when it begins", contentType: "video/mp4"),
                         RouteResponse(400, "No range, or none that can be meant"), RouteResponse(404, "Nothing recorded then"),
                         RouteResponse(409, "The format changes in the range, or has no place in MP4"),
-                    ]), isMedia: true, access: access, handler: answer)
+                    ]), isMedia: true, isFile: true, access: access, handler: answer)
         }
         return [
             route(

@@ -5,12 +5,14 @@ import Presentation
 
 /// A route of playback with the right it needs; each program guards it in its own way.
 public struct PlaybackRoute: Sendable {
-    /// Of a GET.
+    /// Of a GET, or of a POST where it is a `link(_:)`.
     public let pattern: String
     /// For the API's description.
     public let description: RouteDescription
-    /// The token may also stand in the query, for players that can't set a header.
+    /// A token or a signature may also stand in the query, for players that can't set a header.
     public let isMedia: Bool
+    /// The answer leads to no other address, so one link is enough for it, see `link(_:)`.
+    public var isFile = false
     /// What a request must be allowed to do. Throws 400 for what is no stream's name.
     public let access: @Sendable (HTTPRequest) throws -> Access
     /// Answers a request that was let in.
@@ -53,7 +55,8 @@ public struct PlaybackRoutes: Sendable {
     private func manifests(_ access: @escaping @Sendable (HTTPRequest) throws -> Access) -> [PlaybackRoute] {
         let parameters = Self.range + [.query("gaps", "collapse (default) leaves out times without recording; keep keeps them")]
         func manifest(
-            _ name: String, _ summary: String, _ type: String, more: [RouteParameter] = [], _ make: @escaping Router.Handler
+            _ name: String, _ summary: String, _ type: String, more: [RouteParameter] = [], responses: [RouteResponse] = [],
+            _ make: @escaping Router.Handler
         ) -> PlaybackRoute {
             let refusals = type == Self.hlsType ? [RouteResponse(409, "All video is VP8, which HLS cannot carry")] : []
             return PlaybackRoute(
@@ -62,23 +65,21 @@ public struct PlaybackRoutes: Sendable {
                     summary, tag: "playback", parameters: parameters + more,
                     responses: [
                         RouteResponse(200, "The manifest", contentType: type), RouteResponse(404, "Nothing recorded then"),
-                    ] + refusals), isMedia: true, access: access, handler: make)
+                    ] + refusals + responses), isMedia: true, access: access, handler: make)
         }
         let heads = [
             manifest(
                 "manifest.mpd", "DASH manifest of what is recorded", Self.mpdType,
                 more: [.query("origin", "The instant positions are counted from; manifests that grow lead to it")], mpd),
-            manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType) { request in
-                let (line, fromUs) = try await settled(request)
-                let timeline = try Self.withoutWebM(line)
-                return Self.text(timeline.multivariantPlaylist(query: Self.childQuery(request, fromUs: fromUs)), Self.hlsType)
-            },
+            manifest("index.m3u8", "HLS multivariant playlist", Self.hlsType, multivariantPlaylist),
         ]
         return heads
             + Timeline.Rendition.allCases.map { rendition in
                 manifest(
                     "\(rendition.rawValue).m3u8", "HLS media playlist of the \(rendition.rawValue)", Self.hlsType,
-                    more: PlaylistDirectives.parameters
+                    more: PlaylistDirectives.parameters + [
+                        .query("origin", "What numbers are counted from; index.m3u8 of what grows leads to it")
+                    ], responses: [RouteResponse(410, "The recording is deleted that numbers are counted from")]
                 ) { try await mediaPlaylist(rendition, $0) }
             }
     }
@@ -114,7 +115,7 @@ public struct PlaybackRoutes: Sendable {
 
     private func mpd(_ request: HTTPRequest) async throws -> HTTPResponse {
         let askedUs = try request.instant("origin")
-        let (timeline, fromUs) = try await settled(request)
+        let (timeline, _, fromUs) = try await settled(request)
         let keepsGaps = timeline.isGrowing || request.query.first("gaps") == GapRule.keep.rawValue
         let originUs = timeline.origin(keepsGaps ? askedUs : nil)
         // Whoever began with gaps on the line must keep them when the recording ends, or all positions would jump.
@@ -126,20 +127,38 @@ public struct PlaybackRoutes: Sendable {
         return Self.bytes(document.utf8, Self.mpdType)
     }
 
+    /// Leads to the media playlists; of a line that grows, to addresses that say what must not change in them.
+    private func multivariantPlaylist(_ request: HTTPRequest) async throws -> HTTPResponse {
+        let (line, live, fromUs) = try await settled(request)
+        let timeline = try Self.withoutWebM(line)
+        let longest = await longestSegment(of: try request.streamName(), live)
+        let origin = timeline.playlistOrigin(segmentSecondsMax: longest).map { "origin=\(PercentCoding.encode($0.text))" }
+        let query = Self.childQuery(request, fromUs: fromUs, and: origin)
+        return Self.text(timeline.multivariantPlaylist(query: query), Self.hlsType)
+    }
+
+    private func longestSegment(of stream: String, _ live: LiveEdge?) async -> Double {
+        await lines.segmentSecondsMax(of: stream, live, otherwise: source.segmentSecondsMax)
+    }
+
     /// Waits, when it is asked to, until the playlist has the part or segment that is asked for (RFC 8216bis 6.2.5.2).
     private func mediaPlaylist(_ rendition: Timeline.Rendition, _ request: HTTPRequest) async throws -> HTTPResponse {
         let directives = try PlaylistDirectives(request)
+        let told = try Self.playlistOrigin(request)
+        let query = Self.items(of: request, ["origin"]).first
         let clock = ContinuousClock()
         let began = clock.now
         while true {
             let (line, live, fromUs) = try await line(request, isPolled: true)
-            let longest = await lines.segmentSecondsMax(
-                of: try request.streamName(), live, otherwise: source.segmentSecondsMax)
+            let timeline = try Self.withoutWebM(line)
+            let longest = await longestSegment(of: try request.streamName(), live)
+            let origin = await lines.origin(
+                told, of: try request.streamName(), fromUs: try request.instant("from"), on: timeline)
             guard
-                let list = try Self.withoutWebM(line).mediaPlaylist(
-                    rendition, addresses: addresses(request), live: live?.withoutWebM, segmentSecondsMax: longest,
-                    query: Self.childQuery(request, fromUs: fromUs))
-            else { throw HTTPError(.notFound, "there is no \(rendition.rawValue) in this range") }
+                let list = timeline.mediaPlaylist(
+                    rendition, addresses: addresses(request), live: live?.withoutWebM, segmentSecondsMax: longest, origin: origin,
+                    query: Self.childQuery(request, fromUs: fromUs, and: query))
+            else { throw Self.absence(of: rendition, origin) }
             let isThere = directives.sequence.map { list.has(sequence: $0, part: directives.part) } ?? true
             if !isThere, let sequence = directives.sequence, list.isAbsurd(sequence: sequence, part: directives.part) {
                 throw HTTPError(.badRequest, "segment \(sequence) lies too far ahead of the last one, \(list.lastSequence)")
@@ -161,13 +180,25 @@ public struct PlaybackRoutes: Sendable {
         }
     }
 
+    private static func playlistOrigin(_ request: HTTPRequest) throws(HTTPError) -> PlaylistOrigin? {
+        guard let text = request.query.first("origin") else { return nil }
+        guard let origin = PlaylistOrigin(text) else { throw HTTPError(.badRequest, "origin is none of ours") }
+        return origin
+    }
+
+    private static func absence(of rendition: Timeline.Rendition, _ origin: PlaylistOrigin?) -> HTTPError {
+        origin?.has(rendition) != true
+            ? HTTPError(.notFound, "there is no \(rendition.rawValue) in this range")
+            : HTTPError(.gone, "the recording that this playlist is counted from is deleted: begin again with index.m3u8")
+    }
+
     /// What is asked for on one line, with tracks that stay what they are; and where the line begins when nobody asked for that.
-    private func settled(_ request: HTTPRequest) async throws -> (timeline: Timeline, fromUs: Int64?) {
+    private func settled(_ request: HTTPRequest) async throws -> (timeline: Timeline, live: LiveEdge?, fromUs: Int64?) {
         let (timeline, live, fromUs) = try await line(request, isPolled: false)
         guard let settled = timeline.settled(live) else {
             throw HTTPError(.notFound, "the recording has only begun", headers: ["Retry-After": "1"])
         }
-        return (settled, fromUs)
+        return (settled, live, fromUs)
     }
 
     /// What of a timeline HLS can carry.

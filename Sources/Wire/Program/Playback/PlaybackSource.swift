@@ -77,6 +77,14 @@ actor LiveLines {
     private static let entriesMax = 32
     /// Of streams whose recorders make longer segments than is usual: the longest there can be, in seconds.
     private var longest: [String: Double] = [:]
+    /// What players of a playlist have been told last.
+    private var origins: [Told: PlaylistOrigin] = [:]
+
+    private struct Told: Hashable {
+        let stream: String
+        let fromUs: Int64?
+        let origin: PlaylistOrigin
+    }
 
     /// Where a line that grows begins when a player does not say: the last midnight or noon (UTC) that is at least an hour ago. So it stays
     /// short however long a stream runs, and what retention removes next lies half a day before it even where only a day is kept.
@@ -96,7 +104,7 @@ actor LiveLines {
         return startUs
     }
 
-    private static let startsMax = 4_096
+    static let startsMax = 4_096
 
     /// The longest segment there can be on a stream's lines, in seconds: what was ever heard of, since a playlist must go on saying it
     /// when its recorder can't be asked for a moment, and when it has ended (`EXT-X-TARGETDURATION`, RFC 8216bis 6.2.1).
@@ -107,6 +115,21 @@ actor LiveLines {
         if longest.count >= Self.startsMax { longest = [:] }
         longest[stream] = told
         return told
+    }
+
+    /// What a playlist is counted from: what its address says as long as nothing is missing behind that, then what its players were told
+    /// last, which is nearer to its end. A process that has not told them notices only what went from in front of their address's.
+    func origin(_ told: PlaylistOrigin?, of stream: String, fromUs: Int64?, on line: Timeline) -> PlaylistOrigin? {
+        guard let told else { return nil }
+        let key = Told(stream: stream, fromUs: fromUs, origin: told)
+        let known = origins[key] ?? told
+        let origin = known == told || line.counts(known, from: told) ? told : known
+        if let next = line.playlistOrigin(segmentSecondsMax: Double(origin.targetSeconds), after: origin), next != known {
+            // One who comes with many makes no room at the cost of all.
+            if origins[key] == nil, origins.count >= Self.startsMax, let other = origins.keys.first { origins[other] = nil }
+            origins[key] = next
+        }
+        return origin
     }
 
     /// The line as of `live`, or younger; throws what `source` throws.

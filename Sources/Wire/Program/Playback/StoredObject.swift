@@ -70,9 +70,10 @@ public enum StoredObject {
         return HTTPResponse(isPart ? .partialContent : .ok, headers: headers, body: object.body)
     }
 
-    private static func described(_ info: ObjectInfo, _ headers: HTTPHeaders) -> HTTPHeaders {
+    /// These headers and what tells the object's versions apart.
+    public static func described(_ info: ObjectInfo, _ headers: HTTPHeaders) -> HTTPHeaders {
         var headers = headers
-        headers["ETag"] = info.etag
+        headers["ETag"] = info.etag.isEmpty ? nil : info.etag
         if info.modifiedUs > 0 { headers["Last-Modified"] = HTTPDate.format(info.modifiedUs / 1_000_000) }
         headers["Accept-Ranges"] = "bytes"
         return headers

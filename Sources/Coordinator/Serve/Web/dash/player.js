@@ -13,6 +13,8 @@ const TICK_MS = 200;
 const STUCK_TICKS = 10;
 // How far before a hole the decoders may already stand still.
 const EDGE_S = 0.5;
+/** How far behind the newest segment's end live is. */
+export const BEHIND_LIVE_S = 6;
 const REFRESH_MIN_S = 1;
 const REFRESH_FAILURES_MAX = 10;
 const FIRST_SEGMENT_ATTEMPTS = 15;
@@ -28,6 +30,8 @@ export class DashPlayer extends EventTarget {
   #url = "";
   #abort = new AbortController();
   #chapter = -1;
+  // Where the open chapter begins to be played.
+  #startS = 0;
   #mediaSource = null;
   #objectURL = null;
   #tracks = [];
@@ -35,6 +39,7 @@ export class DashPlayer extends EventTarget {
   #refreshTimer = null;
   #refreshFailures = 0;
   #stuck = 0;
+  #resumes = false;
 
   constructor(video) {
     super();
@@ -57,7 +62,8 @@ export class DashPlayer extends EventTarget {
       this.#url = new URL(url, document.baseURI).href;
       this.presentation = isGrowing ? await this.#readPatiently() : await this.#read();
       const wanted = startWallMs === null ? null : timeOf(this.presentation.periods, startWallMs);
-      const startS = wanted ?? this.presentation.startS;
+      const isBehindLive = startWallMs !== null && this.presentation.isDynamic;
+      const startS = wanted ?? (isBehindLive ? this.liveS : this.presentation.startS);
       await this.#open(this.#chapterAt(startS), startS);
       this.dispatchEvent(new Event("presentation"));
       this.#ticks = setInterval(() => this.#tick(), TICK_MS);
@@ -70,12 +76,19 @@ export class DashPlayer extends EventTarget {
   /** Seconds on the presentation timeline; crosses chapters. */
   seek(timeS) {
     const chapter = this.#chapterAt(timeS);
-    if (chapter === this.#chapter) this.#video.currentTime = timeS;
-    else this.#switch(chapter, timeS);
+    if (chapter !== this.#chapter) return void this.#switch(chapter, timeS);
+    this.#startS = timeS;
+    this.#video.currentTime = timeS;
   }
 
+  /** Seconds on the presentation timeline. Between two chapters the video knows of none and says 0. */
+  get positionS() { return this.#video.readyState === HTMLMediaElement.HAVE_NOTHING ? this.#startS : this.#video.currentTime; }
+
   /** The wall clock of what is on the screen, milliseconds since 1970; null when the manifest does not tell. */
-  get wallMs() { return this.presentation ? wallAt(this.presentation.periods, this.#video.currentTime) : null; }
+  get wallMs() { return this.presentation ? wallAt(this.presentation.periods, this.positionS) : null; }
+
+  /** Where live is, on the presentation timeline. */
+  get liveS() { return Math.max(this.presentation.startS, this.presentation.endS - BEHIND_LIVE_S); }
 
   /** Shows what was recorded then, or next after; false when this presentation has nothing then or later. */
   seekWall(wallMs) {
@@ -126,6 +139,7 @@ export class DashPlayer extends EventTarget {
     this.#closeChapter();
     const chapter = this.presentation.chapters[index];
     this.#chapter = index;
+    this.#startS = startS;
     const mediaSource = new MediaSource();
     this.#mediaSource = mediaSource;
     this.#objectURL = URL.createObjectURL(mediaSource);
@@ -134,10 +148,10 @@ export class DashPlayer extends EventTarget {
     if (this.#mediaSource !== mediaSource) return;
     this.#setDuration();
     // Before any data this is the position playback will start at, and what the tracks see as the playhead.
-    if (startS > 0) this.#video.currentTime = startS;
+    if (this.#startS > 0) this.#video.currentTime = this.#startS;
     const load = async (url, signal) => (await request(url, { signal })).arrayBuffer();
     this.#tracks = Object.entries(chapter.segments).map(([type, list]) => new Track({
-      type, mediaSource, list, startS, load,
+      type, mediaSource, list, startS: this.#startS, load,
       playhead: () => this.#video.currentTime,
       onChange: () => this.#changed(mediaSource),
       onError: (error) => this.#fail(error),
@@ -146,10 +160,15 @@ export class DashPlayer extends EventTarget {
   }
 
   async #switch(index, startS) {
-    const wasPaused = this.#video.paused && !this.#video.ended;
+    // A new source stops the video: one that another switch overtakes has done so already.
+    this.#resumes ||= !this.#video.paused || this.#video.ended;
     this.#set("buffering");
-    await this.#open(index, startS);
-    if (!wasPaused) this.#video.play().catch(() => {});
+    const opening = this.#open(index, startS);
+    const mediaSource = this.#mediaSource;
+    await opening;
+    if (mediaSource !== this.#mediaSource) return;
+    if (this.#resumes) this.#video.play().catch(() => {});
+    this.#resumes = false;
   }
 
   #closeChapter() {
@@ -259,20 +278,30 @@ export class DashPlayer extends EventTarget {
 
   async #refresh() {
     try {
-      this.presentation = await this.#read();
+      const presentation = await this.#read();
       this.#refreshFailures = 0;
-      if (this.#abort.signal.aborted) return;
-      const chapter = this.presentation.chapters[this.#chapter];
-      for (const track of this.#tracks) if (chapter?.segments[track.type]) track.replaceList(chapter.segments[track.type]);
-      this.#setDuration();
-      this.#changed(this.#mediaSource);
+      if (this.#abort.signal.aborted || this.state === "error") return;
+      this.#takeOver(presentation);
       this.dispatchEvent(new Event("presentation"));
     } catch (error) {
-      if (this.#abort.signal.aborted) return;
+      if (this.#abort.signal.aborted || this.state === "error") return;
       this.#refreshFailures += 1;
       if (this.#refreshFailures >= REFRESH_FAILURES_MAX || error.status === 401) return this.#fail(error.code ? error : problems.network(error));
     }
     this.#scheduleRefresh();
+  }
+
+  /** A newer version: what is deleted may have moved the chapter that is open to another place, or taken it. */
+  #takeOver(presentation) {
+    const open = this.presentation.chapters[this.#chapter];
+    const place = presentation.chapters.findIndex((each) => each.types === open.types && each.startS < open.endS && each.endS > open.startS);
+    this.presentation = presentation;
+    if (place < 0) return void this.#switch(this.#chapterAt(this.positionS), Math.max(presentation.startS, this.positionS));
+    this.#chapter = place;
+    const { segments } = presentation.chapters[place];
+    for (const track of this.#tracks) track.replaceList(segments[track.type]);
+    this.#setDuration();
+    this.#changed(this.#mediaSource);
   }
 
   #observe() {

@@ -8,8 +8,10 @@ const AHEAD_S = 30;
 const BEHIND_S = 30;
 // Frames that straddle a Period's edge by rounding must not be cut off: losing a first key frame loses a whole group of pictures.
 const WINDOW_SLACK_S = 0.02;
-const ATTEMPTS = 4;
+// A coordinator that starts again is waited for: there are AHEAD_S to play meanwhile.
+const ATTEMPTS = 8;
 const RETRY_MS = 500;
+const RETRY_MS_MAX = 4000;
 const LOST_SEGMENTS_MAX = 5;
 
 export class Track {
@@ -163,7 +165,7 @@ export class Track {
       } catch (error) {
         const isLasting = error.status >= 400 && error.status < 500 && error.status !== 429;
         if (error.name === "AbortError" || isLasting || attempt === ATTEMPTS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS * 2 ** (attempt - 1)));
+        await pause(Math.min(RETRY_MS_MAX, RETRY_MS * 2 ** (attempt - 1)), signal);
         if (signal.aborted) throw new DOMException("Left", "AbortError");
       }
     }
@@ -209,6 +211,13 @@ export class Track {
       buffer.addEventListener("error", onError);
     });
   }
+}
+
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    signal.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+  });
 }
 
 function keyOf(segment) {

@@ -7,6 +7,7 @@ const DAY_MS = 86_400_000;
 const SPANS_MS = [DAY_MS, 6 * 3_600_000, 3_600_000, 600_000, 60_000];
 const STEPS_MS = [10_000, 60_000, 300_000, 900_000, 3_600_000, 3 * 3_600_000];
 const TICKS_MAX = 9;
+const EDGE_MS = 15_000;
 
 /** `onSeek(wallMs)` is called when someone chooses a moment. */
 export function createDayTimeline(onSeek) {
@@ -96,8 +97,11 @@ export function createDayTimeline(onSeek) {
   });
   track.addEventListener("pointerleave", () => { pointer.hidden = true; });
   track.addEventListener("wheel", (event) => {
+    const step = -Math.sign(event.deltaY);
+    // Sideways, or no closer and no wider: the page's own.
+    if (!step || !SPANS_MS[level + step]) return;
     event.preventDefault();
-    zoom(event.deltaY < 0 ? 1 : -1, at(event));
+    zoom(step, at(event));
   }, { passive: false });
   track.addEventListener("keydown", (event) => {
     if (event.key === "+" || event.key === "-") return zoom(event.key === "+" ? 1 : -1);
@@ -134,6 +138,8 @@ export function createDayTimeline(onSeek) {
       mark();
     },
     get dayStartMs() { return day.startMs; },
+    /** Whether a moment is of this day, or at its edge: a recording's last segment may reach into the next. */
+    holds: (ms) => ms >= day.startMs - EDGE_MS && ms < day.startMs + DAY_MS + EDGE_MS,
   };
 }
 
@@ -142,10 +148,9 @@ export function momentOf(dayStartMs, text) {
   const parts = /^(\d{1,2}):(\d{2})(?::(\d{2}))?$/.exec(text)?.slice(1).map((part) => Number(part ?? 0));
   if (!parts) return null;
   const local = new Date(dayStartMs);
-  local.setHours(...parts, 0);
-  // The day is a UTC day; the same clock time may belong to the local day before or after.
-  for (const shift of [0, DAY_MS, -DAY_MS]) {
-    const ms = local.getTime() + shift;
+  // The day is a UTC day; the same clock time may belong to the local day before or after, which needn't have 24 hours.
+  for (const shift of [0, 1, -1]) {
+    const ms = new Date(local.getFullYear(), local.getMonth(), local.getDate() + shift, ...parts).getTime();
     if (ms >= dayStartMs && ms < dayStartMs + DAY_MS) return ms;
   }
   return null;

@@ -4,6 +4,7 @@ import * as api from "../api.js";
 import { badge, h, icon, keyed, notice, setText } from "../dom.js";
 import { clock, dayName, duration, instant, plural } from "../format.js";
 import { link } from "../router.js";
+import { downloadLink } from "./download.js";
 import { createTheatre } from "./theatre.js";
 
 const REFRESH_MS = 5000;
@@ -30,24 +31,30 @@ export function recordedStreamsView(_params, signal) {
 
 export function recordingsView({ stream, query }, signal) {
   document.title = `${stream} recordings · Tributary`;
-  const theatre = createTheatre(stream, signal, playFrom);
+  const theatre = createTheatre(stream, signal, { onMissing: playFrom, onDay: (wallMs) => showDay(dayOf(wallMs)) });
   const message = h("div", {});
+  const refusal = h("div", {});
   const days = h("div", { class: "section", style: "gap: 20px", data: { part: "days" } });
   const more = h("button", { class: "button", type: "button", hidden: true, on: { click: () => load(nextPage) } }, "Show older days");
   const page = h("div", { class: "section", style: "gap: 20px", data: { state: "loading" } },
     h("div", { class: "head" }, h("h1", {}, stream), h("span", { class: "muted" }, "Recordings"),
       h("div", { class: "end" }, h("a", { class: "button small", href: link("watch", stream) }, icon("play"), "Watch live"))),
-    message, theatre.element, rangeForm(stream, theatre), days, more);
+    message, refusal, theatre.element, rangeForm(stream, theatre), days, more);
 
   const rows = new Map();
   let nextPage = null;
+  let isOpened = false;
   let shownDay = null;
-  const deeds = { playDay, showDay, play: theatre.play };
+  const deeds = { playDay, showDay, tell, play: theatre.play };
   async function load(cursor = null) {
     try {
       const { rows: found, next } = await api.recordedDays(stream, cursor, { signal });
-      for (const row of found) rows.set(keyOf(row), describe(row));
-      if (cursor !== null || nextPage === null) nextPage = next;
+      const described = found.map(describe);
+      if (cursor === null) forget(described, next === null);
+      for (const row of described) rows.set(row.key, row);
+      // The newest ones are asked for again and again; where the oldest that are shown end stays as it is.
+      if (cursor !== null || !isOpened) nextPage = next;
+      isOpened = true;
       page.dataset.state = "ready";
       message.replaceChildren();
       render();
@@ -60,9 +67,21 @@ export function recordingsView({ stream, query }, signal) {
     }
   }
 
+  /** Why there was no file to download. */
+  function tell(error) {
+    refusal.replaceChildren(...(error ? [notice("error", error.message, error.detail ?? "")] : []));
+  }
+
+  /** Drops what is not among the newest rows any more: it was deleted. `isAll`: there are no others. */
+  function forget(newest, isAll) {
+    const kept = new Set(newest.map((row) => row.key));
+    const reached = isAll ? -Infinity : Math.min(...newest.map((row) => row.start ?? Infinity));
+    for (const [key, row] of rows) if (!kept.has(key) && (row.start ?? 0) > reached) rows.delete(key);
+  }
+
   /** Plays the day of a moment that is not loaded, from that moment on; false when that day is not known here. */
   function playFrom(wallMs) {
-    const day = new Date(wallMs).toISOString().slice(0, 10);
+    const day = dayOf(wallMs);
     const list = [...rows.values()].filter((row) => row.day === day);
     if (!list.some((row) => (row.endMs ?? Infinity) > wallMs)) return false;
     playDay(list, wallMs);
@@ -102,6 +121,9 @@ export function recordingsView({ stream, query }, signal) {
   return page;
 }
 
+/** The UTC day of a moment. */
+const dayOf = (wallMs) => new Date(wallMs).toISOString().slice(0, 10);
+
 const keyOf = (row) => [row.mpd_path, row.node_alias, row.id ?? row.start].join("|");
 
 function stitched(stream, from, to) {
@@ -111,10 +133,9 @@ function stitched(stream, from, to) {
   return `/api/playback/${encodeURIComponent(stream)}/manifest.mpd?${query}`;
 }
 
-/** All of a recording as one file. A link can carry no header, so the token stands in it. */
+/** All of a recording as one file. */
 function fileOf(stream, row) {
   const query = new URLSearchParams({ node: row.node });
-  if (api.session.token) query.set("token", api.session.token);
   return `/api/playback/${encodeURIComponent(stream)}/${encodeURIComponent(row.id)}/file.mp4?${query}`;
 }
 
@@ -126,7 +147,8 @@ function describe(row) {
   const isActive = tone === "rec";
   return {
     key: keyOf(row), id: row.id, path: row.mpd_path, node: row.node_alias ?? "–", start, end, tone, status, isActive,
-    endMs: isActive ? null : (end ?? start)?.getTime() ?? null,
+    // One whose node is lost has no end, but a length.
+    endMs: isActive ? null : end?.getTime() ?? (start ? start.getTime() + (row.duration ?? 0) * 1000 : null),
     year: row.year, month: row.month, date: row.day, day: `${row.year}-${pad(row.month)}-${pad(row.day)}`,
     seconds: row.duration ?? (start && (end || isActive) ? ((end ?? new Date()) - start) / 1000 : NaN),
   };
@@ -157,8 +179,8 @@ function recordingRow(row, stream, deeds) {
     h("td", { data: { label: "Status" } }, badge("", "")),
     h("td", { class: "actions" }, h("button", { class: "button small primary", type: "button", "aria-label": `Play the recording of ${clock(row.start)}`,
       on: { click: () => play() } }, icon("play"), "Play"),
-    h("a", { class: "button small", download: "", href: fileOf(stream, row), "aria-label": `Download the recording of ${clock(row.start)}` },
-      icon("film"), "MP4")));
+    downloadLink({ class: "button small", href: fileOf(stream, row), "aria-label": `Download the recording of ${clock(row.start)}`,
+      onFailure: deeds.tell }, "MP4")));
   function play() {
     // Two nodes can hold a file of the same name; then only the coordinator's own manifest tells them apart.
     const isShared = [...element.parentElement.children].some((other) => other !== element && other.dataset.path === element.dataset.path);

@@ -1,0 +1,56 @@
+import Journal
+import StoreFixtures
+import Testing
+
+@testable import Record
+@testable import Store
+
+@Suite("Closing what was left open")
+struct RepairTests {
+    private let place: RecordingDirectory
+    private let text = JournalText("one", segments: 6, end: .none)
+
+    init() throws {
+        place = try RecordingDirectory()
+        let bytes = [UInt8](repeating: 0, count: 50_000)
+        for object in text.objects { try place.store.putUnflushedNow(try ObjectKey(object), bytes) }
+        try place.store.putNow(try ObjectKey(text.path), text.bytes, ifAbsent: true)
+    }
+
+    /// How many were told of as gone.
+    private final class Counts {
+        var all: [Int] = []
+    }
+
+    private func repair(_ counts: Counts, head: ((ObjectKey) throws(StoreError) -> ObjectInfo)? = nil) -> SessionRepair {
+        SessionRepair(
+            store: place.store, clock: UpdateClock(now: { 1 }), segmentSeconds: 4, lost: { counts.all.append($1) }, head: head)
+    }
+
+    @Test("what storage does not tell of is not gone: the session stays open until it does")
+    func refused() throws {
+        let key = try ObjectKey(text.path)
+        let counts = Counts()
+        let refused = StoreError.failed(operation: "stat", code: 5)
+        #expect(throws: refused) {
+            try repair(counts, head: { (_) throws(StoreError) in throw refused }).repair(key, reason: "a test")
+        }
+        #expect(try place.bytes(text.path) == text.bytes)
+        let closed = try #require(try repair(counts).repair(key, reason: "a test"))
+        #expect(closed.isEnded && closed.segmentCount == 12 && counts.all == [])
+    }
+
+    @Test("segments that are gone are told of, and counted once")
+    func gone() throws {
+        let key = try ObjectKey(text.path)
+        // Of the track of pictures the second and the third, of the other one the last.
+        for place in [2, 3, 13] { try self.place.store.deleteNow(try ObjectKey(text.objects[place])) }
+        let counts = Counts()
+        let closed = try #require(try repair(counts).repair(key, reason: "a test"))
+        #expect(closed.segmentCount == 9 && counts.all == [3])
+        #expect(closed.periods[0].tracks.map { $0.segments.map(\.number) } == [[1, 4, 5, 6], [1, 2, 3, 4, 5]])
+        #expect(try repair(counts).repair(key, reason: "a test") == closed && counts.all == [3])
+        // A hole costs one line, however long it is.
+        #expect(String(decoding: try place.bytes(text.path), as: UTF8.self).split(separator: "\"gone\"").count == 2)
+    }
+}
