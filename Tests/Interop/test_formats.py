@@ -226,43 +226,58 @@ def test_the_watch_page_plays_stereo(cluster, browsers, name):
     page.leave()
 
 
+PAUSES_MAX = 6
+
+
 @pytest.mark.alone
 def test_a_pause_in_the_sound_is_no_loss(cluster, browsers, name):
-    """With usedtx an encoder sends next to nothing in silence: numbers go on, timestamps jump."""
+    """With usedtx an encoder sends next to nothing in silence: numbers go on, timestamps jump.
+
+    A page that gets too little of the machine lets its sound fall behind and its pictures stand by itself, for seconds. So there are some
+    pauses, one of which has to pass like any other time: reports that leave a pause out, or have it twice, would be wrong after each."""
     stream, page = name(), Page(browsers())
     page.send(direct(cluster, "whip", stream), video="video/VP8", change=["useinbandfec=1", "useinbandfec=1;usedtx=1"])
     viewer = page.watch(direct(cluster, "whep", stream))
     page.hears(viewer)
     page.sees(viewer, "video/VP8")
+    for _ in range(PAUSES_MAX):
+        if (fault := fault_of_a_pause(page, viewer)) is None:
+            break
+        print(fault)
+    else:
+        raise AssertionError(f"each of {PAUSES_MAX} pauses, the last one: {fault}")
+    numbers = page.heard(viewer)
+    assert numbers["audio"]["packetsLost"] == 0 and numbers["video"]["packetsLost"] == 0
+    page.leave()
 
-    def apart() -> float:
-        """How much later the sound that plays was captured than the picture that shows, in milliseconds."""
+
+def fault_of_a_pause(page: Page, viewer: int) -> str | None:
+    """Four seconds of silence and the sound after: what went wrong there, if anything did."""
+
+    def apart() -> float | None:
+        """How much later the sound that plays was captured than the picture that shows, in milliseconds, once reports place both."""
         numbers = page.heard(viewer)
-        if not all("estimatedPlayoutTimestamp" in numbers[kind] for kind in ("audio", "video")):
-            return 1e9
-        return numbers["audio"]["estimatedPlayoutTimestamp"] - numbers["video"]["estimatedPlayoutTimestamp"]
+        times = [numbers[kind].get("estimatedPlayoutTimestamp") for kind in ("audio", "video")]
+        return None if None in times else times[0] - times[1]
 
-    def is_in_step(within: float) -> bool:
-        """A page that gets too little of the machine makes its sound late by itself, so what counts is whether the pause is in it."""
-        print(f"{(milliseconds := apart()):.0f} ms apart")
-        return abs(milliseconds) < within
-
-    eventually("both are placed by reports", lambda: is_in_step(1500), 20)
+    eventually("both are placed by reports", lambda: apart() is not None, 20)
+    apart_before, video_before, began = apart(), page.heard(viewer)["video"], page.sent()["audio"]
     page.run("void (window.gain.gain.value = 0)")
-    began, before = page.sent()["audio"], page.heard(viewer)["video"]
     eventually("a pause of four seconds", lambda: page.sent()["audio"]["timestamp"] - began["timestamp"] > 4000, 20)
     ended = page.sent()["audio"]
+    page.run("void (window.gain.gain.value = 1)")
     seconds = (ended["timestamp"] - began["timestamp"]) / 1000
     # Sound has 50 packets a second; the first few of a silence still are some.
     assert (ended["packetsSent"] - began["packetsSent"]) / seconds < 25
-    page.run("void (window.gain.gain.value = 1)")
     page.hears(viewer)
     page.sees(viewer, "video/VP8")
     numbers = page.heard(viewer)
-    assert numbers["audio"]["packetsLost"] == 0 and numbers["video"]["packetsLost"] == 0
-    assert numbers["audio"]["jitter"] < 0.1, numbers["audio"]["jitter"]
+    if numbers["audio"]["jitter"] >= 0.1:
+        return f"jitter of {numbers['audio']['jitter']} s"
     # Pictures that waited for sound would stand as long as the pause; a busy machine makes them stand for a moment now and then.
-    assert numbers["video"]["totalFreezesDuration"] - before["totalFreezesDuration"] < seconds / 2
-    # Reports that leave the pause out, or have it twice, would keep them apart by all of it.
-    eventually("in step again", lambda: is_in_step(seconds * 500), 10)
-    page.leave()
+    frozen = numbers["video"]["totalFreezesDuration"] - video_before["totalFreezesDuration"]
+    if frozen >= seconds / 2:
+        return f"pictures stood for {frozen} of {seconds} s"
+    moved = apart() - apart_before
+    # By all of the pause if a report left it out or had it twice.
+    return None if abs(moved) < seconds * 500 else f"sound and pictures moved by {moved} ms in {seconds} s"
