@@ -128,7 +128,10 @@ class Browser:
         if has_sound:
             self.driver.find_element(By.CSS_SELECTOR, f"{PLAYER} [aria-label='Turn the sound on']").click()
         data = f"document.querySelector('{PLAYER}').dataset"
-        self.until(f"{frames} frames of {stream}", f"Number({data}.framesDecoded) > {frames}", seconds)
+        try:
+            self.until(f"{frames} frames of {stream}", f"Number({data}.framesDecoded) > {frames}", seconds)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\nreceived: {self.stats(PLAYER, 'inbound-rtp')}") from None
         if has_sound:
             self.until(f"sound of {stream}", f"Number({data}.audioSamples) > 48000 && Number({data}.audioEnergy) > 0", seconds)
 
