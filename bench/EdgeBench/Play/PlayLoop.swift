@@ -89,7 +89,10 @@ final class PlayLoop {
             poller.wait(untilNs: min(nextTickNs, endNs)) { tag in
                 let viewer = self.viewers[tag]
                 viewer.receive(now: tributary_monotonic_ns(), batch: self.batch, delays: &self.delays, output: &self.output)
-                if self.options.isDeaf, viewer.connectedMs != nil { poller.remove(viewer.socket.descriptor) }
+                if self.options.isDeaf, viewer.connectedMs != nil {
+                    poller.remove(viewer.socket.descriptor)
+                    viewer.socket.dropAll()
+                }
             }
         }
         let seconds = Double(tributary_monotonic_ns() - countsFromNs) / 1_000_000_000
