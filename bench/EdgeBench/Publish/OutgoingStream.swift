@@ -32,6 +32,8 @@ final class OutgoingStream {
         mid = Array(track.mid.utf8.prefix(16))
         transportCCID = track.extensions.transportCC
         history = .allocate(byteCount: Self.historySlots * Self.slotBytes, alignment: 16)
+        // Touched before anything is timed: with many streams, finding the memory is a fifth of what sending costs.
+        history.initializeMemory(as: UInt8.self, repeating: 0, count: Self.historySlots * Self.slotBytes)
     }
 
     deinit { history.deallocate() }
