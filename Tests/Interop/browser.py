@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import shutil
+import signal
 import tempfile
+import time
 
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
@@ -60,6 +63,22 @@ const [stream, maxBitrate, seconds, done] = arguments;
 """
 
 
+def _below(ancestor: int) -> list[int]:
+    """The processes that a process started, and those that these did."""
+    children: dict[int, list[int]] = {}
+    for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
+        try:
+            # The name, in brackets, may have blanks in it.
+            parent = int(stat.read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        children.setdefault(parent, []).append(int(stat.parent.name))
+    found = children.get(ancestor, [])
+    for process in found:
+        found.extend(children.get(process, []))
+    return found
+
+
 class Browser:
     def __init__(self, base: str, more_flags: list[str] | None = None):
         self.base = base
@@ -75,6 +94,17 @@ class Browser:
     def close(self) -> None:
         self.driver.quit()
         shutil.rmtree(self._profile, ignore_errors=True)
+
+    def stand_still(self, seconds: float) -> None:
+        """All of Chromium's processes stop for so long, as on a machine that has no time for them; what comes meanwhile is lost."""
+        processes = _below(self.driver.service.process.pid)
+        try:
+            for process in processes:
+                os.kill(process, signal.SIGSTOP)
+            time.sleep(seconds)
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
     def open(self, route: str) -> None:
         # A hash alone would not reload, and each test wants a page of its own.

@@ -91,6 +91,22 @@ struct SequenceMapTests {
         #expect(owner.count > 500)
     }
 
+    @Test("what is shown again has new numbers, and the old ones still mean what they meant")
+    func again() {
+        var map = SequenceMap(initial: 100)
+        #expect(map.begin(at: 1) == true)
+        let first = (1...50).map { map.sequence(sending: $0) }
+        let isBack = map.begin(at: 20)
+        let isAgain = map.begin(at: 20, shift: LayerShift(take: 1, timestamp: 7))
+        #expect(!isBack && isAgain)
+        let second = (20...60).map { map.sequence(sending: $0) }
+        #expect(first == (100..<150).map { $0 } && second == (150..<191).map { $0 })
+        #expect(map.index(of: 125) == 26 && map.shift(of: 125).timestamp == 0)
+        #expect(map.index(of: 156) == 26 && map.shift(of: 156).timestamp == 7)
+        let before = map.sequence(sending: 19)
+        #expect(before == nil, "what was not shown again has no place among what was")
+    }
+
     @Test("numbers follow positions over the 16-bit wrap", arguments: sequenceStarts)
     func wraps(start: Int) {
         var map = SequenceMap(initial: UInt16(start & 0x7FFF))

@@ -56,6 +56,66 @@ struct FirstPictureTests {
         await loop.plane.shutdown()
     }
 
+    @Test("who asks for keyframes in vain is shown the group again: new numbers, later timestamps, live behind it")
+    func again() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let (publisher, encoder) = try await Self.cached(loop)
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        let viewer = try TestPeer()
+        let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        try await loop.announce(viewer, .viewer(spec), isPublisher: false)
+        try loop.connect(viewer) {}
+        for _ in 0..<Self.iterations { loop.step() }
+        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= Self.packets }
+        let found = loop.core.sessions.values.first { $0.pointee.name == "v" }
+        let session = try #require(found)
+        let now = fanout.pointee.tracks[1].lastArrivalNs
+        var sent: [UInt64?] = []
+        for laterNs in [100, 200, 100 + KeyframePleas.patienceNs] {
+            loop.core.viewerWantsKeyframe(session, now + laterNs)
+            for _ in 0..<Self.iterations { loop.step() }
+            sent.append(session.pointee.viewer?.pointee.tracks[0].packets)
+        }
+        let once = UInt64(Self.packets)
+        #expect(sent == [once, once, 2 * once] && fanout.pointee.ignoresRequests)
+        var live = encoder
+        live.frame(publisher)
+        for _ in 0..<4 { loop.step() }
+        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= 2 * Self.packets + 3 }
+        let heard = viewer.packets(LoopBed.viewerVideo)
+        #expect(heard.map(\.payload) == encoder.sentPayloads + live.sentPayloads)
+        #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(2 * Self.packets + 3)).map { $0 })
+        let steps = zip(heard.dropFirst(), heard).map { Int32(bitPattern: $0.header.timestamp &- $1.header.timestamp) }
+        #expect(steps.allSatisfy { $0 >= 0 } && steps[Self.packets - 1] > 0)
+        loop.stop()
+        await loop.plane.shutdown()
+    }
+
+    @Test("a group is shown again after a plea in vain, then ever more rarely, until a keyframe has come")
+    func pleas() {
+        var pleas = KeyframePleas()
+        let second: UInt64 = 1_000_000_000
+        var shown: [UInt64] = []
+        // Each second from the tenth on; keyframes came in the fifth and the hundredth.
+        for moment: UInt64 in 10...115 {
+            let isShown = pleas.areInVain(now: moment * second, keyframeNs: (moment < 100 ? 5 : 100) * second)
+            if isShown { shown.append(moment) }
+        }
+        #expect(shown == [11, 15, 23, 39, 71, 102, 106, 114])
+    }
+
+    @Test("a group goes out half as fast when something of it is missed, and faster again by and by")
+    func pace() {
+        var pace = CatchUpPace()
+        let begun = [pace.take(), pace.take()]
+        let slowed = [50, 60, 151, 300, 500].map { (milliseconds: UInt64) in
+            pace.slow(now: milliseconds * 1_000_000)
+            return pace.packets
+        }
+        let after = (0..<50).map { _ in pace.take() }
+        #expect(begun == [64, 64] && slowed == [32, 32, 16, 16, 16] && after == Array(16...64) + [64])
+    }
+
     @Test(
         "a joiner begins with a group whose keyframe is younger than a second, and nobody is asked for another",
         arguments: [(LoopCore.youngKeyframeNs - 1, true), (LoopCore.youngKeyframeNs, false)])

@@ -96,16 +96,13 @@ extension LoopCore {
         }
     }
 
-    /// Packets of a cached group of pictures for one viewer and tick: 64 each 10 ms are 60 Mb/s.
-    private static let catchUpPackets = 64
-
     /// Sends the next part of what the ring holds; the viewer is live when nothing is left.
     func catchUp(
         _ track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         guard case .catchingUp(var next) = outgoing.pointee.state else { return }
-        var room = Self.catchUpPackets
+        var room = outgoing.pointee.catchUpPace.take()
         outgoing.pointee.pacedPath?.pointee.fillPace(now: now)
         while room > 0, mayGo(outgoing), next <= track.pointee.ring.highest {
             send(next, track, outgoing, session, now)

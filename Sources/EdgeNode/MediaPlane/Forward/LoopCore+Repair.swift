@@ -9,6 +9,7 @@ extension LoopCore {
             return
         }
         for place in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[place].ssrc == ssrc {
+            if case .catchingUp = viewer.pointee.tracks[place].state { viewer.pointee.tracks[place].catchUpPace.slow(now: now) }
             resend(first, viewer.pointee.tracks + place, session, now)
             for bit in 0..<UInt16(16) where mask & (1 << bit) != 0 {
                 resend(first &+ bit &+ 1, viewer.pointee.tracks + place, session, now)

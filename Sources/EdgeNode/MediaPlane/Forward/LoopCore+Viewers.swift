@@ -194,7 +194,7 @@ extension LoopCore {
     ) {
         let waitedNs = now &- outgoing.pointee.waitingSinceNs
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        if startCached(outgoing, session, fanout, now) { return fanout.pointee.noteIgnoredRequest(now: now) }
+        if startCached(outgoing, again: true, session, fanout, now) { return fanout.pointee.noteIgnoredRequest(now: now) }
         let target = outgoing.pointee.target
         guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target
@@ -265,8 +265,33 @@ extension LoopCore {
         guard let viewer = session.pointee.viewer else { return }
         let fanout = session.pointee.fanout
         var wanted: UInt64 = 0
-        for place in 0..<viewer.pointee.trackCount { wanted |= awaited(by: viewer.pointee.tracks + place, fanout) }
+        for place in 0..<viewer.pointee.trackCount {
+            let outgoing = viewer.pointee.tracks + place
+            if !showAgain(outgoing, session, fanout, now) { wanted |= awaited(by: outgoing, fanout) }
+        }
         wantKeyframes(fanout, tracks: wanted, now)
+    }
+
+    /// Sends a viewer once more what came since the last keyframe, when it has lost something for good and its pleas for another bring none:
+    /// the next one may be a minute away. New numbers, and timestamps behind those it has seen.
+    ///
+    /// - Returns: false, and nothing is sent, where a request may still help.
+    private func showAgain(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) -> Bool {
+        guard case .live = outgoing.pointee.state, outgoing.pointee.kind == .video, !outgoing.pointee.isLayered,
+            fanout.pointee.hasSource, outgoing.pointee.layer == outgoing.pointee.target
+        else { return false }
+        let layer = outgoing.pointee.layer
+        let track = fanout.pointee.tracks + layer
+        guard track.pointee.scalable == nil, now &- track.pointee.lastArrivalNs < Self.refreshPatienceNs,
+            let (_, sent) = outgoing.pointee.map.newest,
+            let keyframe = track.pointee.cachedKeyframe(packetsMax: Self.cachedPacketsMax), keyframe <= sent,
+            outgoing.pointee.pleas.areInVain(now: now, keyframeNs: track.pointee.keyframeArrivalNs)
+        else { return false }
+        fanout.pointee.noteIgnoredRequest(now: now)
+        return start(outgoing, at: keyframe, on: layer, again: true, session, fanout, now)
     }
 
     // MARK: Reports to a viewer

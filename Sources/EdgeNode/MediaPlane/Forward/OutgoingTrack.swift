@@ -60,6 +60,8 @@ struct OutgoingTrack {
     var hasBegun: Bool { lastIndex != 0 }
     var lost: UInt64 = 0
     var waitingSinceNs: UInt64 = 0
+    var catchUpPace = CatchUpPace()
+    var pleas = KeyframePleas()
     /// The last full intra request's number, and when it came first.
     private var command: (number: UInt8, atNs: UInt64)?
     /// How long a number counts as a repeat: some senders never change it.

@@ -1,8 +1,8 @@
 /// Maps a track's positions to one viewer's sequence numbers and back.
 ///
 /// A segment is a stretch of one layer's positions sent without interruption; within it numbers follow positions, loss included.
-/// The next segment goes on right after the highest number sent. A layer's stretches and all numbers never overlap, so no number
-/// is ever given to two packets: an AES-GCM nonce used twice would give the key away (RFC 7714 §8.1).
+/// The next segment goes on right after the highest number sent. The stretches of a layer's take and all numbers never overlap, so no
+/// number is ever given to two packets: an AES-GCM nonce used twice would give the key away (RFC 7714 §8.1).
 struct SequenceMap {
     private struct Segment {
         var first: UInt64 = 0

@@ -8,6 +8,8 @@ struct LayerShift: Equatable {
     var cell = LayerGrid.whole
     /// Where the stretch begins on a track with such layers; 0 on others.
     var from: UInt64 = 0
+    /// Counts how often a viewer was shown again what it had been sent.
+    var take: UInt8 = 0
     /// Added to the layer's timestamps.
     var timestamp: UInt32 = 0
     /// Added to what the payload itself numbers.
@@ -17,7 +19,7 @@ struct LayerShift: Equatable {
 
     /// Positions are counted alike.
     @inline(__always)
-    func isSameLayer(_ other: LayerShift) -> Bool { track == other.track && cell == other.cell }
+    func isSameLayer(_ other: LayerShift) -> Bool { track == other.track && cell == other.cell && take == other.take }
 }
 
 /// What is added to the numbers in payload descriptors of VP8 and VP9 (RFC 7741 §4.2, RFC 9628 §4.2), and in dependency descriptors.

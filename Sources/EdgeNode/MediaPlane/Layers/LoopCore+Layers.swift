@@ -128,22 +128,30 @@ extension LoopCore {
         let target = outgoing.pointee.target
         let ageMaxNs = outgoing.pointee.packets == 0 ? Self.youngKeyframeNs : Self.freshKeyframeNs
         let isYoung = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < ageMaxNs
-        if isYoung || fanout.pointee.ignoresRequests { _ = startCached(outgoing, session, fanout, now) }
+        let isIgnored = fanout.pointee.ignoresRequests
+        if isYoung || isIgnored { _ = startCached(outgoing, again: isIgnored, session, fanout, now) }
         guard case .waiting = outgoing.pointee.state else { return }
         wantKeyframes(fanout, tracks: awaited(by: outgoing, fanout), now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }
 
     /// Starts at a keyframe that the ring holds: the wanted layer's if it has one, else that of the highest below.
+    ///
+    /// - Parameter again: also at one that the viewer was sent before, now and then: no other will come soon.
     func startCached(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, again: Bool, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) -> Bool {
         func start(_ track: Int) -> Bool {
             guard let keyframe = fanout.pointee.tracks[track].cachedKeyframe(packetsMax: Self.cachedPacketsMax) else {
                 return false
             }
-            return self.start(outgoing, at: keyframe, on: track, session, fanout, now)
+            if self.start(outgoing, at: keyframe, on: track, session, fanout, now) { return true }
+            let keyframeNs = fanout.pointee.tracks[track].keyframeArrivalNs
+            guard again, !outgoing.pointee.isLayered, fanout.pointee.tracks[track].scalable == nil,
+                outgoing.pointee.pleas.mayRepeat(now: now, keyframeNs: keyframeNs)
+            else { return false }
+            return self.start(outgoing, at: keyframe, on: track, again: true, session, fanout, now)
         }
         let target = outgoing.pointee.target
         if target >= 0, start(target) { return true }
@@ -184,14 +192,15 @@ extension LoopCore {
         return fanout.pointee.layers.rank(of: track) ?? .max < wanted
     }
 
-    /// Begins to send a track at a keyframe that the ring holds, and sends what of it is there; false when the viewer is past it.
+    /// Begins to send a track at a keyframe that the ring holds, and sends what of it is there; false when the viewer is past it, unless it
+    /// is to be shown it `again`.
     func start(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, on track: Int,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, on track: Int, again: Bool = false,
         _ session: UnsafeMutablePointer<PeerSession>, _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) -> Bool {
         var isSwitch = false
         if case .live = outgoing.pointee.state { isSwitch = true }
-        guard beginStretch(outgoing, at: index, of: track, fanout) else { return false }
+        guard beginStretch(outgoing, at: index, of: track, again: again, fanout) else { return false }
         if isSwitch { fanout.pointee.unsettled += 1 }
         outgoing.pointee.state = .catchingUp(next: index)
         catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
@@ -200,9 +209,10 @@ extension LoopCore {
 
     /// The viewer's numbers go on with a track from this position on.
     func beginStretch(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, of track: Int, _ fanout: UnsafeMutablePointer<Fanout>
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, of track: Int, again: Bool = false,
+        _ fanout: UnsafeMutablePointer<Fanout>
     ) -> Bool {
-        let shift = shift(of: outgoing, to: track, at: index, fanout)
+        let shift = shift(of: outgoing, to: track, at: index, again: again, fanout)
         guard outgoing.pointee.begin(at: index, of: fanout.pointee.tracks + track, shift: shift) else { return false }
         outgoing.pointee.layer = track
         if outgoing.pointee.target < 0 { outgoing.pointee.target = track }
@@ -213,15 +223,17 @@ extension LoopCore {
 
     /// How a track is moved so that it goes on where the viewer's last packet was.
     private func shift(
-        of outgoing: UnsafeMutablePointer<OutgoingTrack>, to track: Int, at index: UInt64, _ fanout: UnsafeMutablePointer<Fanout>
+        of outgoing: UnsafeMutablePointer<OutgoingTrack>, to track: Int, at index: UInt64, again: Bool,
+        _ fanout: UnsafeMutablePointer<Fanout>
     ) -> LayerShift {
         guard let (old, number) = outgoing.pointee.map.newest else { return outgoing.pointee.firstShift(track: track) }
         let next = fanout.pointee.tracks + track
         let before = fanout.pointee.tracks + Int(old.track)
         let last = position(number, old, before)
         let slot = next.pointee.ring.slot(at: index)
-        var shift = LayerShift(track: UInt8(truncatingIfNeeded: track), timestamp: old.timestamp)
-        if old.track != shift.track {
+        var shift = LayerShift(
+            track: UInt8(truncatingIfNeeded: track), take: again ? old.take &+ 1 : old.take, timestamp: old.timestamp)
+        if old.track != shift.track || again {
             let timestamp = slot?.pointee.timestamp ?? next.pointee.lastTimestamp
             let arrivalNs = slot?.pointee.arrivalNs ?? next.pointee.lastArrivalNs
             let capturedNs =
