@@ -321,15 +321,16 @@ public struct ViewerSpec: Sendable {
     public var tracks: [OutgoingTrackSpec]
     /// The loop to use; nil lets the plane choose the one with the fewest sessions.
     public var loop: Int?
-    /// Whether it is sent all spatial and temporal layers within a source, as another node is; no choice is made for it.
-    public var takesCells: Bool
+    /// Whether it is another node, which passes the stream on to viewers of its own: no layer within a source is chosen for it, and it is
+    /// sent nothing twice.
+    public var isNode: Bool
 
     /// All fields by name.
     public init(
         stream: StreamKey, session: String, transport: TransportSpec, tracks: [OutgoingTrackSpec], loop: Int? = nil,
-        takesCells: Bool = false
+        isNode: Bool = false
     ) {
-        self.takesCells = takesCells
+        self.isNode = isNode
         self.stream = stream
         self.session = session
         self.transport = transport

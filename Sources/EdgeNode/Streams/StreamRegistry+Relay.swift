@@ -116,7 +116,7 @@ extension StreamRegistry {
             try await plane.addViewer(
                 ViewerSpec(
                     stream: offer.key, session: offer.session, transport: transport,
-                    tracks: agreed.tracks.compactMap(OutgoingTrackSpec.init), takesCells: true))
+                    tracks: agreed.tracks.compactMap(OutgoingTrackSpec.init), isNode: true))
         }
     }
 

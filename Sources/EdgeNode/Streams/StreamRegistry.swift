@@ -135,7 +135,7 @@ public actor StreamRegistry {
                         stream: key, session: session.id,
                         transport: TransportSpec(
                             local: ice, remote: answer.remote, ourSetup: answer.ourSetup, askedFrom: client.address),
-                        tracks: answer.tracks.compactMap(OutgoingTrackSpec.init), takesCells: path != nil))
+                        tracks: answer.tracks.compactMap(OutgoingTrackSpec.init), isNode: path != nil))
             }
             try await settle(session.id, on: name, key: key, handle: handle, ice: local.ice)
             log.info("viewer came", ["stream": name])

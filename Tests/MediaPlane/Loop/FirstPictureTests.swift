@@ -56,64 +56,147 @@ struct FirstPictureTests {
         await loop.plane.shutdown()
     }
 
-    @Test("who asks for keyframes in vain is shown the group again: new numbers, later timestamps, live behind it")
-    func again() async throws {
-        let loop = try SteppedLoop(segmentation: true)
-        let (publisher, encoder) = try await Self.cached(loop)
-        let fanout = loop.core.fanout(for: LoopBed.stream)
+    /// A viewer who has been sent all that is cached.
+    private static func watching(_ loop: SteppedLoop, isNode: Bool = false) async throws -> (
+        TestPeer, UnsafeMutablePointer<PeerSession>
+    ) {
         let viewer = try TestPeer()
-        let spec = ViewerSpec(stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing)
+        let spec = ViewerSpec(
+            stream: LoopBed.stream, session: "v", transport: viewer.spec, tracks: LoopBed.outgoing, isNode: isNode)
         try await loop.announce(viewer, .viewer(spec), isPublisher: false)
         try loop.connect(viewer) {}
         for _ in 0..<Self.iterations { loop.step() }
         viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= Self.packets }
         let found = loop.core.sessions.values.first { $0.pointee.name == "v" }
-        let session = try #require(found)
-        let now = fanout.pointee.tracks[1].lastArrivalNs
-        var sent: [UInt64?] = []
-        for laterNs in [100, 200, 100 + KeyframePleas.patienceNs] {
-            loop.core.viewerWantsKeyframe(session, now + laterNs)
-            for _ in 0..<Self.iterations { loop.step() }
-            sent.append(session.pointee.viewer?.pointee.tracks[0].packets)
+        return (viewer, try #require(found))
+    }
+
+    /// Steps until the viewer has been sent so many packets: some each 10 ms.
+    private static func step(
+        _ loop: SteppedLoop, _ session: UnsafeMutablePointer<PeerSession>, until packets: Int
+    ) -> Bool {
+        for _ in 0..<2000 {
+            if session.pointee.viewer?.pointee.tracks[0].packets == UInt64(packets) { return true }
+            usleep(1000)
+            loop.step()
         }
-        let once = UInt64(Self.packets)
-        #expect(sent == [once, once, 2 * once] && fanout.pointee.ignoresRequests)
-        var live = encoder
-        live.frame(publisher)
-        for _ in 0..<4 { loop.step() }
-        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= 2 * Self.packets + 3 }
+        return false
+    }
+
+    @Test("who asks for keyframes in vain is shown the group again, under new numbers and later timestamps; another node is not")
+    func again() async throws {
+        for isNode in [false, true] {
+            let loop = try SteppedLoop(segmentation: true)
+            let (publisher, encoder) = try await Self.cached(loop)
+            let fanout = loop.core.fanout(for: LoopBed.stream)
+            let (viewer, session) = try await Self.watching(loop, isNode: isNode)
+            let now = fanout.pointee.tracks[1].lastArrivalNs
+            var begun: [Bool] = []
+            session.pointee.viewer?.pointee.tracks[0].pleas.noteReport(isLossy: true, now: now + 1)
+            for laterNs in stride(from: 100, through: 100 + KeyframePleas.patienceNs, by: 200_000_000) {
+                loop.core.viewerWantsKeyframe(of: LoopBed.viewerVideo, session, now + laterNs)
+                begun.append((session.pointee.viewer?.pointee.tracks[0].packets ?? 0) > UInt64(Self.packets))
+            }
+            #expect(begun == [false, false, false, false, false, !isNode] && fanout.pointee.ignoresRequests == !isNode)
+            let sent = (isNode ? 1 : 2) * Self.packets
+            #expect(Self.step(loop, session, until: sent))
+            var live = encoder
+            live.frame(publisher)
+            #expect(Self.step(loop, session, until: sent + 3))
+            viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= sent + 3 }
+            let heard = viewer.packets(LoopBed.viewerVideo)
+            #expect(heard.map(\.payload) == (isNode ? [] : encoder.sentPayloads) + live.sentPayloads)
+            #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(sent + 3)).map { $0 })
+            let steps = zip(heard.dropFirst(), heard).map { Int32(bitPattern: $0.header.timestamp &- $1.header.timestamp) }
+            #expect(steps.allSatisfy { $0 >= 0 } && steps[Self.packets - 1] > 0)
+            loop.stop()
+            await loop.plane.shutdown()
+        }
+    }
+
+    @Test("whose way was full goes on where he was if no keyframe can be had: nothing twice, nothing left out")
+    func goesOn() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let (publisher, encoder) = try await Self.cached(loop)
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        fanout.pointee.noteIgnoredRequest(now: 0)
+        let (viewer, session) = try await Self.watching(loop)
+        loop.core.pauseVideo(session, on: 1)
+        var later = encoder
+        for _ in 0..<5 { later.frame(publisher) }
+        for _ in 0..<20 { loop.step() }
+        let paused = session.pointee.viewer?.pointee.tracks[0].packets
+        loop.core.resumeVideo(session, tributary_monotonic_ns())
+        #expect(paused == UInt64(Self.packets) && Self.step(loop, session, until: Self.packets + 15))
+        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= Self.packets + 15 }
         let heard = viewer.packets(LoopBed.viewerVideo)
-        #expect(heard.map(\.payload) == encoder.sentPayloads + live.sentPayloads)
-        #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(2 * Self.packets + 3)).map { $0 })
-        let steps = zip(heard.dropFirst(), heard).map { Int32(bitPattern: $0.header.timestamp &- $1.header.timestamp) }
-        #expect(steps.allSatisfy { $0 >= 0 } && steps[Self.packets - 1] > 0)
+        #expect(heard.map(\.payload) == later.sentPayloads)
+        #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(Self.packets + 15)).map { $0 })
         loop.stop()
         await loop.plane.shutdown()
     }
 
-    @Test("a group is shown again after a plea in vain, then ever more rarely, until a keyframe has come")
-    func pleas() {
-        var pleas = KeyframePleas()
-        let second: UInt64 = 1_000_000_000
-        var shown: [UInt64] = []
-        // Each second from the tenth on; keyframes came in the fifth and the hundredth.
-        for moment: UInt64 in 10...115 {
-            let isShown = pleas.areInVain(now: moment * second, keyframeNs: (moment < 100 ? 5 : 100) * second)
-            if isShown { shown.append(moment) }
+    @Test("a keyframe that comes while a group is sent ends it")
+    func passed() async throws {
+        let loop = try SteppedLoop(segmentation: true)
+        let (publisher, encoder) = try await Self.cached(loop)
+        let fanout = loop.core.fanout(for: LoopBed.stream)
+        fanout.pointee.noteIgnoredRequest(now: 0)
+        let (viewer, session) = try await Self.watching(loop)
+        loop.core.pauseVideo(session, on: 1)
+        var later = encoder
+        for _ in 0..<20 { later.frame(publisher) }
+        for _ in 0..<30 { loop.step() }
+        loop.core.resumeVideo(session, tributary_monotonic_ns())
+        // The first four of sixty packets went out.
+        later.frame(publisher, key: true, packets: 4)
+        let whole = Self.packets + CatchUpPace.packetsMin + 4
+        for _ in 0..<200 where session.pointee.viewer?.pointee.tracks[0].packets != UInt64(whole) {
+            usleep(1000)
+            loop.step()
         }
-        #expect(shown == [11, 15, 23, 39, 71, 102, 106, 114])
+        viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= whole }
+        let heard = viewer.packets(LoopBed.viewerVideo)
+        #expect(heard.count < Self.packets + 60 && heard.suffix(4).map(\.payload) == later.sentPayloads.suffix(4))
+        #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == heard.indices.map { UInt16($0) })
+        #expect(session.pointee.viewer?.pointee.tracks[0].packets == UInt64(heard.count))
+        loop.stop()
+        await loop.plane.shutdown()
+    }
+
+    @Test("a group is shown again to who has lost something and pleads in vain, ever more rarely; who only pleads is not")
+    func pleas() {
+        var (pleas, clock, still) = (KeyframePleas(), KeyframePleas(), KeyframePleas())
+        var shown: [[UInt64]] = [[], [], []]
+        // Each third second from the twelfth on; keyframes came in the fifth and the 300th. Reports come each second, of one viewer none
+        // from the 30th second to the 36th.
+        for second: UInt64 in 9...600 {
+            let (now, keyframeNs) = (second * 1_000_000_000, (second < 300 ? 5 : 300) * 1_000_000_000 as UInt64)
+            pleas.noteReport(isLossy: true, now: now)
+            clock.noteReport(isLossy: false, now: now)
+            if second < 30 || second >= 36 { still.noteReport(isLossy: false, now: now) }
+            guard second % 3 == 0, second >= 12 else { continue }
+            let isShown = [
+                pleas.areInVain(now: now, keyframeNs: keyframeNs), clock.areInVain(now: now, keyframeNs: keyframeNs),
+                still.areInVain(now: now, keyframeNs: keyframeNs),
+            ]
+            for viewer in 0..<3 where isShown[viewer] { shown[viewer].append(second) }
+        }
+        #expect(shown[0] == [15, 21, 30, 48, 81, 147, 213, 279, 345, 411, 477, 543] && shown[1] == [] && shown[2] == [36])
     }
 
     @Test("a group goes out half as fast when something of it is missed, and faster again by and by")
     func pace() {
         var pace = CatchUpPace()
         let begun = [pace.take(), pace.take()]
-        let slowed = [50, 60, 151, 300, 500].map { (milliseconds: UInt64) in
+        let slowed = [50, 60, 151, 300, 500, 700].map { (milliseconds: UInt64) in
             pace.slow(now: milliseconds * 1_000_000)
             return pace.packets
         }
-        let after = (0..<50).map { _ in pace.take() }
-        #expect(begun == [64, 64] && slowed == [32, 32, 16, 16, 16] && after == Array(16...64) + [64])
+        let after = (0..<8).map { _ in pace.take() }
+        for _ in 0..<240 { _ = pace.take() }
+        #expect(
+            begun == [64, 64] && slowed == [32, 32, 16, 8, 4, 4] && after == [4, 4, 5, 5, 5, 5, 6, 6] && pace.packets == 64)
     }
 
     @Test(

@@ -233,9 +233,20 @@ struct FanoutTrack: ~Copyable {
     func cachedSets(packetsMax: UInt64) -> UInt64? { whole(from: setsIndex, packetsMax: packetsMax) }
 
     private func whole(from index: UInt64, packetsMax: UInt64) -> UInt64? {
-        guard index != 0, index >= ring.oldest + 64 || ring.oldest == 1, ring.slot(at: index) != nil,
-            ring.highest - index < packetsMax
-        else { return nil }
+        guard index != 0, ring.slot(at: index) != nil, isKept(from: index, packetsMax: packetsMax) else { return nil }
         return index
+    }
+
+    /// Where a viewer goes on whom nothing was sent since this position; nil when not all since then is still there, or he needs a keyframe:
+    /// another source or codec has come, or a keyframe.
+    func following(_ last: UInt64, packetsMax: UInt64) -> UInt64? {
+        guard keyframeIndex != 0, keyframeIndex <= last, last >= sourceFirst, last <= ring.highest,
+            isKept(from: last + 1, packetsMax: packetsMax)
+        else { return nil }
+        return last + 1
+    }
+
+    private func isKept(from index: UInt64, packetsMax: UInt64) -> Bool {
+        (index >= ring.oldest + 64 || ring.oldest == 1) && ring.highest &+ 1 &- index <= packetsMax
     }
 }

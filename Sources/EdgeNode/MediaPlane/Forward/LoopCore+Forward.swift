@@ -91,6 +91,13 @@ extension LoopCore {
             for position in first..<track.pointee.pendingCount where track.pointee.pendingIndex(position) < next {
                 send(track.pointee.pendingIndex(position), track, outgoing, session, now)
             }
+            // A keyframe ahead makes what lies before it needless.
+            let keyframe = track.pointee.keyframeIndex
+            if track.pointee.hasPendingKeyframe, keyframe > next, track.pointee.scalable == nil,
+                start(outgoing, at: keyframe, on: outgoing.pointee.layer, session, fanout, now)
+            {
+                return
+            }
             catchUp(track, outgoing, session, fanout, now)
         case .waiting, .paused, .unmatched: break
         }

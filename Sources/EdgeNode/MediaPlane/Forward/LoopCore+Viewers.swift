@@ -194,7 +194,9 @@ extension LoopCore {
     ) {
         let waitedNs = now &- outgoing.pointee.waitingSinceNs
         guard waitedNs >= Self.keyframePatienceNs, fanout.pointee.hasSource else { return }
-        if startCached(outgoing, again: true, session, fanout, now) { return fanout.pointee.noteIgnoredRequest(now: now) }
+        if startCached(outgoing, session, fanout, now) || goOn(outgoing, session, fanout, now) {
+            return fanout.pointee.noteIgnoredRequest(now: now)
+        }
         let target = outgoing.pointee.target
         guard waitedNs >= Self.refreshPatienceNs, target >= 0 else { return }
         let track = fanout.pointee.tracks + target
@@ -245,6 +247,7 @@ extension LoopCore {
         guard let viewer = session.pointee.viewer else { return }
         for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == block.ssrc {
             viewer.pointee.tracks[track].lost = UInt64(max(0, block.cumulativeLost))
+            viewer.pointee.tracks[track].pleas.noteReport(isLossy: block.fractionLost > 0, now: now)
             viewer.pointee.noteBlock(block, now: now)
             viewerLoss(block, of: viewer.pointee.tracks + track, session, now)
         }
@@ -256,16 +259,18 @@ extension LoopCore {
     ) {
         guard let viewer = session.pointee.viewer else { return }
         for track in 0..<viewer.pointee.trackCount where viewer.pointee.tracks[track].ssrc == ssrc {
-            if viewer.pointee.tracks[track].isNewCommand(number, now: now) { viewerWantsKeyframe(session, now) }
+            if viewer.pointee.tracks[track].isNewCommand(number, now: now) { viewerWantsKeyframe(of: ssrc, session, now) }
         }
     }
 
-    func viewerWantsKeyframe(_ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
+    /// - Parameter ssrc: the track's; one that is none of the viewer's stands for all, as some clients give none.
+    func viewerWantsKeyframe(of ssrc: UInt32, _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64) {
         session.pointee.counters.keyframeRequests &+= 1
         guard let viewer = session.pointee.viewer else { return }
         let fanout = session.pointee.fanout
+        let isKnown = (0..<viewer.pointee.trackCount).contains { viewer.pointee.tracks[$0].ssrc == ssrc }
         var wanted: UInt64 = 0
-        for place in 0..<viewer.pointee.trackCount {
+        for place in 0..<viewer.pointee.trackCount where !isKnown || viewer.pointee.tracks[place].ssrc == ssrc {
             let outgoing = viewer.pointee.tracks + place
             if !showAgain(outgoing, session, fanout, now) { wanted |= awaited(by: outgoing, fanout) }
         }
@@ -273,7 +278,8 @@ extension LoopCore {
     }
 
     /// Sends a viewer once more what came since the last keyframe, when it has lost something for good and its pleas for another bring none:
-    /// the next one may be a minute away. New numbers, and timestamps behind those it has seen.
+    /// the next one may be a minute away. New numbers, and later timestamps than those it has seen. Another node is sent nothing twice, as
+    /// all of its viewers would see it; it does this for each of them by itself.
     ///
     /// - Returns: false, and nothing is sent, where a request may still help.
     private func showAgain(
@@ -281,6 +287,7 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) -> Bool {
         guard case .live = outgoing.pointee.state, outgoing.pointee.kind == .video, !outgoing.pointee.isLayered,
+            session.pointee.viewer?.pointee.isNode == false,
             fanout.pointee.hasSource, outgoing.pointee.layer == outgoing.pointee.target
         else { return false }
         let layer = outgoing.pointee.layer
@@ -291,6 +298,7 @@ extension LoopCore {
             outgoing.pointee.pleas.areInVain(now: now, keyframeNs: track.pointee.keyframeArrivalNs)
         else { return false }
         fanout.pointee.noteIgnoredRequest(now: now)
+        outgoing.pointee.catchUpPace = CatchUpPace(packets: CatchUpPace.packetsMin)
         return start(outgoing, at: keyframe, on: layer, again: true, session, fanout, now)
     }
 

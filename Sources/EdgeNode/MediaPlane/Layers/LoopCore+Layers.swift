@@ -129,29 +129,24 @@ extension LoopCore {
         let ageMaxNs = outgoing.pointee.packets == 0 ? Self.youngKeyframeNs : Self.freshKeyframeNs
         let isYoung = target >= 0 && now &- fanout.pointee.tracks[target].keyframeArrivalNs < ageMaxNs
         let isIgnored = fanout.pointee.ignoresRequests
-        if isYoung || isIgnored { _ = startCached(outgoing, again: isIgnored, session, fanout, now) }
+        if isYoung || isIgnored, !startCached(outgoing, session, fanout, now), isIgnored {
+            _ = goOn(outgoing, session, fanout, now)
+        }
         guard case .waiting = outgoing.pointee.state else { return }
         wantKeyframes(fanout, tracks: awaited(by: outgoing, fanout), now)
         wheel.pointee.hasten(fanout.pointee.timer, to: now &+ Self.fanoutTickNs)
     }
 
     /// Starts at a keyframe that the ring holds: the wanted layer's if it has one, else that of the highest below.
-    ///
-    /// - Parameter again: also at one that the viewer was sent before, now and then: no other will come soon.
     func startCached(
-        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, again: Bool, _ session: UnsafeMutablePointer<PeerSession>,
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) -> Bool {
         func start(_ track: Int) -> Bool {
             guard let keyframe = fanout.pointee.tracks[track].cachedKeyframe(packetsMax: Self.cachedPacketsMax) else {
                 return false
             }
-            if self.start(outgoing, at: keyframe, on: track, session, fanout, now) { return true }
-            let keyframeNs = fanout.pointee.tracks[track].keyframeArrivalNs
-            guard again, !outgoing.pointee.isLayered, fanout.pointee.tracks[track].scalable == nil,
-                outgoing.pointee.pleas.mayRepeat(now: now, keyframeNs: keyframeNs)
-            else { return false }
-            return self.start(outgoing, at: keyframe, on: track, again: true, session, fanout, now)
+            return self.start(outgoing, at: keyframe, on: track, session, fanout, now)
         }
         let target = outgoing.pointee.target
         if target >= 0, start(target) { return true }
@@ -161,6 +156,19 @@ extension LoopCore {
             if track != target, isAwaited(track, outgoing, fanout), start(track) { return true }
         }
         return false
+    }
+
+    /// Goes on where a viewer was left who was sent nothing for a while, for one whom no keyframe comes soon.
+    func goOn(
+        _ outgoing: UnsafeMutablePointer<OutgoingTrack>, _ session: UnsafeMutablePointer<PeerSession>,
+        _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
+    ) -> Bool {
+        guard !outgoing.pointee.isLayered, let (old, last) = outgoing.pointee.map.newest,
+            Int(old.track) == outgoing.pointee.target, fanout.pointee.tracks[Int(old.track)].scalable == nil,
+            let next = fanout.pointee.tracks[Int(old.track)].following(last, packetsMax: Self.cachedPacketsMax)
+        else { return false }
+        outgoing.pointee.catchUpPace = CatchUpPace(packets: CatchUpPace.packetsMin)
+        return start(outgoing, at: next, on: Int(old.track), session, fanout, now)
     }
 
     /// Goes on with a track that isn't sent yet if a keyframe of it has come and it is waited for.
@@ -230,6 +238,9 @@ extension LoopCore {
         let next = fanout.pointee.tracks + track
         let before = fanout.pointee.tracks + Int(old.track)
         let last = position(number, old, before)
+        // Nothing is left out, maybe in the middle of a picture.
+        let isNext = old.track == UInt8(truncatingIfNeeded: track) && index == last &+ 1
+        if isNext, !again, last >= next.pointee.sourceFirst, next.pointee.scalable == nil { return old }
         let slot = next.pointee.ring.slot(at: index)
         var shift = LayerShift(
             track: UInt8(truncatingIfNeeded: track), take: again ? old.take &+ 1 : old.take, timestamp: old.timestamp)
@@ -247,9 +258,9 @@ extension LoopCore {
             let ticks = UInt32(truncatingIfNeeded: elapsed / 1000 &* UInt64(next.pointee.clockRate) / 1_000_000)
             shift.timestamp = outgoing.pointee.lastTimestamp &+ old.timestamp &+ ticks &- timestamp
         }
-        if let slot, let sent = before.pointee.ring.slot(at: last),
-            outgoing.pointee.formats[old.format].codec == next.pointee.codec
-        {
+        guard outgoing.pointee.formats[old.format].codec == next.pointee.codec else { return shift }
+        shift.picture = old.picture
+        if let slot, let sent = before.pointee.ring.slot(at: last) {
             shift.picture = before.pointee.numbers(of: sent).shift(old.picture, before: next.pointee.numbers(of: slot))
         }
         return shift

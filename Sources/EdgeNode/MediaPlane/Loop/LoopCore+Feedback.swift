@@ -45,7 +45,7 @@ extension LoopCore {
                 viewerNack(item.first, item.mask, ssrc: feedback.media, session, now)
                 index += 1
             }
-        case .pictureLoss: viewerWantsKeyframe(session, now)
+        case .pictureLoss: viewerWantsKeyframe(of: feedback.media, session, now)
         case .fullIntra:
             var index = 0
             while let item = feedback.fullIntraItem(index, in: bytes) {

@@ -138,8 +138,8 @@ struct ViewerSide: ~Copyable {
     var trackOfFanout = InlineArray<8, Int8>(repeating: -1)
     /// Which of a stream's layers it gets.
     var follower = LayerFollower()
-    /// It passes a source's own layers on to others, who choose.
-    let takesCells: Bool
+    /// It is another node, which passes the stream on.
+    let isNode: Bool
     /// Nil for a viewer whose packets don't say when they were sent.
     let path: UnsafeMutablePointer<ViewerPath>?
     /// What a viewer without transport-wide feedback tells.
@@ -164,7 +164,7 @@ struct ViewerSide: ~Copyable {
     /// Sequence numbers and timestamps begin anywhere (RFC 3550 §5.1).
     init(_ spec: ViewerSpec) {
         trackCount = min(spec.tracks.count, MediaLimits.tracksPerStream)
-        takesCells = spec.takesCells
+        isNode = spec.isNode
         tracks = .allocate(capacity: trackCount)
         path = Self.path(spec)
         for index in 0..<trackCount {

@@ -15,7 +15,7 @@ struct CellLoopTests {
         private var encoder = ScalableEncoder(.l3t3Key, .vp9)
         private var asked = 0
 
-        init(viewerLoop: Int, takesCells: Bool = false) async throws {
+        init(viewerLoop: Int, isNode: Bool = false) async throws {
             bed = try LoopBed(loops: 2)
             (publisher, _) = try await bed.publisher(
                 loop: 0,
@@ -31,7 +31,7 @@ struct CellLoopTests {
                     tracks: [
                         OutgoingTrackSpec(
                             kind: .video, codec: .vp9, payloadType: 102, ssrc: LoopBed.viewerVideo, clockRate: 90000, cname: "c")
-                    ], loop: viewerLoop, takesCells: takesCells))
+                    ], loop: viewerLoop, isNode: isNode))
             try viewer.connect(to: bed.plane, handle)
         }
 
@@ -91,7 +91,7 @@ struct CellLoopTests {
 
     @Test("another node gets everything")
     func whole() async throws {
-        let scene = try await Scene(viewerLoop: 1, takesCells: true)
+        let scene = try await Scene(viewerLoop: 1, isNode: true)
         #expect(await scene.until { scene.viewer.media.count > 200 })
         let seen = Set(scene.layers(200).map { $0.spatial * 3 + $0.temporal })
         #expect(seen.count == 9)

@@ -16,7 +16,7 @@ extension LoopCore {
         _ fanout: UnsafeMutablePointer<Fanout>, _ now: UInt64
     ) {
         let layer = outgoing.pointee.layer
-        guard layer >= 0, !viewer.pointee.takesCells, fanout.pointee.tracks[layer].offersCells,
+        guard layer >= 0, !viewer.pointee.isNode, fanout.pointee.tracks[layer].offersCells,
             let scalable = fanout.pointee.tracks[layer].scalable
         else { return }
         let wanted = outgoing.pointee.wantedCell
