@@ -101,14 +101,17 @@ struct FirstPictureTests {
             let sent = (isNode ? 1 : 2) * Self.packets
             #expect(Self.step(loop, session, until: sent))
             var live = encoder
-            live.frame(publisher)
-            #expect(Self.step(loop, session, until: sent + 3))
-            viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= sent + 3 }
+            for _ in 0..<5 { live.frame(publisher) }
+            #expect(Self.step(loop, session, until: sent + 15))
+            viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= sent + 15 }
             let heard = viewer.packets(LoopBed.viewerVideo)
             #expect(heard.map(\.payload) == (isNode ? [] : encoder.sentPayloads) + live.sentPayloads)
-            #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(sent + 3)).map { $0 })
+            #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(sent + 15)).map { $0 })
             let steps = zip(heard.dropFirst(), heard).map { Int32(bitPattern: $0.header.timestamp &- $1.header.timestamp) }
-            #expect(steps.allSatisfy { $0 >= 0 } && steps[Self.packets - 1] > 0)
+            #expect(steps.allSatisfy { $0 >= 0 } && steps.filter { $0 > 0 }.count == (isNode ? 1 : 2) * (Self.frames + 1) + 4)
+            // The group lasts 0.67 s, and a fifth of that later nothing is later than it was.
+            let last = try #require(heard.last)
+            #expect(last.header.timestamp &- heard[0].header.timestamp == UInt32(Self.frames + 5) * 3000)
             loop.stop()
             await loop.plane.shutdown()
         }
@@ -162,6 +165,45 @@ struct FirstPictureTests {
         #expect(session.pointee.viewer?.pointee.tracks[0].packets == UInt64(heard.count))
         loop.stop()
         await loop.plane.shutdown()
+    }
+
+    @Test(
+        "an old group goes on from the newest timestamp, each picture at a time of its own, and is live in the end",
+        arguments: [(60, 30), (30, 60), (136, 30), (1, 30)] as [(UInt32, UInt32)])
+    func rerun(seconds: UInt32, rate: UInt32) {
+        // The clock wraps in the group, and does so for the viewer.
+        let (first, step) = (UInt32.max - 100_000, 90_000 / rate)
+        let last = first &+ seconds * 90_000
+        var shift = LayerShift(timestamp: 12_345)
+        let seen = shift.moved(last)
+        shift.rerun = Rerun(from: first, live: last)
+        let shown = (0...seconds * rate).map { shift.moved(first &+ $0 * step) &- seen }
+        #expect(shown.first == 1 && zip(shown.dropFirst(), shown).allSatisfy { $0 - $1 >= step / Rerun.speed })
+        let live = shift.rerun.last
+        #expect(shift.moved(live) == live &+ 12_345 && shift.moved(live &+ step) == live &+ step &+ 12_345)
+        #expect(live &- last == seconds * 90_000 / (Rerun.speed - 1) + 1)
+    }
+
+    @Test("an old group goes out at the pace of the clock")
+    func due() {
+        var track = OutgoingTrack(LoopBed.outgoing[0], initialSequence: 1, timestampOffset: 0)
+        var shift = LayerShift(take: 1)
+        shift.rerun = Rerun(from: 90_000, live: 990_000)
+        #expect(track.begin(at: 5, shift: shift))
+        track.rerunSinceNs = 7_000_000_000
+        // Ten seconds in two; an eleventh and a twelfth come meanwhile.
+        let moments: [(seconds: UInt32, afterMs: UInt64)] = [(0, 0), (1, 167), (5, 834), (10, 1667), (12, 2001)]
+        for (seconds, afterMs) in moments {
+            var slot = PacketSlot()
+            slot.timestamp = 90_000 + seconds * 90_000
+            let isDue = [0, 1].map { back in
+                afterMs >= back && track.isDue(&slot, now: track.rerunSinceNs + (afterMs - back) * 1_000_000)
+            }
+            #expect(isDue == [true, false], "\(seconds)")
+        }
+        var live = PacketSlot()
+        live.timestamp = 90_000 + 13 * 90_000
+        #expect(track.isDue(&live, now: track.rerunSinceNs))
     }
 
     @Test("a group is shown again to who has lost something and pleads in vain, ever more rarely; who only pleads is not")

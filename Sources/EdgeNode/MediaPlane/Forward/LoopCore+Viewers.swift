@@ -336,14 +336,14 @@ extension LoopCore {
             guard outgoing.pointee.layer == track, outgoing.pointee.hasBegun, fanout.pointee.tracks[track].clock.isUsable
             else { continue }
             fanout.pointee.tracks[track].isAnnounced = true
-            let timestamp = outgoing.pointee.lastTimestamp
+            let (timestamp, timeline) = outgoing.pointee.reported
             let wall = fanout.pointee.tracks[track].clock.wall(
-                of: timestamp, clockRate: fanout.pointee.tracks[track].clockRate)
+                of: timeline, clockRate: fanout.pointee.tracks[track].clockRate)
             let ntp = NTP.fixed(ns: wall)
             func report(_ ssrc: UInt32, _ packets: UInt64, _ octets: UInt64) {
                 writer.senderReport(
                     SenderReport(
-                        ssrc: ssrc, ntp: ntp, timestamp: outgoing.pointee.outgoing(timestamp),
+                        ssrc: ssrc, ntp: ntp, timestamp: timestamp,
                         packets: UInt32(truncatingIfNeeded: packets), octets: UInt32(truncatingIfNeeded: octets)))
                 outgoing.pointee.cname.withBytes { writer.sourceDescription(ssrc: ssrc, cname: $0) }
             }

@@ -62,6 +62,8 @@ struct OutgoingTrack {
     var waitingSinceNs: UInt64 = 0
     var catchUpPace = CatchUpPace()
     var pleas = KeyframePleas()
+    /// When the last group began that runs faster; 0 for never.
+    var rerunSinceNs: UInt64 = 0
     /// The last full intra request's number, and when it came first.
     private var command: (number: UInt8, atNs: UInt64)?
     /// How long a number counts as a repeat: some senders never change it.
@@ -143,7 +145,8 @@ struct OutgoingTrack {
         let isRedundant = flags.contains(.redundant) && format.redPayloadType != OutgoingFormats.none
         writeFixed(
             slot, payloadType: isRedundant ? format.redPayloadType : format.payloadType, ssrc: ssrc, sequence: sequence,
-            timestampOffset: shift.timestamp, hasExtensions: extensionBytes > 0, hasPadding: flags.contains(.filler), to: place)
+            timestamp: shift.moved(slot.pointee.timestamp), hasExtensions: extensionBytes > 0,
+            hasPadding: flags.contains(.filler), to: place)
         return RTPHeader.fixedBytes + extensionBytes
     }
 
@@ -163,21 +166,21 @@ struct OutgoingTrack {
         }
         writeFixed(
             slot, payloadType: formats[shift.format].rtxPayloadType & 0x7F, ssrc: repair.ssrc, sequence: sequence,
-            timestampOffset: shift.timestamp,
+            timestamp: shift.moved(slot.pointee.timestamp),
             hasExtensions: extensionBytes > 0, hasPadding: false, to: place)
         return (RTPHeader.fixedBytes + extensionBytes, sequence)
     }
 
     @inline(__always)
     private func writeFixed(
-        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, timestampOffset: UInt32,
+        _ slot: UnsafePointer<PacketSlot>, payloadType: UInt8, ssrc: UInt32, sequence: UInt64, timestamp: UInt32,
         hasExtensions: Bool, hasPadding: Bool, to place: UnsafeMutableRawPointer
     ) {
         let marker: UInt8 = slot.pointee.flags.contains(.marker) ? 0x80 : 0
         place.storeByte(0x80 | (hasExtensions ? 0x10 : 0) | (hasPadding ? 0x20 : 0), at: 0)
         place.storeByte(payloadType | marker, at: 1)
         place.storeBigEndian(UInt16(truncatingIfNeeded: sequence), at: 2)
-        place.storeBigEndian(slot.pointee.timestamp &+ timestampOffset, at: 4)
+        place.storeBigEndian(timestamp, at: 4)
         place.storeBigEndian(ssrc, at: 8)
     }
 
@@ -263,5 +266,20 @@ struct OutgoingTrack {
     func firstPending(serial: UInt64) -> Int { serial == caughtUpSerial ? caughtUpCount : 0 }
 
     /// A timestamp on the timeline of the layer sent last, as this viewer sees it.
-    func outgoing(_ timestamp: UInt32) -> UInt32 { timestamp &+ (map.newest?.shift.timestamp ?? firstTimestampOffset) }
+    func outgoing(_ timestamp: UInt32) -> UInt32 { map.newest?.shift.moved(timestamp) ?? timestamp &+ firstTimestampOffset }
+
+    /// The timestamp that a sender report tells the time of, as this viewer sees it, and what on the layer's timeline is of that time: the
+    /// last packet's, unless that is of a group that runs faster.
+    var reported: (timestamp: UInt32, timeline: UInt32) {
+        let timestamp = outgoing(lastTimestamp)
+        return (timestamp, timestamp &- (map.newest?.shift.timestamp ?? firstTimestampOffset))
+    }
+
+    /// Whether a packet may go already, where a group runs faster.
+    func isDue(_ slot: UnsafePointer<PacketSlot>, now: UInt64) -> Bool {
+        let rerun = map.shift(of: map.highest &+ 1).rerun
+        guard rerun.covers(slot.pointee.timestamp) else { return true }
+        let passed = (now &- rerunSinceNs) / 1000 &* UInt64(clockRate) / 1_000_000
+        return UInt64(rerun.ticks(slot.pointee.timestamp)) <= passed &+ 1
+    }
 }

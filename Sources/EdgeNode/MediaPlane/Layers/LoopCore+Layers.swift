@@ -208,19 +208,35 @@ extension LoopCore {
     ) -> Bool {
         var isSwitch = false
         if case .live = outgoing.pointee.state { isSwitch = true }
-        guard beginStretch(outgoing, at: index, of: track, again: again, fanout) else { return false }
+        let isRerun = again || isOld(index, on: fanout.pointee.tracks + track, outgoing, session, now)
+        guard beginStretch(outgoing, at: index, of: track, again: again, isRerun: isRerun, fanout) else { return false }
+        if isRerun { outgoing.pointee.rerunSinceNs = now }
         if isSwitch { fanout.pointee.unsettled += 1 }
         outgoing.pointee.state = .catchingUp(next: index)
         catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
         return true
     }
 
+    /// Whether a keyframe's group is so long that a player would make nothing of it at once. Another node passes on what was sent when.
+    private func isOld(
+        _ index: UInt64, on track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
+        _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64
+    ) -> Bool {
+        guard outgoing.pointee.kind == .video, !outgoing.pointee.isLayered, track.pointee.scalable == nil,
+            session.pointee.viewer?.pointee.isNode == false, index == track.pointee.keyframeIndex
+        else { return false }
+        return now > track.pointee.keyframeArrivalNs && now - track.pointee.keyframeArrivalNs >= Rerun.leastNs
+    }
+
     /// The viewer's numbers go on with a track from this position on.
     func beginStretch(
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, of track: Int, again: Bool = false,
-        _ fanout: UnsafeMutablePointer<Fanout>
+        isRerun: Bool = false, _ fanout: UnsafeMutablePointer<Fanout>
     ) -> Bool {
-        let shift = shift(of: outgoing, to: track, at: index, again: again, fanout)
+        var shift = shift(of: outgoing, to: track, at: index, again: again, fanout)
+        if isRerun, let slot = fanout.pointee.tracks[track].ring.slot(at: index) {
+            shift.rerun = Rerun(from: slot.pointee.timestamp, live: fanout.pointee.tracks[track].lastTimestamp)
+        }
         guard outgoing.pointee.begin(at: index, of: fanout.pointee.tracks + track, shift: shift) else { return false }
         outgoing.pointee.layer = track
         if outgoing.pointee.target < 0 { outgoing.pointee.target = track }
@@ -244,7 +260,7 @@ extension LoopCore {
         let slot = next.pointee.ring.slot(at: index)
         var shift = LayerShift(
             track: UInt8(truncatingIfNeeded: track), take: again ? old.take &+ 1 : old.take, timestamp: old.timestamp)
-        if old.track != shift.track || again {
+        if old.track != shift.track {
             let timestamp = slot?.pointee.timestamp ?? next.pointee.lastTimestamp
             let arrivalNs = slot?.pointee.arrivalNs ?? next.pointee.lastArrivalNs
             let capturedNs =
@@ -256,7 +272,7 @@ extension LoopCore {
             let elapsed = LayerTiming.elapsedNs(
                 captured: capturedNs, arrived: Int64(bitPattern: arrivalNs &- outgoing.pointee.lastArrivalNs))
             let ticks = UInt32(truncatingIfNeeded: elapsed / 1000 &* UInt64(next.pointee.clockRate) / 1_000_000)
-            shift.timestamp = outgoing.pointee.lastTimestamp &+ old.timestamp &+ ticks &- timestamp
+            shift.timestamp = old.moved(outgoing.pointee.lastTimestamp) &+ ticks &- timestamp
         }
         guard outgoing.pointee.formats[old.format].codec == next.pointee.codec else { return shift }
         shift.picture = old.picture

@@ -101,7 +101,10 @@ extension LoopCore {
         let isReportDue = now >= publisher.pointee.nextReportNs
         if isReportDue { publisher.pointee.nextReportNs = now &+ 1_000_000_000 }
         var writer = RTCPWriter(reportScratch)
-        if isReportDue { beginCompound(&writer, session, withBlocks: true, now) }
+        if isReportDue {
+            beginCompound(&writer, session, withBlocks: true, now)
+            askOnce(publisher, of: session.pointee.fanout)
+        }
         writeLoss(session, publisher, &writer, now)
         writeKeyframeRequests(session, publisher, &writer, now)
         writeTransportFeedback(session, publisher, &writer, now)
@@ -164,6 +167,20 @@ extension LoopCore {
         }
     }
 
+    /// Asks a source for a keyframe when its group of pictures grows long and nobody ever has. One that makes none is known by that before
+    /// the ring loses what joiners will have to start from.
+    private func askOnce(_ publisher: UnsafeMutablePointer<PublisherSide>, of fanout: UnsafeMutablePointer<Fanout>) {
+        guard !fanout.pointee.layers.isLayered else { return }
+        for source in 0..<publisher.pointee.trackCount
+        where publisher.pointee.tracks[source].spec.kind == .video && publisher.pointee.tracks[source].keyframes.sent == 0 {
+            let place = Int(fanout.pointee.trackOfSource[source])
+            guard place >= 0 else { continue }
+            let track = fanout.pointee.tracks + place
+            let isLong = track.pointee.ring.highest &- track.pointee.keyframeIndex > UInt64(MediaLimits.shortGroupPackets)
+            if track.pointee.keyframeIndex != 0, isLong { publisher.pointee.tracks[source].keyframes.want() }
+        }
+    }
+
     private func writeKeyframeRequests(
         _ session: UnsafeMutablePointer<PeerSession>, _ publisher: UnsafeMutablePointer<PublisherSide>,
         _ writer: inout RTCPWriter, _ now: UInt64
@@ -172,6 +189,10 @@ extension LoopCore {
             let incoming = publisher.pointee.tracks + track
             guard publisher.pointee.canAsk(track), incoming.pointee.keyframes.take(now: now) else { continue }
             session.pointee.counters.keyframeRequests &+= 1
+            let fanout = session.pointee.fanout
+            if incoming.pointee.keyframes.isIgnored, !fanout.pointee.layers.isLayered {
+                fanout.pointee.noteIgnoredRequest(now: now)
+            }
             let sender = session.pointee.localSSRC
             if incoming.pointee.spec.feedback.pli {
                 append(session, &writer, now) { $0.pictureLoss(sender: sender, media: incoming.pointee.ssrc) }
