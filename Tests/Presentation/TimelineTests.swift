@@ -101,6 +101,82 @@ struct TimelineTests {
         #expect(Set(timeline.periods.map(\.id)).count == 2)
     }
 
+    /// Without the segments of these numbers; sound is the first track.
+    private func losing(_ audio: Set<Int64>, _ video: Set<Int64> = [], of material: RecordedMaterial) -> RecordedMaterial {
+        var rest = material
+        for (track, lost) in [audio, video].enumerated() {
+            let segments = material.periods[0].tracks[track].segments
+            rest.periods[0].tracks[track].segments = SegmentRuns(segments.filter { !lost.contains($0.number) })
+        }
+        return rest
+    }
+
+    /// Numbers of what is played, by period and track, video first.
+    private func numbers(_ timeline: Timeline) -> [[[Int64]]] {
+        timeline.periods.map { $0.tracks.map { $0.track.segments.map(\.number) } }
+    }
+
+    @Test("a missing segment of sound silences nothing but itself")
+    func silentHole() throws {
+        let timeline = try #require(Timeline([losing([3], of: material("a", seconds: 12))], gaps: .keep))
+        #expect(numbers(timeline) == [[[1, 2, 3], [1, 2]], [[4, 5, 6], [4, 5, 6]]])
+        #expect(timeline.periods.map(\.startUs) == [0, 6_000_000] && timeline.durationUs == 12_000_000)
+        #expect(timeline.periods.map(\.wallStartUs) == [tenOClockUs, tenOClockUs + 6_000_000])
+        #expect(timeline.periods[1].tracks.map(\.presentationTimeOffset) == [900_000 + 3 * 180_000, 480_000 + 3 * 96_000])
+        #expect(timeline.periods.map(\.id) == ["edge-1.a.0.1", "edge-1.a.0.4"])
+        #expect(timeline.periods.flatMap { faults(in: $0) } == [])
+    }
+
+    @Test("sound that goes on where there are no pictures any more, or not yet, begins no period")
+    func soundBeyond() throws {
+        let ended = losing([3], [4, 5, 6], of: material("a", seconds: 12))
+        #expect(numbers(try #require(Timeline([ended], gaps: .keep))) == [[[1, 2, 3], [1, 2]]])
+        let before = try #require(Timeline([losing([3], [4], of: material("a", seconds: 8, isGrowing: true))], gaps: .keep))
+        #expect(numbers(before) == [[[1, 2, 3], [1, 2]]] && before.isGrowing && before.durationUs == 6_000_000)
+        let after = try #require(Timeline([losing([3], of: material("a", seconds: 8, isGrowing: true))], gaps: .keep))
+        #expect(numbers(after) == [[[1, 2, 3], [1, 2]], [[4], [4]]] && after.isGrowing)
+        #expect(after.periods[0] == before.periods[0])
+    }
+
+    @Test("a hole in the sound alone lets no other node in between, and no gap where a sender's clock drifted")
+    func holeAmong() throws {
+        let first = losing([3], of: material("a", seconds: 20))
+        let inside = material("b", node: "edge-2", startSecond: 4, seconds: 10)
+        let alone = try #require(Timeline([inside, first], gaps: .collapse))
+        #expect(numbers(alone).map(\.[0]) == [[1, 2, 3], [4, 5, 6, 7, 8, 9, 10]])
+        var second = losing([2], of: material("c", startSecond: 22.3))
+        second.periods[0].continues = true
+        let drifted = try #require(Timeline([first, second], gaps: .keep))
+        #expect(drifted.periods.map(\.startUs) == [0, 6_000_000, 20_000_000, 24_000_000] && drifted.durationUs == 30_000_000)
+        // The pictures go on without a key frame, so nothing of them or their sound is left out.
+        let video = second.periods[0].tracks[1].segments
+        second.periods[0].tracks[1].segments = SegmentRuns(
+            video.map { IndexedSegment(number: $0.number, time: $0.time, duration: $0.duration, startsWithSync: $0.number == 1) })
+        #expect(numbers(try #require(Timeline([second], gaps: .keep))) == [[[1, 2], [1]], [[3, 4, 5], [3, 4, 5]]])
+    }
+
+    @Test(
+        "random holes in both tracks: all pictures are there, and all their sound, each once",
+        arguments: 1...20 as ClosedRange<UInt64>)
+    func randomHoles(seed: UInt64) throws {
+        var generator = SeededGenerator(state: seed)
+        var audio: Set<Int64> = []
+        var video: Set<Int64> = []
+        for number in 1...60 as ClosedRange<Int64> {
+            if Int.random(in: 0..<6, using: &generator) == 0 { audio.insert(number) }
+            if Int.random(in: 0..<6, using: &generator) == 0 { video.insert(number) }
+        }
+        let timeline = try #require(Timeline([losing(audio, video, of: material("a", seconds: 120))], gaps: .keep))
+        func played(_ kind: String) -> [Int64] {
+            timeline.periods.flatMap(\.tracks).map(\.track).filter { $0.kind == kind }.flatMap { $0.segments.map(\.number) }
+        }
+        #expect(played("video") == (1...60).filter { !video.contains($0) })
+        #expect(played("audio") == (1...60).filter { !video.contains($0) && !audio.contains($0) })
+        #expect(timeline.periods.flatMap { faults(in: $0) } == [])
+        let beganUs = timeline.periods[0].wallStartUs
+        #expect(timeline.periods.allSatisfy { $0.startUs == $0.wallStartUs - beganUs })
+    }
+
     @Test("a growing recording keeps ids and starts of what was there before")
     func growing() throws {
         let before = try #require(Timeline([material("a"), material("b", startSecond: 60, isGrowing: true)], gaps: .keep))

@@ -186,6 +186,53 @@ struct JournalTests {
         #expect(Set(mpd.periods.map(\.id)).count == 3)
     }
 
+    /// Names of the objects that a playlist lists between its discontinuities.
+    private func listed(_ playlist: String) -> [[String]] {
+        playlist.components(separatedBy: "#EXT-X-DISCONTINUITY\n").map { part in
+            part.split(separator: "\n").filter { !$0.hasPrefix("#") }.compactMap {
+                $0.prefix { $0 != "?" }.split(separator: "/").last.map(String.init)
+            }
+        }
+    }
+
+    @Test(
+        "timelines go on behind a hole in one track with what both have, and nothing else of the other is missing",
+        arguments: [
+            (.audio, [3], [0, 12_000_467], [[1, 2, 3], [4, 5, 6]], [[1, 2], [4, 5, 6]]),
+            (.audio, [1, 3], [0, 12_000_467], [[1, 2, 3], [4, 5, 6]], [[2], [4, 5, 6]]),
+            (.audio, [2, 4], [0, 8_000_233, 16_000_778], [[1, 2], [3, 4], [5, 6]], [[1], [3], [5, 6]]),
+            (.video, [3], [0, 8_000_233], [[1, 2], [4, 5, 6]], [[1, 2], [4, 5, 6]]),
+        ] as [(LaneKind, [Int], [Int64], [[Int]], [[Int]])])
+    func holeInOneOnTimelines(kind: LaneKind, lost: [Int], startsUs: [Int64], video: [[Int]], audio: [[Int]]) throws {
+        let text = JournalText("one", segments: 6)
+        let bytes = text.bytes + gone(lost, kinds: [kind], at: text.startUs)
+        let session = try #require(RecordedSession.read(bytes, directory: text.directory)).session
+        let recording = try #require(IndexedRecording(session.row, node: "edge-a"))
+        let material = RecordedMaterial(recording: recording, periods: session.indexed, isGrowing: false)
+        let timeline = try #require(Timeline([material], gaps: .collapse))
+
+        let firsts = zip(video, audio).map { [$0[0], $1[0]] }
+        let counts = zip(video, audio).map { [$0.count, $1.count] }
+        let mpd = timeline.mpd(addresses: ObjectAddresses(), isDynamic: false)
+        #expect(mpd.periods.map(\.startUs) == startsUs && Set(mpd.periods.map(\.id)).count == startsUs.count)
+        #expect(mpd.periods.map { $0.tracks.map(\.startNumber) } == firsts)
+        #expect(mpd.periods.map { $0.tracks.map(\.timeline.count) } == counts)
+        #expect(mpd.periods.allSatisfy { $0.tracks.allSatisfy { $0.timeline.breaks == [0] } })
+        for (rendition, numbers) in [(Timeline.Rendition.video, video), (Timeline.Rendition.audio, audio)] {
+            let playlist = try #require(timeline.mediaPlaylist(rendition, addresses: ObjectAddresses())).text()
+            let head = rendition == .video ? "seg_one_000" : "audio_seg_one_000"
+            #expect(listed(playlist) == numbers.map { $0.map { "\(head)\($0).m4s" } })
+        }
+        let clip = try #require(ClipPlan(timeline, wallUs: text.startUs..<text.startUs + 60_000_000))
+        #expect(clip.sections.map { $0.lanes.map(\.track.segments.count) } == counts)
+
+        // By the clock, what is behind a hole stands where it was.
+        let kept = try #require(Timeline([material], gaps: .keep))
+        #expect(kept.periods.map(\.startUs) == (kind == .audio ? startsUs : [0, 12_000_467]))
+        let behind = try #require(kept.periods.last?.tracks.first)
+        #expect(behind.presentationTimeOffset == behind.track.segments.first?.time)
+    }
+
     @Test("numbers go on behind what is gone, and behind what is lost where that began")
     func numbersStayTaken() throws {
         let text = JournalText("one", segments: 3, end: .none)

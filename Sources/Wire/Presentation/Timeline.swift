@@ -79,7 +79,7 @@ public struct Timeline: Sendable, Equatable {
         let stretches = material.flatMap { Self.stretches(of: $0) }.sorted {
             ($0.period.wallStartUs, $0.period.id) < ($1.period.wallStartUs, $1.period.id)
         }
-        let placed = Self.decodable(Self.withoutOverlap(stretches))
+        let placed = Self.decodable(Self.withoutOverlap(stretches)).flatMap { Self.withoutHoles($0) }
         guard let first = placed.first, let last = placed.last else { return nil }
         var periods: [TimelinePeriod] = []
         var endUs: Int64 = 0
@@ -132,18 +132,16 @@ public struct Timeline: Sendable, Equatable {
     private static func stretches(of material: RecordedMaterial) -> [Stretch] {
         var stretches: [Stretch] = []
         for period in material.periods {
-            let tracks = period.tracks.map { (track: $0, runs: $0.segments.unbroken) }.filter { !$0.runs.isEmpty }
-                .sorted { rank($0.track) < rank($1.track) }
+            let tracks = period.tracks.filter { !$0.segments.isEmpty }.sorted { rank($0) < rank($1) }
             guard let lead = tracks.first else { continue }
-            for (index, run) in lead.runs.enumerated() {
+            let runs = lead.segments.unbroken
+            for (index, run) in runs.enumerated() {
                 // At the growing end a track that is ahead of the other is not cut: the other will come as far.
-                let isOpen = material.isGrowing && period == material.periods.last && index == lead.runs.count - 1
-                let others = tracks.dropFirst().compactMap { other in
-                    overlapping(other.runs, of: other.track, with: run, of: lead.track, isOpen: isOpen)
-                }
-                let tracks = [with(lead.track, run)] + others
+                let isOpen = material.isGrowing && period == material.periods.last && index == runs.count - 1
+                let others = tracks.dropFirst().compactMap { overlapping($0, with: run, of: lead, isOpen: isOpen) }
+                let tracks = [with(lead, run)] + others
                 if let made = make(tracks, period, material.recording) {
-                    let isWhole = run.first?.time == lead.track.timeAtStart
+                    let isWhole = run.first?.time == lead.timeAtStart
                     stretches.append(
                         Stretch(period: made, isGrowing: false, continues: period.continues && isWhole))
                 }
@@ -161,22 +159,24 @@ public struct Timeline: Sendable, Equatable {
         return track
     }
 
-    /// The part of a track that goes with a run of the lead track: the run that shares most time with it, cut to it.
+    /// The part of a track that goes with a run of the lead track; it may have holes of its own. What mostly lies in a hole of the lead goes
+    /// with neither side: tracks are cut together, but not to the microsecond.
     private static func overlapping(
-        _ runs: [SegmentRuns], of track: IndexedTrack, with lead: SegmentRuns, of leadTrack: IndexedTrack, isOpen: Bool
+        _ track: IndexedTrack, with run: SegmentRuns, of lead: IndexedTrack, isOpen: Bool
     ) -> IndexedTrack? {
-        guard let leadSpan = span(lead, leadTrack) else { return nil }
-        let cut = runs.map { run in
-            let first = run.partitioningIndex { offsetUs($0.time + $0.duration, track) > leadSpan.start }
-            let end = isOpen ? run.endIndex : run.partitioningIndex { offsetUs($0.time, track) >= leadSpan.end }
-            return run.part(first..<max(first, end))
+        guard let leadSpan = span(run, lead) else { return nil }
+        let segments = track.segments
+        let isFirst = run.first == lead.segments.first
+        let isLast = run.last == lead.segments.last
+        let first = segments.partitioningIndex {
+            offsetUs($0.time + (isFirst ? $0.duration : $0.duration / 2), track) > leadSpan.start
         }
-        let best = cut.max { length($0, track) < length($1, track) }
-        return best.flatMap { $0.isEmpty ? nil : with(track, $0) }
-    }
-
-    private static func length(_ segments: SegmentRuns, _ track: IndexedTrack) -> Int64 {
-        span(segments, track).map { $0.end - $0.start } ?? 0
+        let end =
+            isOpen
+            ? segments.endIndex
+            : segments.partitioningIndex { offsetUs($0.time + (isLast ? 0 : $0.duration / 2), track) >= leadSpan.end }
+        let part = segments.part(first..<max(first, end))
+        return part.isEmpty ? nil : with(track, part)
     }
 
     /// Start and end relative to the period's start, microseconds.
@@ -259,26 +259,78 @@ public struct Timeline: Sendable, Equatable {
     /// What is left of a period when only lead segments that begin at or after an instant are kept, from the first that can be decoded on.
     private static func trimmed(_ period: TimelinePeriod, fromUs: Int64) -> TimelinePeriod? {
         guard let lead = period.tracks.first else { return nil }
-        func wallUs(_ segment: IndexedSegment) -> Int64 {
-            period.wallStartUs
-                + scaled(segment.time - lead.presentationTimeOffset, from: lead.track.timescale, to: 1_000_000)
+        let segments = lead.track.segments
+        let reached = segments.partitioningIndex { period.wallStartUs + offsetUs($0.time, lead) >= fromUs }
+        guard reached < segments.count else { return nil }
+        let first = segments[segments.firstSync(from: reached) ?? reached]
+        let left = period.tracks.map { $0.track.segments.touching(instant(first.time, of: lead, in: $0), .max) }
+        guard var rest = part(of: period, left) else { return nil }
+        rest.durationUs = period.wallEndUs - rest.wallStartUs
+        return rest.durationUs > 0 ? rest : nil
+    }
+
+    /// A period with some segments of each of its tracks, from the lead's first one to its last; nil without any of the lead's.
+    private static func part(of period: TimelinePeriod, _ segments: [SegmentRuns]) -> TimelinePeriod? {
+        guard let lead = period.tracks.first, let own = segments.first, let first = own.first, let last = own.last else {
+            return nil
         }
-        let reached = lead.track.segments.partitioningIndex { wallUs($0) >= fromUs }
-        guard reached < lead.track.segments.count else { return nil }
-        let first = lead.track.segments[lead.track.segments.firstSync(from: reached) ?? reached]
-        let skipped = first.time - lead.presentationTimeOffset
-        var rest = period
-        rest.id = "\(period.source).\(first.number)"
-        rest.wallStartUs = wallUs(first)
-        rest.durationUs = period.durationUs - (rest.wallStartUs - period.wallStartUs)
-        guard rest.durationUs > 0 else { return nil }
-        rest.tracks = period.tracks.compactMap { entry in
-            let offset =
-                entry.presentationTimeOffset + scaled(skipped, from: lead.track.timescale, to: entry.track.timescale)
-            let segments = entry.track.segments.touching(offset, .max)
-            return segments.isEmpty
-                ? nil : TimelineTrack(track: with(entry.track, segments), presentationTimeOffset: offset)
+        var part = period
+        part.id = "\(period.source).\(first.number)"
+        part.wallStartUs = period.wallStartUs + offsetUs(first.time, lead)
+        part.durationUs = offsetUs(last.time + last.duration, lead) - offsetUs(first.time, lead)
+        part.tracks = zip(period.tracks, segments).compactMap { entry, segments in
+            segments.isEmpty
+                ? nil
+                : TimelineTrack(
+                    track: with(entry.track, segments), presentationTimeOffset: instant(first.time, of: lead, in: entry))
         }
-        return rest
+        return part
+    }
+
+    /// Microseconds from the period's start.
+    private static func offsetUs(_ time: Int64, _ entry: TimelineTrack) -> Int64 {
+        scaled(time - entry.presentationTimeOffset, from: entry.track.timescale, to: 1_000_000)
+    }
+
+    /// The instant of the lead's `time` in another track of its period.
+    private static func instant(_ time: Int64, of lead: TimelineTrack, in entry: TimelineTrack) -> Int64 {
+        entry.presentationTimeOffset
+            + scaled(time - lead.presentationTimeOffset, from: lead.track.timescale, to: entry.track.timescale)
+    }
+
+    // MARK: holes beside the lead
+
+    /// Begins a period wherever a track beside the lead goes on behind a hole. What the lead has beside that hole stays with what came
+    /// before, as if the other track had ended there.
+    private static func withoutHoles(_ stretch: Stretch) -> [Stretch] {
+        let period = stretch.period
+        let cutsUs = Set(period.tracks.dropFirst().flatMap { resumptionsUs($0) }).sorted()
+        guard !cutsUs.isEmpty else { return [stretch] }
+        let pieces = period.tracks.map { split($0, atUs: cutsUs) }
+        var parts = (0...cutsUs.count).compactMap { place in part(of: period, pieces.map { $0[place] }) }
+        // Where the lead reaches the end the last part does, too, with what the other has beyond it.
+        if let last = parts.indices.last, pieces.first?.last?.isEmpty == false {
+            parts[last].durationUs = period.wallEndUs - parts[last].wallStartUs
+        }
+        return parts.enumerated().map { index, part in
+            Stretch(
+                period: part, isGrowing: stretch.isGrowing && index == parts.count - 1,
+                continues: index > 0 || stretch.continues)
+        }
+    }
+
+    /// Where a track goes on behind a hole, microseconds from its period's start.
+    private static func resumptionsUs(_ entry: TimelineTrack) -> [Int64] {
+        let segments = entry.track.segments
+        return segments.timeline.breaks.dropFirst().map { offsetUs(segments[$0].time, entry) }
+    }
+
+    /// A track's segments before, between and behind some instants, by where their middle lies.
+    private static func split(_ entry: TimelineTrack, atUs cutsUs: [Int64]) -> [SegmentRuns] {
+        let segments = entry.track.segments
+        let places = cutsUs.map { cutUs in
+            segments.partitioningIndex { offsetUs($0.time + $0.duration / 2, entry) >= cutUs }
+        }
+        return zip([0] + places, places + [segments.count]).map { segments.part($0..<$1) }
     }
 }
