@@ -99,10 +99,10 @@ final class RecorderEnvironment: Sendable {
         var closed = 0
         for key in journals {
             do throws(StoreError) {
-                let session = try repair.repair(key, reason: "the process ended without closing it")
-                if let session { index.put(session) }
-                try shipper?.adoptNow(key)
-                guard let session else { continue }
+                let outcome = try repair.repair(key, reason: "the process ended without closing it")
+                if let session = outcome.session { index.put(session) }
+                try shipper?.adoptNow(key, isRemoved: outcome == .removed)
+                guard let session = outcome.session else { continue }
                 hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
                 log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
                 closed += 1

@@ -283,14 +283,14 @@ final class StreamTask {
         let tool = environment.repair
         repairs.removeAll { key in
             do throws(StoreError) {
-                let session = try tool.repair(key, reason: "storage failed")
-                if let session {
+                let outcome = try tool.repair(key, reason: "storage failed")
+                if let session = outcome.session {
                     environment.index.put(session)
                     announceEnd(session, reason: nil)
                 } else if let id = JournalName.id(of: key) {
                     environment.index.remove(id)
                 }
-                try environment.shipper?.adoptNow(key)
+                try environment.shipper?.adoptNow(key, isRemoved: outcome == .removed)
                 return true
             } catch {
                 return false

@@ -51,6 +51,20 @@ struct ShipPlanTests {
         #expect(plan.recordings.isEmpty && plan.pendingBytes == 0)
     }
 
+    @Test("a journal that is gone takes nothing out of the store but what only announced the recording", arguments: [0, 1, 2])
+    func journalGone(sent: Int) {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "a", stream: "s", directory: "d", startUs: 1, journalEnd: 10)
+        // The first is an initialization object.
+        for number in 0...2 { plan.add(object(number, end: Int64(number) * 100), to: "a") }
+        for _ in 0..<sent {
+            for task in plan.next(nowNs: 1) { plan.finish(task, .done(bytes: 1000), nowNs: 1) }
+        }
+        plan.loseJournal(of: "a")
+        #expect(plan.next(nowNs: 1).map(\.work) == (sent == 0 ? [.withdraw] : []))
+        #expect(plan.pendingBytes == 0 && plan.isIdle == (sent > 0))
+    }
+
     @Test("when something of a stream arrived last is forgotten of streams that are gone, once they are many")
     func lastUploads() {
         var state = Shipper.State(plan: ShipPlan(limit: 4, seed: 1))

@@ -183,6 +183,14 @@ struct ShipPlan: Sendable {
         if recording.current == nil { recordings[id] = nil } else { recordings[id]?.isForgotten = true }
     }
 
+    /// The journal of a recording is gone from the spool, and with it what would have to be sent. The journal in the store stays with what it
+    /// names, of which nothing else tells; one that only announced the recording goes.
+    mutating func loseJournal(of id: String) {
+        guard let known = recordings[id] else { return }
+        let hasSent = known.shipped > 0 || known.published > 0 || known.budget.media > 0 || known.current?.object != nil
+        if hasSent { forget(id) } else { withdraw(id: id, stream: known.stream, directory: known.directory) }
+    }
+
     // MARK: What to do
 
     /// What to begin now.
