@@ -54,6 +54,26 @@ struct RepairTests {
         #expect(String(decoding: try place.bytes(text.path), as: UTF8.self).split(separator: "\"gone\"").count == 2)
     }
 
+    @Test("what is sent while it is looked for is not gone", arguments: [0, 3, 13])
+    func sentMeanwhile(number: Int) throws {
+        let key = try ObjectKey(text.path)
+        let log = try UploadLog(store: place.store, journal: key)
+        let sent = try ObjectKey(text.objects[number])
+        let counts = Counts()
+        let tool = repair(
+            counts,
+            head: { [store = place.store] (key) throws(StoreError) in
+                // As uploads end: noted first.
+                if key == sent {
+                    try log.add(key.name, bytes: 50_000)
+                    try store.deleteNow(key)
+                }
+                return try store.headNow(key)
+            })
+        let closed = try #require(try tool.repair(key, reason: "a test").session)
+        #expect(closed.segmentCount == 12 && counts.all == [])
+    }
+
     @Test("a session with nothing in it is removed; one whose journal is gone is left to whoever removed it")
     func nothing() throws {
         let counts = Counts()

@@ -59,8 +59,8 @@ struct SessionRepair {
         }
         guard !read.isEnded else { return .ended(read) }
         if wholeBytes < bytes.count { try journal.truncate(to: Int64(wholeBytes)) }
-        let uploads = try UploadLog(store: store, journal: journalKey).read()
-        var work = Work(repair: self, directory: directory, journal: journal, uploads: uploads, session: read)
+        let log = try UploadLog(store: store, journal: journalKey)
+        var work = Work(repair: self, directory: directory, journal: journal, log: log, uploads: try log.read(), session: read)
         let gone = try work.checkSegments()
         if gone > 0 { lost(journalKey, gone) }
         try work.salvage()
@@ -93,8 +93,9 @@ struct SessionRepair {
         let repair: SessionRepair
         let directory: SessionDirectory
         let journal: AppendFile
-        /// What is not here any more because it is in the remote store.
-        let uploads: UploadLog.Contents
+        let log: UploadLog
+        /// What is not here any more because it is in the remote store; uploads go on meanwhile.
+        var uploads: UploadLog.Contents
         var session: RecordedSession
 
         /// All of them with one flush.
@@ -108,14 +109,17 @@ struct SessionRepair {
         ///
         /// - Returns: how many are gone.
         mutating func checkSegments() throws(StoreError) -> Int {
-            var gone: Set<String> = []
+            var missing: [(name: String, bytes: Int64?)] = []
             for track in session.periods.flatMap(\.tracks) where !track.segments.isEmpty {
-                if try !isThere(track.initialization, bytes: nil) { gone.insert(track.initialization) }
+                if try !isThere(track.initialization, bytes: nil) { missing.append((track.initialization, nil)) }
                 for segment in track.segments {
                     let name = track.objectName(segment.number)
-                    if try !isThere(name, bytes: segment.bytes) { gone.insert(name) }
+                    if try !isThere(name, bytes: segment.bytes) { missing.append((name, segment.bytes)) }
                 }
             }
+            // What was sent meanwhile was noted before its file went.
+            if !missing.isEmpty { uploads = try log.read() }
+            let gone = Set(missing.filter { !uploads.has($0.name, bytes: $0.bytes) }.map(\.name))
             let before = session.segmentCount
             try write(session.lines(losing: { gone.contains($0) }, clock: repair.clock))
             return before - session.segmentCount
@@ -157,7 +161,10 @@ struct SessionRepair {
             let temporary = try directory.object(name + FileStore.temporarySuffix)
             let isFinished = try isThere(name, bytes: nil)
             if !isFinished { guard try isThere(temporary.name, bytes: nil) else { return nil } }
-            guard try isThere(track.initialization, bytes: nil) else { return nil }
+            if try !isThere(track.initialization, bytes: nil) {
+                uploads = try log.read()
+                guard uploads.has(track.initialization, bytes: nil) else { return nil }
+            }
             let source = isFinished ? key : temporary
             let bytes = try repair.store.readNow(source, limit: SessionRepair.segmentBytesMax)
             let scan = FragmentScanner(bytes)
