@@ -83,4 +83,42 @@ struct SpoolLossTests {
         #expect(try sent(info.recordDirectory, info.id) == before)
         #expect(names(before).isSubset(of: try away.names(info.recordDirectory)))
     }
+
+    @Test("a write-off of which only a part got into the journal is made whole", arguments: [0, 1, 2])
+    func tornWriteOff(wholeLines: Int) async throws {
+        remote.set { $0.fault = .unavailable(reason: "away") }
+        let feed = try RecorderFeed()
+        let first = try await recorder(feed)
+        try await first.start(stream: "demo", key: RecordingDirectory.key("demo"))
+        feed.send(media())
+        #expect(await eventually { first.metrics.segments >= 12 })
+        await first.stopAll()
+        let row = try #require(first.recordings().sessions.first)
+        let key = try ObjectKey("\(row.recordDir)/\(JournalName.of(row.id))")
+        let whole = try #require(RecordedSession.read(try spool.bytes(key.path), directory: row.recordDir)?.session)
+        // Picture and sound of the third segment.
+        let lost = names(whole).filter { $0.hasSuffix("_0003.m4s") }
+        #expect(lost.count == 2)
+        for name in lost { try spool.store.deleteNow(try ObjectKey("\(row.recordDir)/\(name)")) }
+        let lines = whole.lines(losing: { lost.contains($0) }, clock: UpdateClock(now: { row.updatedAt + 1 }))
+        #expect(lines.count == 2)
+        let torn = (lines.map { $0.encoded() } + [whole.closingLine(at: row.updatedAt + 9, reason: nil).encoded()])[wholeLines]
+        try spool.store.appendingNow(key, exclusively: false).append(
+            lines.prefix(wholeLines).flatMap { $0.encoded() } + torn.dropLast(torn.count / 2))
+        // Once both holes are told of, only the same process knows that the row is not: it tries again.
+        if wholeLines == 2 {
+            let length = try first.environment.shipper?.writeOffNow(lost, in: key, try ObjectKey(row.recordDir))
+            #expect(try length == Int64(spool.bytes(key.path).count))
+        }
+
+        remote.set { $0.fault = nil }
+        let second = try await recorder()
+        #expect(await eventually { isShipped(second) })
+        await second.stopAll()
+        let sent = try sent(row.recordDir, row.id)
+        #expect(names(sent) == names(whole).subtracting(lost))
+        #expect(sent.closing?.segments == Int64(sent.segmentCount))
+        let objects = try ManifestCheck(away, row.recordDir).check(isStatic: true, periods: 2, seconds: nil)
+        #expect(objects == Set(try away.names(row.recordDir).filter { $0.hasSuffix(".m4s") }))
+    }
 }
