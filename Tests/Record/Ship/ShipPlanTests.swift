@@ -17,7 +17,12 @@ struct ShipPlanTests {
         plan.withdraw(id: "a", stream: "s", directory: announced)
         let isSame = announced == "d1"
         #expect(plan.pendingBytes == (isSame ? 0 : 1000))
-        #expect(plan.next(nowNs: 1).map(\.work) == [isSame ? .withdraw : .object(object(1, end: 20))])
+        let tasks = plan.next(nowNs: 1)
+        let expected: [ShipPlan.Work] = isSame ? [.withdraw] : [.object(object(1, end: 20)), .withdraw]
+        #expect(tasks.map(\.work) == expected)
+        #expect(tasks.last?.directory == announced && tasks.allSatisfy { $0.recordingID == "a" })
+        for task in tasks { plan.finish(task, .done(bytes: 1000), nowNs: 1) }
+        #expect(plan.recordings.keys.sorted() == (isSame ? [] : ["a"]) && plan.pendingBytes == 0)
     }
 
     @Test(

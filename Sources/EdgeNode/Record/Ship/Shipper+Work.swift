@@ -190,7 +190,7 @@ extension Shipper {
 
     private func withdraw(_ task: ShipPlan.Task, _ directory: ObjectKey) async throws(ShipError) {
         do throws(StoreError) {
-            try await remote.delete(try directory.appending(JournalName.of(task.id)))
+            try await remote.delete(try directory.appending(JournalName.of(task.recordingID)))
         } catch {
             throw ShipError(remote: error)
         }
