@@ -83,6 +83,8 @@ final class StreamTask {
         guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs)
         else { return }
         let id = RecordingLayout.newID(atUs: nowUs)
+        // Here and now: a stop that comes before the task has begun must find it.
+        guard shipper.expectClaim(directory, id: id, stream: stream) else { return }
         claimedIDs.append(id)
         Task { await shipper.claim(directory, id: id, stream: stream, node: node) }
     }

@@ -73,4 +73,42 @@ struct ClaimTests {
         #expect(left.contains("\(directory)/\(name)") && left.allSatisfy { $0.hasPrefix(directory + "/") })
         await recorder.stopAll()
     }
+
+    @Test("one that is given up before the store was asked, or while it is being asked", arguments: [false, true])
+    func givenUp(isAsked: Bool) async throws {
+        let recorder = try await recorder()
+        let shipper = try #require(recorder.environment.shipper)
+        let directory = try ObjectKey("demo/2026/11/21")
+        remote.set { ($0.delay, $0.delaysOnlyWrites) = (.milliseconds(300), true) }
+        #expect(shipper.expectClaim(directory, id: "one", stream: "demo"))
+        #expect(!shipper.expectClaim(directory, id: "two", stream: "demo"))
+        if !isAsked { shipper.releaseClaims(ids: ["one"]) }
+        async let claim: Void = shipper.claim(directory, id: "one", stream: "demo", node: "edge-a", bound: .seconds(60))
+        if isAsked {
+            #expect(await eventually { remote.attempts > 0 })
+            shipper.releaseClaims(ids: ["one"])
+        }
+        // Nobody gets what was given up.
+        #expect(shipper.takeClaim(directory, stream: "demo") == nil)
+        await claim
+        #expect(await eventually { isShipped(recorder) })
+        #expect(remote.puts.count == (isAsked ? 1 : 0))
+        #expect(try await objects().isEmpty)
+        #expect(!shipper.isClaiming && shipper.expectClaim(directory, id: "two", stream: "demo"))
+        await recorder.stopAll(uploadsWithin: .milliseconds(100))
+    }
+
+    @Test("who stops waits for the answer, and takes back what was given up")
+    func stopped() async throws {
+        let recorder = try await recorder()
+        let shipper = try #require(recorder.environment.shipper)
+        let directory = try ObjectKey("demo/2026/11/21")
+        remote.set { ($0.delay, $0.delaysOnlyWrites) = (.milliseconds(300), true) }
+        #expect(shipper.expectClaim(directory, id: "one", stream: "demo"))
+        let claim = Task { await shipper.claim(directory, id: "one", stream: "demo", node: "edge-a", bound: .seconds(60)) }
+        shipper.releaseClaims(ids: ["one"])
+        await recorder.stopAll(uploadsWithin: .seconds(60))
+        #expect(try await objects().isEmpty)
+        await claim.value
+    }
 }
