@@ -36,7 +36,7 @@ struct RepairTests {
             try repair(counts, head: { (_) throws(StoreError) in throw refused }).repair(key, reason: "a test")
         }
         #expect(try place.bytes(text.path) == text.bytes)
-        let closed = try #require(try repair(counts).repair(key, reason: "a test"))
+        let closed = try #require(try repair(counts).repair(key, reason: "a test").session)
         #expect(closed.isEnded && closed.segmentCount == 12 && counts.all == [])
     }
 
@@ -46,11 +46,43 @@ struct RepairTests {
         // Of the track of pictures the second and the third, of the other one the last.
         for place in [2, 3, 13] { try self.place.store.deleteNow(try ObjectKey(text.objects[place])) }
         let counts = Counts()
-        let closed = try #require(try repair(counts).repair(key, reason: "a test"))
+        let closed = try #require(try repair(counts).repair(key, reason: "a test").session)
         #expect(closed.segmentCount == 9 && counts.all == [3])
         #expect(closed.periods[0].tracks.map { $0.segments.map(\.number) } == [[1, 4, 5, 6], [1, 2, 3, 4, 5]])
-        #expect(try repair(counts).repair(key, reason: "a test") == closed && counts.all == [3])
+        #expect(try repair(counts).repair(key, reason: "a test") == .ended(closed) && counts.all == [3])
         // A hole costs one line, however long it is.
         #expect(String(decoding: try place.bytes(text.path), as: UTF8.self).split(separator: "\"gone\"").count == 2)
+    }
+
+    @Test("what is sent while it is looked for is not gone", arguments: [0, 3, 13])
+    func sentMeanwhile(number: Int) throws {
+        let key = try ObjectKey(text.path)
+        let log = try UploadLog(store: place.store, journal: key)
+        let sent = try ObjectKey(text.objects[number])
+        let counts = Counts()
+        let tool = repair(
+            counts,
+            head: { [store = place.store] (key) throws(StoreError) in
+                // As uploads end: noted first.
+                if key == sent {
+                    try log.add(key.name, bytes: 50_000)
+                    try store.deleteNow(key)
+                }
+                return try store.headNow(key)
+            })
+        let closed = try #require(try tool.repair(key, reason: "a test").session)
+        #expect(closed.segmentCount == 12 && counts.all == [])
+    }
+
+    @Test("a session with nothing in it is removed; one whose journal is gone is left to whoever removed it")
+    func nothing() throws {
+        let counts = Counts()
+        var empty = JournalText("two", segments: 0, end: .none)
+        empty.directory = "demo/2026/11/21"
+        try place.store.putNow(try ObjectKey(empty.path), empty.bytes, ifAbsent: true)
+        #expect(try repair(counts).repair(try ObjectKey(empty.path), reason: "a test") == .removed)
+        #expect(try repair(counts).repair(try ObjectKey(empty.path), reason: "a test") == .left)
+        try place.store.deleteNow(try ObjectKey(text.path))
+        #expect(try repair(counts).repair(try ObjectKey(text.path), reason: "a test") == .left && counts.all == [])
     }
 }

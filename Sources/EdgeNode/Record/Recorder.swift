@@ -151,7 +151,9 @@ public final class Recorder: Sendable {
 
     /// Asks, in a directory that nodes share, for the names that the contract gives a day's first recording.
     private func claimNames(_ stream: String, _ info: RecordingInfo) async {
-        guard let shipper = environment.shipper, let directory = try? ObjectKey(info.recordDirectory) else { return }
+        guard let shipper = environment.shipper, let directory = try? ObjectKey(info.recordDirectory),
+            shipper.expectClaim(directory, id: info.id, stream: stream)
+        else { return }
         await shipper.claim(directory, id: info.id, stream: stream, node: environment.node)
     }
 

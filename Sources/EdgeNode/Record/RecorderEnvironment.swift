@@ -24,7 +24,7 @@ final class RecorderEnvironment: Sendable {
     private let directories = Mutex<[ObjectKey: SessionDirectory]>([:])
     /// Open journals of other nodes that were in the folder at the start.
     let others = Mutex<Set<ObjectKey>>([])
-    private let openJournals = Mutex<[ObjectKey]>([])
+    private let openJournals = Mutex<[(key: ObjectKey, reason: String)]>([])
 
     init(
         settings: RecordSettings, store: FileStore, remote: (any ObjectStore)?, node: String, clock: UpdateClock,
@@ -82,12 +82,12 @@ final class RecorderEnvironment: Sendable {
             })
     }
 
-    /// A session that an earlier process did not close.
-    func leaveOpen(_ journal: ObjectKey) {
-        openJournals.withLock { $0.append(journal) }
+    /// A session that an earlier process did not close, or that could not be closed after a failure. It is in the index once it is.
+    func leaveOpen(_ journal: ObjectKey, reason: String = "the process ended without closing it") {
+        openJournals.withLock { $0.append((journal, reason)) }
     }
 
-    /// Closes what earlier processes left open; what storage does not let us is tried again at the next call. Blocks.
+    /// Closes what was left open; what storage does not let us is tried again at the next call. Blocks.
     ///
     /// - Returns: how many were closed.
     @discardableResult
@@ -97,17 +97,19 @@ final class RecorderEnvironment: Sendable {
             return journals
         }
         var closed = 0
-        for key in journals {
+        for (key, reason) in journals {
             do throws(StoreError) {
-                let session = try repair.repair(key, reason: "the process ended without closing it")
-                if let session { index.put(session) }
-                try shipper?.adoptNow(key)
-                guard let session else { continue }
+                let outcome = try repair.repair(key, reason: reason)
+                if let session = outcome.session { index.put(session) }
+                try shipper?.adoptNow(key, isRemoved: outcome == .removed)
+                guard let session = outcome.session else { continue }
                 hooks?.tell(RecordingEvent(ended: session, reason: nil, at: clock.next()), .stop)
-                log.warning("a recording was finished after a crash", ["stream": session.stream, "id": session.id])
+                log.warning(
+                    "a recording that was left open was finished",
+                    ["stream": session.stream, "id": session.id, "reason": reason])
                 closed += 1
             } catch {
-                leaveOpen(key)
+                leaveOpen(key, reason: reason)
                 log.error("a recording could not be finished yet", ["journal": key.path, "error": "\(error)"])
             }
         }

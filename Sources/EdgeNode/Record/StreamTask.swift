@@ -83,6 +83,8 @@ final class StreamTask {
         guard let directory = try? RecordingLayout.directory(stream: stream, base: writer.baseDirectory, atUs: tomorrow * dayUs)
         else { return }
         let id = RecordingLayout.newID(atUs: nowUs)
+        // Here and now: a stop that comes before the task has begun must find it.
+        guard shipper.expectClaim(directory, id: id, stream: stream) else { return }
         claimedIDs.append(id)
         Task { await shipper.claim(directory, id: id, stream: stream, node: node) }
     }
@@ -125,6 +127,7 @@ final class StreamTask {
         }
         tap.close()
         repair()
+        leaveOpen()
         environment.shipper?.releaseClaims(ids: claimedIDs)
         shared.update(.stopped, problem: nil, session: nil)
     }
@@ -267,11 +270,14 @@ final class StreamTask {
     }
 
     private func resume(nowNs: UInt64) {
+        // Asked first: what can't be repaired after that has a fault of its own, and keeps nothing else from being written.
+        let isItsOwn = repairs.last.map { takesOthers(beside: $0) } ?? true
         repair()
-        guard repairs.isEmpty, shortage(isPaused: true) == nil else {
+        guard repairs.isEmpty || isItsOwn, shortage(isPaused: true) == nil else {
             pausedUntilNs = nowNs &+ Self.pauseNs.lowerBound
             return
         }
+        leaveOpen()
         pausedUntilNs = nil
         environment.log.info("recording goes on", ["stream": stream])
         if let tracks { beginSource(tracks) }
@@ -283,19 +289,46 @@ final class StreamTask {
         let tool = environment.repair
         repairs.removeAll { key in
             do throws(StoreError) {
-                let session = try tool.repair(key, reason: "storage failed")
-                if let session {
+                let outcome = try tool.repair(key, reason: "storage failed")
+                if let session = outcome.session {
                     environment.index.put(session)
                     announceEnd(session, reason: nil)
                 } else if let id = JournalName.id(of: key) {
                     environment.index.remove(id)
                 }
-                try environment.shipper?.adoptNow(key)
+                try environment.shipper?.adoptNow(key, isRemoved: outcome == .removed)
                 return true
             } catch {
                 return false
             }
         }
+    }
+
+    /// Whether storage takes all that a session writes, where an earlier one could not be closed.
+    private func takesOthers(beside journal: ObjectKey) -> Bool {
+        guard let parent = journal.parent else { return false }
+        var directory = SessionDirectory(store: environment.store, key: parent)
+        let name = ".\(RecordingLayout.newID(atUs: environment.clock.now()))\(FileStore.temporarySuffix)"
+        do throws(StoreError) {
+            let probe = try directory.object(name)
+            try environment.store.putNow(probe, [0], ifAbsent: true)
+            try environment.store.deleteNow(probe)
+            try directory.writeManifest(
+                own: nil, publishUs: environment.clock.next(), segmentSeconds: environment.settings.segmentSeconds)
+            return true
+        } catch {
+            return false
+        }
+    }
+
+    /// Leaves what could not be closed to those who look after such things; nobody writes it any more.
+    private func leaveOpen() {
+        for key in repairs {
+            environment.log.error("a recording could not be finished yet", ["stream": stream, "journal": key.path])
+            if let id = JournalName.id(of: key), environment.index.live(id) != nil { environment.index.remove(id) }
+            environment.leaveOpen(key, reason: "storage failed")
+        }
+        repairs = []
     }
 
     private static func text(_ error: StoreError) -> String {

@@ -17,7 +17,12 @@ struct ShipPlanTests {
         plan.withdraw(id: "a", stream: "s", directory: announced)
         let isSame = announced == "d1"
         #expect(plan.pendingBytes == (isSame ? 0 : 1000))
-        #expect(plan.next(nowNs: 1).map(\.work) == [isSame ? .withdraw : .object(object(1, end: 20))])
+        let tasks = plan.next(nowNs: 1)
+        let expected: [ShipPlan.Work] = isSame ? [.withdraw] : [.object(object(1, end: 20)), .withdraw]
+        #expect(tasks.map(\.work) == expected)
+        #expect(tasks.last?.directory == announced && tasks.allSatisfy { $0.recordingID == "a" })
+        for task in tasks { plan.finish(task, .done(bytes: 1000), nowNs: 1) }
+        #expect(plan.recordings.keys.sorted() == (isSame ? [] : ["a"]) && plan.pendingBytes == 0)
     }
 
     @Test(
@@ -49,6 +54,20 @@ struct ShipPlanTests {
         plan.add(object(1, end: 20), to: "a")
         for task in plan.next(nowNs: 1) { plan.finish(task, .done(bytes: 0), nowNs: 1) }
         #expect(plan.recordings.isEmpty && plan.pendingBytes == 0)
+    }
+
+    @Test("a journal that is gone takes nothing out of the store but what only announced the recording", arguments: [0, 1, 2])
+    func journalGone(sent: Int) {
+        var plan = ShipPlan(limit: 1, seed: 1)
+        plan.begin(id: "a", stream: "s", directory: "d", startUs: 1, journalEnd: 10)
+        // The first is an initialization object.
+        for number in 0...2 { plan.add(object(number, end: Int64(number) * 100), to: "a") }
+        for _ in 0..<sent {
+            for task in plan.next(nowNs: 1) { plan.finish(task, .done(bytes: 1000), nowNs: 1) }
+        }
+        plan.loseJournal(of: "a")
+        #expect(plan.next(nowNs: 1).map(\.work) == (sent == 0 ? [.withdraw] : []))
+        #expect(plan.pendingBytes == 0 && plan.isIdle == (sent > 0))
     }
 
     @Test("when something of a stream arrived last is forgotten of streams that are gone, once they are many")

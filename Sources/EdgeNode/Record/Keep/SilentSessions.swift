@@ -32,7 +32,7 @@ struct SilentSessions {
                 if !session.isEnded {
                     environment.clock.skip(past: session.updatedUs)
                     let reason = "its node \(session.node) has not been heard of for a day"
-                    guard try tool.repair(key, reason: reason) != nil else { continue }
+                    guard try tool.repair(key, reason: reason).session != nil else { continue }
                     environment.log.warning(
                         "a recording was finished for a node that did not come back",
                         ["stream": session.stream, "id": session.id, "node": session.node])

@@ -25,10 +25,23 @@ struct SessionRepair {
         if let head { self.head = head } else { self.head = { (key) throws(StoreError) in try store.headNow(key) } }
     }
 
-    /// Closes the session of a journal, and returns it; nil when its writer lives, or when nothing of it was worth keeping. Throws what storage
-    /// says; the session is open then, and this may be done again.
-    func repair(_ journalKey: ObjectKey, reason: String) throws(StoreError) -> RecordedSession? {
-        guard let parent = journalKey.parent else { return nil }
+    enum Outcome: Equatable {
+        /// It has ended, now or before.
+        case ended(RecordedSession)
+        /// Nothing of it was worth keeping, and its journal went last.
+        case removed
+        /// Its writer lives, or its journal is gone or was none.
+        case left
+
+        var session: RecordedSession? {
+            if case .ended(let session) = self { return session }
+            return nil
+        }
+    }
+
+    /// Closes the session of a journal. Throws what storage says; the session is open then, and this may be done again.
+    func repair(_ journalKey: ObjectKey, reason: String) throws(StoreError) -> Outcome {
+        guard let parent = journalKey.parent else { return .left }
         var directory = SessionDirectory(store: store, key: parent)
         let journal: AppendFile
         do throws(StoreError) {
@@ -36,18 +49,18 @@ struct SessionRepair {
         } catch {
             // Someone removed it, and has taken responsibility with it.
             guard error == .notFound else { throw error }
-            return nil
+            return .left
         }
-        guard journal.claim() else { return nil }
+        guard journal.claim() else { return .left }
         let bytes = try store.readNow(journalKey, limit: JournalName.bytesMax)
         guard let (read, wholeBytes) = RecordedSession.read(bytes, directory: parent.path) else {
             try store.deleteNow(journalKey)
-            return nil
+            return .left
         }
-        guard !read.isEnded else { return read }
+        guard !read.isEnded else { return .ended(read) }
         if wholeBytes < bytes.count { try journal.truncate(to: Int64(wholeBytes)) }
-        let uploads = try UploadLog(store: store, journal: journalKey).read()
-        var work = Work(repair: self, directory: directory, journal: journal, uploads: uploads, session: read)
+        let log = try UploadLog(store: store, journal: journalKey)
+        var work = Work(repair: self, directory: directory, journal: journal, log: log, uploads: try log.read(), session: read)
         let gone = try work.checkSegments()
         if gone > 0 { lost(journalKey, gone) }
         try work.salvage()
@@ -55,7 +68,7 @@ struct SessionRepair {
         guard work.session.hasSegments else {
             try directory.remove(work.session)
             try directory.writeManifest(own: nil, publishUs: clock.next(), segmentSeconds: segmentSeconds)
-            return nil
+            return .removed
         }
         try directory.removeUnused(of: work.session)
         let line = work.session.closingLine(at: clock.next(), reason: reason)
@@ -64,7 +77,7 @@ struct SessionRepair {
         try directory.writeManifest(
             own: ended, publishUs: clock.next(), segmentSeconds: segmentSeconds
         ) { () throws(StoreError) in try journal.append(line.encoded()) }
-        return ended
+        return .ended(ended)
     }
 
     /// Manifests and initialization objects that never got their names; their writers hold the lock while they exist.
@@ -80,8 +93,9 @@ struct SessionRepair {
         let repair: SessionRepair
         let directory: SessionDirectory
         let journal: AppendFile
-        /// What is not here any more because it is in the remote store.
-        let uploads: UploadLog.Contents
+        let log: UploadLog
+        /// What is not here any more because it is in the remote store; uploads go on meanwhile.
+        var uploads: UploadLog.Contents
         var session: RecordedSession
 
         /// All of them with one flush.
@@ -95,14 +109,17 @@ struct SessionRepair {
         ///
         /// - Returns: how many are gone.
         mutating func checkSegments() throws(StoreError) -> Int {
-            var gone: Set<String> = []
+            var missing: [(name: String, bytes: Int64?)] = []
             for track in session.periods.flatMap(\.tracks) where !track.segments.isEmpty {
-                if try !isThere(track.initialization, bytes: nil) { gone.insert(track.initialization) }
+                if try !isThere(track.initialization, bytes: nil) { missing.append((track.initialization, nil)) }
                 for segment in track.segments {
                     let name = track.objectName(segment.number)
-                    if try !isThere(name, bytes: segment.bytes) { gone.insert(name) }
+                    if try !isThere(name, bytes: segment.bytes) { missing.append((name, segment.bytes)) }
                 }
             }
+            // What was sent meanwhile was noted before its file went.
+            if !missing.isEmpty { uploads = try log.read() }
+            let gone = Set(missing.filter { !uploads.has($0.name, bytes: $0.bytes) }.map(\.name))
             let before = session.segmentCount
             try write(session.lines(losing: { gone.contains($0) }, clock: repair.clock))
             return before - session.segmentCount
@@ -144,7 +161,10 @@ struct SessionRepair {
             let temporary = try directory.object(name + FileStore.temporarySuffix)
             let isFinished = try isThere(name, bytes: nil)
             if !isFinished { guard try isThere(temporary.name, bytes: nil) else { return nil } }
-            guard try isThere(track.initialization, bytes: nil) else { return nil }
+            if try !isThere(track.initialization, bytes: nil) {
+                uploads = try log.read()
+                guard uploads.has(track.initialization, bytes: nil) else { return nil }
+            }
             let source = isFinished ? key : temporary
             let bytes = try repair.store.readNow(source, limit: SessionRepair.segmentBytesMax)
             let scan = FragmentScanner(bytes)

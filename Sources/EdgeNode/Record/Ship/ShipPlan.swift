@@ -28,10 +28,14 @@ struct ShipPlan: Sendable {
 
     /// A recording and what to do for it now.
     struct Task: Equatable, Sendable {
+        /// What the plan calls it by.
         let id: String
         let stream: String
         let directory: String
         let work: Work
+
+        /// The recording's own id, in which `id` ends.
+        var recordingID: String { id.split(separator: "/").last.map(String.init) ?? id }
     }
 
     enum Outcome: Sendable {
@@ -165,10 +169,12 @@ struct ShipPlan: Sendable {
         recordings[recording.id] = new
     }
 
-    /// A recording ended without anything in it, or did not begin where it was announced: one that did so in another directory, because a day
-    /// had passed, is left alone.
+    /// A recording ended without anything in it, or did not begin where it was announced. One that did so in another directory, because a day
+    /// had passed, is left alone, and only what announced it goes.
     mutating func withdraw(id: String, stream: String, directory: String) {
-        if let known = recordings[id], known.directory != directory { return }
+        let isElsewhere = recordings[id].map { $0.directory != directory } ?? false
+        // No recording's own id has a slash in it.
+        let id = isElsewhere ? "\(directory)/\(id)" : id
         if recordings[id] == nil { begin(id: id, stream: stream, directory: directory, startUs: 0, journalEnd: 0) }
         pendingBytes -= recordings[id]?.waiting.bytes ?? 0
         recordings[id]?.waiting = ShipQueue()
@@ -181,6 +187,14 @@ struct ShipPlan: Sendable {
         pendingBytes -= recording.waiting.bytes
         recordings[id]?.waiting = ShipQueue()
         if recording.current == nil { recordings[id] = nil } else { recordings[id]?.isForgotten = true }
+    }
+
+    /// The journal of a recording is gone from the spool, and with it what would have to be sent. The journal in the store stays with what it
+    /// names, of which nothing else tells; one that only announced the recording goes.
+    mutating func loseJournal(of id: String) {
+        guard let known = recordings[id] else { return }
+        let hasSent = known.shipped > 0 || known.published > 0 || known.budget.media > 0 || known.current?.object != nil
+        if hasSent { forget(id) } else { withdraw(id: id, stream: known.stream, directory: known.directory) }
     }
 
     // MARK: What to do

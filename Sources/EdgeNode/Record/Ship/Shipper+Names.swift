@@ -8,12 +8,43 @@ extension Shipper {
     /// How long the start of a recording waits for an answer.
     static let claimBound = Duration.seconds(2)
 
-    /// Asks for plain names in a directory for a session that may begin there. Without an answer in time it gets other names.
+    /// Notes that a session asks for plain names in a directory: `claim` is to follow, and whoever gives it up meanwhile finds it. False
+    /// when that is not to be, because someone else has asked.
+    func expectClaim(_ directory: ObjectKey, id: String, stream: String) -> Bool {
+        claims.withLock { claims in
+            guard claims[directory.path] == nil else { return false }
+            claims[directory.path] = Claim(id: id, stream: stream)
+            return true
+        }
+    }
+
+    /// Asks for plain names in a directory for a session that may begin there. Without an answer in time it gets other names. Call after
+    /// `expectClaim`.
     func claim(_ directory: ObjectKey, id: String, stream: String, node: String, bound: Duration = claimBound) async {
+        let isGranted = await ask(directory, id: id, stream: stream, node: node, bound: bound)
+        let isReleased = claims.withLock { claims in
+            guard var claim = claims[directory.path], claim.id == id else { return false }
+            if claim.isReleased, isGranted != nil { return true }
+            (claim.isUnderWay, claim.isGranted) = (false, isGranted ?? false)
+            // Without an answer something may have been put all the same.
+            claims[directory.path] = isGranted == nil ? nil : claim
+            return false
+        }
+        guard isReleased else { return }
+        // In this order, so that who waits for both sees one of them.
+        state.withLock { $0.plan.withdraw(id: id, stream: stream, directory: directory.path) }
+        claims.withLock { $0[directory.path] = nil }
+        step()
+    }
+
+    /// Whether the store says that the session came first; nil when it was not asked.
+    private func ask(_ directory: ObjectKey, id: String, stream: String, node: String, bound: Duration) async -> Bool? {
         let isFree = await BlockingWork.run { [local] () throws(StoreError) in
             try local.listNow(prefix: directory.path + "/", after: nil, limit: 1).objects.isEmpty
         }
-        guard case .success(true) = isFree, state.withLock({ $0.plan.weather.state == .fair }) else { return }
+        guard case .success(true) = isFree, state.withLock({ $0.plan.weather.state == .fair }) else { return nil }
+        // Once it is taken or given up, what comes late would take the place of a journal, or stay.
+        guard claims.withLock({ $0[directory.path].map { $0.id == id && !$0.isReleased } ?? false }) else { return nil }
         var line = JournalLine(.session, at: clock.next())
         line.version = 1
         line.id = id
@@ -22,8 +53,6 @@ extension Shipper {
         line.startUs = clock.now()
         let marker = line.encoded()
         let remote = remote
-        // Noted before it is asked for: what gets there without an answer is taken back, too.
-        claims.withLock { $0[directory.path] = Claim(id: id, stream: stream) }
         let answer = await Deadline.run(within: bound) { () -> Bool? in
             do throws(StoreError) {
                 let key = try directory.appending(JournalName.of(id))
@@ -34,16 +63,16 @@ extension Shipper {
                 return nil
             }
         }
-        guard answer == .some(true) else { return }
-        claims.withLock { claims in
-            if claims[directory.path]?.id == id { claims[directory.path]?.isGranted = true }
-        }
+        return answer ?? false
     }
+
+    /// Something is being asked for.
+    var isClaiming: Bool { claims.withLock { $0.values.contains(where: \.isUnderWay) } }
 
     /// The session that was announced in a directory, which may use plain names there if that is granted. A claim is good for one session.
     func takeClaim(_ directory: ObjectKey, stream: String) -> Claim? {
         claims.withLock { claims in
-            guard let claim = claims[directory.path], claim.stream == stream else { return nil }
+            guard let claim = claims[directory.path], claim.stream == stream, !claim.isReleased else { return nil }
             claims[directory.path] = nil
             return claim
         }
@@ -53,8 +82,10 @@ extension Shipper {
     func releaseClaims(ids: [String]) {
         let released = claims.withLock { claims in
             let own = claims.filter { ids.contains($0.value.id) }
-            for directory in own.keys { claims[directory] = nil }
-            return own
+            for directory in own.keys { claims[directory]?.isReleased = true }
+            let settled = own.filter { !$0.value.isUnderWay }
+            for directory in settled.keys { claims[directory] = nil }
+            return settled
         }
         for (directory, claim) in released {
             state.withLock { $0.plan.withdraw(id: claim.id, stream: claim.stream, directory: directory) }

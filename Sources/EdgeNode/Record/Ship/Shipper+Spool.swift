@@ -5,7 +5,9 @@ import Synchronization
 /// What the spool says, after a restart or a failure.
 extension Shipper {
     /// Takes up an ended recording where it was left. Blocks.
-    func adoptNow(_ journal: ObjectKey) throws(StoreError) {
+    ///
+    /// - Parameter isRemoved: nothing of it was worth keeping, and it was removed here.
+    func adoptNow(_ journal: ObjectKey, isRemoved: Bool = false) throws(StoreError) {
         guard let directory = journal.parent, let id = JournalName.id(of: journal) else { return }
         let bytes: [UInt8]
         let log = try UploadLog(store: local, journal: journal).read()
@@ -16,8 +18,15 @@ extension Shipper {
             bytes = try local.readNow(journal, limit: JournalName.bytesMax)
         } catch {
             guard error == .notFound else { throw error }
-            // Nothing of it was worth keeping.
-            state.withLock { $0.plan.withdraw(id: id, stream: "", directory: directory.path) }
+            if !isRemoved { log.error("a journal vanished from the spool", ["recording": id]) }
+            state.withLock { state in
+                if isRemoved {
+                    state.plan.withdraw(id: id, stream: "", directory: directory.path)
+                } else {
+                    state.plan.loseJournal(of: id)
+                }
+                if !state.plan.hasRecordings(in: directory.path) { state.shelves[directory.path] = nil }
+            }
             return step()
         }
         guard !isShortened(bytes, directory) else { return try UploadLog(store: local, journal: journal).complete() }

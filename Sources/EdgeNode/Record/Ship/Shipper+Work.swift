@@ -111,20 +111,23 @@ extension Shipper {
         }
     }
 
-    /// How long the journal is then; nil when it is none to write to. Blocks.
-    private func writeOffNow(_ names: Set<String>, in journal: ObjectKey, _ directory: ObjectKey) throws(StoreError) -> Int64? {
+    /// How long the journal is then; nil when it is none to write to. The directory's lock is the caller's. Blocks.
+    func writeOffNow(_ names: Set<String>, in journal: ObjectKey, _ directory: ObjectKey) throws(StoreError) -> Int64? {
         let bytes = try local.readNow(journal, limit: JournalName.bytesMax)
-        guard let (read, whole) = RecordedSession.read(bytes, directory: directory.path), whole == bytes.count, read.isEnded,
-            !read.isDeleting
+        guard let (read, whole) = RecordedSession.read(bytes, directory: directory.path), read.isEnded, !read.isDeleting
         else { return nil }
+        let file = try local.appendingNow(journal, exclusively: false)
+        // An earlier attempt may have got a part of its lines down, or all but the last.
+        if whole < bytes.count { try file.truncate(to: Int64(whole)) }
         var session = read
         let lines = session.lines(losing: { names.contains($0) }, clock: clock)
-        guard !lines.isEmpty else { return Int64(whole) }
+        let isClosedSo = read.closing.map { $0.segments == Int64(read.segmentCount) } ?? true
+        guard !lines.isEmpty || !isClosedSo else { return Int64(whole) }
         for line in lines { session.apply(line) }
         let end = session.closingLine(at: clock.next(), reason: session.reason, isFailed: session.isFailed)
         session.apply(end)
         let added = (lines + [end]).flatMap { $0.encoded() }
-        try local.appendingNow(journal, exclusively: false).append(added)
+        try file.append(added)
         changed(session)
         return Int64(whole + added.count)
     }
@@ -187,7 +190,7 @@ extension Shipper {
 
     private func withdraw(_ task: ShipPlan.Task, _ directory: ObjectKey) async throws(ShipError) {
         do throws(StoreError) {
-            try await remote.delete(try directory.appending(JournalName.of(task.id)))
+            try await remote.delete(try directory.appending(JournalName.of(task.recordingID)))
         } catch {
             throw ShipError(remote: error)
         }

@@ -37,8 +37,12 @@ final class Shipper: Sendable {
     struct Claim: Sendable {
         let id: String
         let stream: String
+        /// It is being asked for.
+        var isUnderWay = true
         /// The store has answered that it came first.
         var isGranted = false
+        /// Nobody wants it any more; it is taken back when it is there.
+        var isReleased = false
     }
 
     /// How many uploads run at a time while few recordings go on.
@@ -208,7 +212,8 @@ final class Shipper: Sendable {
     func stop(within bound: Duration) async {
         let deadline = ContinuousClock.now + bound
         while ContinuousClock.now < deadline {
-            let isDone = state.withLock { $0.plan.isIdle || $0.plan.isStuck }
+            // A claim that is given up comes into the plan when it has been answered.
+            let isDone = !isClaiming && state.withLock { $0.plan.isIdle || $0.plan.isStuck }
             if isDone { break }
             try? await Task.sleep(for: .milliseconds(10))
         }
