@@ -18,7 +18,7 @@ extension Shipper {
             bytes = try local.readNow(journal, limit: JournalName.bytesMax)
         } catch {
             guard error == .notFound else { throw error }
-            if !isRemoved { log.error("a journal vanished from the spool", ["recording": id]) }
+            if !isRemoved { self.log.error("a journal vanished from the spool", ["recording": id]) }
             state.withLock { state in
                 if isRemoved {
                     state.plan.withdraw(id: id, stream: "", directory: directory.path)
