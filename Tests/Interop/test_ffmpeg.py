@@ -29,14 +29,21 @@ def test_who_joins_far_from_a_key_frame_sees_a_picture_at_once(cluster, browsers
     """FFmpeg makes none when asked, and the next one is a minute away: joiners are sent all there was since the last one."""
     stream = name("group")
     muxer(f"{cluster.url}/whip/{stream}", picture=sources.noise, size=sources.NOISE_SIZE, bit_rate=2_500_000, key_seconds=60)
-    # More packets than a ring holds at first.
-    eventually("2500 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 2500, 90, every=0.2)
+    # More packets than a ring holds at first, of pictures more than four thousand.
+    eventually("5000 packets", lambda: (cluster.stream(stream) or {}).get("stats", {}).get("publish", {}).get("packets", 0) > 5000, 90, every=0.2)
     # On different loops: a node puts each viewer where the fewest sessions are.
     for viewer in [peers.play(f"{cluster.url}/whep/{stream}") for _ in range(2)]:
         eventually("pictures long before the next key frame", lambda viewer=viewer: viewer.frames > 200, 30)
     page = browsers()
     page.watch(stream, frames=300, seconds=30, has_sound=False)
     assert page.stats(PLAYER, "inbound-rtp")["video"]["packetsLost"] == 0
+    eventually("lips in step", lambda: lips(page) < 0.25, 20)
+
+
+def lips(page) -> float:
+    """How many seconds a page's sound and pictures are apart, by what it has been told of their times."""
+    times = [page.stats(PLAYER, "inbound-rtp")[kind].get("estimatedPlayoutTimestamp") for kind in ("video", "audio")]
+    return abs(times[0] - times[1]) / 1000 if all(times) else float("inf")
 
 
 def decoded(page) -> dict:
@@ -58,6 +65,7 @@ def test_who_stood_still_is_shown_the_group_again(cluster, browsers, muxer, name
     eventually("its key frame again", lambda: decoded(page)["keyFramesDecoded"] > before["keyFramesDecoded"], 15, every=0.2)
     then = decoded(page)["framesDecoded"]
     eventually("pictures again", lambda: decoded(page)["framesDecoded"] > then + 150, 20, every=0.2)
+    eventually("lips in step", lambda: lips(page) < 0.25, 20)
 
 
 @pytest.mark.parametrize("profile", ["baseline", "high"])

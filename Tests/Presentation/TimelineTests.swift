@@ -122,7 +122,7 @@ struct TimelineTests {
         #expect(numbers(timeline) == [[[1, 2, 3], [1, 2]], [[4, 5, 6], [4, 5, 6]]])
         #expect(timeline.periods.map(\.startUs) == [0, 6_000_000] && timeline.durationUs == 12_000_000)
         #expect(timeline.periods.map(\.wallStartUs) == [tenOClockUs, tenOClockUs + 6_000_000])
-        #expect(timeline.periods[1].tracks.map(\.presentationTimeOffset) == [900_000 + 3 * 180_000, 480_000 + 3 * 96_000])
+        #expect(timeline.periods[1].tracks.map(\.presentationTimeOffset) == [1_440_000, 768_000])
         #expect(timeline.periods.map(\.id) == ["edge-1.a.0.1", "edge-1.a.0.4"])
         #expect(timeline.periods.flatMap { faults(in: $0) } == [])
     }

@@ -101,6 +101,8 @@ struct FirstPictureTests {
             let sent = (isNode ? 1 : 2) * Self.packets
             #expect(Self.step(loop, session, until: sent))
             var live = encoder
+            // What comes two seconds later lies behind the group's end.
+            live.timestamp &+= 180_000
             for _ in 0..<5 { live.frame(publisher) }
             #expect(Self.step(loop, session, until: sent + 15))
             viewer.run(seconds: 5) { $0.packets(LoopBed.viewerVideo).count >= sent + 15 }
@@ -109,9 +111,9 @@ struct FirstPictureTests {
             #expect(heard.map { $0.header.sequence &- heard[0].header.sequence } == (0..<UInt16(sent + 15)).map { $0 })
             let steps = zip(heard.dropFirst(), heard).map { Int32(bitPattern: $0.header.timestamp &- $1.header.timestamp) }
             #expect(steps.allSatisfy { $0 >= 0 } && steps.filter { $0 > 0 }.count == (isNode ? 1 : 2) * (Self.frames + 1) + 4)
-            // The group lasts 0.67 s, and a fifth of that later nothing is later than it was.
+            // It is no later than it would be had nothing been shown again.
             let last = try #require(heard.last)
-            #expect(last.header.timestamp &- heard[0].header.timestamp == UInt32(Self.frames + 5) * 3000)
+            #expect(last.header.timestamp &- heard[0].header.timestamp == UInt32(Self.frames + 5) * 3000 + 180_000)
             loop.stop()
             await loop.plane.shutdown()
         }
@@ -169,30 +171,33 @@ struct FirstPictureTests {
 
     @Test(
         "an old group goes on from the newest timestamp, each picture at a time of its own, and is live in the end",
-        arguments: [(60, 30), (30, 60), (136, 30), (1, 30)] as [(UInt32, UInt32)])
+        arguments: [(60, 30), (30, 60), (136, 30), (600, 1), (3, 30)] as [(UInt32, UInt32)])
     func rerun(seconds: UInt32, rate: UInt32) {
         // The clock wraps in the group, and does so for the viewer.
         let (first, step) = (UInt32.max - 100_000, 90_000 / rate)
         let last = first &+ seconds * 90_000
         var shift = LayerShift(timestamp: 12_345)
         let seen = shift.moved(last)
-        shift.rerun = Rerun(from: first, live: last)
+        shift.rerun = Rerun(from: first, ageNs: UInt64(seconds) * 1_000_000_000, clockRate: 90_000)
         let shown = (0...seconds * rate).map { shift.moved(first &+ $0 * step) &- seen }
-        #expect(shown.first == 1 && zip(shown.dropFirst(), shown).allSatisfy { $0 - $1 >= step / Rerun.speed })
-        let live = shift.rerun.last
-        #expect(shift.moved(live) == live &+ 12_345 && shift.moved(live &+ step) == live &+ step &+ 12_345)
-        #expect(live &- last == seconds * 90_000 / (Rerun.speed - 1) + 1)
+        let steps = zip(shown.dropFirst(), shown).map { $0 - $1 }
+        #expect(shown.first == 1 && steps.allSatisfy { $0 > 0 && $0 <= step / UInt32(Rerun.speed) + 1 })
+        let (live, beyond) = (shift.rerun.last, shift.rerun.last &+ step)
+        #expect(shift.moved(live) == live &+ 12_345)
+        #expect(shift.moved(beyond) == beyond &+ 12_345)
+        #expect(live &- last == min(seconds * 90_000 / 5, 450_000) + 1)
     }
 
     @Test("an old group goes out at the pace of the clock")
     func due() {
         var track = OutgoingTrack(LoopBed.outgoing[0], initialSequence: 1, timestampOffset: 0)
         var shift = LayerShift(take: 1)
-        shift.rerun = Rerun(from: 90_000, live: 990_000)
-        #expect(track.begin(at: 5, shift: shift))
+        shift.rerun = Rerun(from: 90_000, ageNs: 10_000_000_000, clockRate: 90_000)
+        let hasBegun = track.begin(at: 5, shift: shift)
+        #expect(hasBegun)
         track.rerunSinceNs = 7_000_000_000
         // Ten seconds in two; an eleventh and a twelfth come meanwhile.
-        let moments: [(seconds: UInt32, afterMs: UInt64)] = [(0, 0), (1, 167), (5, 834), (10, 1667), (12, 2001)]
+        let moments: [(seconds: UInt32, afterMs: UInt64)] = [(0, 0), (1, 167), (5, 834), (10, 1667), (12, 2000)]
         for (seconds, afterMs) in moments {
             var slot = PacketSlot()
             slot.timestamp = 90_000 + seconds * 90_000

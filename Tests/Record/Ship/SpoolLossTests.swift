@@ -4,6 +4,7 @@ import Journal
 import MediaFixtures
 import StoreFixtures
 import TestThreads
+import Synchronization
 import Testing
 
 @testable import MediaPlane

@@ -246,6 +246,12 @@ struct FanoutTrack: ~Copyable {
         return last + 1
     }
 
+    /// How a group that begins here is shown now, when that is long after it came.
+    func rerun(from index: UInt64, now: UInt64) -> Rerun {
+        guard let slot = ring.slot(at: index), now > slot.pointee.arrivalNs else { return Rerun() }
+        return Rerun(from: slot.pointee.timestamp, ageNs: now - slot.pointee.arrivalNs, clockRate: clockRate)
+    }
+
     private func isKept(from index: UInt64, packetsMax: UInt64) -> Bool {
         (index >= ring.oldest + 64 || ring.oldest == 1) && ring.highest &+ 1 &- index <= packetsMax
     }

@@ -112,11 +112,7 @@ extension LoopCore {
         var room = outgoing.pointee.catchUpPace.take()
         outgoing.pointee.pacedPath?.pointee.fillPace(now: now)
         while room > 0, mayGo(outgoing), next <= track.pointee.ring.highest {
-            if outgoing.pointee.rerunSinceNs != 0, let slot = track.pointee.ring.slot(at: next),
-                !outgoing.pointee.isDue(slot, now: now)
-            {
-                break
-            }
+            if let slot = track.pointee.ring.slot(at: next), !outgoing.pointee.isDue(slot, now: now) { break }
             send(next, track, outgoing, session, now)
             next += 1
             room -= 1

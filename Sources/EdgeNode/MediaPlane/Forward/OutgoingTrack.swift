@@ -62,7 +62,7 @@ struct OutgoingTrack {
     var waitingSinceNs: UInt64 = 0
     var catchUpPace = CatchUpPace()
     var pleas = KeyframePleas()
-    /// When the last group began that runs faster; 0 for never.
+    /// When the last stretch began; its first group may run faster.
     var rerunSinceNs: UInt64 = 0
     /// The last full intra request's number, and when it came first.
     private var command: (number: UInt8, atNs: UInt64)?

@@ -31,13 +31,15 @@ struct LayerShift: Equatable {
 
 /// Timestamps of a group that a viewer is shown long after it came: they pass at the pace of the clock while the pictures run several times
 /// as fast, until those are live. From there on nothing is later than it would be without, so lips stay in step, and all along a picture
-/// comes when its timestamp says. Players take that for a stream with many pictures; of half a minute that comes at once Chromium shows
-/// nothing.
+/// comes when its timestamp says. Players take that for a stream with many pictures.
 struct Rerun: Equatable {
     /// What is younger goes out at once.
     static let leastNs: UInt64 = 2_000_000_000
-    /// How much faster the pictures run.
-    static let speed: UInt32 = 6
+    /// How much faster the pictures run, and how long at most.
+    static let speed: UInt64 = 6
+    static let mostNs: UInt64 = 5_000_000_000
+    /// Of what is older than this the rest goes out at once.
+    private static let ageMaxNs: UInt64 = 3_600_000_000_000
 
     /// The first timestamp, and how many ticks there are to where the pictures are live; no ticks where all goes out at once.
     private(set) var first: UInt32 = 0
@@ -48,11 +50,13 @@ struct Rerun: Equatable {
     /// All goes out at once, with the timestamps that it came with.
     init() {}
 
-    /// - Parameter live: the newest timestamp.
-    init(from first: UInt32, live: UInt32) {
+    /// - Parameter ageNs: how long ago the first came.
+    init(from first: UInt32, ageNs: UInt64, clockRate: UInt32) {
+        func ticks(_ ns: UInt64) -> UInt32 { UInt32(truncatingIfNeeded: ns / 1000 &* UInt64(clockRate) / 1_000_000) }
+        let ageNs = min(ageNs, Self.ageMaxNs)
         self.first = first
-        room = (live &- first) / (Self.speed - 1) &+ 1
-        span = live &- first &+ room
+        room = ticks(min(ageNs / (Self.speed - 1), Self.mostNs)) &+ 1
+        span = ticks(ageNs) &+ room
     }
 
     var last: UInt32 { first &+ span }

@@ -208,9 +208,12 @@ extension LoopCore {
     ) -> Bool {
         var isSwitch = false
         if case .live = outgoing.pointee.state { isSwitch = true }
-        let isRerun = again || isOld(index, on: fanout.pointee.tracks + track, outgoing, session, now)
-        guard beginStretch(outgoing, at: index, of: track, again: again, isRerun: isRerun, fanout) else { return false }
-        if isRerun { outgoing.pointee.rerunSinceNs = now }
+        var rerun = Rerun()
+        if again || isOld(index, on: fanout.pointee.tracks + track, outgoing, session, now) {
+            rerun = fanout.pointee.tracks[track].rerun(from: index, now: now)
+        }
+        guard beginStretch(outgoing, at: index, of: track, again: again, rerun: rerun, fanout) else { return false }
+        outgoing.pointee.rerunSinceNs = now
         if isSwitch { fanout.pointee.unsettled += 1 }
         outgoing.pointee.state = .catchingUp(next: index)
         catchUp(fanout.pointee.tracks + track, outgoing, session, fanout, now)
@@ -231,12 +234,10 @@ extension LoopCore {
     /// The viewer's numbers go on with a track from this position on.
     func beginStretch(
         _ outgoing: UnsafeMutablePointer<OutgoingTrack>, at index: UInt64, of track: Int, again: Bool = false,
-        isRerun: Bool = false, _ fanout: UnsafeMutablePointer<Fanout>
+        rerun: Rerun = Rerun(), _ fanout: UnsafeMutablePointer<Fanout>
     ) -> Bool {
         var shift = shift(of: outgoing, to: track, at: index, again: again, fanout)
-        if isRerun, let slot = fanout.pointee.tracks[track].ring.slot(at: index) {
-            shift.rerun = Rerun(from: slot.pointee.timestamp, live: fanout.pointee.tracks[track].lastTimestamp)
-        }
+        if rerun.span != 0 { shift.rerun = rerun }
         guard outgoing.pointee.begin(at: index, of: fanout.pointee.tracks + track, shift: shift) else { return false }
         outgoing.pointee.layer = track
         if outgoing.pointee.target < 0 { outgoing.pointee.target = track }

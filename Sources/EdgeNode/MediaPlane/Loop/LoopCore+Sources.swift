@@ -93,7 +93,7 @@ extension LoopCore {
         pushSource(fanout, publisher, to: pipe, restarted: .max, canAsk: canAsk)
         var hasEnough = false
         if replays {
-            let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.loopPipeSlots / 2
+            let packetsMax = canAsk ? MediaLimits.shortGroupPackets : MediaLimits.replayPackets
             hasEnough = replay(
                 fanout, publisher, to: pipe, packetsMax: packetsMax / max(1, fanout.pointee.layers.count), now)
         }
@@ -104,7 +104,7 @@ extension LoopCore {
 
     /// Fills a new pipe with what a joiner on the other loop may start from: video since the newest keyframe.
     ///
-    /// - Parameter packetsMax: half of the pipe at most, so that what comes meanwhile still fits.
+    /// - Parameter packetsMax: not the whole pipe, so that what comes meanwhile still fits.
     /// - Returns: whether all video was given, from keyframes so young that a joiner will need no other.
     private func replay(
         _ fanout: UnsafeMutablePointer<Fanout>, _ publisher: UnsafeMutablePointer<PublisherSide>, to pipe: PacketPipe,

@@ -29,9 +29,10 @@ package enum MediaLimits {
     package static let receiveBatch = 64
     /// Payload room of a ring or pipe slot: a full datagram less the smallest RTP header and SRTP tag (12 + 10).
     package static let payloadBytesMax = 1472
-    /// Slots of a pipe between two loops, of which a joining loop's group of pictures takes half: 4096 packets are 15 s of a
-    /// 2.5 Mb/s stream; layers share them. Of the payloads' memory only what waits is ever touched.
+    /// Slots of a pipe between two loops. Of the payloads' memory only what waits is ever touched.
     package static let loopPipeSlots = 8192
+    /// What of them a joining loop's group of pictures may take: 27 s of a 2.5 Mb/s stream; layers share them.
+    package static let replayPackets = loopPipeSlots / 8 * 7
     /// Of a publisher that makes a keyframe when asked, a joining loop only gets a group of pictures that is shorter.
     package static let shortGroupPackets = 512
     /// Slots of a video ring that keeps whole groups of pictures for joiners, at most.

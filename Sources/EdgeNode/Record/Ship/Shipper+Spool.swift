@@ -1,4 +1,5 @@
 import Journal
+import Log
 import Store
 import Synchronization
 
