@@ -153,6 +153,27 @@ struct ObjectCacheTests {
         try await eventually("it ends") { alone.isCancelled && cache.counts.objects == 0 }
     }
 
+    @Test("of what changes all comes in though nobody reads it; what has not when its time is over ends")
+    func polled() async throws {
+        let time = TestTime()
+        let (cache, origin, next) = (cache(4_000, time), Origin(count: 4), Origin(count: 2))
+        var task: Task<ObjectCache.Answer, any Error>? = try asking(cache, origin, freshMs: 250)
+        origin.give([1, 2])
+        // Its header is all that who has it wants.
+        #expect(try await task?.value.lease?.head.headers["ETag"] == "\"1\"")
+        task = nil
+        var again = try await ask(cache, try key(), next, freshMs: 250).lease
+        #expect(again?.body.bytes == [1, 2] && next.fetches == 0 && !origin.isCancelled && cache.counts.bytes == 4)
+        again = nil
+        time.nowMs.add(250, ordering: .relaxed)
+        let late = try asking(cache, next, freshMs: 250)
+        try await eventually("the first fetch ends") { origin.isCancelled && next.fetches == 1 }
+        next.give([7, 8])
+        let lease = try #require(try await late.value.lease)
+        try await eventually("all of it") { lease.body.isComplete }
+        #expect(cache.counts.bytes == 2 && cache.counts.objects == 1)
+    }
+
     @Test("an error goes to all who wait and is not kept")
     func failure() async throws {
         let (cache, origin) = (cache(), Origin(count: 3))

@@ -183,6 +183,8 @@ struct CacheLedger {
         guard entry.pins == 0 else { return .nothing }
         switch entry.state {
         case .filling:
+            // Who polls what changes may only want to know that he has it; the next one comes soon.
+            guard entry.untilMs == .max else { return .nothing }
             forget(id)
             return .abandoned
         case .detached:

@@ -169,30 +169,31 @@ public final class ObjectCache: Sendable {
         _ fetch: @escaping Fetch
     ) {
         let now = nowMs()
-        let found = state.withLock { state -> Result<Answer, any Error>? in
+        let (found, replaced) = state.withLock { state -> (Result<Answer, any Error>?, [Slot]) in
             // Looked at with the lock held: who is cancelled later is found by `leave`.
-            if Task.isCancelled { return .failure(CancellationError()) }
+            if Task.isCancelled { return (.failure(CancellationError()), []) }
             switch state.ledger.find(key, nowMs: now) {
             case .object(let id):
-                if let lease = lease(id, &state) { return .success(.lease(lease)) }
-                return .success(.uncached)
+                return (.success(lease(id, &state).map { .lease($0) } ?? .uncached), [])
             case .absent(let id):
                 state.counts.hits += 1
-                return .failure(state.slots[id]?.failure ?? CancellationError())
+                return (.failure(state.slots[id]?.failure ?? CancellationError()), [])
             case .opening(let id):
                 state.slots[id]?.askers.append(asker)
-                return nil
+                return (nil, [])
             case .nothing:
                 guard let (id, evicted) = state.ledger.open(key, untilMs: freshMs.map { now + $0 } ?? .max) else {
-                    return .success(.uncached)
+                    return (.success(.uncached), [])
                 }
-                for id in evicted { state.slots[id] = nil }
+                let replaced = evicted.compactMap { state.slots.removeValue(forKey: $0) }
                 state.counts.misses += 1
                 let task = Task { await self.run(id, isAbsent, fetch) }
                 state.slots[id] = Slot(askers: [asker], task: task)
-                return nil
+                return (nil, replaced)
             }
         }
+        // What changes may still be coming in when its time is over.
+        for slot in replaced { slot.task?.cancel() }
         if let found { asker.continuation.resume(with: found) }
     }
 
