@@ -1,6 +1,5 @@
 import Foundation
 import Journal
-import MediaFixtures
 import StoreFixtures
 import Synchronization
 import TestThreads
@@ -12,39 +11,14 @@ import Testing
 
 @Suite("What announces a recording in the remote store goes when nothing begins there", .offThePool)
 struct ClaimTests {
-    private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 120, gop: 15, size: "160x90")) ?? []
     private static let dayUs: Int64 = 86_400_000_000
 
-    private let spool: RecordingDirectory
-    private let away: RecordingDirectory
-    private let remote: FaultyStore
+    private let bed: SpoolBed
 
-    init() throws {
-        spool = try RecordingDirectory()
-        away = try RecordingDirectory()
-        remote = try FaultyStore(root: away.store.root)
-    }
-
-    private func recorder(
-        _ feed: RecorderFeed? = nil, realtimeUs: @escaping @Sendable () -> Int64 = RecordingDirectory.nowUs
-    ) async throws -> Recorder {
-        let recorder = try Recorder(
-            settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, reconnectSeconds: 600, threads: 1),
-            store: spool.store, remote: remote, nodeAlias: "edge-a",
-            openTap: { (_) async throws(RecordError) in
-                guard let feed else { throw .plane("no such stream") }
-                return feed.tap
-            }, requestKeyframe: { _ in }, realtimeUs: realtimeUs)
-        try await recorder.recover()
-        return recorder
-    }
-
-    private func isShipped(_ recorder: Recorder) -> Bool {
-        recorder.environment.shipper?.state.withLock { $0.plan.recordings.isEmpty && $0.plan.running == 0 } ?? false
-    }
+    init() throws { bed = try SpoolBed() }
 
     private func objects() async throws -> [String] {
-        try await remote.files.list(prefix: "", after: nil, limit: 1000).objects.map(\.key.path)
+        try await bed.remote.files.list(prefix: "", after: nil, limit: 1000).objects.map(\.key.path)
     }
 
     @Test("one that was asked for before midnight and begins after it")
@@ -53,22 +27,18 @@ struct ClaimTests {
         // Ten seconds before midnight.
         let shiftUs = Mutex(Self.dayUs - realUs % Self.dayUs - 10_000_000)
         let feed = try RecorderFeed()
-        let recorder = try await recorder(feed) { WallClock.realtimeUs() + shiftUs.withLock { $0 } }
+        let recorder = try await bed.recorder(feed) { WallClock.realtimeUs() + shiftUs.withLock { $0 } }
         let info = try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
         let name = JournalName.of(info.id)
         #expect(try await objects() == ["\(info.recordDirectory)/\(name)"])
 
         shiftUs.withLock { $0 += 20_000_000 }
-        var publisher = Publisher()
-        publisher.startNs = WallClock.monotonicNs()
-        publisher.pictures = Self.pictures
-        publisher.sounds = (0..<200).map(Publisher.sound)
-        feed.send(publisher.events())
+        feed.send(SpoolBed.media())
         #expect(await eventually { recorder.metrics.segments >= 4 })
         let directory = try #require(recorder.status(stream: "demo")).recordDirectory
         #expect(directory != info.recordDirectory)
         #expect(await recorder.stop(stream: "demo"))
-        #expect(await eventually { isShipped(recorder) })
+        #expect(await eventually { SpoolBed.isShipped(recorder) })
         let left = try await objects()
         #expect(left.contains("\(directory)/\(name)") && left.allSatisfy { $0.hasPrefix(directory + "/") })
         await recorder.stopAll()
@@ -76,23 +46,23 @@ struct ClaimTests {
 
     @Test("one that is given up before the store was asked, or while it is being asked", arguments: [false, true])
     func givenUp(isAsked: Bool) async throws {
-        let recorder = try await recorder()
+        let recorder = try await bed.recorder()
         let shipper = try #require(recorder.environment.shipper)
         let directory = try ObjectKey("demo/2026/11/21")
-        remote.set { ($0.delay, $0.delaysOnlyWrites) = (.milliseconds(300), true) }
+        bed.remote.set { ($0.delay, $0.delaysOnlyWrites) = (.milliseconds(300), true) }
         #expect(shipper.expectClaim(directory, id: "one", stream: "demo"))
         #expect(!shipper.expectClaim(directory, id: "two", stream: "demo"))
         if !isAsked { shipper.releaseClaims(ids: ["one"]) }
         async let claim: Void = shipper.claim(directory, id: "one", stream: "demo", node: "edge-a", bound: .seconds(60))
         if isAsked {
-            #expect(await eventually { remote.attempts > 0 })
+            #expect(await eventually { bed.remote.attempts > 0 })
             shipper.releaseClaims(ids: ["one"])
         }
         // Nobody gets what was given up.
         #expect(shipper.takeClaim(directory, stream: "demo") == nil)
         await claim
-        #expect(await eventually { isShipped(recorder) })
-        #expect(remote.puts.count == (isAsked ? 1 : 0))
+        #expect(await eventually { SpoolBed.isShipped(recorder) })
+        #expect(bed.remote.puts.count == (isAsked ? 1 : 0))
         #expect(try await objects().isEmpty)
         #expect(!shipper.isClaiming && shipper.expectClaim(directory, id: "two", stream: "demo"))
         await recorder.stopAll(uploadsWithin: .milliseconds(100))
@@ -100,10 +70,10 @@ struct ClaimTests {
 
     @Test("who stops waits for the answer, and takes back what was given up")
     func stopped() async throws {
-        let recorder = try await recorder()
+        let recorder = try await bed.recorder()
         let shipper = try #require(recorder.environment.shipper)
         let directory = try ObjectKey("demo/2026/11/21")
-        remote.set { ($0.delay, $0.delaysOnlyWrites) = (.milliseconds(300), true) }
+        bed.remote.set { ($0.delay, $0.delaysOnlyWrites) = (.milliseconds(300), true) }
         #expect(shipper.expectClaim(directory, id: "one", stream: "demo"))
         let claim = Task { await shipper.claim(directory, id: "one", stream: "demo", node: "edge-a", bound: .seconds(60)) }
         shipper.releaseClaims(ids: ["one"])

@@ -1,10 +1,8 @@
 import Cluster
 import Foundation
 import Journal
-import MediaFixtures
 import StoreFixtures
 import TestThreads
-import Synchronization
 import Testing
 
 @testable import MediaPlane
@@ -13,48 +11,13 @@ import Testing
 
 @Suite("What a spool loses, and what the remote store has of it", .offThePool)
 struct SpoolLossTests {
-    private static let pictures: [SyntheticMedia.Picture] = (try? SyntheticMedia.h264(frames: 120, gop: 15, size: "160x90")) ?? []
+    private let bed: SpoolBed
 
-    private let spool: RecordingDirectory
-    private let away: RecordingDirectory
-    private let remote: FaultyStore
-
-    init() throws {
-        spool = try RecordingDirectory()
-        away = try RecordingDirectory()
-        remote = try FaultyStore(root: away.store.root)
-    }
-
-    private func recorder(
-        _ feed: RecorderFeed? = nil, realtimeUs: @escaping @Sendable () -> Int64 = RecordingDirectory.nowUs
-    ) async throws -> Recorder {
-        let recorder = try Recorder(
-            settings: RecordSettings(segmentSeconds: 0.5, freeBytesMin: 0, reconnectSeconds: 600, threads: 1),
-            store: spool.store, remote: remote, nodeAlias: "edge-a",
-            openTap: { (_) async throws(RecordError) in
-                guard let feed else { throw .plane("no such stream") }
-                return feed.tap
-            }, requestKeyframe: { _ in }, realtimeUs: realtimeUs)
-        try await recorder.recover()
-        return recorder
-    }
-
-    /// Four seconds, captured in so many seconds from now.
-    private func media(in seconds: UInt64 = 0) -> [(ns: UInt64, event: Publisher.Event)] {
-        var publisher = Publisher()
-        publisher.startNs = WallClock.monotonicNs() + seconds * 1_000_000_000
-        publisher.pictures = Self.pictures
-        publisher.sounds = (0..<200).map(Publisher.sound)
-        return publisher.events()
-    }
-
-    private func isShipped(_ recorder: Recorder) -> Bool {
-        recorder.environment.shipper?.state.withLock { $0.plan.recordings.isEmpty && $0.plan.running == 0 } ?? false
-    }
+    init() throws { bed = try SpoolBed() }
 
     /// What the remote journal of a recording says.
     private func sent(_ directory: String, _ id: String) throws -> RecordedSession {
-        let bytes = try away.bytes("\(directory)/\(JournalName.of(id))")
+        let bytes = try bed.away.bytes("\(directory)/\(JournalName.of(id))")
         return try #require(RecordedSession.read(bytes, directory: directory)?.session)
     }
 
@@ -65,9 +28,9 @@ struct SpoolLossTests {
     @Test("a directory that vanishes while it is recorded into leaves the remote journal, which tells of all that was sent")
     func directoryVanishes() async throws {
         let feed = try RecorderFeed()
-        let recorder = try await recorder(feed)
+        let recorder = try await bed.recorder(feed)
         let info = try await recorder.start(stream: "demo", key: RecordingDirectory.key("demo"))
-        feed.send(media())
+        feed.send(SpoolBed.media())
         // With the end of a Period everything is published.
         let isSent = await eventually {
             (try? sent(info.recordDirectory, info.id))?.periods.last?.isEnded == true
@@ -77,49 +40,49 @@ struct SpoolLossTests {
         let before = try sent(info.recordDirectory, info.id)
         #expect(before.segmentCount >= 12 && !before.isEnded)
 
-        try FileManager.default.removeItem(atPath: spool.store.root + "/demo")
-        feed.send(media(in: 5))
-        #expect(await eventually { recorder.metrics.storageErrors > 0 && isShipped(recorder) })
+        try FileManager.default.removeItem(atPath: bed.spool.store.root + "/demo")
+        feed.send(SpoolBed.media(in: 5))
+        #expect(await eventually { recorder.metrics.storageErrors > 0 && SpoolBed.isShipped(recorder) })
         await recorder.stopAll()
         #expect(try sent(info.recordDirectory, info.id) == before)
-        #expect(names(before).isSubset(of: try away.names(info.recordDirectory)))
+        #expect(names(before).isSubset(of: try bed.away.names(info.recordDirectory)))
     }
 
     @Test("a write-off of which only a part got into the journal is made whole", arguments: [0, 1, 2])
     func tornWriteOff(wholeLines: Int) async throws {
-        remote.set { $0.fault = .unavailable(reason: "away") }
+        bed.remote.set { $0.fault = .unavailable(reason: "away") }
         let feed = try RecorderFeed()
-        let first = try await recorder(feed)
+        let first = try await bed.recorder(feed)
         try await first.start(stream: "demo", key: RecordingDirectory.key("demo"))
-        feed.send(media())
+        feed.send(SpoolBed.media())
         #expect(await eventually { first.metrics.segments >= 12 })
         await first.stopAll()
         let row = try #require(first.recordings().sessions.first)
         let key = try ObjectKey("\(row.recordDir)/\(JournalName.of(row.id))")
-        let whole = try #require(RecordedSession.read(try spool.bytes(key.path), directory: row.recordDir)?.session)
+        let whole = try #require(RecordedSession.read(try bed.spool.bytes(key.path), directory: row.recordDir)?.session)
         // Picture and sound of the third segment.
         let lost = names(whole).filter { $0.hasSuffix("_0003.m4s") }
         #expect(lost.count == 2)
-        for name in lost { try spool.store.deleteNow(try ObjectKey("\(row.recordDir)/\(name)")) }
+        for name in lost { try bed.spool.store.deleteNow(try ObjectKey("\(row.recordDir)/\(name)")) }
         let lines = whole.lines(losing: { lost.contains($0) }, clock: UpdateClock(now: { row.updatedAt + 1 }))
         #expect(lines.count == 2)
         let torn = (lines.map { $0.encoded() } + [whole.closingLine(at: row.updatedAt + 9, reason: nil).encoded()])[wholeLines]
-        try spool.store.appendingNow(key, exclusively: false).append(
+        try bed.spool.store.appendingNow(key, exclusively: false).append(
             lines.prefix(wholeLines).flatMap { $0.encoded() } + torn.dropLast(torn.count / 2))
         // Once both holes are told of, only the same process knows that the row is not: it tries again.
         if wholeLines == 2 {
             let length = try first.environment.shipper?.writeOffNow(lost, in: key, try ObjectKey(row.recordDir))
-            #expect(try length == Int64(spool.bytes(key.path).count))
+            #expect(try length == Int64(bed.spool.bytes(key.path).count))
         }
 
-        remote.set { $0.fault = nil }
-        let second = try await recorder()
-        #expect(await eventually { isShipped(second) })
+        bed.remote.set { $0.fault = nil }
+        let second = try await bed.recorder()
+        #expect(await eventually { SpoolBed.isShipped(second) })
         await second.stopAll()
         let sent = try sent(row.recordDir, row.id)
         #expect(names(sent) == names(whole).subtracting(lost))
         #expect(sent.closing?.segments == Int64(sent.segmentCount))
-        let objects = try ManifestCheck(away, row.recordDir).check(isStatic: true, periods: 2, seconds: nil)
-        #expect(objects == Set(try away.names(row.recordDir).filter { $0.hasSuffix(".m4s") }))
+        let objects = try ManifestCheck(bed.away, row.recordDir).check(isStatic: true, periods: 2, seconds: nil)
+        #expect(objects == Set(try bed.away.names(row.recordDir).filter { $0.hasSuffix(".m4s") }))
     }
 }
