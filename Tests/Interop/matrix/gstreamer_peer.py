@@ -37,7 +37,9 @@ PLAYED = {"video": [("H264", 96, 90_000), ("VP8", 97, 90_000), ("VP9", 98, 90_00
 
 
 def say(**told) -> None:
-    print(json.dumps(told), flush=True)
+    # In one piece: GStreamer's threads have things to say, too.
+    sys.stdout.write(json.dumps(told) + "\n")
+    sys.stdout.flush()
 
 
 class Peer:
