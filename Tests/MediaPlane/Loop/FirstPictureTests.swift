@@ -71,6 +71,17 @@ struct FirstPictureTests {
         return (viewer, try #require(found))
     }
 
+    /// The same, whose way is full from then on; the publisher is known to make no keyframes when asked.
+    private static func paused(_ loop: SteppedLoop) async throws -> (
+        TestPeer, Encoder, TestPeer, UnsafeMutablePointer<PeerSession>
+    ) {
+        let (publisher, encoder) = try await cached(loop)
+        loop.core.fanout(for: LoopBed.stream).pointee.noteIgnoredRequest(now: 0)
+        let (viewer, session) = try await watching(loop)
+        loop.core.pauseVideo(session, on: 1)
+        return (publisher, encoder, viewer, session)
+    }
+
     /// Steps until the viewer has been sent so many packets: some each 10 ms.
     private static func step(
         _ loop: SteppedLoop, _ session: UnsafeMutablePointer<PeerSession>, until packets: Int
@@ -122,11 +133,7 @@ struct FirstPictureTests {
     @Test("whose way was full goes on where he was if no keyframe can be had: nothing twice, nothing left out")
     func goesOn() async throws {
         let loop = try SteppedLoop(segmentation: true)
-        let (publisher, encoder) = try await Self.cached(loop)
-        let fanout = loop.core.fanout(for: LoopBed.stream)
-        fanout.pointee.noteIgnoredRequest(now: 0)
-        let (viewer, session) = try await Self.watching(loop)
-        loop.core.pauseVideo(session, on: 1)
+        let (publisher, encoder, viewer, session) = try await Self.paused(loop)
         var later = encoder
         for _ in 0..<5 { later.frame(publisher) }
         for _ in 0..<20 { loop.step() }
@@ -144,11 +151,7 @@ struct FirstPictureTests {
     @Test("a keyframe that comes while a group is sent ends it")
     func passed() async throws {
         let loop = try SteppedLoop(segmentation: true)
-        let (publisher, encoder) = try await Self.cached(loop)
-        let fanout = loop.core.fanout(for: LoopBed.stream)
-        fanout.pointee.noteIgnoredRequest(now: 0)
-        let (viewer, session) = try await Self.watching(loop)
-        loop.core.pauseVideo(session, on: 1)
+        let (publisher, encoder, viewer, session) = try await Self.paused(loop)
         var later = encoder
         for _ in 0..<20 { later.frame(publisher) }
         for _ in 0..<30 { loop.step() }

@@ -220,7 +220,7 @@ extension LoopCore {
         return true
     }
 
-    /// Whether a keyframe's group is so long that a player would make nothing of it at once. Another node passes on what was sent when.
+    /// Whether a group that begins at a keyframe is to run faster than the clock. Another node is sent it as it came.
     private func isOld(
         _ index: UInt64, on track: UnsafeMutablePointer<FanoutTrack>, _ outgoing: UnsafeMutablePointer<OutgoingTrack>,
         _ session: UnsafeMutablePointer<PeerSession>, _ now: UInt64

@@ -11,15 +11,15 @@ extension Shipper {
     func adoptNow(_ journal: ObjectKey, isRemoved: Bool = false) throws(StoreError) {
         guard let directory = journal.parent, let id = JournalName.id(of: journal) else { return }
         let bytes: [UInt8]
-        let log = try UploadLog(store: local, journal: journal).read()
+        let sent = try UploadLog(store: local, journal: journal).read()
         do throws(StoreError) {
             // Of what is complete only the size is asked for: there may be many thousands.
             let size = try local.headNow(journal).size
-            if log.isComplete { return size > Self.shortBytes ? try shortenNow(journal) : () }
+            if sent.isComplete { return size > Self.shortBytes ? try shortenNow(journal) : () }
             bytes = try local.readNow(journal, limit: JournalName.bytesMax)
         } catch {
             guard error == .notFound else { throw error }
-            if !isRemoved { self.log.error("a journal vanished from the spool", ["recording": id]) }
+            if !isRemoved { log.error("a journal vanished from the spool", ["recording": id]) }
             state.withLock { state in
                 if isRemoved {
                     state.plan.withdraw(id: id, stream: "", directory: directory.path)
@@ -31,7 +31,7 @@ extension Shipper {
             return step()
         }
         guard !isShortened(bytes, directory) else { return try UploadLog(store: local, journal: journal).complete() }
-        guard let scan = SpoolScan(journal: bytes, log: log, directory: directory.path),
+        guard let scan = SpoolScan(journal: bytes, log: sent, directory: directory.path),
             scan.session.isEnded, !scan.session.isDeleting
         else { return }
         // Sent and noted, but the process died before it removed them.
