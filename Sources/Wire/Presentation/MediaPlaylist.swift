@@ -5,51 +5,10 @@ import Media
 /// Each period begins with a discontinuity, its own map and its wall clock, in every rendition alike. Entries come at the end only, and
 /// stay as they are while their recordings are kept. A list that grows is an `EVENT` (4.4.3.5) until one of them is deleted.
 public struct MediaPlaylist: Sendable {
-    /// What stands for a stretch of the line in one rendition.
-    private enum Filling {
-        /// Its own track.
-        case own
-        /// Silence, made when it is asked for.
-        case silence(Silence)
-        /// Nothing: `EXT-X-GAP`.
-        case gap
-    }
-
-    /// A period in this rendition.
-    private struct Section {
-        var filling: Filling
-        /// What is played, or what lends its times.
-        var entry: TimelineTrack
-        /// Of its period.
-        var source: String
-        var node: String
-        var wallStartUs: Int64
-        var segments: SegmentRuns { entry.track.segments }
-        /// How long its segments are together.
-        var seconds: Double {
-            guard let first = segments.first, let last = segments.last else { return 0 }
-            return Double(last.time + last.duration - first.time) / Double(entry.track.timescale)
-        }
-        /// Parts of its youngest segments.
-        var live: [LiveEdge.Segment] = []
-        /// It is being written.
-        var isOpen = false
-        /// Each of its segments can be decoded by itself (4.3.5.1).
-        var isIndependent: Bool { if case .own = filling { segments.unsynced.isEmpty } else { true } }
-
-        /// Leaves out the segments before one.
-        mutating func begin(at number: Int64) {
-            guard let old = segments.first, number > old.number else { return }
-            entry.track.segments = segments.part(min(Int(number - old.number), segments.count)..<segments.count)
-            guard let first = segments.first else { return }
-            wallStartUs += Timeline.scaled(first.time - old.time, from: entry.track.timescale, to: 1_000_000)
-        }
-    }
-
     private let addresses: ObjectAddresses
     private let live: LiveEdge?
     private let isGrowing: Bool
-    private var sections: [Section] = []
+    private var sections: [PlaylistSection] = []
     /// `EXT-X-TARGETDURATION`.
     let targetSeconds: Int
     /// How long a reload may wait, in seconds: three target durations, whatever its origin says that the longest segment was.
@@ -81,22 +40,28 @@ public struct MediaPlaylist: Sendable {
         targetSeconds = max(knownSeconds, origin?.targetSeconds ?? 0)
         waitSecondsMax = Double(3 * knownSeconds)
         let silence = timeline.silence(rendition)
+        // Whoever began with a list that grows reads its end, too.
+        let keepsNumbers = timeline.isGrowing || origin != nil
         for (index, period) in timeline.periods.enumerated() {
             let isLast = index == timeline.periods.count - 1
-            add(period, rendition, silence, isOpen: isLast && timeline.isGrowing)
+            let follows = keepsNumbers && index > 0 && timeline.periods[index - 1].isContinued(by: period)
+            add(period, rendition, silence, isOpen: isLast && timeline.isGrowing, follows: follows)
         }
         addOpenPeriod(timeline, rendition)
         if let origin, let first = origin.first(rendition), !number(from: origin, first) { return nil }
         lastSequence = gone.segments + count(before: sections.count)
     }
 
-    private mutating func add(_ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool) {
+    /// - Parameter follows: behind a hole in the period before.
+    private mutating func add(
+        _ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool, follows: Bool
+    ) {
         let own = period.tracks.first { $0.track.kind == rendition.rawValue }
         // Which tracks a period has is certain once it has ended; before, a track may only be late.
         if own == nil, isOpen, live?.lacks(rendition, in: period) != true { return }
         guard let entry = own ?? period.tracks.first else { return }
-        let filling: Filling = own != nil ? .own : silence.map { .silence($0) } ?? .gap
-        var section = Section(
+        let filling: PlaylistSection.Filling = own != nil ? .own : silence.map { .silence($0) } ?? .gap
+        var section = PlaylistSection(
             filling: filling, entry: entry, source: period.source, node: period.node,
             wallStartUs: Self.wallStart(of: entry, in: period))
         if own != nil, let live {
@@ -108,7 +73,11 @@ public struct MediaPlaylist: Sendable {
                     section.live.last.map { $0.number < last.number || ($0.number == last.number && !$0.isFinished) } ?? true
             }
         }
-        sections.append(section)
+        if follows, sections.last?.source == section.source {
+            sections[sections.count - 1].append(section, longest: targetSeconds)
+        } else {
+            sections.append(section)
+        }
     }
 
     /// A period in which this track has no finished segment yet: its parts are there already.
@@ -122,11 +91,12 @@ public struct MediaPlaylist: Sendable {
         guard parts.first.map({ !$0.isFinished && !$0.parts.isEmpty }) ?? false else { return }
         var empty = track
         empty.segments = []
-        sections.append(
-            Section(
-                filling: .own, entry: TimelineTrack(track: empty, presentationTimeOffset: track.timeAtStart),
-                source: TimelinePeriod.source(node: live.node, session: live.session, ordinal: period.ordinal),
-                node: live.node, wallStartUs: period.startUs, live: parts, isOpen: true))
+        var section = PlaylistSection(
+            filling: .own, entry: TimelineTrack(track: empty, presentationTimeOffset: track.timeAtStart),
+            source: TimelinePeriod.source(node: live.node, session: live.session, ordinal: period.ordinal),
+            node: live.node, wallStartUs: period.startUs)
+        (section.live, section.isOpen) = (parts, true)
+        sections.append(section)
     }
 
     // MARK: Origin
@@ -135,11 +105,11 @@ public struct MediaPlaylist: Sendable {
     /// after that the list begins at the origin, for which of the others are gone nobody knows. False when the origin itself is gone.
     private mutating func number(from origin: PlaylistOrigin, _ first: PlaylistOrigin.First) -> Bool {
         if agrees(with: origin, first) { return true }
-        guard let place = place(of: origin, first), let found = sections[place].segments.first else { return false }
+        guard let place = place(of: origin, first) else { return false }
         sections.removeFirst(place)
         sections[0].begin(at: first.number)
         // It may begin later than it did, where what came before is needed for decoding.
-        let lost = max(0, found.number - first.number)
+        let lost = max(0, (sections[0].segments.first?.number ?? 0) - first.number)
         gone = (first.sequence - 1 + Int(lost), origin.discontinuity)
         return true
     }
@@ -152,12 +122,12 @@ public struct MediaPlaylist: Sendable {
     }
 
     private func place(of origin: PlaylistOrigin, _ first: PlaylistOrigin.First) -> Int? {
-        // Of a period with a hole there are several sections, one behind the other.
+        // Of a period there may be several sections, where a track ended before the other.
         sections.firstIndex { $0.source == origin.source && ($0.segments.last?.number ?? 0) >= first.number }
     }
 
     /// Segments that are listed in front of a section.
-    private func count(before place: Int) -> Int { sections[..<place].reduce(0) { $0 + $1.segments.count } }
+    private func count(before place: Int) -> Int { sections[..<place].reduce(0) { $0 + $1.count } }
 
     /// What players were told of in front is not there any more.
     private var isShortened: Bool { gone.discontinuities > 0 || gone.segments > 0 }
@@ -187,7 +157,7 @@ public struct MediaPlaylist: Sendable {
     // MARK: Position
 
     /// The segment that is being written, with its parts so far; nil when it is not known.
-    private var open: (section: Section, segment: LiveEdge.Segment?, number: Int64)? {
+    private var open: (section: PlaylistSection, segment: LiveEdge.Segment?, number: Int64)? {
         guard let section = sections.last, section.isOpen else { return nil }
         let next = (section.segments.last?.number ?? 0) + 1
         let newest = section.live.last
@@ -243,9 +213,9 @@ public struct MediaPlaylist: Sendable {
         if skipped > 0 { out += "#EXT-X-SKIP:SKIPPED-SEGMENTS=\(skipped)\n" }
         var toSkip = skipped
         for (index, section) in sections.enumerated() {
-            let first = min(toSkip, section.segments.count)
+            let first = min(toSkip, section.count)
             toSkip -= first
-            if first == section.segments.count, !section.segments.isEmpty, index < sections.count - 1 { continue }
+            if first == section.count, !section.segments.isEmpty, index < sections.count - 1 { continue }
             if first == 0 {
                 if index > 0 { out += "#EXT-X-DISCONTINUITY\n" }
                 out += opening(section, isFirst: index == 0)
@@ -278,19 +248,16 @@ public struct MediaPlaylist: Sendable {
         var seconds = Double(6 * targetSeconds)
         var kept = 0
         for section in sections.reversed() {
-            let scale = Double(section.entry.track.timescale)
-            for segment in section.segments.reversed() {
-                if seconds <= 0 { return lastSequence - gone.segments - kept }
-                seconds -= Double(segment.duration) / scale
-                kept += 1
-            }
+            kept += section.count(inLast: seconds)
+            seconds -= section.seconds
+            if seconds <= 0 { return lastSequence - gone.segments - kept }
         }
         return 0
     }
 
-    private func opening(_ section: Section, isFirst: Bool) -> String {
+    private func opening(_ section: PlaylistSection, isFirst: Bool) -> String {
         var out = ""
-        func map(_ section: Section) -> String {
+        func map(_ section: PlaylistSection) -> String {
             "#EXT-X-MAP:URI=\"\(addresses.address(section.entry.track.initialization, node: section.node))\"\n"
         }
         switch section.filling {
@@ -306,26 +273,26 @@ public struct MediaPlaylist: Sendable {
         return out + "#EXT-X-PROGRAM-DATE-TIME:\(wall)\n"
     }
 
-    private func write(_ section: Section, from first: Int, into out: inout String) {
+    private func write(_ section: PlaylistSection, from first: Int, into out: inout String) {
         let track = section.entry.track
         let parted = Dictionary(section.live.map { ($0.number, $0) }) { _, last in last }
-        for segment in section.segments.dropFirst(first) {
-            if let parts = parted[segment.number] { write(parts, section, into: &out) }
+        section.forEach(dropping: first) { segment, isThere in
+            if isThere, let parts = parted[segment.number] { write(parts, section, into: &out) }
             out += "#EXTINF:\(Self.seconds(segment.duration, track.timescale)),\n"
             switch section.filling {
-            case .own: out += addresses.address(track.object(number: segment.number), node: section.node) + "\n"
+            case .own where isThere: out += addresses.address(track.object(number: segment.number), node: section.node) + "\n"
             case .silence(let silence):
                 let start = Timeline.scaled(segment.time, from: track.timescale, to: silence.timescale)
                 let end = Timeline.scaled(segment.time + segment.duration, from: track.timescale, to: silence.timescale)
                 out += addresses.beside("silence.m4s", "\(silence.query)&t=\(start)&d=\(end - start)") + "\n"
-            case .gap:
-                // A period without this track still takes its time in this rendition.
+            case .own, .gap:
+                // What is lost still takes its time, and so does a period without this track.
                 out += "#EXT-X-GAP\n" + addresses.address(track.object(number: segment.number), node: section.node) + "\n"
             }
         }
     }
 
-    private func write(_ segment: LiveEdge.Segment, _ section: Section, into out: inout String) {
+    private func write(_ segment: LiveEdge.Segment, _ section: PlaylistSection, into out: inout String) {
         let track = section.entry.track
         let key = track.object(number: segment.number)
         for (index, part) in segment.parts.enumerated() {

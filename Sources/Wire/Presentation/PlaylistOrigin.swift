@@ -73,7 +73,10 @@ extension Timeline {
     /// - Parameters:
     ///   - segmentSecondsMax: the longest segment there can be.
     ///   - earlier: what they were told before; it may have been of fewer renditions, and they know of no others.
-    public func playlistOrigin(segmentSecondsMax: Double, after earlier: PlaylistOrigin? = nil) -> PlaylistOrigin? {
+    ///   - targets: how many target durations of media it begins.
+    public func playlistOrigin(
+        segmentSecondsMax: Double, after earlier: PlaylistOrigin? = nil, targets: Int = 3
+    ) -> PlaylistOrigin? {
         guard isGrowing else { return nil }
         var lists: [Rendition: MediaPlaylist] = [:]
         for rendition in Rendition.allCases where earlier.map({ $0.has(rendition) }) ?? has(rendition) {
@@ -83,7 +86,7 @@ extension Timeline {
         }
         // In the newest period a rendition may come later than the other.
         let places = lists.values.compactMap { list in
-            list.lastPlace(before: Double(3 * list.targetSeconds)).map { $0 + list.discontinuitiesGone }
+            list.lastPlace(before: Double(targets * list.targetSeconds)).map { $0 + list.discontinuitiesGone }
         }
         guard let discontinuity = places.min(), let list = lists[.video] ?? lists[.audio],
             let source = list.source(at: discontinuity - list.discontinuitiesGone)

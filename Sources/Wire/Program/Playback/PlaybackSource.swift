@@ -78,12 +78,19 @@ actor LiveLines {
     /// Of streams whose recorders make longer segments than is usual: the longest there can be, in seconds.
     private var longest: [String: Double] = [:]
     /// What players of a playlist have been told last.
-    private var origins: [Told: PlaylistOrigin] = [:]
+    private var origins: [Told: Newer] = [:]
 
     private struct Told: Hashable {
         let stream: String
         let fromUs: Int64?
         let origin: PlaylistOrigin
+    }
+
+    private struct Newer {
+        /// Of a period behind whose beginning there is enough for a list.
+        let far: PlaylistOrigin
+        /// Of the last one.
+        let near: PlaylistOrigin
     }
 
     /// Where a line that grows begins when a player does not say: the last midnight or noon (UTC) that is at least an hour ago. So it stays
@@ -117,17 +124,23 @@ actor LiveLines {
         return told
     }
 
-    /// What a playlist is counted from: what its address says as long as nothing is missing behind that, then what its players were told
-    /// last, which is nearer to its end. A process that has not told them notices only what went from in front of their address's.
+    /// What a playlist is counted from: what its address says as long as all is where its players were told, else the oldest of what
+    /// they were told since that is still right. A process that has not told them notices only what went from in front of their address's.
     func origin(_ told: PlaylistOrigin?, of stream: String, fromUs: Int64?, on line: Timeline) -> PlaylistOrigin? {
         guard let told else { return nil }
         let key = Told(stream: stream, fromUs: fromUs, origin: told)
-        let known = origins[key] ?? told
-        let origin = known == told || line.counts(known, from: told) ? told : known
-        if let next = line.playlistOrigin(segmentSecondsMax: Double(origin.targetSeconds), after: origin), next != known {
+        let known = origins[key] ?? Newer(far: told, near: told)
+        // An index may not have heard yet of what its node told of itself.
+        let newest = line.counts(known.near, from: known.near) ? known.near : known.far
+        let origin = [told, known.far].first { $0 == newest || line.counts(newest, from: $0) } ?? newest
+        let seconds = Double(origin.targetSeconds)
+        if let far = line.playlistOrigin(segmentSecondsMax: seconds, after: origin),
+            let near = line.playlistOrigin(segmentSecondsMax: seconds, after: origin, targets: 0),
+            far != known.far || near != known.near
+        {
             // One who comes with many makes no room at the cost of all.
             if origins[key] == nil, origins.count >= Self.startsMax, let other = origins.keys.first { origins[other] = nil }
-            origins[key] = next
+            origins[key] = Newer(far: far, near: near)
         }
         return origin
     }
