@@ -11,6 +11,7 @@ import time
 import zipfile
 from urllib.parse import urljoin
 
+import inspection
 import playlists
 import pytest
 from browser import PLAYER
@@ -204,6 +205,34 @@ def test_sound_stays_with_its_pictures_behind_a_stretch_without(own_cluster, pee
     assert seen["heard"], seen
     # The first beep comes within the first second with sound.
     assert stretch - 0.1 < seen["heard"][0] < stretch + 1.5, (stretch, seen)
+
+
+def test_lost_sound_is_silence_beside_its_pictures(own_cluster, peers, browsers, name):
+    """A segment of sound is gone when its node comes back: Chromium must neither stop there nor play on with what comes later."""
+    stream, edge = name("rec"), own_cluster.edge("edge-a")
+    publisher = publish_and_watch(own_cluster, peers, "edge-a", stream, 11)
+    edge.kill()
+    publisher.hang_up()
+    next(edge.storage.rglob(f"{stream}/**/audio_seg_0002.m4s")).unlink()
+    edge.start()
+    url = f"{own_cluster.url}/api/playback/{stream}/index.m3u8"
+
+    def lists() -> list[playlists.Playlist]:
+        return [playlists.read(call("GET", url.replace("index", track)).text) for track in ("video", "audio")]
+
+    eventually("the hole is told", lambda: any("silence.m4s" in entry[0] for entry in lists()[1].entries), 30)
+    video, audio = lists()
+    assert video.has_end and "silence.m4s" in audio.entries[1][0] and len(video.entries) == len(audio.entries), (video, audio)
+    assert not any("DISCONTINUITY" in tag for each in (video, audio) for entry in each.entries for tag in entry[2]), (video, audio)
+    begin, end = audio.entries[0][1], audio.entries[0][1] + audio.entries[1][1]
+    page = browsers(own_cluster.url)
+    page.open("/")
+    page.script(LISTENER, url)
+    seen = page.until("the end", NATIVE_END, 60)
+    assert seen["heard"] and abs(seen["duration"] - video.seconds) < 0.3, (seen, video)
+    assert not [each for each in seen["heard"] if begin + 0.3 < each < end - 0.1], (begin, end, seen)
+    assert [each for each in seen["heard"] if each > end] and all(each % 1 < 0.4 or each % 1 > 0.9 for each in seen["heard"]), seen
+    assert inspection.decode_errors(url) == "", "FFmpeg decodes the silence as part of the track"
 
 
 @pytest.fixture(scope="session")

@@ -38,21 +38,48 @@ struct PlaylistHoleTests {
                 #expect(holed.sequence == whole.sequence && holed.discontinuitySequence == whole.discontinuitySequence)
                 for (place, (now, before)) in zip(holed.entries, whole.entries).enumerated() {
                     let number = Int64(place) + 1
-                    // Sound alone beside lost pictures is not played.
-                    let isGone = lost.contains(number) && (kinds.contains(rendition.rawValue) || kinds.contains("video"))
-                    #expect(now.tags == before.tags + (isGone ? ["#EXT-X-GAP"] : []), "entry \(number) of \(kinds), \(lost) lost")
-                    #expect(now.address == before.address && now.duration == before.duration)
+                    // Sound alone beside lost pictures is not played, silence beside pictures is.
+                    let isGap = lost.contains(number) && kinds.contains("video")
+                    let isSilent = lost.contains(number) && kinds == ["audio"] && rendition == .audio
+                    #expect(now.tags == before.tags + (isGap ? ["#EXT-X-GAP"] : []), "entry \(number) of \(kinds), \(lost) lost")
+                    #expect(now.address == (isSilent ? silence(number) : before.address) && now.duration == before.duration)
                 }
             }
         }
     }
 
-    @Test("where there is no sound silence goes on over the hole")
+    /// What stands for a segment of the first recording.
+    private func silence(_ number: Int64) -> String {
+        "silence.m4s?codecs=opus&rate=48000&channels=2&t=\(480_000 + (number - 1) * 96_000)&d=96000"
+    }
+
+    @Test("where all renditions lack something all have a gap, so that players that leave it out leave the same out of all")
     func silence() throws {
-        let text = try list(line(losing: 4...9, hasAudio: false), .audio, from: Self.origin).text()
-        let holed = PlaylistCheck(text)
-        #expect(holed.entries.count == 30 && !text.contains("#EXT-X-GAP"))
-        #expect(holed.entries[5].address == "silence.m4s?codecs=opus&rate=48000&channels=2&t=960000&d=96000")
+        let check = PlaylistCheck(try list(line(losing: 4...9, hasAudio: false), .audio, from: Self.origin).text())
+        #expect(
+            check.entries.count == 30
+                && check.entries.indices.filter { check.entries[$0].tags.contains("#EXT-X-GAP") } == Array(3...8))
+        #expect(check.entries[2].address.hasPrefix("silence.m4s"))
+        #expect(check.entries[9].address == "silence.m4s?codecs=opus&rate=48000&channels=2&t=1344000&d=96000")
+    }
+
+    @Test("sound that lacks more than the pictures has a gap beside theirs, and silence for the rest")
+    func longerHole() throws {
+        var ended = material("a", seconds: 40)
+        for (index, lost) in [2...11, 4...6].enumerated() as EnumeratedSequence<[ClosedRange<Int64>]> {
+            // Sound comes first there.
+            ended.periods[0].tracks[index].segments = SegmentRuns(
+                ended.periods[0].tracks[index].segments.filter { !lost.contains($0.number) })
+        }
+        let growing = material("b", startSecond: 50, isGrowing: true)
+        let line = try #require(Timeline([ended, growing], gaps: .keep))
+        let (video, audio) = (
+            PlaylistCheck(try list(line, .video, from: nil).text()), PlaylistCheck(try list(line, .audio, from: nil).text())
+        )
+        #expect(video.entries.indices.filter { video.entries[$0].tags.contains("#EXT-X-GAP") } == [3, 4, 5])
+        #expect(audio.entries.indices.filter { audio.entries[$0].tags.contains("#EXT-X-GAP") } == [3, 4, 5])
+        #expect(audio.entries.map(\.duration) == video.entries.map(\.duration))
+        for place in 1...10 where !(3...5).contains(place) { #expect(audio.entries[place].address == silence(Int64(place) + 1)) }
     }
 
     @Test("numbers may also be counted from within the hole")
@@ -103,5 +130,16 @@ struct PlaylistHoleTests {
         let check = PlaylistCheck(
             try list(#require(Timeline([growing], gaps: .keep)), .video, from: nil).text())
         #expect(check.entries.count == 3 && check.entries.allSatisfy { !$0.tags.contains("#EXT-X-GAP") })
+    }
+
+    @Test("of a recording that has ended lost sound alone is silence, too")
+    func endedSound() throws {
+        let line = try line(losing: 4...9, of: ["audio"], isGrowing: false)
+        let (video, audio) = (
+            PlaylistCheck(try list(line, .video, from: nil).text()), PlaylistCheck(try list(line, .audio, from: nil).text())
+        )
+        #expect(video.entries.count == 30 && audio.entries.map(\.duration) == video.entries.map(\.duration))
+        #expect((4...9).allSatisfy { audio.entries[$0 - 1].address == silence(Int64($0)) })
+        #expect(audio.entries.count { $0.tags.contains("#EXT-X-DISCONTINUITY") } == 1)
     }
 }

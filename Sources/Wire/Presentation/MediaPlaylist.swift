@@ -44,17 +44,22 @@ public struct MediaPlaylist: Sendable {
         let keepsNumbers = timeline.isGrowing || origin != nil
         for (index, period) in timeline.periods.enumerated() {
             let isLast = index == timeline.periods.count - 1
-            let follows = keepsNumbers && index > 0 && timeline.periods[index - 1].isContinued(by: period)
-            add(period, rendition, silence, isOpen: isLast && timeline.isGrowing, follows: follows)
+            let before = index > 0 ? timeline.periods[index - 1] : nil
+            // A list that is whole leaves out what all renditions lack.
+            let continued = before.flatMap { before in
+                before.isContinued(by: period) && (keepsNumbers || before.hole(before: period, in: period.tracks[0]).isEmpty)
+                    ? before : nil
+            }
+            add(period, rendition, silence, isOpen: isLast && timeline.isGrowing, continuing: continued)
         }
         addOpenPeriod(timeline, rendition)
         if let origin, let first = origin.first(rendition), !number(from: origin, first) { return nil }
         lastSequence = gone.segments + count(before: sections.count)
     }
 
-    /// - Parameter follows: behind a hole in the period before.
+    /// - Parameter before: the period that this one continues behind a hole; nil when it begins anew.
     private mutating func add(
-        _ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool, follows: Bool
+        _ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool, continuing before: TimelinePeriod?
     ) {
         let own = period.tracks.first { $0.track.kind == rendition.rawValue }
         // Which tracks a period has is certain once it has ended; before, a track may only be late.
@@ -73,8 +78,8 @@ public struct MediaPlaylist: Sendable {
                     section.live.last.map { $0.number < last.number || ($0.number == last.number && !$0.isFinished) } ?? true
             }
         }
-        if follows, sections.last?.source == section.source {
-            sections[sections.count - 1].append(section, longest: targetSeconds)
+        if let before, sections.last?.source == section.source {
+            sections[sections.count - 1].append(section, gap: before.hole(before: period, in: entry), longest: targetSeconds)
         } else {
             sections.append(section)
         }
@@ -276,16 +281,16 @@ public struct MediaPlaylist: Sendable {
     private func write(_ section: PlaylistSection, from first: Int, into out: inout String) {
         let track = section.entry.track
         let parted = Dictionary(section.live.map { ($0.number, $0) }) { _, last in last }
-        section.forEach(dropping: first) { segment, isThere in
-            if isThere, let parts = parted[segment.number] { write(parts, section, into: &out) }
+        section.forEach(dropping: first) { segment, filling in
+            if case .own = filling, let parts = parted[segment.number] { write(parts, section, into: &out) }
             out += "#EXTINF:\(Self.seconds(segment.duration, track.timescale)),\n"
-            switch section.filling {
-            case .own where isThere: out += addresses.address(track.object(number: segment.number), node: section.node) + "\n"
+            switch filling {
+            case .own: out += addresses.address(track.object(number: segment.number), node: section.node) + "\n"
             case .silence(let silence):
                 let start = Timeline.scaled(segment.time, from: track.timescale, to: silence.timescale)
                 let end = Timeline.scaled(segment.time + segment.duration, from: track.timescale, to: silence.timescale)
                 out += addresses.beside("silence.m4s", "\(silence.query)&t=\(start)&d=\(end - start)") + "\n"
-            case .own, .gap:
+            case .gap:
                 // What is lost still takes its time, and so does a period without this track.
                 out += "#EXT-X-GAP\n" + addresses.address(track.object(number: segment.number), node: section.node) + "\n"
             }

@@ -293,7 +293,7 @@ public struct Timeline: Sendable, Equatable {
     }
 
     /// The instant of the lead's `time` in another track of its period.
-    private static func instant(_ time: Int64, of lead: TimelineTrack, in entry: TimelineTrack) -> Int64 {
+    static func instant(_ time: Int64, of lead: TimelineTrack, in entry: TimelineTrack) -> Int64 {
         entry.presentationTimeOffset
             + scaled(time - lead.presentationTimeOffset, from: lead.track.timescale, to: entry.track.timescale)
     }
