@@ -59,7 +59,8 @@ public struct MediaPlaylist: Sendable {
 
     /// - Parameter before: the period that this one continues behind a hole; nil when it begins anew.
     private mutating func add(
-        _ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool, continuing before: TimelinePeriod?
+        _ period: TimelinePeriod, _ rendition: Timeline.Rendition, _ silence: Silence?, isOpen: Bool,
+        continuing before: TimelinePeriod?
     ) {
         let own = period.tracks.first { $0.track.kind == rendition.rawValue }
         // Which tracks a period has is certain once it has ended; before, a track may only be late.
