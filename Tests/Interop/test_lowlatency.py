@@ -210,7 +210,7 @@ def test_sound_stays_with_its_pictures_behind_a_stretch_without(own_cluster, pee
 def test_lost_sound_is_silence_beside_its_pictures(own_cluster, peers, browsers, name):
     """A segment of sound is gone when its node comes back: Chromium must neither stop there nor play on with what comes later."""
     stream, edge = name("rec"), own_cluster.edge("edge-a")
-    publisher = publish_and_watch(own_cluster, peers, "edge-a", stream, 14)
+    publisher = publish_and_watch(own_cluster, peers, "edge-a", stream, 11)
     edge.kill()
     publisher.hang_up()
     next(edge.storage.rglob(f"{stream}/**/audio_seg_0002.m4s")).unlink()

@@ -123,6 +123,14 @@ struct PlaylistHoleTests {
         #expect(check.entries.count { $0.tags.contains("#EXT-X-DISCONTINUITY") } == 2)
     }
 
+    @Test("times that jump where no number is missing are a discontinuity")
+    func jump() throws {
+        var growing = material("a", seconds: 4, isGrowing: true, hasAudio: false)
+        growing.periods[0].tracks[0].segments.append(IndexedSegment(number: 3, time: 1_800_000, duration: 180_000))
+        let check = PlaylistCheck(try list(#require(Timeline([growing], gaps: .keep)), .video, from: nil).text())
+        #expect(check.entries.count == 3 && check.entries[2].tags.first == "#EXT-X-DISCONTINUITY")
+    }
+
     @Test("numbers that no recorder gives do not make a list without end", arguments: [1 << 40, 200_001, 2] as [Int64])
     func damaged(number: Int64) throws {
         var growing = material("a", seconds: 4, isGrowing: true, hasAudio: false)

@@ -1,4 +1,5 @@
 import Journal
+import Media
 import StoreFixtures
 import Testing
 
@@ -52,6 +53,33 @@ struct RepairTests {
         #expect(try repair(counts).repair(key, reason: "a test") == .ended(closed) && counts.all == [3])
         // A hole costs one line, however long it is.
         #expect(String(decoding: try place.bytes(text.path), as: UTF8.self).split(separator: "\"gone\"").count == 2)
+    }
+
+    @Test("what was being written behind a segment that is gone is kept, and so is what is left of one that was cut short")
+    func goneBeforeTheEnd() throws {
+        let sounds = text.lines.filter { $0.kind == .audio && $0.event == .segment }
+        func sound(_ time: Int64) throws -> [UInt8] {
+            let writer = try FragmentWriter(format: .opus(channels: 2))
+            let packet = try #require(TrackFormat.opus(channels: 2).silence)
+            for place in 0..<100 {
+                let at = time + Int64(place) * packet.duration
+                try writer.append(Sample(data: packet.data, time: at, duration: packet.duration, isSync: true))
+            }
+            return writer.flush(beginsSegment: true)
+        }
+        func closed(_ name: String, _ bytes: [UInt8]) throws -> [Int] {
+            try place.store.deleteNow(try ObjectKey(text.objects[13]))
+            try place.store.putUnflushedNow(try ObjectKey("\(text.directory)/\(name)"), bytes)
+            let session = try repair(Counts()).repair(try ObjectKey(text.path), reason: "a test").session
+            return session?.periods[0].tracks.last?.segments.map(\.number) ?? []
+        }
+        let last = try #require(sounds.last), end = (last.time ?? 0) + (last.duration ?? 0)
+        let prefix = text.names(.audio).prefix
+        #expect(try closed("\(prefix)0007.m4s\(FileStore.temporarySuffix)", sound(end)) == [1, 2, 3, 4, 5, 7])
+        try place.store.deleteNow(try ObjectKey(text.path))
+        try place.store.deleteNow(try ObjectKey("\(text.directory)/\(prefix)0007.m4s"))
+        try place.store.putNow(try ObjectKey(text.path), text.bytes, ifAbsent: true)
+        #expect(try closed("\(prefix)0006.m4s", sound(last.time ?? 0)) == [1, 2, 3, 4, 5, 6])
     }
 
     @Test("what is sent while it is looked for is not gone", arguments: [0, 3, 13])

@@ -133,8 +133,9 @@ extension TimelinePeriod {
         source == other.source && tracks.count == other.tracks.count
             && zip(tracks, other.tracks).allSatisfy { entry, next in
                 guard let last = entry.track.segments.last, let first = next.track.segments.first else { return false }
-                return entry.track.segmentPrefix == next.track.segmentPrefix && first.number > last.number
-                    && first.number <= Self.numberMax && first.time >= last.time + last.duration
+                let (endTime, endNumber) = (last.time + last.duration, last.number + 1)
+                return entry.track.segmentPrefix == next.track.segmentPrefix && first.number <= Self.numberMax
+                    && (first.number == endNumber ? first.time == endTime : first.number > endNumber && first.time >= endTime)
             }
     }
 

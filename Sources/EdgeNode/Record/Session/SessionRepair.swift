@@ -61,6 +61,8 @@ struct SessionRepair {
         if wholeBytes < bytes.count { try journal.truncate(to: Int64(wholeBytes)) }
         let log = try UploadLog(store: store, journal: journalKey)
         var work = Work(repair: self, directory: directory, journal: journal, log: log, uploads: try log.read(), session: read)
+        // What comes behind the journal's last segment is kept also where that one is gone.
+        try work.salvage()
         let gone = try work.checkSegments()
         if gone > 0 { lost(journalKey, gone) }
         try work.salvage()
