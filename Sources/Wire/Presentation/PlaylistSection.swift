@@ -130,7 +130,7 @@ extension TimelinePeriod {
 
     /// Whether another one is what follows behind a hole in this one, in every track.
     func isContinued(by other: TimelinePeriod) -> Bool {
-        source == other.source && tracks.count == other.tracks.count
+        node == other.node && tracks.count == other.tracks.count
             && zip(tracks, other.tracks).allSatisfy { entry, next in
                 guard let last = entry.track.segments.last, let first = next.track.segments.first else { return false }
                 let (endTime, endNumber) = (last.time + last.duration, last.number + 1)
