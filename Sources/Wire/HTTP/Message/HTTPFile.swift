@@ -69,4 +69,14 @@ public final class HTTPFile: Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// The header of an answer with the file: `headers`, and what the server would add to them (RFC 9110 section 8.8). A file that is sent
+    /// often need not have it added each time.
+    public func completed(_ headers: HTTPHeaders) -> HTTPHeaders {
+        var headers = headers
+        if headers["ETag"] == nil { headers["ETag"] = etag }
+        if headers["Last-Modified"] == nil { headers["Last-Modified"] = HTTPDate.format(modified) }
+        if headers["Accept-Ranges"] == nil { headers["Accept-Ranges"] = "bytes" }
+        return headers
+    }
 }

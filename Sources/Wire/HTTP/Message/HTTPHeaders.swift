@@ -66,7 +66,12 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
     /// ASCII comparison without case.
     static func same(_ left: String, _ right: String) -> Bool {
         guard left.utf8.count == right.utf8.count else { return false }
-        return left == right || zip(left.utf8, right.utf8).allSatisfy { lowered($0) == lowered($1) }
+        if left == right { return true }
+        var (lefts, rights) = (left.utf8.makeIterator(), right.utf8.makeIterator())
+        while let one = lefts.next(), let other = rights.next() {
+            if lowered(one) != lowered(other) { return false }
+        }
+        return true
     }
 
     private static func lowered(_ byte: UInt8) -> UInt8 { (0x41...0x5A).contains(byte) ? byte | 0x20 : byte }

@@ -7,14 +7,13 @@ public enum Conditional {
         switch response.body {
         case .file(let file):
             size = file.count
-            if response.headers["ETag"] == nil { response.headers["ETag"] = file.etag }
-            if response.headers["Last-Modified"] == nil { response.headers["Last-Modified"] = HTTPDate.format(file.modified) }
+            response.headers = file.completed(response.headers)
         case .bytes(let bytes) where response.headers["ETag"] != nil: size = Int64(bytes.count)
         case .shared(let body, _) where response.headers["ETag"] != nil: size = Int64(body.count)
         default: return response
         }
         if let failed = refusal(request.headers, about: response.headers, size: size) { return failed }
-        response.headers["Accept-Ranges"] = "bytes"
+        if response.headers["Accept-Ranges"] == nil { response.headers["Accept-Ranges"] = "bytes" }
         // Section 14.2: ranges are for GET only.
         guard request.method == .get, isRangeCurrent(request.headers, response.headers) else { return response }
         switch ByteRange(request.headers["Range"], size: size) {

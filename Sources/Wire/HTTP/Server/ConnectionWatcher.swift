@@ -194,11 +194,7 @@ final class ConnectionWatcher: Sendable {
         connection.state.withLock { state in
             switch state.phase {
             case .idle:
-                if let before = state.bytesBefore, cmicrohttpd_bytes_received(connection.descriptor) != before {
-                    // The first of a request line: from now on the header has to come, and not only some silence to end.
-                    state.bytesBefore = nil
-                    state.headerDeadlineNs = min(state.headerDeadlineNs, now + headerNs)
-                }
+                if state.isBetweenRequests { lookForNext(connection.descriptor, &state, now) }
                 return now >= state.headerDeadlineNs
             case .busy(let exchange):
                 guard let received = exchange.receivedWhileRoom() else { return false }
@@ -208,6 +204,17 @@ final class ConnectionWatcher: Sendable {
             case .answering, .upgraded: return false
             }
         }
+    }
+
+    /// A byte more than at the last look is of a request line: from now on the header has to come, and not only some silence to end.
+    /// The first look is here and not when the request before ended, where it would be a system call for each request.
+    private func lookForNext(_ descriptor: Int32, _ state: inout WatchedConnection.State, _ now: UInt64) {
+        let received = cmicrohttpd_bytes_received(descriptor)
+        if let before = state.bytesBefore, received != before {
+            state.isBetweenRequests = false
+            state.headerDeadlineNs = min(state.headerDeadlineNs, now + headerNs)
+        }
+        state.bytesBefore = received
     }
 
     // MARK: Connections, on the library's threads
@@ -250,7 +257,10 @@ final class ConnectionWatcher: Sendable {
     /// the first that is seen of them.
     func began(_ connection: WatchedConnection) {
         let deadlineNs = Self.now() + headerNs
-        connection.state.withLock { $0.headerDeadlineNs = min($0.headerDeadlineNs, deadlineNs) }
+        connection.state.withLock { state in
+            state.isBetweenRequests = false
+            state.headerDeadlineNs = min(state.headerDeadlineNs, deadlineNs)
+        }
     }
 
     /// A request has come that is answered without waiting.
@@ -268,7 +278,7 @@ final class ConnectionWatcher: Sendable {
         let now = Self.now()
         connection.state.withLock { state in
             state.phase = .idle
-            state.bytesBefore = cmicrohttpd_bytes_received(connection.descriptor)
+            (state.isBetweenRequests, state.bytesBefore) = (true, nil)
             state.headerDeadlineNs = now + (state.halfClosedNs == nil ? idleNs + headerNs : Self.halfClosedGraceNs)
         }
     }

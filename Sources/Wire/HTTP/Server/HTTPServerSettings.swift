@@ -26,9 +26,9 @@ public struct HTTPServerSettings: Sendable {
     /// The longest request header taken, and the longest target in it; more gets 431, and 414.
     public var headerBytesMax = 16 << 10
     /// Header and buffer memory of one connection in bytes. The library refuses what doesn't fit by itself, in HTML and without CORS, which a
-    /// page of another origin can't read, so there is room for twice the header that is let in. Not more: it clears all of it after each
-    /// answer, which for 96 KiB was a third of what a small answer costs.
-    public var connectionMemoryBytes = 32 << 10
+    /// page of another origin can't read, so there is room for more than the header that is let in. Not for much more: it clears all of it
+    /// after each answer, which for 96 KiB was a third of what a small answer costs, for 32 KiB a sixteenth.
+    public var connectionMemoryBytes = 24 << 10
     /// The most connections at once.
     public var maxConnections = 4096
     /// Who may say in `X-Forwarded-For` whose request it passes on, by numeric address.

@@ -16,12 +16,17 @@ enum ResponseMaker {
     static func make(_ response: HTTPResponse, isHead: Bool, for exchange: Exchange) -> OpaquePointer? {
         guard let made = makeBody(response, isHead, exchange) else { return nil }
         for field in response.headers where !ownFields.contains(where: { HTTPHeaders.same($0, field.name) }) {
-            if MHD_add_response_header(made, field.name, field.value) != .YES {
+            if !add(field.name, field.value, to: made) {
                 log.warning("a response header was left out because it is not valid", ["name": field.name])
             }
         }
-        if exchange.core.isStopping { _ = MHD_add_response_header(made, "Connection", "close") }
+        if exchange.core.isStopping { _ = add("Connection", "close", to: made) }
         return made
+    }
+
+    /// False for what the library holds to be no valid field. The closures spare the copies that a `String` argument of a C function makes.
+    private static func add(_ name: String, _ value: String, to made: OpaquePointer) -> Bool {
+        name.withCString { name in value.withCString { value in MHD_add_response_header(made, name, value) == .YES } }
     }
 
     private static func makeBody(_ response: HTTPResponse, _ isHead: Bool, _ exchange: Exchange) -> OpaquePointer? {

@@ -21,7 +21,9 @@ final class WatchedConnection: Sendable {
         var phase = Phase.idle
         /// When waiting for a header ends, monotonic nanoseconds.
         var headerDeadlineNs: UInt64
-        /// Bytes that the client had sent when the last request ended: one more begins another request. Nil before the first has ended.
+        /// A request has ended, and nothing is known of another one.
+        var isBetweenRequests = false
+        /// Bytes that the client had sent when the watcher first looked after that; nil until then.
         var bytesBefore: UInt64?
         /// How long a body has been coming in while there was room for it.
         var receivingNs: UInt64 = 0
