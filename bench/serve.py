@@ -164,8 +164,11 @@ def crawl(server: Process, path: str, readers: int, seconds: float) -> tuple[flo
 def run(folder: pathlib.Path, options) -> list[tuple[str, str, str, str, str]]:
     storage = folder / "storage"
     (storage / FOLDER).mkdir(parents=True)
+    hourAgo = time.time() - 3_600
     for name, size in [*OBJECTS.values(), LARGE]:
         (storage / FOLDER / name).write_bytes(os.urandom(size))
+        # Of a recording that has ended: the node looks at a manifest each time while it may still change.
+        os.utime(storage / FOLDER / name, (hourAgo, hourAgo))
     started: list[Process] = []
 
     def start(process: Process) -> Process:
