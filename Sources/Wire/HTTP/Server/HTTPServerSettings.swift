@@ -17,7 +17,8 @@ public struct HTTPServerSettings: Sendable {
     public var cors = CORS.off
     /// The limit of a request body when the handler names none, in bytes.
     public var maxBody = 1 << 20
-    /// The longest time from a connection's or request's first byte to the end of its header.
+    /// The longest time from a connection's or request's first byte to the end of its header. Of a further request it is the first byte that
+    /// comes a quarter of a second or more after the answer before, or the end of its first line.
     public var headerSeconds = 5
     /// The longest time that a body may come in while there is room for it, unless it comes at 16 KiB/s or more.
     public var bodySeconds = 10
