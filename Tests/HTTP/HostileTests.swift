@@ -80,7 +80,7 @@ struct HostileTests {
     func readableRefusal(cors: CORS, what: String) async throws {
         var settings = HTTPServerSettings()
         settings.cors = cors
-        let long = String(repeating: "a", count: 20_000)
+        let long = String(repeating: "a", count: 22_500)
         try await echoServer(settings) { server in
             let client = try RawClient(server.port)
             let (target, field) = what == "target" ? ("/\(long)", "A: b") : ("/ok", "Authorization: \(long)")
