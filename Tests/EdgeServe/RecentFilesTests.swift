@@ -18,7 +18,7 @@ struct RecentFilesTests {
         return try HTTPFile(path: path)
     }
 
-    /// Asks what is kept under a path that was kept at `now`.
+    /// Gives a file that was written `settled` seconds ago to be kept.
     private func keep(
         _ path: String, _ file: HTTPFile, deletions: UInt64 = 3, now: ContinuousClock.Instant = .now, settled: Int64 = 0
     ) throws {

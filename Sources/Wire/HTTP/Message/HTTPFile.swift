@@ -74,9 +74,9 @@ public final class HTTPFile: Sendable {
     /// often need not have it added each time.
     public func completed(_ headers: HTTPHeaders) -> HTTPHeaders {
         var headers = headers
-        if headers["ETag"] == nil { headers["ETag"] = etag }
-        if headers["Last-Modified"] == nil { headers["Last-Modified"] = HTTPDate.format(modified) }
-        if headers["Accept-Ranges"] == nil { headers["Accept-Ranges"] = "bytes" }
+        headers.complete("ETag", etag)
+        headers.complete("Last-Modified", HTTPDate.format(modified))
+        headers.complete("Accept-Ranges", "bytes")
         return headers
     }
 }

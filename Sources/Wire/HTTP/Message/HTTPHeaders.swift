@@ -35,6 +35,11 @@ public struct HTTPHeaders: Sendable, Equatable, Sequence, ExpressibleByDictionar
         }
     }
 
+    /// Adds a field line unless one of that name is there.
+    mutating func complete(_ name: String, _ value: @autoclosure () -> String) {
+        if self[name] == nil { add(name, value()) }
+    }
+
     /// Every value of `name`, one for each field line.
     public func all(_ name: String) -> [String] {
         fields.compactMap { Self.same($0.name, name) ? $0.value : nil }

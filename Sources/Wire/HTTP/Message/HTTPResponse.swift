@@ -110,7 +110,7 @@ public struct HTTPResponse: Sendable {
     public static func error(_ error: HTTPError) -> HTTPResponse {
         var response = HTTPResponse(error.status, headers: error.headers)
         response.headers["Content-Type"] = "application/json"
-        if response.headers["Cache-Control"] == nil { response.headers["Cache-Control"] = "no-store" }
+        response.headers.complete("Cache-Control", "no-store")
         response.body = .bytes(Array("{\"error\":\(jsonString(error.message))}".utf8))
         return response
     }

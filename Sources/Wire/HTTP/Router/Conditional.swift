@@ -13,7 +13,7 @@ public enum Conditional {
         default: return response
         }
         if let failed = refusal(request.headers, about: response.headers, size: size) { return failed }
-        if response.headers["Accept-Ranges"] == nil { response.headers["Accept-Ranges"] = "bytes" }
+        response.headers.complete("Accept-Ranges", "bytes")
         // Section 14.2: ranges are for GET only.
         guard request.method == .get, isRangeCurrent(request.headers, response.headers) else { return response }
         switch ByteRange(request.headers["Range"], size: size) {
